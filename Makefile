@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# gdzoo: `make demo` shows what it does, `make test` tests it. Both start from a bare Debian or Ubuntu with
+# Python 3.11 or newer, make and git. PYTHON=python3.12 picks the interpreter that makes .venv.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+PINS := pyproject.toml constraints.txt
+MAKEFLAGS += --no-print-directory
+export PYTHON
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install demo test slow lint schema constraints clean chromium
+
+help: ## say what can be made
+	@echo "make ..."
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 15
+
+install: .venv/.installed ## make .venv with the exact versions of constraints.txt
+
+demo: install ## install, run specs/quickstart and build the page (minutes)
+	@$(BIN)/gdzoo store init
+	@$(BIN)/gdzoo run specs/quickstart
+	@$(BIN)/gdzoo board build
+
+test: .venv/.installed-test chromium lint ## install all that the tests need, Chromium included, and run them
+	@$(BIN)/pytest
+
+slow: .venv/.installed-test chromium ## run the tests that take minutes
+	@$(BIN)/pytest -m slow
+
+lint: .venv/.installed-test ## check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+schema: install ## write specs/schema.json, which editors read, from harness/spec.py
+	@$(BIN)/python -m harness.spec > specs/.schema.json.new
+	@mv specs/.schema.json.new specs/schema.json
+
+constraints: ## write constraints.txt anew from the lower bounds of pyproject.toml (needs the package index)
+	@scripts/setup.sh constraints
+
+clean: ## remove caches and the built site; runs, store and .venv stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build site gdzoo.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+chromium:
+	@scripts/setup.sh chromium
+
+.venv/.installed: $(PINS)
+	@scripts/setup.sh packages
+
+.venv/.installed-test: $(PINS)
+	@scripts/setup.sh packages test

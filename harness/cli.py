@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The harness's commands. Everything slow to import is imported in the command that needs it."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness import errors, workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import rich.console
+
+    from harness import engine
+    from harness import spec as specs
+
+app = typer.Typer()
+store_app = typer.Typer(help="The database that holds the runs.", no_args_is_help=True)
+data_app = typer.Typer(help="The data sets.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+app.add_typer(data_app, name="data")
+
+Specs = Annotated[
+    list[pathlib.Path], typer.Argument(help="Spec files, or folders of them.", metavar="SPEC...", show_default=False)
+]
+Store = Annotated[
+    str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="What to list; without it, what there is to list.")] = "") -> None:
+    """Show what exists: families, activations, datasets, losses, optimizers, starts, diagnostics, metrics, specs."""
+    from harness import catalogue
+
+    catalogue.show(what, console())
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the spec.")],
+    family: Annotated[str, typer.Option("--family", help="A family of `gdzoo list families`.")],
+    suite: Annotated[str, typer.Option("--suite", help="Its suite: the folder under specs/.")] = "mine",
+) -> None:
+    """Write a commented spec to start from, specs/SUITE/NAME.yaml."""
+    from harness import spec as specs
+
+    text = specs.template(name, family)
+    path = pathlib.Path("specs") / suite / f"{name}.yaml"
+    if not specs.NAME.fullmatch(suite):
+        raise errors.InputError(f"--suite: {suite!r} is not allowed; allowed: letters, digits, '.', '_' and '-'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise errors.InputError(f"{path} exists already; choose another name, or delete it first") from error
+    out = console()
+    out.print(f"wrote {path}", highlight=False)
+    out.print(f"next: edit it, then `gdzoo check {path}` and `gdzoo run {path}`", highlight=False)
+
+
+@app.command()
+def check(specs: Specs, device: Device = "auto") -> None:
+    """Validate specs, build their networks and take one step of each: what would be run, and what it costs."""
+    check_specs(specs, device=device)
+
+
+@app.command()
+def run(
+    specs: Specs,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=1000, help="Number of seeds, instead of the specs' own.")
+    ] = None,
+    store: Store = None,
+    device: Device = "auto",
+) -> None:
+    """Make the missing runs exist; go on with what was cut off. A diverged run is a result."""
+    finish(run_specs(specs, seeds=seeds, store=store, device=device), console())
+    console().print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
+
+
+@app.command()
+def status(
+    specs: Annotated[
+        list[pathlib.Path] | None, typer.Argument(help="Spec files or folders; default: all of specs/.")
+    ] = None,
+) -> None:
+    """Say how many runs of each cell are finished, diverged, running, interrupted, failed or missing."""
+    from harness import overview
+    from harness import spec as spec_module
+
+    overview.show(spec_module.read_all(specs or [workspace.CHECKOUT / "specs"]), console())
+
+
+@app.command()
+def ui(
+    store: Store = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow's own UI on the store, for this machine only; Ctrl-C ends it."""
+    from harness import tracking
+
+    command, environment = tracking.ui_command(workspace.store(store), port)
+    console().print(f"MLflow on {tracking.ui_link(f'http://127.0.0.1:{port}')}", highlight=False, soft_wrap=True)
+    console().print("It takes a few seconds to answer. Ctrl-C ends it.", highlight=False)
+    try:
+        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    except KeyboardInterrupt:
+        raise typer.Exit(errors.EXIT_DONE) from None
+
+
+@store_app.command("init")
+def store_init(store: Store = None) -> None:
+    """Make the store, or bring an older one up to date. Safe to say twice, and from several processes at once."""
+    from harness import store as stores
+
+    uri = workspace.store(store)
+    with console().status("making the store ready"):
+        done = stores.init(uri)
+    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(help="A data set of `gdzoo list datasets`.")],
+    manual_dir: Annotated[
+        pathlib.Path | None,
+        typer.Option("--manual-dir", help="Folder with the upstream files, instead of the network."),
+    ] = None,
+) -> None:
+    """Download a data set (or take it from a folder) and write it where `gdzoo run` reads it."""
+    from harness import data
+
+    if name not in data.DATASETS:
+        allowed = ", ".join(data.DATASETS)
+        raise errors.InputError(
+            f"data set '{name}' is not known; allowed: {allowed}{errors.nearest(name, data.DATASETS)}"
+        )
+    with console().status(f"preparing {name}"):
+        data.prepare(name, manual_dir)
+    console().print(f"{name} is ready in {workspace.data()}", highlight=False, soft_wrap=True)
+
+
+def console() -> rich.console.Console:
+    """Returns the terminal; colours follow NO_COLOR and whether it is one."""
+    import rich.console
+
+    return rich.console.Console()
+
+
+def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
+    """Checks specs and prints what would be run: parameters, method, cost and the loss across one step.
+
+    Raises:
+        errors.InputError: If a spec is wrong, or its data set cannot be had.
+    """
+    from harness import device as devices
+    from harness import overview
+    from harness import spec as spec_module
+
+    found = spec_module.read_all(paths)
+    devices.configure(device)
+    overview.check(found, console())
+    return found
+
+
+def run_specs(
+    paths: Sequence[pathlib.Path], *, seeds: int | None = None, store: str | None = None, device: str = "auto"
+) -> engine.Outcome:
+    """Makes the missing runs of specs exist, in their folders and in the store.
+
+    Raises:
+        errors.InputError: If a spec is wrong, a data set cannot be had, or the store cannot be opened.
+        errors.Stopped: On Ctrl-C or SIGTERM.
+    """
+    from harness import device as devices
+    from harness import spec as spec_module
+    from harness import tracking
+
+    found = spec_module.read_all(paths)
+    opened = tracking.open_store(workspace.store(store))
+    words = devices.configure(device)
+    from harness import engine
+
+    files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
+    todo = engine.jobs([cell for spec in found for cell in spec.cells], seeds)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return engine.work(
+            todo,
+            opened,
+            console(),
+            device=words,
+            command=lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}",
+        )
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def finish(outcome: engine.Outcome, out: rich.console.Console) -> None:
+    """Prints what came of a list of runs, and exits with 1 where something is left to do."""
+    words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"
+    for jobs, what in (
+        (outcome.failed, "failed"),
+        (outcome.waiting, "wait for the store"),
+        (outcome.busy, "run elsewhere"),
+    ):
+        words += f", {len(jobs)} {what}" if jobs else ""
+    out.print(words, highlight=False)
+    if outcome.waiting:
+        out.print("the store did not take everything; nothing is lost: say the same command again", highlight=False)
+    if outcome.failed or outcome.waiting:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+def _shown(file: str) -> str:
+    """Returns a spec's path relative to the checkout where it lies in it, as a command for others to repeat."""
+    path = pathlib.Path(file).resolve()
+    return str(path.relative_to(workspace.CHECKOUT)) if path.is_relative_to(workspace.CHECKOUT) else path.name
+
+
+def _terminate(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spectrum: what is known of the eigenvalues of a symmetric operator, each with its error bar."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Spectrum(NamedTuple):
+    """Known eigenvalues of a symmetric (P, P) operator.
+
+    Attributes:
+        values: (k,) float64, ascending. All P eigenvalues when `complete`, else Ritz values.
+        errors: (k,) float64. An eigenvalue lies within errors[i] of values[i].
+        complete: Whether these are all eigenvalues, each with its multiplicity.
+        size: P.
+        products: Number of operator products that were spent.
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+    complete: bool
+    size: int
+    products: int
+
+
+def distance_from_one(spectrum: Spectrum, eta: float) -> tuple[float, float]:
+    """Returns sigma_min(I - eta H) = min |1 - eta lambda| over the known eigenvalues, and its error bar.
+
+    When the spectrum is not complete the value is an upper bound (up to the error bar): an eigenvalue that was never
+    seen may lie nearer to 1/eta (mathematics, D1).
+    """
+    distances = np.abs(1 - eta * spectrum.values)
+    least = float(distances.min())
+    lowest = float((distances - eta * spectrum.errors).min())
+    nearest = float(eta * spectrum.errors[int(distances.argmin())])
+    return least, max(nearest, least - lowest)
+
+
+def count_above(spectrum: Spectrum, level: float) -> int:
+    """Returns how many known eigenvalues exceed `level`.
+
+    By Cauchy interlacing the true number is at least that, converged or not; equal to it when `complete`, up to the
+    error bars.
+    """
+    return int(np.sum(spectrum.values > level))
+
+
+def count_negative(spectrum: Spectrum) -> int:
+    """Returns how many known eigenvalues are negative beyond rounding (a lower bound unless `complete`)."""
+    rounding = float(spectrum.errors.min())
+    return int(np.sum(spectrum.values < -rounding))

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Survey: everything that is asked of the Hessian at one point, by the dense method or by Lanczos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from harness.curvature import dense, lanczos, logdet, operators
+from harness.curvature import spectrum as spectra
+
+Method = Literal["dense", "lanczos"]
+
+DENSE_UP_TO = 2000
+"""`curvature: auto` takes the dense method for at most this many parameters."""
+
+CAPACITY = 160
+"""Products that a Lanczos run may spend; then it reports what was reached, with its error bars."""
+
+
+class Survey(NamedTuple):
+    """The spectrum of the Hessian and log|det(I - eta H)| at one point."""
+
+    spectrum: spectra.Spectrum
+    log_det: logdet.LogDet
+
+
+class Surveyor(NamedTuple):
+    """The compiled questions.
+
+    Attributes:
+        method: How they are answered.
+        top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
+        survey: `(point, eta, key) -> Survey`.
+    """
+
+    method: Method
+    top: Callable[[Any, jax.Array], tuple[float, float]]
+    survey: Callable[[Any, float, jax.Array], Survey]
+
+
+def resolve(method: str, size: int) -> Method:
+    """Returns the method for a spec's `curvature` (auto, dense or lanczos) and P parameters."""
+    if method == "auto":
+        return "dense" if size <= DENSE_UP_TO else "lanczos"
+    return "dense" if method == "dense" else "lanczos"
+
+
+def surveyor(operator: operators.Operator, size: int, method: Method, *, capacity: int = CAPACITY) -> Surveyor:
+    """Returns the questions to ask of an operator on vectors of length `size`.
+
+    Cost in products: dense, P; Lanczos, what its residuals need (up to `capacity`) and logdet.PROBES * lanczos.STEPS.
+    """
+    if method == "dense":
+        return _dense(operator, size)
+    program = lanczos.lanczos(operator, size, capacity=capacity)
+
+    def top(point: Any, key: jax.Array) -> tuple[float, float]:
+        known, _, _ = lanczos.run(program, point, key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
+        return float(known.values[-1]), float(known.errors[-1])
+
+    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
+        run_key, probe_key = jax.random.split(key)
+        known, rows, pairs = lanczos.run(program, point, run_key, lambda s: resolved(s, eta))
+        if known.complete:
+            return Survey(known, logdet.exact(known, eta))
+        return Survey(known, logdet.estimate(program, point, eta, probe_key, rows, pairs))
+
+    return Surveyor("lanczos", top, survey)
+
+
+def _dense(operator: operators.Operator, size: int) -> Surveyor:
+    hessian = dense.matrix(operator, size)
+
+    def top(point: Any, _key: jax.Array) -> tuple[float, float]:
+        known = dense.spectrum(np.asarray(hessian(point)))
+        return float(known.values[-1]), float(known.errors[-1])
+
+    def survey(point: Any, eta: float, _key: jax.Array) -> Survey:
+        known = dense.spectrum(np.asarray(hessian(point)))
+        return Survey(known, logdet.exact(known, eta))
+
+    return Surveyor("dense", top, survey)
+
+
+def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:
+    """Says whether a Lanczos run may stop.
+
+    It may when the top eigenvalue is known to 1e-6 and the least to 1e-2 of themselves, sigma_min to 1e-3, and every
+    Ritz value beyond logdet.CUT / eta has an error below 1e-3 of its distance from 1/eta.
+    """
+    values, errors = spectrum.values, spectrum.errors
+    ends = errors[-1] <= 1e-6 * abs(values[-1]) and errors[0] <= 1e-2 * abs(values[0])
+    if not ends:
+        return False
+    sigma, sigma_error = spectra.distance_from_one(spectrum, eta)
+    far = eta * np.abs(values) > logdet.CUT
+    return sigma_error <= 1e-3 * sigma and bool(np.all((eta * errors <= 1e-3 * np.abs(1 - eta * values))[far]))

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the network fits its training set."""
+
+from __future__ import annotations
+
+from harness.diagnostics import point as points
+
+METRICS = ("loss", "loss_gap", "grad_norm", "train_accuracy")
+
+
+def measure(point: points.Point) -> dict[str, float]:
+    """Returns loss, its gap to the infimum, gradient norm and accuracy."""
+    return {
+        "loss": point.loss,
+        "loss_gap": point.loss - point.infimum,
+        "grad_norm": point.grad_norm,
+        "train_accuracy": point.accuracy,
+    }

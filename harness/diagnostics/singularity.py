@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far I - eta H is from singular (mathematics, D1, D3 and D4)."""
+
+from __future__ import annotations
+
+from harness.curvature import spectrum as spectra
+from harness.diagnostics import point as points
+
+METRICS = ("sigma_min", "sigma_min_error", "log_abs_det", "log_abs_det_error", "n_above_inv_eta")
+
+
+def measure(point: points.Point) -> dict[str, float]:
+    """Returns sigma_min and log|det| of I - eta H with their error bars, and the number of eigenvalues above 1/eta."""
+    known = point.survey.spectrum
+    sigma, error = spectra.distance_from_one(known, point.eta)
+    return {
+        "sigma_min": sigma,
+        "sigma_min_error": error,
+        "log_abs_det": point.survey.log_det.value,
+        "log_abs_det_error": point.survey.log_det.error,
+        "n_above_inv_eta": spectra.count_above(known, 1 / point.eta),
+    }

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors a person can cause, and the exit codes that tell them apart."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_INPUT = 2
+EXIT_BUG = 70
+EXIT_STOPPED = 75
+
+
+class InputError(Exception):
+    """What the user gave is wrong: one message that says where, what, what is allowed and what to do. Exit code 2."""
+
+
+class Stopped(Exception):
+    """The user or the system asked for a stop; what was recorded is kept. Exit code 75."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns `; did you mean 'x'?` for the most similar of `names`, or the empty string."""
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""

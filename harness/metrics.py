@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""METRICS: every number that gdzoo records, its meaning and its source.
+
+This is the one table for the log, the export, the site and the documentation. Symbols: L the empirical risk
+(mean over examples), theta the parameters, P their number, H the Hessian of L at theta on the full training
+set, lambda_i its eigenvalues, eta the step size, G(theta) = theta - eta grad L(theta) the gradient-descent map,
+whose derivative is DG = I - eta H.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One recorded number.
+
+    Attributes:
+        label: What tables and axes print.
+        group: First half of its key in MLflow (`<group>/<name>`).
+        unit: Unit in words; "1" for a dimensionless number, "nats" for a natural logarithm.
+        direction: Whether smaller or larger is better, or neither.
+        definition: One sentence that defines it.
+        estimator: How it is computed, and when that is exact.
+        source: Where the definition comes from.
+        error: Name of the metric that holds its error bar, if it has one.
+        bound: What the value is when the spectrum is known in part only (`curvature` = lanczos).
+    """
+
+    label: str
+    group: str
+    unit: str
+    direction: Literal["lower", "higher", "none"]
+    definition: str
+    estimator: str
+    source: str
+    error: str | None = None
+    bound: Literal["", "≤", "≥"] = ""
+
+    def key(self, name: str) -> str:
+        """Returns the metric's key in MLflow, for example `map/sigma_min`."""
+        return f"{self.group}/{name}"
+
+
+PAPER = "Craciun & Ghoshdastidar, NeurIPS 2025, arXiv 2510.24466"
+EDGE = "Cohen et al., ICLR 2021, arXiv 2103.00065"
+DENSE_OR_LANCZOS = (
+    "Dense symmetric eigenvalues of the float64 Hessian for small nets; above that, Lanczos with full "
+    "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair."
+)
+
+METRICS: dict[str, Metric] = {
+    "loss": Metric(
+        label="loss L",
+        group="train",
+        unit="loss units",
+        direction="lower",
+        definition="Empirical risk L(theta): the mean of the per-example loss over the training set.",
+        estimator="One pass over the training set in float64.",
+        source="Definition.",
+    ),
+    "loss_gap": Metric(
+        label="loss gap L − L*",
+        group="train",
+        unit="loss units",
+        direction="lower",
+        definition="L(theta) minus the infimum L* of the loss over all predictions (0 for half_mse and ce, the "
+        "label entropy for smoothed_ce).",
+        estimator="Exact, given L; L* is attained by a network that interpolates (never, for ce).",
+        source="Definition; the entropy of smoothed labels is in harness/losses.py.",
+    ),
+    "grad_norm": Metric(
+        label="gradient norm ‖∇L‖",
+        group="train",
+        unit="loss units per parameter unit",
+        direction="lower",
+        definition="Euclidean norm of the gradient of L at theta.",
+        estimator="One full-batch gradient in float64.",
+        source="Definition.",
+    ),
+    "train_accuracy": Metric(
+        label="training accuracy",
+        group="train",
+        unit="fraction",
+        direction="higher",
+        definition="Share of training examples whose largest output is at their label.",
+        estimator="Exact count.",
+        source="Definition.",
+    ),
+    "sharpness": Metric(
+        label="sharpness λ_max",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="none",
+        definition="Largest eigenvalue of H.",
+        estimator=DENSE_OR_LANCZOS,
+        source=EDGE,
+        error="sharpness_error",
+    ),
+    "sharpness_error": Metric(
+        label="error of λ_max",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="lower",
+        definition="An eigenvalue of H lies within this distance of the printed sharpness.",
+        estimator="Ritz residual, or the backward error of the dense solver.",
+        source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
+    ),
+    "eta_sharpness": Metric(
+        label="η·λ_max",
+        group="map",
+        unit="1",
+        direction="none",
+        definition="Step size times sharpness: 1 where the top eigenvalue makes DG singular, 2 at the edge of stability.",
+        estimator="Product of eta and the sharpness.",
+        source=EDGE,
+    ),
+    "lambda_min": Metric(
+        label="least eigenvalue λ_min",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="none",
+        definition="Least eigenvalue of H; negative at a strict saddle.",
+        estimator=DENSE_OR_LANCZOS,
+        source="Lee et al., COLT 2016, arXiv 1602.04915",
+        error="lambda_min_error",
+    ),
+    "lambda_min_error": Metric(
+        label="error of λ_min",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="lower",
+        definition="An eigenvalue of H lies within this distance of the printed least eigenvalue.",
+        estimator="Ritz residual, or the backward error of the dense solver.",
+        source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
+    ),
+    "sigma_min": Metric(
+        label="σ_min(I − ηH)",
+        group="map",
+        unit="1",
+        direction="higher",
+        definition="Least singular value of DG, min_i |1 − eta lambda_i|: the relative distance of eta to the nearest "
+        "critical step size 1/lambda_i. 0 where the map is singular.",
+        estimator=DENSE_OR_LANCZOS + " Lanczos proves an upper bound only.",
+        source=PAPER + ", Lemma 10; mathematics D1.",
+        error="sigma_min_error",
+        bound="≤",
+    ),
+    "sigma_min_error": Metric(
+        label="error of σ_min",
+        group="map",
+        unit="1",
+        direction="lower",
+        definition="How far sigma_min may move when every known eigenvalue moves within its own error bar.",
+        estimator="From the eigenvalues' error bars times eta; eigenvalues that Lanczos never saw are not covered.",
+        source="Weyl's inequality.",
+    ),
+    "log_abs_det": Metric(
+        label="log|det(I − ηH)|",
+        group="map",
+        unit="nats",
+        direction="none",
+        definition="Sum over all eigenvalues of log|1 − eta lambda_i|: the logarithm of the map's change of volume.",
+        estimator="Exact from the dense spectrum; else converged eigenvalues exactly and stochastic Lanczos "
+        "quadrature on their orthogonal complement.",
+        source="Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017; deflation: mathematics D3.",
+        error="log_abs_det_error",
+    ),
+    "log_abs_det_error": Metric(
+        label="error of log|det|",
+        group="map",
+        unit="nats",
+        direction="lower",
+        definition="Propagated eigenvalue error (dense), or the standard error over probes plus the deflated "
+        "eigenvalues' propagated errors (lanczos).",
+        estimator="Sample standard deviation over probe vectors divided by the square root of their number.",
+        source="Hutchinson, Commun. Stat. Simul. Comput. 1990.",
+    ),
+    "n_above_inv_eta": Metric(
+        label="eigenvalues above 1/η",
+        group="map",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues of H above 1/eta; the sign of det DG is (−1) to this power.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
+        source="Mathematics D4.",
+        bound="≥",
+    ),
+    "n_above_two_inv_eta": Metric(
+        label="eigenvalues above 2/η",
+        group="map",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues of H above 2/eta: directions in which the linearised map is unstable.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
+        source=EDGE,
+        bound="≥",
+    ),
+    "n_negative": Metric(
+        label="negative eigenvalues",
+        group="hessian",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues of H below 0 by more than their error bar.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
+        source="Mathematics D4.",
+        bound="≥",
+    ),
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Provenance: with which code and which versions a run was made."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+
+from harness import workspace
+
+PACKAGES = ("gdzoo", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tensorflow-datasets", "mlflow")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@functools.cache
+def commit() -> tuple[str | None, bool]:
+    """Returns the checkout's git commit (40 hex digits, or None) and whether tracked files differ from it."""
+    head = _git("rev-parse", "HEAD")
+    return (head, bool(_git("status", "--porcelain", "--untracked-files=no"))) if head else (None, False)
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=workspace.CHECKOUT, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

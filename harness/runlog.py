@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run folder: what is known of one run, on disk before anything else hears of it.
+
+`<workspace>/runs/<suite>/<run_id>/` holds
+
+    run.json            facts and status of the run, replaced atomically
+    cell.yaml           its cell as a spec that `gdzoo run` takes
+    records.jsonl       one line per checkpoint step, append-only
+    state.safetensors   parameters and optimiser state at the last recorded step, replaced atomically
+    lock                held (flock) by the process that runs it
+
+A record is on disk before the state of its step, so a run that is killed anywhere goes on from the state, and records
+of later steps are made again and dropped as doubles. A torn last line is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from harness import records, workspace
+
+SCHEMA = 1
+
+
+class Busy(Exception):
+    """Another process is running this run."""
+
+
+def folder(suite: str, run_id: str) -> pathlib.Path:
+    """Returns the folder of a run (it need not exist)."""
+    return workspace.runs() / suite / run_id
+
+
+@contextlib.contextmanager
+def claimed(path: pathlib.Path) -> Iterator[None]:
+    """Holds a run folder, which is made if it is missing, against every other process.
+
+    Raises:
+        Busy: If another process holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "lock", "a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(str(path)) from error
+        yield
+
+
+def status(path: pathlib.Path) -> str:
+    """Returns a run's status: missing, running, interrupted, finished, diverged or failed.
+
+    A run that says it is running while no process holds its folder was interrupted.
+    """
+    facts = read(path)
+    if facts is None:
+        return "missing"
+    if facts["status"] != "running":
+        return str(facts["status"])
+    try:
+        with claimed(path):
+            return "interrupted"
+    except Busy:
+        return "running"
+
+
+def read(path: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the facts of a run, or None when it never began."""
+    try:
+        facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return facts
+
+
+def write(path: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Replaces the facts of a run, atomically."""
+    _replace(path / "run.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_cell(path: pathlib.Path, text: str) -> None:
+    """Writes the run's cell as YAML, atomically."""
+    _replace(path / "cell.yaml", text.encode())
+
+
+def append(path: pathlib.Path, record: records.Record) -> None:
+    """Appends one record, and returns when it is on disk."""
+    with open(path / "records.jsonl", "a", encoding="utf-8") as handle:
+        handle.write(records.dump(record) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def read_records(path: pathlib.Path) -> list[records.Record]:
+    """Returns the whole records of a run, in order."""
+    try:
+        text = (path / "records.jsonl").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [records.load(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
+    """Drops what was recorded after step `last` (and a torn line), atomically, and returns what stays."""
+    kept = [record for record in read_records(path) if record.step <= last]
+    _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
+    return kept
+
+
+def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
+    """Replaces the state from which a run goes on, atomically."""
+    from safetensors import numpy as tensors
+
+    _replace(path / "state.safetensors", tensors.save(arrays, metadata={"step": str(step)}))
+
+
+def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
+    """Returns step and arrays of the saved state, or None where there is none that is whole."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path / "state.safetensors", framework="numpy") as file:
+            return int(file.metadata()["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (FileNotFoundError, safetensors.SafetensorError):
+        return None
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)

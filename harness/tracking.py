@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run folder to MLflow: one experiment per suite, one flat run per seed.
+
+The run folder is the truth and MLflow is filled from it, after the fact. A second upload of the same folder adds
+nothing: a run is found again by its tag `gdzoo.run_id`, and a point of a curve carries the timestamp "start of the
+run + step" in milliseconds, so MLflow drops it when it comes twice. MLflow is imported here, when a function needs
+it, with its telemetry off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import json
+import logging
+import math
+import os
+import pathlib
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness import errors, metrics, records, runlog, store
+
+if TYPE_CHECKING:
+    import mlflow
+    import mlflow.entities
+
+ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
+BATCH = 1000
+PAGE = 1000
+STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "diverged": "FINISHED",
+    "interrupted": "KILLED",
+    "failed": "FAILED",
+}
+AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+Json = Mapping[str, Any]  # run.json, whose keys harness/runlog.py writes
+
+
+class StoreAway(Exception):
+    """The store, open a moment ago, takes no more for now. The run folder keeps everything; upload it again later."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    Attributes:
+        uri: Its address.
+        client: MLflow's client for it.
+    """
+
+    uri: str
+    client: mlflow.MlflowClient
+
+
+def open_store(uri: str) -> Store:
+    """Opens the store at `uri` for writing, and never makes or changes its schema.
+
+    Raises:
+        errors.InputError: It cannot be used; the message says why and which command helps.
+    """
+    quieten()
+    store.require(uri)
+    import mlflow
+    from mlflow import exceptions
+
+    try:
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except (exceptions.MlflowException, OSError) as error:
+        raise errors.InputError(f"the store {store.shown(uri)} cannot be opened: {_first_line(error)}") from error
+    return Store(uri, client)
+
+
+def finished_run_ids(opened: Store, suite: str) -> set[str]:
+    """Returns the `run_id`s of a suite that the store holds whole, diverged runs included.
+
+    Raises:
+        StoreAway: The store does not answer.
+    """
+    with _away():
+        experiment = opened.client.get_experiment_by_name(experiment_name(suite))
+        if experiment is None:
+            return set()
+        runs = _runs(opened, experiment.experiment_id, "attributes.status = 'FINISHED'")
+        return {run.data.tags["gdzoo.run_id"] for run in runs if "gdzoo.run_id" in run.data.tags}
+
+
+def upload(opened: Store, folder: pathlib.Path) -> str:
+    """Copies a run folder into the store and returns MLflow's id of the run; what is there already stays one.
+
+    An earlier upload of the same start of the run is completed. Runs of the same `run_id` that were started at
+    another time are deleted (MLflow keeps them in its bin), so that the store shows each run once.
+
+    Raises:
+        StoreAway: The store does not take it now.
+        errors.InputError: The experiment of the suite was deleted by hand.
+    """
+    run = runlog.read(folder)
+    if run is None:
+        raise FileNotFoundError(f"{folder} holds no run")
+    recorded = runlog.read_records(folder)
+    started = _milliseconds(run["started"])
+    with _locked(folder), _away():
+        state = store.check(opened.uri)
+        if state.word != "ready":
+            raise StoreAway(state.detail)
+        experiment_id = _experiment(opened, run["suite"])
+        same = _runs(opened, experiment_id, f"tags.`gdzoo.run_id` = '{run['run_id']}'")
+        mine = [found for found in same if found.info.start_time == started]
+        run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
+        _fill(opened, run_id, run, _points(recorded, started))
+        for name in ARTIFACTS:
+            if (folder / name).exists():
+                opened.client.log_artifact(run_id, str(folder / name))
+            else:  # a run that failed before its first record
+                opened.client.log_text(run_id, "", name)
+        _close(opened, run_id, STATUS[run["status"]], started + round(1000 * run["seconds"]))
+        for other in same:
+            if other.info.run_id != run_id:
+                opened.client.delete_run(other.info.run_id)
+    return str(run_id)
+
+
+def experiment_name(suite: str) -> str:
+    """Returns the name of the experiment that holds the runs of a suite."""
+    return f"gdzoo: {suite}"
+
+
+def experiment_id(opened: Store, suite: str) -> str | None:
+    """Returns MLflow's id of the experiment of a suite, for links; None before its first run."""
+    experiment = opened.client.get_experiment_by_name(experiment_name(suite))
+    return None if experiment is None else str(experiment.experiment_id)
+
+
+def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
+    """Returns the command that serves MLflow's own UI on the store, to this machine only, and its environment.
+
+    Raises:
+        errors.InputError: The store is a server already or cannot be opened, or the port is taken.
+    """
+    if uri.startswith(("http://", "https://")):
+        raise errors.InputError(f"the store is an MLflow server; open it in a browser: {ui_link(store.shown(uri))}")
+    store.require(uri)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise errors.InputError(f"port {port} cannot be used ({error}); choose another with --port") from error
+    file = store.sqlite_file(uri)
+    absolute = uri if file is None else f"sqlite:///{file}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", absolute, "--no-serve-artifacts"]
+    command += ["--default-artifact-root", str(store.artifact_folder(uri, "ui")), "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level warning"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    return command, {**os.environ, **ENVIRONMENT, **quiet}
+
+
+def ui_link(address: str, experiment: str | None = None) -> str:
+    """Returns the link to the UI at `address` (or to one experiment there) that opens in its mode for training runs."""
+    page = "experiments" if experiment is None else f"experiments/{experiment}/runs"
+    return f"{address.rstrip('/')}/#/{page}?workflowType=machine_learning"
+
+
+def quieten() -> None:
+    """Turns MLflow's telemetry and progress notes off; call it before anything imports mlflow."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    # MLflow prints a traceback for each database error that it then raises; we report the exception instead.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def _experiment(opened: Store, suite: str) -> str:
+    """Returns the id of the experiment of a suite, which is made if it is not there."""
+    from mlflow import exceptions
+
+    name = experiment_name(suite)
+    found = opened.client.get_experiment_by_name(name)
+    if found is None:
+        tags = {
+            "gdzoo.suite": suite,
+            "mlflow.note.content": store.description(suite),
+            "mlflow.experimentKind": "custom_model_development",
+        }
+        try:
+            return str(opened.client.create_experiment(name, store.artifact_folder(opened.uri, suite), tags))
+        except exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = opened.client.get_experiment_by_name(name)  # another process was quicker
+    if found is None or found.lifecycle_stage != "active":
+        identity = "" if found is None else f" --experiment-id {found.experiment_id}"
+        raise errors.InputError(
+            f"the experiment '{name}' was deleted in the store {store.shown(opened.uri)}; bring it back with: "
+            f"MLFLOW_TRACKING_URI='{store.shown(opened.uri)}' mlflow experiments restore{identity}"
+        )
+    return str(found.experiment_id)
+
+
+def _create(opened: Store, experiment_id: str, run: Json, started: int) -> str:
+    name = f"{run['label']} · seed {run['seed']}"
+    created = opened.client.create_run(experiment_id, start_time=started, tags=_tags(run), run_name=name)
+    return str(created.info.run_id)
+
+
+def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entities.Metric]) -> None:
+    """Writes parameters, tags, data set and curves of one run, in batches that MLflow takes whole."""
+    from mlflow import entities
+
+    params = [entities.Param(key, value) for key, value in _params(run).items()]
+    tags = [entities.RunTag(key, value) for key, value in _tags(run).items()]
+    opened.client.update_run(run_id, status="RUNNING")
+    opened.client.log_batch(run_id, params=params, tags=tags)
+    opened.client.log_inputs(run_id, datasets=[_dataset(run)])
+    for start in range(0, len(points), BATCH):
+        opened.client.log_batch(run_id, metrics=points[start : start + BATCH])
+
+
+def _close(opened: Store, run_id: str, status: str, ended: int) -> None:
+    if status != "RUNNING":
+        opened.client.set_terminated(run_id, status=status, end_time=ended)
+
+
+def _tags(run: Json) -> dict[str, str]:
+    """Returns what a run is grouped and found by."""
+    tags = {
+        "gdzoo.cell": f"{run['label']} [{run['cell_id']}]",
+        "gdzoo.cell_id": run["cell_id"],
+        "gdzoo.run_id": run["run_id"],
+        "gdzoo.spec_hash": run["spec_hash"],
+        "gdzoo.suite": run["suite"],
+        "gdzoo.spec": run["spec"],
+        "gdzoo.status": run["status"],
+        "gdzoo.verdict": run["verdict"],
+        "gdzoo.curvature": run["curvature"],
+        "gdzoo.device": run["device"],
+        "gdzoo.precision": run["precision"],
+        "gdzoo.versions": json.dumps(run["versions"], sort_keys=True),
+        "gdzoo.diverged_at": run["diverged_at"],
+        "mlflow.source.name": "gdzoo",
+        "mlflow.source.git.commit": run["commit"],
+        "mlflow.note.content": _sentence(run),
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _sentence(run: Json) -> str:
+    """Returns the one line that MLflow shows as the description of the run."""
+    end = f"{run['status']} at step {run['diverged_at']}" if run["diverged_at"] is not None else run["status"]
+    verdict = "" if run["verdict"] is None else f"; gradient-descent map: {run['verdict']}"
+    data = f"{run['examples']:,} examples of {run['dataset']['name']}"
+    step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
+    return f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{verdict}."
+
+
+def _params(run: Json) -> dict[str, str]:
+    """Returns the few settings that a reader filters and compares by."""
+    cell = run["cell"]
+    rate = cell["optimizer"]["learning_rate"]
+    params = {
+        "spec": run["spec"],
+        "family": cell["model"]["family"],
+        "activation": cell["model"].get("activation"),
+        "dataset": cell["data"]["name"],
+        "loss": cell["loss"]["name"],
+        "optimizer": cell["optimizer"]["name"],
+        "learning_rate": f"{rate['eta_lambda']:g} / λ_max(0)" if isinstance(rate, Mapping) else repr(rate),
+        "eta": None if run["eta"] is None else repr(run["eta"]),
+        "batch_size": cell["optimizer"].get("batch_size") or "full",
+        "parameters": run["parameters"],
+        "seed": run["seed"],
+        "steps": cell["steps"],
+    }
+    return {key: str(value) for key, value in params.items() if value is not None}
+
+
+def _dataset(run: Json) -> mlflow.entities.DatasetInput:
+    """Returns the data set as an input of the run, which fills the column "Dataset" and can be grouped by."""
+    from mlflow import entities
+
+    data = run["dataset"]
+    profile = {"num_rows": data["examples"], "shape": data["shape"], "classes": data["classes"]}
+    dataset = entities.Dataset(
+        name=f"{data['name']}:{data['version']}[{data['split']}]",
+        digest=data["sha256"][:8],
+        source_type="gdzoo",
+        source=json.dumps({"name": data["name"], "sha256": data["sha256"], "licence": data["licence"]}),
+        profile=json.dumps(profile),
+    )
+    return entities.DatasetInput(dataset, tags=[entities.InputTag("mlflow.data.context", "train")])
+
+
+def _points(recorded: Sequence[records.Record], started: int) -> list[mlflow.entities.Metric]:
+    """Returns every point of every curve, and `final/*` once: step 0 (for bar charts), timestamp of the last record."""
+    from mlflow import entities
+
+    points = [
+        entities.Metric(metrics.METRICS[name].key(name), _finite(value), started + step, step)
+        for step, values in recorded
+        for name, value in values.items()
+    ]
+    for step, values in recorded[-1:]:
+        points += [
+            entities.Metric(f"final/{name}", _finite(value), started + step, 0) for name, value in values.items()
+        ]
+    return points
+
+
+def _finite(value: float) -> float:
+    """Returns NaN for what is not finite: MLflow would store an infinite value as another number."""
+    return value if math.isfinite(value) else math.nan
+
+
+def _milliseconds(moment: str) -> int:
+    return round(1000 * datetime.datetime.fromisoformat(moment).timestamp())
+
+
+def _runs(opened: Store, experiment_id: str, condition: str) -> list[mlflow.entities.Run]:
+    """Returns all active runs of an experiment that meet a condition, page by page."""
+    found: list[mlflow.entities.Run] = []
+    token: str | None = None
+    while True:
+        page = opened.client.search_runs([experiment_id], condition, max_results=PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Lets one process at a time upload a run folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _away() -> Iterator[None]:
+    """Turns the failures that pass by themselves (locked, full, gone, no answer) into StoreAway."""
+    from mlflow import exceptions
+
+    try:
+        yield
+    except exceptions.MlflowException as error:
+        if error.error_code not in AWAY_CODES:
+            raise
+        raise StoreAway(_first_line(error)) from error
+    except OSError as error:
+        raise StoreAway(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

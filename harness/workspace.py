@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workspace: the folder in which gdzoo keeps what it makes.
+
+It is the checkout itself unless `GDZOO_HOME` names another folder, and holds `runs/` (the run folders), `mlflow.db`
+and `mlartifacts/` (the default store), `data/` (prepared data sets, unless `TFDS_DATA_DIR` is set) and `site/`.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def home() -> pathlib.Path:
+    """Returns the workspace folder (absolute; it need not exist yet)."""
+    return pathlib.Path(os.environ.get("GDZOO_HOME") or CHECKOUT).expanduser().resolve()
+
+
+def runs() -> pathlib.Path:
+    """Returns the folder that holds one folder per run."""
+    return home() / "runs"
+
+
+def site() -> pathlib.Path:
+    """Returns the folder into which the static site is built."""
+    return home() / "site"
+
+
+def data() -> pathlib.Path:
+    """Returns the folder of prepared data sets: `TFDS_DATA_DIR`, else `data/` in the workspace."""
+    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or home() / "data").expanduser().resolve()
+
+
+def artifacts() -> pathlib.Path:
+    """Returns the artifact folder of the default store."""
+    return home() / "mlartifacts"
+
+
+def store(uri: str | None = None) -> str:
+    """Returns the URI of the store: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the workspace."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"

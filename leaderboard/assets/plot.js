@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plots: curves over the steps as SVG, with reference lines, error bars, a running minimum and a keyboard cursor.
+// What a plot shows stands in its figure's data-plot (leaderboard/figure.py); the numbers come from GDZ.
+"use strict";
+(function () {
+  const NS = "http://www.w3.org/2000/svg";
+  const LEFT = 62;
+  const RIGHT = 40;
+  const TOP = 12;
+  const BOTTOM = 40;
+  const HEIGHT = 280;
+  const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 2"];
+  const KINDS = 4; // series colours in the style sheet
+  const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity",
+    "font-family", "font-size", "font-weight", "text-anchor"];
+
+  function node(name, attributes, text) {
+    const made = document.createElementNS(NS, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  function button(label, action) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = label;
+    made.addEventListener("click", () => action(made));
+    return made;
+  }
+
+  /** Four significant digits, as leaderboard/number.py prints them. */
+  function show(value) {
+    if (value === null || value === undefined) return "–";
+    if (value === Math.trunc(value) && Math.abs(value) < 1e6) return value.toLocaleString("en-US").replace("-", "−");
+    const [mantissa, exponent] = value.toExponential(3).split("e");
+    const power = Number(exponent);
+    const short = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text).replace("-", "−");
+    if (power >= -4 && power < 4) return short(value.toPrecision(4));
+    return short(mantissa) + "×10" + raised(power);
+  }
+
+  function raised(power) {
+    return String(power).replace(/./g, (sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)]));
+  }
+
+  /** Steps start at 0, so the logarithmic axis shows log(1 + step). */
+  const stepAxis = {
+    log: (step) => Math.log10(1 + step),
+    linear: (step) => step,
+  };
+
+  function stepTicks(kind, last) {
+    if (kind === "linear") return linearTicks(0, last, 6);
+    const ticks = [0];
+    for (let tick = 1; tick <= last; tick *= 10) ticks.push(tick);
+    if (last > 2 * ticks[ticks.length - 1]) ticks.push(last);
+    return ticks;
+  }
+
+  function linearTicks(low, high, count) {
+    const raw = (high - low || 1) / count;
+    const unit = 10 ** Math.floor(Math.log10(raw));
+    const step = unit * ([1, 2, 5].find((factor) => factor * unit >= raw) || 10);
+    const ticks = [];
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) {
+      ticks.push(Number((k * step).toPrecision(12)));
+    }
+    return ticks;
+  }
+
+  function logTicks(low, high) {
+    const first = Math.floor(Math.log10(low));
+    const decades = Math.ceil(Math.log10(high)) - first;
+    const every = Math.max(1, Math.ceil(decades / 6));
+    const ticks = [];
+    for (let power = first; power <= first + decades; power += 1) {
+      const factors = decades <= 1 ? [1, 2, 3, 5] : decades <= 2 ? [1, 2, 5] : power % every ? [] : [1];
+      for (const factor of factors) ticks.push(Number((factor * 10 ** power).toPrecision(12)));
+    }
+    return ticks.filter((tick) => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9));
+  }
+
+  function tickLabel(value, log) {
+    const power = Math.log10(Math.abs(value));
+    if (log && Math.abs(power - Math.round(power)) < 1e-9 && Math.abs(power) > 2.5) return "10" + raised(Math.round(power));
+    return show(value);
+  }
+
+  /** Returns the series of a plot: points (step, value, error), value null where there is none. */
+  function seriesOf(plot) {
+    return plot.runs.flatMap(([name, label], index) => {
+      const data = GDZ.get(name);
+      const values = data && data.curves[plot.metric];
+      if (!values) return [];
+      const errors = (plot.error && data.curves[plot.error]) || [];
+      const points = data.steps.map((step, at) => ({ step, value: values[at], error: errors[at] || 0 }));
+      return [{ label, index, points }];
+    });
+  }
+
+  /** Returns the vertical axis: its range and a function to [0, 1]. Values that a log axis cannot show sit at its foot. */
+  function valueAxis(plot, series) {
+    const log = plot.scale === "log";
+    const known = series.flatMap((one) => one.points).map((point) => point.value).filter((value) => value !== null);
+    const all = known.concat(plot.lines.map(([value]) => value)).filter((value) => !log || value > 0);
+    if (!all.length) return null;
+    let low = Math.min(...all);
+    let high = Math.max(...all);
+    if (log) {
+      const room = Math.max(Math.log10(high / low) * 0.06, 0.04);
+      low = 10 ** (Math.log10(low) - room);
+      high = 10 ** (Math.log10(high) + room);
+      const width = Math.log(high / low);
+      return { log, low, high, ticks: logTicks(low, high), at: (v) => (v <= low ? 0 : Math.min(1, Math.log(v / low) / width)) };
+    }
+    const room = (high - low || Math.abs(high) || 1) * 0.07;
+    low = low >= 0 && low - room < (high - low) * 0.6 ? 0 : low - room;
+    high += room;
+    return { log, low, high, ticks: linearTicks(low, high, 5), at: (v) => Math.max(0, Math.min(1, (v - low) / (high - low))) };
+  }
+
+  function pathOf(points, x, y) {
+    let pen = false;
+    return points.map(function (point) {
+      if (point.value === null) {
+        pen = false;
+        return "";
+      }
+      const move = pen ? "L" : "M";
+      pen = true;
+      return move + x(point.step).toFixed(1) + " " + y(point.value).toFixed(1);
+    }).join("");
+  }
+
+  function drawAxes(svg, frame, kind, axis, label) {
+    for (const tick of stepTicks(kind, frame.last)) {
+      const at = frame.x(tick);
+      svg.append(node("line", { class: "grid", x1: at, x2: at, y1: TOP, y2: HEIGHT - BOTTOM }));
+      svg.append(node("text", { class: "tick", x: at, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, show(tick)));
+    }
+    for (const tick of axis.ticks) {
+      const at = frame.y(tick);
+      svg.append(node("line", { class: "grid", x1: LEFT, x2: frame.width - RIGHT, y1: at, y2: at }));
+      svg.append(node("text", { class: "tick", x: LEFT - 8, y: at + 4, "text-anchor": "end" }, tickLabel(tick, axis.log)));
+    }
+    const middle = (LEFT + frame.width - RIGHT) / 2;
+    svg.append(node("text", { class: "axis", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, "step"));
+    const side = { class: "axis", x: 14, y: (TOP + HEIGHT - BOTTOM) / 2, "text-anchor": "middle" };
+    side.transform = "rotate(-90 14 " + side.y + ")";
+    const written = node("text", side);
+    label.split(/_(max|min)\b/).forEach(function (part, at) {
+      const low = at % 2 === 1;
+      written.append(node("tspan", low ? { dy: 3, "font-size": 9 } : { dy: at ? -3 : 0 }, part));
+    });
+    svg.append(written);
+  }
+
+  function drawLines(svg, frame, lines) {
+    for (const [value, label] of lines) {
+      const at = frame.y(value);
+      svg.append(node("line", { class: "reference", x1: LEFT, x2: frame.width - RIGHT, y1: at, y2: at, "data-line": label }));
+      svg.append(node("text", { class: "reference", x: frame.width - RIGHT + 6, y: at + 4 }, label));
+    }
+  }
+
+  function drawSeries(svg, frame, plot, one) {
+    const kind = "series kind" + (one.index % KINDS);
+    const { x, y } = frame;
+    for (const point of one.points) {
+      if (point.value === null || !(point.error > 0)) continue;
+      const [top, foot] = [y(point.value + point.error), y(point.value - point.error)];
+      if (foot - top < 1) continue;
+      const at = x(point.step);
+      const whisker = "M" + at + " " + top + "V" + foot + "M" + (at - 3) + " " + top + "h6M" + (at - 3) + " " + foot + "h6";
+      svg.append(node("path", { class: kind + " error", d: whisker }));
+    }
+    const dash = plot.runs.length > 1 ? DASHES[one.index % DASHES.length] : "";
+    const thin = plot.floor ? " thin" : "";
+    svg.append(node("path", { class: kind + " curve" + thin, d: pathOf(one.points, x, y), "stroke-dasharray": dash }));
+    for (const point of one.points) {
+      if (point.value === null) continue;
+      const low = frame.log && !(point.value > 0);
+      const [at, up] = [x(point.step), y(point.value)];
+      if (low) svg.append(node("path", { class: kind + " dot", d: "M" + (at - 4) + " " + (up - 7) + "h8l-4 7z" }));
+      else svg.append(node("circle", { class: kind + " dot", cx: at, cy: up, r: plot.runs.length > 1 ? 1.8 : 2.6 }));
+    }
+    if (plot.floor) svg.append(node("path", { class: kind + " floor", d: floorOf(one.points, x, y), "stroke-dasharray": dash }));
+  }
+
+  /** The least value so far, as a staircase. */
+  function floorOf(points, x, y) {
+    let least = Infinity;
+    let path = "";
+    for (const point of points) {
+      if (point.value === null) continue;
+      const at = x(point.step).toFixed(1);
+      if (path) path += "H" + at;
+      least = Math.min(least, point.value);
+      path += (path ? "V" : "M" + at + " ") + y(least).toFixed(1);
+    }
+    return path;
+  }
+
+  function drawLegend(figure, plot, series) {
+    const old = figure.querySelector(".legend");
+    if (old) old.remove();
+    if (plot.runs.length < 2) return;
+    const legend = document.createElement("p");
+    legend.className = "legend";
+    for (const one of series) {
+      const item = document.createElement("span");
+      const sample = node("svg", { width: 30, height: 10, "aria-hidden": "true" });
+      const dash = DASHES[one.index % DASHES.length];
+      sample.append(node("path", { class: "series curve kind" + (one.index % KINDS), d: "M1 5H29", "stroke-dasharray": dash }));
+      item.append(sample, one.label);
+      legend.append(item);
+    }
+    figure.querySelector("figcaption").append(legend);
+  }
+
+  function draw(figure, plot, state) {
+    const canvas = figure.querySelector(".canvas");
+    const series = seriesOf(plot);
+    const axis = valueAxis(plot, series);
+    if (!axis) {
+      canvas.textContent = "No finite number to draw.";
+      return;
+    }
+    const width = Math.max(280, Math.round(canvas.clientWidth));
+    const last = Math.max(1, ...series.flatMap((one) => one.points.map((point) => point.step)));
+    const transform = stepAxis[state.steps];
+    const frame = {
+      width,
+      last,
+      log: axis.log,
+      x: (step) => LEFT + (transform(step) / transform(last)) * (width - LEFT - RIGHT),
+      y: (value) => TOP + (1 - axis.at(value)) * (HEIGHT - TOP - BOTTOM),
+    };
+    const svg = node("svg", {
+      viewBox: "0 0 " + width + " " + HEIGHT, width, height: HEIGHT, tabindex: "0", role: "img",
+      "aria-label": plot.title + ": " + plot.label + " over the steps. Arrow keys move along the logged steps.",
+    });
+    drawAxes(svg, frame, state.steps, axis, plot.label);
+    drawLines(svg, frame, plot.lines);
+    for (const one of series) drawSeries(svg, frame, plot, one);
+    const cursor = node("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
+    svg.append(cursor);
+    canvas.replaceChildren(svg);
+    drawLegend(figure, plot, series);
+    follow(figure, svg, cursor, frame, plot, series, state);
+  }
+
+  /** Moves the cursor by pointer or keys and says in words what stands under it. */
+  function follow(figure, svg, cursor, frame, plot, series, state) {
+    const steps = Array.from(new Set(series.flatMap((one) => one.points.map((point) => point.step)))).sort((a, b) => a - b);
+    const status = figure.querySelector(".status");
+
+    function go(at) {
+      state.at = Math.max(0, Math.min(steps.length - 1, at));
+      const step = steps[state.at];
+      const found = series.map(function (one) {
+        const point = one.points.find((each) => each.step === step);
+        if (!point) return "";
+        const error = point.error > 0 ? " ± " + show(Number(point.error.toPrecision(2))) : "";
+        return (series.length > 1 ? one.label + ": " : plot.label + " = ") + show(point.value) + error;
+      });
+      status.textContent = "step " + show(step) + " · " + found.filter(Boolean).join(" · ");
+      cursor.setAttribute("x1", frame.x(step));
+      cursor.setAttribute("x2", frame.x(step));
+      cursor.setAttribute("visibility", "visible");
+    }
+
+    svg.addEventListener("keydown", function (event) {
+      const here = state.at === undefined ? -1 : state.at;
+      const target = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: steps.length - 1 }[event.key];
+      if (target === undefined) return;
+      event.preventDefault();
+      go(target);
+    });
+    svg.addEventListener("pointermove", function (event) {
+      const box = svg.getBoundingClientRect();
+      const at = ((event.clientX - box.left) / box.width) * frame.width;
+      const distances = steps.map((step) => Math.abs(frame.x(step) - at));
+      go(distances.indexOf(Math.min(...distances)));
+    });
+    if (state.at !== undefined) go(state.at);
+  }
+
+  /** Saves the drawing as a file of its own, with the colours it has now. */
+  function save(figure, plot) {
+    const shown = figure.querySelector(".canvas svg");
+    if (!shown) return;
+    const copy = shown.cloneNode(true);
+    const originals = [shown, ...shown.querySelectorAll("*")];
+    [copy, ...copy.querySelectorAll("*")].forEach(function (element, at) {
+      const style = getComputedStyle(originals[at]);
+      for (const name of STYLES) element.setAttribute(name, style.getPropertyValue(name));
+      element.removeAttribute("class");
+    });
+    copy.setAttribute("xmlns", NS);
+    const ground = getComputedStyle(document.body).backgroundColor;
+    copy.prepend(node("rect", { width: "100%", height: "100%", fill: ground }));
+    const address = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = plot.runs.map(([name]) => name.replace(/[^0-9a-z-]+/g, "_")).slice(0, 1) + "-" + plot.metric + ".svg";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+
+  for (const figure of document.querySelectorAll("figure.plot")) {
+    const plot = JSON.parse(figure.dataset.plot);
+    const state = { steps: "log", at: undefined };
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    const status = document.createElement("p");
+    status.className = "status";
+    status.setAttribute("role", "status");
+    const steps = button("Steps: log", function (self) {
+      state.steps = state.steps === "log" ? "linear" : "log";
+      self.textContent = "Steps: " + state.steps;
+      draw(figure, plot, state);
+    });
+    tools.append(status, steps, button("Save SVG", () => save(figure, plot)));
+    figure.append(tools);
+    draw(figure, plot, state);
+    let width = figure.clientWidth;
+    new ResizeObserver(function () {
+      if (figure.clientWidth === width) return;
+      width = figure.clientWidth;
+      draw(figure, plot, state);
+    }).observe(figure);
+  }
+})();

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cell of the board: all seeds of one configuration, and the numbers that are drawn from them.
+
+Every number of a cell comes from its own runs and from nothing else, so that a row never moves because another row
+came or went. What the seeds say is a median with the full range of the seeds. Seeds that ended (finished or diverged)
+count; interrupted and failed ones were not looked at as often, so they are shown as marks and kept out of the numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Literal, NamedTuple
+
+from harness import verdict as verdict_rule
+from leaderboard import document, interval
+
+Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete"]
+MARKS: dict[Mark, tuple[str, str]] = {
+    "n/a": ("–", "there is no such number here"),
+    "failed": ("✕", "a seed stopped with an error"),
+    "diverged": ("↗", "the parameters left every bound; a result, not an error"),
+    "interrupted": ("‖", "a seed was stopped from outside and can go on"),
+    "incomplete": ("◔", "fewer seeds are on the board than the spec asks for"),
+}
+
+VERDICTS: dict[document.Verdict, tuple[str, str]] = {
+    "singular": ("◆", "the map is proved singular at a logged step, in closed form; no measurement can claim this"),
+    "undecided": (
+        "◇",
+        f"at some logged step σ_min is not more than {verdict_rule.MARGIN:g} times its error bar, or only a part of "
+        "the spectrum is known, which bounds σ_min from above alone",
+    ),
+    "certified": (
+        "●",
+        "the whole spectrum is known in float64, and σ_min is more than "
+        f"{verdict_rule.MARGIN:g} times its error bar at every logged step",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """All seeds of one configuration.
+
+    Attributes:
+        runs: Its runs, sorted by seed; at least one.
+    """
+
+    runs: tuple[document.Run, ...]
+
+    @property
+    def first(self) -> document.Run:
+        """The run whose settings stand for all seeds (they differ in nothing that this is used for)."""
+        return self.runs[0]
+
+    @property
+    def ended(self) -> tuple[document.Run, ...]:
+        """The runs that ended by themselves."""
+        return tuple(run for run in self.runs if run.status in ("finished", "diverged"))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the spec asks for; the largest number that any of the runs knew of."""
+        return max(run.seeds for run in self.runs)
+
+
+class Margin(NamedTuple):
+    """The least sigma_min of one run over its checkpoints, where it was, and its error bar there."""
+
+    value: float
+    error: float | None
+    step: int
+
+
+def cells(export: document.Export) -> list[Cell]:
+    """Returns the cells of an export: singular first, then undecided, certified, none; then by margin ascending."""
+    ordered = sorted(export.runs, key=lambda run: (run.suite, run.cell_id, run.seed))
+    grouped = itertools.groupby(ordered, key=lambda run: (run.suite, run.cell_id))
+    return sorted((Cell(tuple(runs)) for _, runs in grouped), key=_rank)
+
+
+def verdict(cell: Cell) -> document.Verdict | None:
+    """Returns the weakest claim among the seeds: singular before undecided before certified; None without any."""
+    present = {run.verdict for run in cell.runs}
+    return next((name for name in VERDICTS if name in present), None)
+
+
+def marks(cell: Cell) -> list[tuple[Mark, int]]:
+    """Returns the marks of a cell with the number of seeds each stands for; empty when all is well."""
+    statuses: tuple[Literal["failed", "diverged", "interrupted"], ...] = ("failed", "diverged", "interrupted")
+    found: list[tuple[Mark, int]] = [(name, sum(run.status == name for run in cell.runs)) for name in statuses]
+    found.append(("incomplete", cell.seeds - len(cell.runs)))
+    return [(name, count) for name, count in found if count > 0]
+
+
+def margin_of(run: document.Run) -> Margin | None:
+    """Returns the least sigma_min over the checkpoints of a run; None when no checkpoint has one."""
+    values = run.curves.get("sigma_min", ())
+    known = [(value, index) for index, value in enumerate(values) if value is not None]
+    if not known:
+        return None
+    value, index = min(known)
+    return Margin(value, at(run, "sigma_min_error", index), run.steps[index])
+
+
+def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
+    """Returns the seeds' margins and the error bar of their median: the largest of the runs in the middle."""
+    found = sorted(found for run in cell.ended if (found := margin_of(run)) is not None)
+    middle = found[(len(found) - 1) // 2 : len(found) // 2 + 1]
+    known = [item.error for item in middle if item.error is not None]
+    return interval.spread([item.value for item in found]), max(known) if known else None
+
+
+def fold_crossings_of(run: document.Run) -> int | None:
+    """Returns the sum of |change of n_above_inv_eta| from checkpoint to checkpoint; None when never counted."""
+    counts = [value for value in run.curves.get("n_above_inv_eta", ()) if value is not None]
+    return round(sum(abs(b - a) for a, b in itertools.pairwise(counts))) if counts else None
+
+
+def fold_crossings(cell: Cell) -> interval.Spread:
+    """Returns the seeds' numbers of fold crossings."""
+    return interval.spread([fold_crossings_of(run) for run in cell.ended])
+
+
+def at_start(cell: Cell, metric: str) -> interval.Spread:
+    """Returns the seeds' values of a metric at the first checkpoint."""
+    return interval.spread([at(run, metric, 0) for run in cell.ended])
+
+
+def at_end(cell: Cell, metric: str) -> interval.Spread:
+    """Returns the seeds' values of a metric at the last checkpoint; a run that diverged has none."""
+    return interval.spread([at(run, metric, -1) for run in cell.ended if run.status == "finished"])
+
+
+def loss_gap(cell: Cell) -> interval.Spread:
+    """Returns the seeds' loss gaps at the end; a seed that diverged counts as infinity, so failing never helps."""
+    values = [at(run, "loss_gap", -1) if run.status == "finished" else math.inf for run in cell.ended]
+    return interval.spread(values)
+
+
+def eta(cell: Cell) -> interval.Spread:
+    """Returns the seeds' step sizes."""
+    return interval.spread([run.eta for run in cell.runs])
+
+
+def diverged(cell: Cell) -> tuple[int, int]:
+    """Returns how many of the seeds that ended have diverged, and how many ended."""
+    return sum(run.status == "diverged" for run in cell.ended), len(cell.ended)
+
+
+def checkpoints(cell: Cell) -> tuple[int, int]:
+    """Returns the least and the greatest number of checkpoints that a seed's margin was taken over."""
+    counts = [sum(value is not None for value in run.curves.get("sigma_min", ())) for run in cell.ended]
+    return min(counts, default=0), max(counts, default=0)
+
+
+def at(run: document.Run, metric: str, index: int) -> float | None:
+    """Returns a run's value of a metric at the checkpoint with this index; None where there is none."""
+    values = run.curves.get(metric, ())
+    return values[index] if values else None
+
+
+def _rank(cell: Cell) -> tuple[int, float, str, str, str, str]:
+    found = verdict(cell)
+    place = list(VERDICTS).index(found) if found else len(VERDICTS)
+    median = margin(cell)[0].median
+    first = cell.first
+    return place, math.inf if median is None else median, first.suite, first.spec, first.label, cell.first.cell_id

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site: from an export to the bytes of every file, with nothing written yet.
+
+Everything is made in memory first, so a page that cannot be made leaves the old site as it was (`folder.py` writes).
+Pages carry no inline script or style, ask for nothing but their own files, and say all they know without JavaScript;
+the scripts in `assets/` add sorting, filtering and plots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+from typing import Any
+
+import jinja2
+import markupsafe
+
+from harness import metrics, verdict
+from leaderboard import cell as cells
+from leaderboard import document, export, figure, interval, number, spreadsheet, table
+
+HERE = pathlib.Path(__file__).resolve().parent
+ASSETS = HERE / "assets"
+TEMPLATES = HERE / "templates"
+SUMS = "SHA256SUMS"
+ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """One of the counts on the first screen.
+
+    Attributes:
+        flag: The name in table.flags that the filter shows.
+        heading: What is counted.
+        count: How many.
+        total: Of how many.
+        unit: Cells or runs.
+        sentence: What it means.
+    """
+
+    flag: str
+    heading: str
+    count: int
+    total: int
+    unit: str
+    sentence: str
+
+
+def render(board: document.Export) -> dict[str, bytes]:
+    """Returns every file of the site by its path.
+
+    The same export gives the same bytes.
+
+    Args:
+        board: What to show.
+
+    Returns:
+        Relative paths with forward slashes -> bytes, with a SHA256SUMS over all the others.
+    """
+    pages = _environment()
+    rows = cells.cells(board)
+    files: dict[str, bytes] = {".nojekyll": b""}
+    for asset in sorted(ASSETS.iterdir()):
+        if asset.suffix in (".css", ".js", ".svg"):
+            files[f"a/{asset.name}"] = asset.read_bytes()
+    for run in board.runs:
+        files[f"data/{run_path(run)}.js"] = _script(run)
+    files[export.FILE] = export.dump(board)
+    files["export.schema.json"] = export.schema()
+    files["data/cells.csv"] = spreadsheet.to_csv(board)
+    files["index.html"] = _page(pages, "index.html", "", board=board, **_overview(board, rows))
+    for cell in rows:
+        files[f"{cell_path(cell.first)}.html"] = _page(pages, "cell.html", "../../", board=board, **_cell(cell))
+        for run in cell.runs:
+            files[f"{run_path(run)}.html"] = _page(pages, "run.html", "../../", board=board, **_run(run, cell))
+    files["method.html"] = _page(pages, "method.html", "", board=board, **_method())
+    files["data.html"] = _page(pages, "data.html", "", board=board, **_data(board, files))
+    files[SUMS] = "".join(f"{digest(files[path])}  {path}\n" for path in sorted(files)).encode()
+    return files
+
+
+def run_path(run: document.Run) -> str:
+    """Returns where a run's page lies, without its ending; two suites may hold the same run."""
+    return f"run/{run.suite}/{run.run_id}"
+
+
+def cell_path(run: document.Run) -> str:
+    """Returns where the page of a run's cell lies, without its ending."""
+    return f"cell/{run.suite}/{run.cell_id}"
+
+
+def digest(content: bytes) -> str:
+    """Returns the SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
+    """Returns the four counts of the first screen."""
+    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "crossed", "edge")}
+    ended = [run for run in board.runs if run.status in ("finished", "diverged")]
+    return [
+        Tally(
+            "certified",
+            "certified at every logged step",
+            held["certified"],
+            len(rows),
+            "cells",
+            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at.",
+        ),
+        Tally(
+            "crossed",
+            "stepped across the singular set",
+            held["crossed"],
+            len(rows),
+            "cells",
+            "In some seed the number of eigenvalues above 1/η changed between two looks: a fold was crossed, not met.",
+        ),
+        Tally(
+            "edge",
+            "ended at the edge of stability",
+            held["edge"],
+            len(rows),
+            "cells",
+            f"The median of η·λ_max at the last step lies between {table.EDGE.low} and {table.EDGE.high}.",
+        ),
+        Tally(
+            "diverged",
+            "diverged",
+            sum(run.status == "diverged" for run in ended),
+            len(ended),
+            "runs",
+            "The parameters left every bound. That is a result: it stays on the board and counts against no other row.",
+        ),
+    ]
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"maths": _maths, "show": number.show, "plot_json": _plot_json, "sortable": _sortable}
+    environment.globals |= {
+        "at": cells.at,
+        "bound": table.bound,
+        "cell_path": cell_path,
+        "columns": table.COLUMNS,
+        "learning_rate": table.learning_rate,
+        "marks": cells.MARKS,
+        "metrics": metrics.METRICS,
+        "optimizer": table.optimizer,
+        "run_path": run_path,
+        "verdicts": cells.VERDICTS,
+    }
+    return environment
+
+
+def _page(pages: jinja2.Environment, template: str, root: str, **values: Any) -> bytes:
+    return pages.get_template(template).render(root=root, current=template.split(".")[0], **values).encode()
+
+
+def _overview(board: document.Export, rows: list[cells.Cell]) -> dict[str, Any]:
+    counts = {name: sum(cells.verdict(cell) == name for cell in rows) for name in cells.VERDICTS}
+    suites = [
+        (suite, _caption(suite), [cell for cell in rows if cell.first.suite == suite.name]) for suite in board.suites
+    ]
+    entries = {_name(cell): {key: column.entry(cell) for key, column in table.COLUMNS.items()} for cell in rows}
+    return {
+        "suites": [group for group in suites if group[2]],
+        "rows": rows,
+        "counts": counts,
+        "silent": len(rows) - sum(counts.values()),
+        "tallies": tallies(board, rows),
+        "entries": entries,
+        "strips": figure.strips(rows),
+        "flags": {_name(cell): " ".join(table.flags(cell)) for cell in rows},
+        "name": _name,
+    }
+
+
+def _cell(cell: cells.Cell) -> dict[str, Any]:
+    return {
+        "cell": cell,
+        "run": cell.first,
+        "entries": {key: column.entry(cell) for key, column in table.COLUMNS.items()},
+        "seeds": [(run, cells.margin_of(run), cells.fold_crossings_of(run)) for run in cell.runs],
+        "plots": figure.plots(cell.runs),
+    }
+
+
+def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
+    alone = cells.Cell((run,))
+    return {
+        "run": run,
+        "cell": cell,
+        "alone": alone,
+        "margin": cells.margin_of(run),
+        "crossings": cells.fold_crossings_of(run),
+        "plots": figure.plots((run,)),
+        "numbers": [name for name in metrics.METRICS if name in run.curves and name not in ERRORS],
+    }
+
+
+def _method() -> dict[str, Any]:
+    wilson = {f"{hits}/{trials}": interval.wilson(hits, trials) for hits, trials in ((3, 3), (5, 5), (10, 10), (0, 3))}
+    return {"wilson": wilson}
+
+
+def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:
+    listed = (export.FILE, "export.schema.json", "data/cells.csv")
+    return {
+        "files": [(path, len(files[path]), digest(files[path])) for path in listed],
+        "datasets": sorted({(run.dataset.name, run.dataset.version): run.dataset for run in board.runs}.items()),
+    }
+
+
+def _caption(suite: document.Suite) -> str:
+    """Returns the first sentence of a suite's note, below its heading and without its Markdown."""
+    lines = [line for line in suite.note.strip().splitlines() if not line.startswith("#")]
+    paragraph = " ".join("\n".join(lines).strip().partition("\n\n")[0].split())
+    return re.sub(r"[`*]", "", re.split(r"(?<=\.) ", paragraph)[0])
+
+
+def _maths(written: str) -> markupsafe.Markup:
+    """Sets `_max` and `_min` in a label as subscripts; everything is escaped."""
+    return markupsafe.Markup(re.sub(r"_(max|min)\b", r"<sub>\1</sub>", str(markupsafe.escape(written))))
+
+
+def _script(run: document.Run) -> bytes:
+    """Returns a run's curves as a script: the only lazy loading that a browser allows on file://."""
+    values = json.dumps(figure.curves(run), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return f"GDZ.put({json.dumps(figure.name(run))},{values});\n".encode()
+
+
+def _plot_json(plot: figure.Plot) -> str:
+    return json.dumps(dataclasses.asdict(plot), sort_keys=True, allow_nan=False)
+
+
+def _sortable(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else repr(float(value))
+
+
+def _name(cell: cells.Cell) -> str:
+    return f"{cell.first.suite}/{cell.first.cell_id}"

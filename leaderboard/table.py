@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""COLUMNS: what the board says about a cell, once, for the page and for the terminal.
+
+To add a column, add a row here: a label, a definition, and a pure function from a cell to an `Entry`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from harness import metrics
+from leaderboard import cell as cells
+from leaderboard import document, interval, number
+
+Bound = Literal["", "≤", "≥", "≈"]
+EDGE = interval.Interval(1.9, 2.2)
+
+
+class Entry(NamedTuple):
+    """One entry of the table.
+
+    Attributes:
+        main: What is printed.
+        sort: What the column is sorted by; None goes last.
+        note: A second, quieter line: the range of the seeds, an interval, a setting.
+        mark: A sign with a name: a verdict or one of cells.MARKS.
+    """
+
+    main: str
+    sort: float | str | None
+    note: str = ""
+    mark: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        label: Its heading.
+        definition: What it means, in a sentence or two; shown on the method page and at the heading.
+        entry: The pure function that fills it.
+        numeric: Whether it holds numbers, which are set flush right.
+        terminal: Whether the terminal shows it too.
+    """
+
+    label: str
+    definition: str
+    entry: Callable[[cells.Cell], Entry]
+    numeric: bool = True
+    terminal: bool = True
+
+
+class Summary(NamedTuple):
+    """The table as a terminal prints it."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def optimizer(run: document.Run) -> str:
+    """Returns the optimiser and its settings in a few words, for example `sgd, batch 64`."""
+    part = run.part("optimizer")
+    batch = part.get("batch_size")
+    return f"{part['name']}, batch {batch}" if batch else str(part["name"])
+
+
+def learning_rate(run: document.Run) -> str:
+    """Returns the step size as the spec gives it: a number, or `c / λ_max(0)`."""
+    rate = run.part("optimizer").get("learning_rate")
+    if isinstance(rate, dict) and isinstance(rate.get("eta_lambda"), int | float):
+        return f"{number.show(float(str(rate['eta_lambda'])))}\u00a0/\u00a0λ_max(0)"
+    return number.show(float(rate)) if isinstance(rate, int | float) else number.MISSING
+
+
+def bound(cell: cells.Cell, metric: str) -> Bound:
+    """Returns the sign that a metric carries in this cell: none with the whole spectrum, METRICS' with a part of it."""
+    return metrics.METRICS[metric].bound if any(run.curvature == "lanczos" for run in cell.runs) else ""
+
+
+def _cell(cell: cells.Cell) -> Entry:
+    run = cell.first
+    activation = run.part("model").get("activation")
+    size = f"{run.parameters:,} parameters"
+    parts = [str(run.part("model")["family"]), str(activation or ""), size, run.dataset.name]
+    return Entry(run.label, run.label, " · ".join(part for part in parts if part))
+
+
+def _eta(cell: cells.Cell) -> Entry:
+    spread = cells.eta(cell)
+    note = f"{optimizer(cell.first)}; {learning_rate(cell.first)}"
+    return Entry(number.show(spread.median), spread.median, note)
+
+
+def _eta_lambda_start(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_start(cell, "eta_sharpness"))
+
+
+def _verdict(cell: cells.Cell) -> Entry:
+    found = cells.verdict(cell)
+    if found is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    counts = [(name, sum(run.verdict == name for run in cell.runs)) for name in cells.VERDICTS]
+    note = ", ".join(f"{count} {name}" for name, count in counts if count and count < len(cell.runs))
+    everyone = f"all {len(cell.runs)} seeds" if len(cell.runs) > 1 else "1 seed"
+    return Entry(found, float(list(cells.VERDICTS).index(found)), note or everyone, found)
+
+
+def _margin(cell: cells.Cell) -> Entry:
+    spread, error = cells.margin(cell)
+    low, high = cells.checkpoints(cell)
+    looks = f"{low}" if low == high else f"{low}–{high}"
+    note = _join(number.show_range(spread.values), f"at {looks} steps")
+    if spread.median is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    return Entry(number.show(spread.median, error, bound(cell, "sigma_min")), spread.median, note)
+
+
+def _fold_crossings(cell: cells.Cell) -> Entry:
+    return _spread(cells.fold_crossings(cell), "≈" if bound(cell, "n_above_inv_eta") else "")
+
+
+def _loss_gap(cell: cells.Cell) -> Entry:
+    spread = cells.loss_gap(cell)
+    return _spread(spread)._replace(mark="diverged" if spread.median == float("inf") else "")
+
+
+def _eta_lambda_end(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_end(cell, "eta_sharpness"))
+
+
+def _accuracy(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_end(cell, "train_accuracy"))
+
+
+def _seeds(cell: cells.Cell) -> Entry:
+    ended, asked = len(cell.ended), cell.seeds
+    found = cells.marks(cell)
+    words = [f"{cells.MARKS[mark][0]} {_seeds_marked(cell, mark, count)}" for mark, count in found]
+    return Entry(f"{ended}/{asked}", ended / asked, "; ".join(words), found[0][0] if found else "")
+
+
+def _seeds_marked(cell: cells.Cell, mark: cells.Mark, count: int) -> str:
+    if mark == "diverged":
+        share = interval.wilson(count, len(cell.ended))
+        return f"{count}/{len(cell.ended)} diverged ({100 * share.low:.0f}–{100 * share.high:.0f}\u00a0%)"
+    return f"{count} {'missing' if mark == 'incomplete' else mark}"
+
+
+COLUMNS: dict[str, Column] = {
+    "cell": Column(
+        "Cell",
+        "One configuration with everything resolved except the seed: what the spec's file name and grid say, then "
+        "family, activation, number of parameters and data set.",
+        _cell,
+        numeric=False,
+    ),
+    "verdict": Column(
+        "Verdict",
+        "The weakest claim among the seeds about the map I − ηH at the logged steps: singular, undecided or certified. "
+        "It says nothing about the steps in between.",
+        _verdict,
+        numeric=False,
+    ),
+    "margin": Column(
+        "Margin min σ_min",
+        "For each seed the least σ_min(I − ηH) over its checkpoints; shown are the median over the seeds, the error "
+        "bar of that median run, the full range of the seeds, and the number of steps looked at. Looking more often "
+        "finds smaller values, so margins are comparable only at equal numbers. ≤ marks an upper bound: part of the "
+        "spectrum is unknown.",
+        _margin,
+    ),
+    "fold_crossings": Column(
+        "Fold crossings",
+        "Sum over the checkpoints of the change in the number of eigenvalues of H above 1/η: how often the trajectory "
+        "was seen on another side of the singular set. Median and range over the seeds; ≈ when the counts are only "
+        "bounds.",
+        _fold_crossings,
+    ),
+    "eta": Column(
+        "Step size η",
+        "Median over the seeds of the step size, with the optimiser and the rule that the spec gives; λ_max(0) is the "
+        "sharpness at the start, so a rule gives each seed its own η.",
+        _eta,
+        terminal=False,
+    ),
+    "eta_lambda_start": Column(
+        "η·λ_max at start",
+        "Step size times sharpness at step 0: median over the seeds, and their full range.",
+        _eta_lambda_start,
+        terminal=False,
+    ),
+    "eta_lambda_end": Column(
+        "η·λ_max at end",
+        "Step size times sharpness at the last step, over the seeds that finished: 2 is the edge of stability, 1 is "
+        "where the top eigenvalue makes the map singular.",
+        _eta_lambda_end,
+        terminal=False,
+    ),
+    "loss_gap": Column(
+        "Loss gap at end",
+        "L − L* at the last step: median and full range over the seeds. A seed that diverged counts as ∞.",
+        _loss_gap,
+    ),
+    "accuracy": Column(
+        "Accuracy at end",
+        "Training accuracy at the last step: median and full range over the seeds that finished.",
+        _accuracy,
+        terminal=False,
+    ),
+    "seeds": Column(
+        "Seeds",
+        "Seeds that ended, of the seeds that the spec asks for, with a mark for each that failed, diverged, was "
+        "interrupted or is missing. A share of diverged seeds has Wilson's 95 % interval.",
+        _seeds,
+    ),
+}
+
+
+def summary(export: document.Export) -> Summary:
+    """Returns the table as the terminal prints it: the same entries as on the page, without the second lines."""
+    shown = {key: column for key, column in COLUMNS.items() if column.terminal}
+    rows = tuple(
+        tuple(_in_terminal(key, column.entry(cell)) for key, column in shown.items()) for cell in cells.cells(export)
+    )
+    return Summary(tuple(column.label for column in shown.values()), rows)
+
+
+def flags(cell: cells.Cell) -> list[str]:
+    """Returns the names of the counts on the overview that this cell belongs to."""
+    found = cells.verdict(cell)
+    crossed = any(cells.fold_crossings_of(run) for run in cell.ended)
+    end = cells.at_end(cell, "eta_sharpness").median
+    names = {
+        "certified": found == "certified",
+        "crossed": crossed,
+        "edge": end is not None and EDGE.low <= end <= EDGE.high,
+        "diverged": cells.diverged(cell)[0] > 0,
+    }
+    return [name for name, belongs in names.items() if belongs]
+
+
+def _spread(spread: interval.Spread, sign: str = "") -> Entry:
+    if spread.median is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    main = number.show(spread.median)
+    return Entry(f"{sign} {main}" if sign else main, spread.median, number.show_range(spread.values, main))
+
+
+def _in_terminal(key: str, entry: Entry) -> str:
+    sign = cells.MARKS[entry.mark][0] if entry.mark in cells.MARKS and entry.mark != "n/a" else ""
+    return f"{entry.main} {sign}".strip() if key == "seeds" else entry.main
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,148 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Brings a bare Debian or Ubuntu to where gdzoo runs. The Makefile calls it; each call is harmless to repeat.
+#
+#   scripts/setup.sh packages [EXTRA]   .venv with the exact versions of constraints.txt (and of an extra, e.g. test)
+#   scripts/setup.sh chromium           Chromium, which the browser tests drive
+#   scripts/setup.sh constraints        constraints.txt anew, from the lower bounds of pyproject.toml
+#
+# Exit codes: 0 done, 1 an installation failed, 2 something is missing that only you can give.
+set -eu
+cd "$(dirname "$0")/.."
+
+OLDEST_PYTHON='(3, 11)'
+unset PYTHONPATH PYTHONHOME # they would let foreign packages into .venv
+
+say() { printf '%s\n' "$*"; }
+
+stop() {
+    printf 'error: %s\n' "$1" >&2
+    exit "${2:-2}"
+}
+
+# Runs apt-get install as root, or with sudo, or says what to type.
+install_system_packages() {
+    reason=$1
+    shift
+    command -v apt-get >/dev/null 2>&1 ||
+        stop "for $reason, $* must be there; this is not Debian or Ubuntu, so install that in your system's way and say make again"
+    if [ "$(id -u)" -eq 0 ]; then
+        root=
+    elif command -v sudo >/dev/null 2>&1; then
+        root=sudo
+    else
+        stop "for $reason, $* must be there; as root, say: apt-get update && apt-get install -y $*"
+    fi
+    say "Installing for $reason, with ${root:+sudo }apt-get: $* (this can take a minute or two)"
+    $root apt-get update -qq || say "apt-get update failed; going on with the lists that are here"
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+        stop "apt-get could not install $*; as root, say: apt-get update && apt-get install -y $*"
+}
+
+new_enough() { "$1" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" >/dev/null 2>&1; }
+
+# Prints the interpreter that makes .venv: PYTHON, else the first that is new enough.
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        command -v "$PYTHON" >/dev/null 2>&1 || stop "PYTHON=$PYTHON is not there"
+        new_enough "$PYTHON" || stop "PYTHON=$PYTHON is older than Python 3.11 (or does not start)"
+        say "$PYTHON"
+        return
+    fi
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$name" >/dev/null 2>&1 && new_enough "$name"; then
+            say "$name"
+            return
+        fi
+    done
+    found=$(python3 --version 2>/dev/null) || found='no python3'
+    stop "gdzoo needs Python 3.11 or newer; found: $found. Install one (as root: apt-get install -y python3.11), or name it: make PYTHON=/path/to/python3"
+}
+
+# Makes the virtual environment $1 with the interpreter $2, and Debian's part of venv first where that is missing.
+make_venv() {
+    if ! "$2" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        version=$("$2" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        install_system_packages ".venv (python -m venv)" "python$version-venv"
+    fi
+    "$2" -m venv --clear "$1" || stop "$2 -m venv failed" 1
+}
+
+# Makes .venv where there is none that works; one that works is kept.
+ready_venv() {
+    if [ -x .venv/bin/python ] && new_enough .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    python=$(find_python)
+    [ ! -e .venv ] || say "The .venv that is here does not work (no Python 3.11 or newer with pip in it); making it anew."
+    say "Making .venv with $($python --version)"
+    make_venv .venv "$python"
+}
+
+# Runs pip with its output in a log, and says how far it is: a line that renews itself, or one every 15 seconds.
+watched_pip() {
+    log=.venv/install.log
+    total=$(grep -c == constraints.txt)
+    # The first name constrains the packages, and the build in older pips; the second the build in newer ones.
+    PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        .venv/bin/python -m pip install --no-input --progress-bar off "$@" >"$log" 2>&1 &
+    pip=$!
+    trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM
+    seconds=0
+    while kill -0 "$pip" 2>/dev/null; do
+        sleep 1
+        seconds=$((seconds + 1))
+        line="  $(grep -c '^Collecting' "$log" || :) packages found, $(count_installed) of about $total installed, $seconds s"
+        if [ -t 1 ]; then
+            printf '\r\033[K%s' "$line"
+        elif [ $((seconds % 15)) -eq 0 ]; then
+            say "$line"
+        fi
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+    trap - INT TERM
+    if ! wait "$pip"; then
+        tail -n 20 "$log" >&2
+        stop "pip failed; all it said is in $log. Correct that and say make again" 1
+    fi
+    say "Installed: $(count_installed) packages in .venv, $seconds s"
+}
+
+count_installed() { find .venv/lib -maxdepth 3 -name '*.dist-info' | wc -l | tr -d ' '; }
+
+bring_packages() {
+    ready_venv
+    say "Installing gdzoo${1:+ and what its ${1}s need} into .venv, in the exact versions of constraints.txt"
+    watched_pip --editable ".${1:+[$1]}"
+    touch .venv/.installed ${1:+".venv/.installed-$1"}
+}
+
+# No function may be called chromium: command -v would find it.
+bring_chromium() {
+    ! command -v chromium >/dev/null 2>&1 || return 0
+    install_system_packages "the browser tests" chromium fonts-dejavu
+    command -v chromium >/dev/null 2>&1 ||
+        stop "apt-get gave no program named chromium; put one on PATH and say make test again"
+}
+
+renew_constraints() {
+    python=$(find_python)
+    fresh=$(mktemp -d)
+    trap 'rm -rf "$fresh"' EXIT
+    say "Resolving the lower bounds of pyproject.toml in a fresh environment (minutes)"
+    make_venv "$fresh" "$python"
+    "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'setuptools>=77' '.[test]'
+    # Names as the package index writes them, no addresses, and setuptools, which builds gdzoo itself.
+    "$fresh/bin/python" -m pip freeze --all --disable-pip-version-check |
+        awk -F '==' 'NF == 2 && $1 != "pip" { name = tolower($1); gsub(/[._]+/, "-", name); print name "==" $2 }' |
+        LC_ALL=C sort >constraints.txt.new
+    mv constraints.txt.new constraints.txt
+    say "constraints.txt: $(grep -c == constraints.txt) exact versions; say make test next"
+}
+
+case ${1:-} in
+packages) bring_packages "${2:-}" ;;
+chromium) bring_chromium ;;
+constraints) renew_constraints ;;
+*) stop "say: scripts/setup.sh packages [EXTRA] | chromium | constraints" ;;
+esac

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures and switches that every test shares: float64, strict shapes, a workspace of its own, and no network."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import socket
+from typing import Any
+
+import jax
+import pytest
+
+from harness import store, tracking
+
+tracking.quieten()
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def refuse(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+            raise ConnectionRefusedError(f"tests have no network; something wanted to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A workspace of this test alone, empty, with no store named by the environment."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("GDZOO_HOME", str(folder))
+    for name in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ready_store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A SQLite file with MLflow's schema and no run, made once; copy it, never write to it."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.init(f"sqlite:///{file}")
+    file.chmod(0o444)
+    return file
+
+
+@pytest.fixture
+def store_uri(home: pathlib.Path, ready_store: pathlib.Path) -> str:
+    """The default store of `home`, ready and empty."""
+    copy = home / "mlflow.db"
+    shutil.copyfile(ready_store, copy)
+    os.chmod(copy, 0o644)
+    return f"sqlite:///{copy}"

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracking: what a run folder becomes in MLflow, and that it becomes it once."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import socket
+import sqlite3
+import subprocess
+import time
+import urllib.request
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.utils import validation
+
+from harness import errors, store, tracking
+from harness.metrics import METRICS
+
+CELL_ID = "0123456789ab"
+STARTED = "2026-11-22T10:00:00Z"
+STARTED_MS = 1795341600000
+
+
+def run_json(**changes: Any) -> dict[str, Any]:
+    """Returns a run.json as harness/runlog.py writes it, with some keys changed."""
+    run = {
+        "schema": 1,
+        "run_id": f"{CELL_ID}-s0",
+        "cell_id": CELL_ID,
+        "spec_hash": CELL_ID.ljust(64, "0"),
+        "suite": "quickstart",
+        "spec": "mlp",
+        "label": "mlp · activation=relu",
+        "title": "MLP on digits",
+        "source": None,
+        "seed": 0,
+        "seeds": 3,
+        "status": "finished",
+        "diverged_at": None,
+        "verdict": "certified",
+        "eta": 0.1234,
+        "parameters": 1234,
+        "examples": 512,
+        "curvature": "dense",
+        "device": "cpu",
+        "precision": "float32",
+        "command": "gdzoo run specs/quickstart/mlp.yaml",
+        "started": STARTED,
+        "seconds": 12.5,
+        "versions": {"python": "3.11.7", "jax": "0.10.2"},
+        "commit": "a" * 40,
+        "dirty": False,
+        "dataset": {
+            "name": "digits",
+            "version": "1.0.0",
+            "split": "train",
+            "examples": 512,
+            "shape": [8, 8, 1],
+            "classes": 10,
+            "sha256": "b" * 64,
+            "licence": "CC BY 4.0",
+        },
+        "cell": {
+            "data": {"name": "digits", "examples": 512},
+            "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu"},
+            "loss": {"name": "half_mse"},
+            "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 1.0}},
+            "steps": 300,
+        },
+    }
+    return run | changes
+
+
+def run_folder(tmp_path: pathlib.Path, steps: tuple[int, ...] = (0, 10, 300), **changes: Any) -> pathlib.Path:
+    """Writes a run folder with every metric at the given steps; the loss is 1/(step + 1), the others count up."""
+    run = run_json(**changes)
+    folder = tmp_path / run["suite"] / run["run_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    (folder / "cell.yaml").write_text("schema: 1\n", encoding="utf-8")
+    (folder / "state.safetensors").write_bytes(b"resume state")
+    lines = []
+    for step in steps:
+        values = {name: float(i) for i, name in enumerate(METRICS)} | {"loss": 1 / (step + 1)}
+        lines.append(json.dumps({"step": step, "values": values}) + "\n")
+    (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def runs(opened: tracking.Store) -> list[mlflow.entities.Run]:
+    """Returns all runs of the quickstart experiment."""
+    experiment = tracking.experiment_id(opened, "quickstart")
+    return list(opened.client.search_runs([experiment])) if experiment else []
+
+
+def points(uri: str) -> int:
+    """Returns how many points the database holds."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
+
+
+def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    run_id = tracking.upload(opened, run_folder(home / "runs"))
+    run = opened.client.get_run(run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "mlp · activation=relu · seed 0")
+    assert (run.info.start_time, run.info.end_time) == (STARTED_MS, STARTED_MS + 12500)
+    assert run.data.params == {
+        "spec": "mlp",
+        "family": "mlp",
+        "activation": "relu",
+        "dataset": "digits",
+        "loss": "half_mse",
+        "optimizer": "gd",
+        "learning_rate": "1 / λ_max(0)",
+        "eta": "0.1234",
+        "batch_size": "full",
+        "parameters": "1234",
+        "seed": "0",
+        "steps": "300",
+    }
+    tags = run.data.tags
+    assert tags["gdzoo.cell"] == f"mlp · activation=relu [{CELL_ID}]"
+    assert tags["mlflow.note.content"] == (
+        "mlp · activation=relu, seed 0: 1,234 parameters, 512 examples of digits, η = 0.1234; finished; "
+        "gradient-descent map: certified."
+    )
+    assert json.loads(tags["gdzoo.versions"]) == {"python": "3.11.7", "jax": "0.10.2"}
+    assert "gdzoo.diverged_at" not in tags
+    names = "cell cell_id curvature device precision run_id spec spec_hash status suite verdict versions"
+    assert sorted(key for key in tags if key.startswith("gdzoo.")) == [f"gdzoo.{name}" for name in names.split()]
+    history = opened.client.get_metric_history(run_id, "train/loss")
+    assert [(p.step, p.value, p.timestamp - STARTED_MS) for p in history] == [
+        (0, 1, 0),
+        (10, 1 / 11, 10),
+        (300, 1 / 301, 300),
+    ]
+    (final,) = opened.client.get_metric_history(run_id, "final/loss")
+    assert (final.step, final.value) == (0, 1 / 301)
+    assert points(store_uri) == 4 * len(METRICS)
+    assert {file.path for file in opened.client.list_artifacts(run_id)} == set(tracking.ARTIFACTS)
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("digits:1.0.0[train]", "bbbbbbbb")
+
+
+def test_experiment_says_what_it_is_and_keeps_artifacts_beside_the_database(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    tracking.upload(opened, run_folder(home / "runs"))
+    experiment = opened.client.get_experiment_by_name("gdzoo: quickstart")
+    assert experiment.tags["gdzoo.suite"] == "quickstart"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "8x8 digits" in experiment.tags["mlflow.note.content"]
+    assert experiment.artifact_location == (home / "mlartifacts" / "quickstart").as_uri()
+    assert len(list((home / "mlartifacts" / "quickstart").rglob("records.jsonl"))) == 1
+
+
+def test_a_second_upload_adds_nothing(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    first = tracking.upload(opened, folder)
+    before = points(store_uri)
+    assert tracking.upload(opened, folder) == first
+    assert (len(runs(opened)), points(store_uri)) == (1, before)
+
+
+def test_an_interrupted_run_is_completed_in_place(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    first = tracking.upload(opened, run_folder(home / "runs", (0, 10), status="interrupted"))
+    assert opened.client.get_run(first).info.status == "KILLED"
+    assert tracking.finished_run_ids(opened, "quickstart") == set()
+    assert tracking.upload(opened, run_folder(home / "runs", (0, 10, 300))) == first
+    run = opened.client.get_run(first)
+    assert (run.info.status, run.data.tags["gdzoo.status"]) == ("FINISHED", "finished")
+    assert [p.step for p in opened.client.get_metric_history(first, "train/loss")] == [0, 10, 300]
+    assert run.data.metrics["final/loss"] == 1 / 301
+    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+
+
+def test_a_run_started_anew_replaces_the_one_from_before(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    first = tracking.upload(opened, run_folder(home / "runs", (0, 10), status="interrupted", eta=0.5))
+    second = tracking.upload(opened, run_folder(home / "runs", started="2026-11-23T10:00:00Z"))
+    assert second != first
+    assert [run.info.run_id for run in runs(opened)] == [second]
+
+
+def test_a_diverged_run_is_a_result_and_infinity_becomes_nan(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs", (0,), status="diverged", diverged_at=7, verdict=None)
+    values = {"loss": "inf", "grad_norm": "-inf", "sharpness": "nan", "loss_gap": 2.0}
+    with (folder / "records.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"step": 7, "values": values}) + '\n{"step": 8, "val')  # the last line was cut off
+    run = opened.client.get_run(tracking.upload(opened, folder))
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["gdzoo.status"], run.data.tags["gdzoo.diverged_at"]) == ("diverged", "7")
+    assert "gdzoo.verdict" not in run.data.tags
+    assert "diverged at step 7" in run.data.tags["mlflow.note.content"]
+    assert all(math.isnan(run.data.metrics[f"final/{name}"]) for name in ("loss", "grad_norm", "sharpness"))
+    assert run.data.metrics["final/loss_gap"] == 2
+    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("failed", "FAILED"), ("running", "RUNNING")])
+def test_status_of_a_run_that_gave_no_result(store_uri: str, home: pathlib.Path, ours: str, theirs: str) -> None:
+    opened = tracking.open_store(store_uri)
+    run_id = tracking.upload(opened, run_folder(home / "runs", (), status=ours, eta=None, verdict=None))
+    assert opened.client.get_run(run_id).info.status == theirs
+    assert tracking.finished_run_ids(opened, "quickstart") == set()
+
+
+def test_a_run_that_failed_before_its_first_record_has_all_artifacts(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs", (), status="failed")
+    (folder / "records.jsonl").unlink()
+    run_id = tracking.upload(opened, folder)
+    assert {file.path for file in opened.client.list_artifacts(run_id)} == set(tracking.ARTIFACTS)
+
+
+def test_more_points_than_one_batch_takes_all_arrive(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    steps = tuple(range(2 + tracking.BATCH // len(METRICS)))
+    tracking.upload(opened, run_folder(home / "runs", steps))
+    assert points(store_uri) == (len(steps) + 1) * len(METRICS) > tracking.BATCH
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "batch"),
+    [
+        ({"name": "sgd", "learning_rate": 0.1, "batch_size": 64}, "0.1", "64"),
+        ({"name": "gd", "learning_rate": {"eta_lambda": 0.5}}, "0.5 / λ_max(0)", "full"),
+    ],
+)
+def test_learning_rate_reads_as_in_the_spec(
+    store_uri: str, home: pathlib.Path, optimizer: dict[str, Any], rate: str, batch: str
+) -> None:
+    opened = tracking.open_store(store_uri)
+    cell = run_json()["cell"] | {"optimizer": optimizer}
+    params = opened.client.get_run(tracking.upload(opened, run_folder(home / "runs", cell=cell))).data.params
+    assert (params["learning_rate"], params["batch_size"]) == (rate, batch)
+
+
+def test_every_metric_has_a_name_that_mlflow_takes() -> None:
+    for name, metric in METRICS.items():
+        for key in (metric.key(name), f"final/{name}"):
+            validation._validate_metric_name(key)
+            assert len(key) <= validation.MAX_ENTITY_KEY_LENGTH
+    keys = [metric.key(name) for name, metric in METRICS.items()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_store_that_goes_away_is_told_apart_from_our_bugs(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    pathlib.Path(store_uri.removeprefix("sqlite:///")).unlink()
+    with pytest.raises(tracking.StoreAway, match="there is no database yet"):
+        tracking.upload(opened, folder)
+    assert not (home / "mlflow.db").exists(), "an upload must not make a database"
+
+
+def test_a_full_disk_under_the_artifacts_is_a_store_that_is_away(
+    store_uri: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = tracking.open_store(store_uri)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(opened.client, "log_artifact", full)
+    with pytest.raises(tracking.StoreAway, match="No space left on device"):
+        tracking.upload(opened, run_folder(home / "runs"))
+    assert tracking.finished_run_ids(opened, "quickstart") == set()
+    monkeypatch.undo()
+    tracking.upload(opened, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
+    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+    assert (len(runs(opened)), points(store_uri)) == (1, 4 * len(METRICS))
+
+
+def test_an_experiment_deleted_by_hand_is_named_with_the_cure(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    tracking.upload(opened, run_folder(home / "runs"))
+    experiment = tracking.experiment_id(opened, "quickstart")
+    opened.client.delete_experiment(experiment)
+    with pytest.raises(errors.InputError, match=f"mlflow experiments restore --experiment-id {experiment}"):
+        tracking.upload(opened, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
+
+
+def test_ui_serves_the_store_to_this_machine_only(store_uri: str, home: pathlib.Path) -> None:
+    tracking.upload(tracking.open_store(store_uri), run_folder(home / "runs"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command, environment = tracking.ui_command(store_uri, port)
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    address = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        command, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while store.check(address).word != "ready":
+                assert server.poll() is None and time.monotonic() < deadline, "the server did not come up"
+                time.sleep(0.2)
+            remote = tracking.open_store(address)
+            experiment = tracking.experiment_id(remote, "quickstart")
+            assert [run.data.tags["gdzoo.run_id"] for run in remote.client.search_runs([experiment])] == [
+                f"{CELL_ID}-s0"
+            ]
+            with urllib.request.urlopen(address) as page:
+                assert b"MLflow" in page.read()
+            assert tracking.upload(remote, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
+            assert len(runs(remote)) == 1
+        finally:
+            server.terminate()
+    assert sorted(os.listdir(home)) == ["mlartifacts", "mlflow.db", "runs"], "the server left something behind"
+
+
+def test_ui_on_a_port_that_is_taken_says_so(store_uri: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(errors.InputError, match=f"port {port} cannot be used .* choose another with --port"):
+            tracking.ui_command(store_uri, port)
+
+
+def test_ui_links_open_in_the_mode_for_training_runs() -> None:
+    assert (
+        tracking.ui_link("http://127.0.0.1:5000/")
+        == "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
+    )
+    assert tracking.ui_link("http://h", "3") == "http://h/#/experiments/3/runs?workflowType=machine_learning"
+
+
+def test_ui_on_a_server_says_where_it_already_is() -> None:
+    with pytest.raises(errors.InputError, match=r"open it in a browser: https://team\.example/#/experiments"):
+        tracking.ui_command("https://team.example", 5000)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A board made by formula: dense and Lanczos cells, one diverged, one cut off, one incomplete, one hostile."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from typing import Any
+
+from harness import canonical
+from leaderboard import document, text
+
+STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
+HOSTILE = (
+    "</script><img src=x onerror=alert(1)> \"><svg onload=alert(2)> javascript:alert(3) {{7*7}} "
+    "\u2028__proto__ \u202egnp.exe\u202c \x1b[31m /home/someone/secret.txt"
+)  # fmt: skip
+
+
+def facts(name: str = "mlp", seed: int = 0, **changes: Any) -> dict[str, Any]:
+    """Returns what run.json says of one seed of the cell `name`; `cell` and `dataset` changes are merged in."""
+    cell: dict[str, Any] = {
+        "data": {"name": "digits", "examples": 100 + zlib.crc32(name.encode()) % 1000},
+        "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu"},
+        "loss": {"name": "half_mse"},
+        "start": {"name": "random"},
+        "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 1.5}},
+        "steps": 300,
+        "checkpoints": 15,
+        "precision": "float32",
+        "curvature": "auto",
+    }
+    dataset: dict[str, Any] = {
+        "name": "digits",
+        "version": "1.0.0",
+        "split": "train[:512]",
+        "examples": 512,
+        "shape": [8, 8, 1],
+        "classes": 10,
+        "sha256": "5f" * 32,
+        "licence": "CC BY 4.0",
+    }
+    cell |= changes.pop("cell", {})
+    spec_hash = canonical.sha256({"schema": 1, **cell}, "gdzoo-cell-v1\n")
+    run: dict[str, Any] = {
+        "schema": 1,
+        "run_id": f"{spec_hash[:12]}-s{seed}",
+        "cell_id": spec_hash[:12],
+        "spec_hash": spec_hash,
+        "suite": "quickstart",
+        "spec": "mlp",
+        "label": "mlp · activation=relu",
+        "title": "MLP on digits, full-batch gradient descent",
+        "source": None,
+        "seed": seed,
+        "seeds": 3,
+        "status": "finished",
+        "diverged_at": None,
+        "verdict": "certified",
+        "eta": 0.25 * (1 + seed / 10),
+        "parameters": 1482,
+        "examples": 512,
+        "curvature": "dense",
+        "device": "cpu x86_64",
+        "precision": "float32",
+        "command": "gdzoo run specs/quickstart/mlp.yaml",
+        "started": f"2026-11-22T10:0{seed % 10}:00Z",
+        "seconds": 12.5,
+        "versions": {"python": "3.11.7", "jax": "0.10.0"},
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": False,
+        "dataset": dataset | changes.pop("dataset", {}),
+        "cell": cell,
+    }
+    return run | changes
+
+
+def records(run: dict[str, Any], *, steps: tuple[int, ...] = STEPS, phase: float = 0.0) -> str:
+    """Returns the lines of records.jsonl: the loss falls, the sharpness climbs to 2/eta and stays."""
+    eta = run["eta"]
+    lines = []
+    for step in steps:
+        climb = 1 - math.exp(-step / 40)
+        product = 1.5 + (0.5 + 0.04 * math.sin(step + phase)) * climb
+        margin = 0.02 + 0.3 * math.exp(-step / 60) * abs(math.cos(step * 1.7 + phase + run["seed"]))
+        values = {
+            "loss": 0.45 * math.exp(-step / 50) + 0.002,
+            "loss_gap": 0.45 * math.exp(-step / 50) + 0.002,
+            "grad_norm": 0.3 * math.exp(-step / 80),
+            "train_accuracy": 0.1 + 0.9 * climb,
+            "sharpness": product / eta,
+            "sharpness_error": 2e-14,
+            "eta_sharpness": product,
+            "lambda_min": -0.4 * math.exp(-step / 90),
+            "lambda_min_error": 2e-14,
+            "sigma_min": margin,
+            "sigma_min_error": margin / 8 if run["curvature"] == "lanczos" else 3e-15,
+            "log_abs_det": -3.0 - climb,
+            "log_abs_det_error": 0.02,
+            "n_above_inv_eta": 1 + round(3 * climb + math.sin(step + phase)),
+            "n_above_two_inv_eta": round(climb),
+            "n_negative": 40 - round(20 * climb),
+        }
+        lines.append(json.dumps({"step": step, "values": values}) + "\n")
+    return "".join(lines)
+
+
+def cell_yaml(run: dict[str, Any]) -> str:
+    """Returns a resolved spec in YAML (JSON is YAML)."""
+    title = text.clean(run["title"])
+    return json.dumps({"schema": 1, "title": title, **run["cell"], "seeds": run["seeds"]}, indent=2) + "\n"
+
+
+def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:
+    """Returns a checked run."""
+    said = facts(name, seed, **changes)
+    return document.parse_run(json.dumps(said), records(said, steps=steps, phase=len(name)), cell_yaml(said))
+
+
+def export() -> document.Export:
+    """Returns the sample board: seven cells in two suites."""
+    gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
+    vgg = {"model": {"family": "vgg", "stages": [[4, 4], [8, 8]], "activation": "relu"}}
+    vit = {"model": {"family": "vit", "patch": 2, "width": 12, "depth": 1, "heads": 2, "activation": "gelu"}}
+    sgd = {"optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}}
+    fast = {"optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 8}}}
+    mark = {"label": HOSTILE, "title": HOSTILE, "source": HOSTILE, "device": HOSTILE, "command": HOSTILE}
+    runs = [run("mlp", seed) for seed in range(3)]
+    runs += [run("gelu", seed, label="mlp · activation=gelu", cell=gelu) for seed in range(2)]
+    runs += [
+        run("gelu", 2, label="mlp · activation=gelu", cell=gelu, status="interrupted", steps=STEPS[:6], verdict=None)
+    ]
+    runs += [run("sgd", s, spec="mlp-sgd", label="mlp-sgd", cell=sgd, verdict="undecided", eta=0.1) for s in range(3)]
+    runs += [
+        run("vgg", s, spec="vgg", label="vgg · activation=relu", cell=vgg, curvature="lanczos", verdict="undecided",
+            parameters=13_402)
+        for s in range(3)
+    ]  # fmt: skip
+    runs += [
+        run(
+            "vit", s, spec="vit", label="vit · activation=gelu", cell=vit, verdict="singular" if s == 1 else "certified"
+        )
+        for s in range(3)
+    ]
+    runs += [
+        run("fast", s, spec="fast", label="fast", cell=fast, eta=1.25, status="diverged" if s else "finished",
+            diverged_at=9 if s else None, verdict="undecided", steps=STEPS[:6] if s else STEPS)
+        for s in range(3)
+    ]  # fmt: skip
+    runs += [run("hostile", 0, suite="strangers", spec="hostile", versions={"python": HOSTILE}, **mark)]
+    suites = [
+        document.Suite(
+            name="quickstart", note="# Quickstart\nThree families on 8x8 digits, five minutes on two cores."
+        ),
+        document.Suite(name="strangers", note=HOSTILE),
+    ]
+    return document.compose(suites, runs)

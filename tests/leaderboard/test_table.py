@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of cells against answers computed by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from leaderboard import cell as cells
+from leaderboard import document, interval, spreadsheet, table
+
+
+def _run(sample: ModuleType, seed: int, curves: dict[str, list[Any]], **changes: Any) -> document.Run:
+    """Returns a run of the cell `hand` with exactly these curves, at steps 0, 1, 2, ..."""
+    said = sample.facts("hand", seed, **changes)
+    count = len(next(iter(curves.values()), []))
+    lines = [json.dumps({"step": t, "values": {name: v[t] for name, v in curves.items()}}) for t in range(count)]
+    return document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
+
+
+def _board(runs: list[document.Run]) -> document.Export:
+    suites = [document.Suite(name=name, note="") for name in sorted({run.suite for run in runs})]
+    return document.compose(suites, runs)
+
+
+@pytest.fixture
+def hand(sample: ModuleType) -> cells.Cell:
+    """Three seeds with round numbers, the last one diverged."""
+    runs = [
+        _run(
+            sample,
+            0,
+            {
+                "sigma_min": [0.5, 0.25, 0.75],
+                "sigma_min_error": [0.1, 0.02, 0.3],
+                "n_above_inv_eta": [0, 2, 1],
+                "loss_gap": [1.0, 0.5, 0.25],
+                "eta_sharpness": [1.0, 1.5, 2.0],
+                "train_accuracy": [0.1, 0.5, 1.0],
+            },
+            eta=0.1,
+        ),
+        _run(
+            sample,
+            1,
+            {
+                "sigma_min": [0.125, 0.5, 0.5],
+                "sigma_min_error": [0.001, 0.02, 0.3],
+                "n_above_inv_eta": [1, 1, 1],
+                "loss_gap": [1.0, 0.5, 0.125],
+                "eta_sharpness": [1.25, 1.5, 1.75],
+                "train_accuracy": [0.1, 0.5, 0.5],
+            },
+            eta=0.2,
+        ),
+        _run(
+            sample,
+            2,
+            {
+                "sigma_min": [0.75, 0.375],
+                "sigma_min_error": [0.1, 0.0375],
+                "n_above_inv_eta": [3, 8],
+                "loss_gap": [1.0, "inf"],
+                "eta_sharpness": [1.5, 40.0],
+                "train_accuracy": [0.1, 0.1],
+            },
+            eta=0.4,
+            status="diverged",
+            diverged_at=2,
+            verdict="undecided",
+        ),
+    ]
+    return cells.Cell(tuple(runs))
+
+
+def test_margin_is_the_median_of_the_seeds_least_with_its_own_error_bar(hand: cells.Cell) -> None:
+    spread, error = cells.margin(hand)
+    assert (spread.median, spread.values, error) == (0.25, [0.125, 0.25, 0.375], 0.02)
+    assert cells.margin_of(hand.runs[0]) == cells.Margin(0.25, 0.02, 1)
+
+
+def test_median_of_two_seeds_takes_the_larger_error_bar(hand: cells.Cell) -> None:
+    spread, error = cells.margin(cells.Cell(hand.runs[:2]))
+    assert (spread.median, error) == (0.1875, 0.02)
+
+
+def test_fold_crossings_add_every_change(hand: cells.Cell) -> None:
+    assert [cells.fold_crossings_of(run) for run in hand.runs] == [3, 0, 5]
+
+
+def test_a_seed_that_diverged_has_an_infinite_loss_gap_and_no_end_values(hand: cells.Cell) -> None:
+    assert cells.loss_gap(hand) == interval.Spread(0.25, [0.125, 0.25, math.inf])
+    assert cells.at_end(hand, "eta_sharpness") == interval.Spread(1.875, [1.75, 2.0])
+
+
+def test_entries_as_printed(hand: cells.Cell) -> None:
+    printed = {key: (column.entry(hand).main, column.entry(hand).note) for key, column in table.COLUMNS.items()}
+    assert printed == {
+        "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
+        "verdict": ("undecided", "1 undecided, 2 certified"),
+        "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
+        "fold_crossings": ("3", "0–5"),
+        "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
+        "eta_lambda_start": ("1.25", "1–1.5"),
+        "eta_lambda_end": ("1.875", "1.75–2"),
+        "loss_gap": ("0.25", "0.125–∞"),
+        "accuracy": ("0.75", "0.5–1"),
+        "seeds": ("3/3", "↗ 1/3 diverged (6–79\u00a0%)"),
+    }
+
+
+def test_interrupted_and_failed_seeds_are_marked_and_kept_out_of_the_numbers(sample: ModuleType) -> None:
+    runs = [
+        sample.run("a", 0, seeds=5),
+        sample.run("a", 1, seeds=5, status="interrupted", verdict=None, steps=sample.STEPS[:2]),
+        sample.run("a", 2, seeds=5, status="failed", verdict=None, steps=(), eta=None),
+    ]
+    cell = cells.Cell(tuple(runs))
+    assert cells.marks(cell) == [("failed", 1), ("interrupted", 1), ("incomplete", 2)]
+    assert table.COLUMNS["seeds"].entry(cell).main == "1/5"
+    assert cells.margin(cell) == cells.margin(cells.Cell((runs[0],)))
+
+
+def test_the_five_marks_differ() -> None:
+    assert len({sign for sign, _ in cells.MARKS.values()}) == len(cells.MARKS) == 5
+
+
+def test_lanczos_values_are_bounds(sample: ModuleType) -> None:
+    cell = cells.Cell((sample.run("a", curvature="lanczos", verdict="undecided"),))
+    assert table.COLUMNS["margin"].entry(cell).main.startswith("≤ ")
+    assert table.COLUMNS["fold_crossings"].entry(cell).main.startswith("≈ ")
+
+
+def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
+    cell = cells.Cell((sample.run("a", status="failed", verdict=None, steps=(), eta=None),))
+    entries = {key: column.entry(cell) for key, column in table.COLUMNS.items()}
+    assert {key for key, entry in entries.items() if entry.main == "–"} == set(entries) - {"cell", "seeds"}
+    assert all(entry.sort is None for entry in entries.values() if entry.main == "–")
+
+
+def test_singular_comes_first_then_undecided_then_certified_then_the_margin(sample: ModuleType) -> None:
+    def cell(name: str, verdict: str, margin: float) -> document.Run:
+        said = sample.facts(name, verdict=verdict, label=name)
+        line = json.dumps({"step": 0, "values": {"sigma_min": margin}})
+        return document.parse_run(json.dumps(said), line, sample.cell_yaml(said))
+
+    runs = [
+        cell("a", "certified", 0.1),
+        cell("b", "singular", 0.3),
+        cell("c", "undecided", 0.2),
+        cell("d", "undecided", 0.1),
+    ]
+    assert [found.first.label for found in cells.cells(_board(runs))] == ["b", "d", "c", "a"]
+
+
+def test_a_row_does_not_move_when_others_come_or_go(sample: ModuleType) -> None:
+    board = sample.export()
+    rows = {row[0] for row in _entries(board)}
+    assert len(rows) == 7
+    for gone in rows:
+        rest = [run for run in board.runs if run.cell_id != gone]
+        assert _entries(_board(rest)) == [row for row in _entries(board) if row[0] != gone]
+
+
+def _entries(board: document.Export) -> list[tuple[str, ...]]:
+    return [
+        (cell.first.cell_id, *(str(column.entry(cell)) for column in table.COLUMNS.values()))
+        for cell in cells.cells(board)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    [(0, 3, 0.0, 0.5615), (3, 3, 0.4385, 1.0), (5, 5, 0.5655, 1.0), (5, 10, 0.2366, 0.7634), (1, 3, 0.0615, 0.7923)],
+)
+def test_wilson_against_the_published_formula(hits: int, trials: int, low: float, high: float) -> None:
+    found = interval.wilson(hits, trials)
+    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+
+
+def test_wilson_solves_its_equation() -> None:
+    """Both ends p satisfy |k/n - p| = z sqrt(p (1 - p) / n)."""
+    for end in interval.wilson(3, 7):
+        assert abs(3 / 7 - end) == pytest.approx(interval.Z95 * math.sqrt(end * (1 - end) / 7), abs=1e-12)
+
+
+def test_without_trials_nothing_is_known() -> None:
+    assert interval.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleType) -> None:
+    header, rows = table.summary(sample.export())
+    assert header == ("Cell", "Verdict", "Margin min σ_min", "Fold crossings", "Loss gap at end", "Seeds")
+    assert len(rows) == 7
+    assert {len(row) for row in rows} == {len(header)}
+    assert rows[0][:2] == ("vit · activation=gelu", "singular")
+    assert next(row for row in rows if row[0] == "fast")[-2:] == ("∞", "3/3 ↗")
+
+
+def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None:
+    assert table.flags(hand) == ["crossed", "diverged"]
+    assert "certified" in table.flags(cells.Cell((sample.run("a"),)))
+
+
+def test_csv_has_full_precision_and_no_formula(sample: ModuleType) -> None:
+    board = _board([sample.run("a", label="=HYPERLINK(1)", eta=0.1234567890123)])
+    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(board).decode()))
+    assert row["label"] == "'=HYPERLINK(1)"
+    assert row["eta_median"] == "0.1234567890123"
+    assert float(row["margin_median"]) == cells.margin_of(board.runs[0]).value

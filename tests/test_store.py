@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store: its five states, and that making it is safe to repeat, to share and to kill."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import errors, store, tracking, workspace
+
+INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py")]
+
+
+def set_revision(uri: str, revision: str) -> None:
+    """Lets a database say that it has another schema."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+
+def earlier_revision() -> str:
+    """Returns the schema revision before the current one."""
+    from alembic import script
+    from mlflow.store.db import utils
+
+    return list(script.ScriptDirectory.from_config(utils._get_alembic_config("")).walk_revisions())[1].revision
+
+
+def test_a_ready_store_is_ready_and_opens(store_uri: str) -> None:
+    assert store.check(store_uri).word == "ready"
+    assert tracking.open_store(store_uri).client.search_experiments()[0].name == "Default"
+
+
+def test_a_missing_store_is_refused_with_the_command_and_nothing_is_made(home: pathlib.Path) -> None:
+    uri = f"sqlite:///{home}/mlflow.db"
+    with pytest.raises(errors.InputError) as refused:
+        tracking.open_store(uri)
+    assert str(refused.value) == (
+        f"the store {uri} cannot be opened: there is no database yet; make it with: gdzoo store init"
+    )
+    assert store.check(uri).word == "missing"
+    assert os.listdir(home) == []
+
+
+def test_a_store_elsewhere_is_named_in_the_command(home: pathlib.Path) -> None:
+    uri = f"sqlite:///{home}/deep/er/team.db"
+    with pytest.raises(errors.InputError, match=f"gdzoo store init --store '{uri}'"):
+        tracking.open_store(uri)
+    assert os.listdir(home) == []
+
+
+def test_an_empty_file_is_a_store_to_be_made(home: pathlib.Path) -> None:
+    (home / "mlflow.db").touch()
+    uri = f"sqlite:///{home}/mlflow.db"
+    assert store.check(uri).word == "missing"
+    assert (store.init(uri), store.init(uri)) == ("made", "ready")
+    assert store.check(uri).word == "ready"
+
+
+def test_an_older_store_is_refused_then_upgraded_on_request_and_a_copy_kept(home: pathlib.Path) -> None:
+    import sqlalchemy
+    from alembic import command
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.dbmodels import initial_models
+
+    uri = f"sqlite:///{home}/mlflow.db"
+    engine = sqlalchemy.create_engine(uri)
+    initial_models.Base.metadata.create_all(engine)
+    config = utils._get_alembic_config(uri)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, earlier_revision())
+    engine.dispose()
+
+    assert store.check(uri).word == "old"
+    with pytest.raises(errors.InputError, match="from an earlier MLflow; upgrade it with: gdzoo store init"):
+        tracking.open_store(uri)
+    assert store.check(uri).word == "old", "opening must not upgrade"
+    assert store.init(uri) == "upgraded"
+    assert store.check(uri).word == "ready"
+    assert store.check(f"{uri}.before-{earlier_revision()}").word == "old"
+
+
+def test_a_newer_store_is_left_alone(store_uri: str) -> None:
+    set_revision(store_uri, "ffffffffffff")
+    assert store.check(store_uri).word == "newer"
+    with pytest.raises(errors.InputError, match="from a later MLflow .*; use the MLflow that made it"):
+        tracking.open_store(store_uri)
+    with pytest.raises(errors.InputError, match="from a later MLflow"):
+        store.init(store_uri)
+
+
+@pytest.mark.parametrize("uri", ["mlflow.db", "foo://x", "sqlite://", "sqlite:///:memory:", "file:///mlruns", ""])
+def test_what_is_no_store_is_refused_with_what_is_allowed(uri: str) -> None:
+    with pytest.raises(errors.InputError, match="is not the address of a store; allowed: sqlite:///FILE"):
+        tracking.open_store(uri)
+    with pytest.raises(errors.InputError, match="write sqlite:///FILE"):
+        store.init(uri)
+
+
+def test_a_file_that_is_not_mlflows_is_never_touched(home: pathlib.Path) -> None:
+    text, other = home / "notes.db", home / "other.db"
+    text.write_text("dear diary " * 100, encoding="utf-8")
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    for file, why in ((text, "file is not a database"), (other, "it is a SQLite file, but not one of MLflow")):
+        before = file.read_bytes()
+        for use in (tracking.open_store, store.init):
+            with pytest.raises(errors.InputError, match=why):
+                use(f"sqlite:///{file}")
+        assert file.read_bytes() == before
+
+
+def test_a_folder_is_no_store(home: pathlib.Path) -> None:
+    with pytest.raises(errors.InputError, match="it is a folder, not a file"):
+        tracking.open_store(f"sqlite:///{home}")
+
+
+def test_a_store_that_cannot_be_made_there_says_why(home: pathlib.Path) -> None:
+    (home / "file").touch()
+    with pytest.raises(
+        errors.InputError, match="cannot make the store .*file/mlflow.db: (Not a directory|File exists)"
+    ):
+        store.init(f"sqlite:///{home}/file/mlflow.db")
+
+
+@pytest.mark.parametrize("locked", ["mlflow.db", "."])
+def test_a_read_only_store_is_refused_at_the_start(
+    store_uri: str, home: pathlib.Path, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = home / locked  # the rights themselves do not bind root, so the question is answered for it
+    monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != target)
+    with pytest.raises(errors.InputError, match="cannot be written to: .* is read-only for you"):
+        tracking.open_store(store_uri)
+
+
+def test_a_server_that_is_away_is_refused_quickly() -> None:
+    start = time.monotonic()
+    with pytest.raises(errors.InputError, match="no answer from the server"):
+        tracking.open_store("http://127.0.0.1:9")
+    assert time.monotonic() - start < 10
+
+
+def test_a_password_is_never_printed() -> None:
+    with pytest.raises(errors.InputError) as refused:
+        tracking.open_store("postgresql+nodriver://anna:s3cret@127.0.0.1:9/runs")
+    assert "s3cret" not in str(refused.value)
+    assert "anna:***@127.0.0.1" in str(refused.value)
+
+
+def test_artifacts_lie_beside_the_database(home: pathlib.Path) -> None:
+    assert store.artifact_folder("sqlite:////data/team.db", "quickstart") == "file:///data/mlartifacts/quickstart"
+    assert store.artifact_folder("postgresql+psycopg://h/d", "a") == (home / "mlartifacts" / "a").as_uri()
+    assert store.artifact_folder("http://h:1", "quickstart") is None
+
+
+def test_a_suite_without_a_description_gets_a_plain_one() -> None:
+    assert store.description("mine").startswith("# gdzoo: mine\n")
+    assert store.description("quickstart").startswith("# gdzoo: quickstart\n")
+
+
+def test_eight_programs_that_make_one_store_at_once_all_succeed(home: pathlib.Path) -> None:
+    uri = f"sqlite:///{home}/cold/mlflow.db"
+    several = [subprocess.Popen([*INIT, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(8)]
+    said = [program.communicate() for program in several]
+    assert [program.returncode for program in several] == [0] * 8, said
+    assert sorted(out.split()[-1] for out, _ in said) == [b"made"] + [b"ready"] * 7
+    assert store.check(uri).word == "ready"
+    assert sorted(os.listdir(home / "cold")) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_a_maker_that_is_killed_leaves_no_half_store(home: pathlib.Path) -> None:
+    uri = f"sqlite:///{home}/mlflow.db"
+    with subprocess.Popen([*INIT, uri]) as maker:
+        while not list(home.glob("mlflow.db.building-*")):
+            assert maker.poll() is None, "it was done before it could be killed"
+            time.sleep(0.01)
+        maker.send_signal(signal.SIGKILL)
+    assert store.check(uri).word == "missing"
+    assert store.init(uri) == "made"
+    assert sorted(os.listdir(home)) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_init_alone_reads_the_environment_and_reports_errors(home: pathlib.Path, ready_store: pathlib.Path) -> None:
+    shutil.copyfile(ready_store, home / "mlflow.db")
+    done = subprocess.run(INIT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"store sqlite:///{home}/mlflow.db: ready\n")
+    failed = subprocess.run([*INIT, "mlflow.db"], capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+    assert failed.stderr.startswith("error: this is not the address of a store")
