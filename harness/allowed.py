@@ -36,6 +36,11 @@ def keys(schema: Schema, path: strict_yaml.Path, data: Any) -> list[str]:
     return list(_variant(schema, *_walk(schema, path, data)).get("properties", {}))
 
 
+def tag(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
+    """Returns the key that chooses among the variants of the mapping at one place, empty if there is no choice."""
+    return str(_walk(schema, path, data)[0].get("discriminator", {}).get("propertyName", ""))
+
+
 def description(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
     """Returns what the field at one place means, empty where the schema does not say."""
     return str(_walk(schema, path, data)[0].get("description", ""))

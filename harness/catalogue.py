@@ -22,8 +22,8 @@ def show(what: str, console: rich.console.Console) -> None:
         errors.InputError: If there is no such table.
     """
     if not what:
-        for name, rows in TABLES.items():
-            console.print(f"[bold]{name:12}[/] {len(list(rows()[1])):3}  gdzoo list {name}", highlight=False)
+        for name, table_of in TABLES.items():
+            console.print(f"[bold]{name:12}[/] {len(list(table_of()[1])):3}  gdzoo list {name}", highlight=False)
         return
     if what not in TABLES:
         raise errors.InputError(

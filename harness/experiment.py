@@ -161,14 +161,14 @@ def _advance(
         leaves = [jnp.asarray(arrays[f"optimizer_{i}"]) for i in range(len(arrays) - 1)]
         state = state._replace(optimizer=jax.tree.unflatten(jax.tree.structure(state.optimizer), leaves))
     todo = tuple(s for s in specs.checkpoint_steps(cell.steps, cell.checkpoints) if s > done)
-    for state in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
-        step = int(state.step)
-        values = measure(ready, state.theta, facts["eta"], jax.random.fold_in(keys["probes"], step))
-        if not bool(state.finite) or values is None:
+    for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
+        step = int(now.step)
+        values = measure(ready, now.theta, facts["eta"], jax.random.fold_in(keys["probes"], step))
+        if not bool(now.finite) or values is None:
             return step
         runlog.append(folder, record_file.Record(step, values))
-        moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state.optimizer))}
-        runlog.save_state(folder, step, {"theta": np.asarray(state.theta), **moved})
+        moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
+        runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
         on_step(step)
     return None
 

@@ -4,9 +4,9 @@
 The risk is always the mean over examples of these; every critical step size scales with that convention. With K
 classes, f the outputs and y the one-hot label of one example:
 
-    half_mse      1/2 sum_k (f_k - y_k)^2                      infimum 0, attained where the network interpolates
-    smoothed_ce   -sum_k q_k log softmax(f)_k, q = (1 - a) y + a/K    infimum the entropy of q, attained at softmax(f) = q
-    ce            smoothed_ce with a = 0                        infimum 0, never attained
+    half_mse      1/2 sum_k (f_k - y_k)^2; infimum 0, attained where the network interpolates
+    smoothed_ce   -sum_k q_k log softmax(f)_k, q = (1 - a) y + a/K; infimum the entropy of q, attained at softmax(f) = q
+    ce            smoothed_ce with a = 0; infimum 0, never attained
 """
 
 from __future__ import annotations

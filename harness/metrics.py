@@ -113,7 +113,7 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="1",
         direction="none",
-        definition="Step size times sharpness: 1 where the top eigenvalue makes DG singular, 2 at the edge of stability.",
+        definition="Step size times sharpness: at 1 the top eigenvalue makes DG singular, 2 is the edge of stability.",
         estimator="Product of eta and the sharpness.",
         source=EDGE,
     ),

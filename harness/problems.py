@@ -84,6 +84,8 @@ def _explained(found: ErrorDetails, mapping: dict[str, Any], schema: allowed.Sch
                 return Problem(path, f"missing; allowed: {options}", key=True)
             value = value[tag]
     hint = errors.nearest(value, names) if isinstance(value, str) else ""
+    if tag := isinstance(value, str) and value in names and allowed.tag(schema, path, mapping):
+        hint = f"; write {{{tag}: {value}}}"
     if found["type"] == "int_type" and isinstance(value, float) and value.is_integer():
         hint = f"; write {value:.0f}"[:40]
     return Problem(path, f"{strict_yaml.shown(value)} is not allowed; allowed: {options}{hint}")

@@ -22,7 +22,7 @@ class Record(NamedTuple):
 
 def dump(record: Record) -> str:
     """Returns a record as one line of JSON; values that are not finite become the strings "nan", "inf" and "-inf"."""
-    values = {name: v if math.isfinite(v) else str(float(v)) for name, v in record.values.items()}
+    values = {name: float(v) if math.isfinite(v) else str(float(v)) for name, v in record.values.items()}
     return json.dumps({"step": record.step, "values": values}, allow_nan=False)
 
 

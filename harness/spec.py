@@ -121,7 +121,7 @@ def read(path: str | os.PathLike[str]) -> Spec:
     location = pathlib.Path(path)
     file = str(path) if str(path).isprintable() else strict_yaml.shown(str(path))
     text = strict_yaml.decode(_bytes(location, file), file)
-    suite = location.resolve().parent.name
+    suite = pathlib.Path(os.path.abspath(path)).parent.name
     for word, what in ((location.stem, "file"), (suite, "folder")):
         if not NAME.fullmatch(word):
             raise errors.InputError(f"{file}: the name of the {what}, {word!r}, is not allowed; allowed: {NAMES}")
@@ -134,17 +134,19 @@ def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Spec]:
     Raises:
         errors.InputError: With the problems of all files.
     """
-    problems: list[str] = []
-    specs: dict[pathlib.Path, Spec] = {}
+    files: dict[str, pathlib.Path] = {}
     for file in itertools.chain.from_iterable(map(_files, paths)):
+        files.setdefault(os.path.abspath(file), file)
+    specs: list[Spec] = []
+    wrong: list[str] = []
+    for file in files.values():
         try:
-            if file.resolve() not in specs:
-                specs[file.resolve()] = read(file)
+            specs.append(read(file))
         except errors.InputError as error:
-            problems.append(str(error))
-    if problems:
-        raise errors.InputError("\n".join(problems))
-    return list(specs.values())
+            wrong.append(str(error))
+    if wrong:
+        raise errors.InputError("\n".join(wrong))
+    return specs
 
 
 def parse(text: str, *, file: str, suite: str, name: str) -> Spec:
@@ -280,8 +282,10 @@ def _bytes(path: pathlib.Path, file: str) -> bytes:
             raise errors.InputError(f"{file}: is a folder; name a spec file in it")
         if path.suffix != ".yaml":
             raise errors.InputError(f"{file}: the name of a spec file ends in .yaml")
-        if not path.is_file():
+        if not path.exists():
             raise errors.InputError(f"{file}: there is no such file{_nearest_file(path)}")
+        if not path.is_file():
+            raise errors.InputError(f"{file}: is not a regular file")
         with path.open("rb") as handle:
             return handle.read(strict_yaml.MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -83,7 +83,7 @@ def load(text: str, file: str) -> Document:
     _refuse_characters(text, file)
     events = _events(text, file)
     if not events:
-        raise errors.InputError(f"{file}: the file is empty")
+        raise errors.InputError(_message(file, (1, 1), (), "the file is empty"))
     top = events[0]
     if not isinstance(top, yaml.MappingStartEvent):
         problem = "expected a mapping (lines of `key: value`) at the top"
@@ -201,8 +201,10 @@ def _events(text: str, file: str) -> list[yaml.Event]:
     """Returns the events of the one document in `text` (none for an empty one), after refusing what we do not read."""
     content: list[yaml.Event] = []
     documents = depth = 0
+    loader: Any = yaml.SafeLoader(text)  # its methods have no types
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        while loader.check_event():
+            event = loader.get_event()
             documents += isinstance(event, yaml.DocumentStartEvent)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
@@ -219,9 +221,9 @@ def _events(text: str, file: str) -> list[yaml.Event]:
     except yaml.MarkedYAMLError as error:
         raise errors.InputError(_syntax(error, file)) from None
     except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError):
-        # What PyYAML lets through carries no place: int() of a %YAML line, chr() of an escape such as "\\UFFFFFFFF".
+        # What PyYAML lets through: int() of a %YAML line, chr() of an escape such as "\\UFFFFFFFF".
         problem = 'not valid YAML: a number in a %YAML line or in an escape such as "\\U0001F600" is out of range'
-        raise errors.InputError(f"{file}: {problem}") from None
+        raise errors.InputError(_message(file, (loader.line + 1, loader.column + 1), (), problem)) from None
     return content
 
 

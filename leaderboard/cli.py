@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from leaderboard import document
     from leaderboard import table as tables
-
-NARROWEST = 9  # characters that a column of numbers needs for its heading
 
 app = typer.Typer()
 board_app = typer.Typer(help="The static site.", no_args_is_help=True)
@@ -95,18 +94,17 @@ def build_board(
 
 def _table(summary: tables.Summary) -> rich.table.Table:
     """Returns the summary as a table that a terminal of any width folds, with text from runs kept as text."""
-    import rich.box
     import rich.table
     import rich.text
 
     from leaderboard import table
 
-    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    drawn = rich.table.Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     shown = [column for column in table.COLUMNS.values() if column.terminal]
     for column, entries in zip(shown, zip(*summary.rows, strict=True), strict=True):
         if column.numeric:
-            width = max(NARROWEST, *map(len, entries))
-            drawn.add_column(column.label, justify="right", min_width=min(width, 20), max_width=width)
+            width = max(8, *map(len, (*column.label.split(), *entries)))
+            drawn.add_column("\n".join(textwrap.wrap(column.label, width)), justify="right", no_wrap=True)
         else:
             drawn.add_column(column.label, overflow="fold")
     for row in summary.rows:

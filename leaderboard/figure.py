@@ -14,6 +14,8 @@ from harness import metrics
 from leaderboard import cell as cells
 from leaderboard import document
 
+CURVES = ("loss", "sharpness", "sharpness_error", "eta_sharpness", "sigma_min", "sigma_min_error")
+
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
@@ -115,8 +117,7 @@ def name(run: document.Run) -> str:
 
 def curves(run: document.Run) -> dict[str, object]:
     """Returns what a plot needs of a run: steps and curves with six significant digits."""
-    names = ("loss", "sharpness", "sharpness_error", "eta_sharpness", "sigma_min", "sigma_min_error")
-    kept = {name: [_short(value) for value in run.curves[name]] for name in names if name in run.curves}
+    kept = {name: [_short(value) for value in run.curves[name]] for name in CURVES if name in run.curves}
     return {"steps": list(run.steps), "curves": kept}
 
 

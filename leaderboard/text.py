@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-PATH = re.compile(r"(?<![\w:/\\.~-])(?:~|[A-Za-z]:)?(?:[/\\][\w.+@-]+)+[/\\]?")
+NAME = r"[/\\][\w.+@-]+"
+PATH = re.compile(rf"(?<![\w:/\\.~-])(?:(?:~|[A-Za-z]:)(?:{NAME})+|(?:{NAME}){{2,}})[/\\]?")
 DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

@@ -8,8 +8,10 @@ place that makes a schema is here, under a lock, and a new SQLite file appears u
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import fcntl
+import importlib.util
 import logging
 import os
 import pathlib
@@ -222,16 +224,34 @@ def _compare(revision: str | None) -> State:
     """Compares a schema revision with those that the installed MLflow knows."""
     if revision is None:
         return _EMPTY
-    _quiet()
-    from alembic import script
-    from mlflow.store.db import utils
-
-    scripts = script.ScriptDirectory.from_config(utils._get_alembic_config(""))
-    if revision == scripts.get_current_head():
-        return State("ready", f"schema {revision}")
-    if revision in {known_script.revision for known_script in scripts.walk_revisions()}:
+    parents = _revisions()
+    if revision not in parents:
+        return State("newer", f"its schema {revision} is from a later MLflow than the installed one")
+    if any(revision in known_parents for known_parents in parents.values()):
         return State("old", f"its schema {revision} is from an earlier MLflow")
-    return State("newer", f"its schema {revision} is from a later MLflow than the installed one")
+    return State("ready", f"schema {revision}")
+
+
+def _revisions() -> dict[str, tuple[str, ...]]:
+    """Returns the schema revisions of the installed MLflow, each with those it builds on.
+
+    They are read out of its migration files: to import MLflow for this would take seconds.
+    """
+    package = importlib.util.find_spec("mlflow")
+    if package is None or package.origin is None:
+        raise StoreError("MLflow is not installed; say: make install")
+    parents: dict[str, tuple[str, ...]] = {}
+    for file in pathlib.Path(package.origin).parent.glob("store/db_migrations/versions/*.py"):
+        values = {
+            node.targets[0].id: ast.literal_eval(node.value)
+            for node in ast.parse(file.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id in ("revision", "down_revision")
+        }
+        below = values["down_revision"] or ()
+        parents[values["revision"]] = (below,) if isinstance(below, str) else tuple(below)
+    return parents
 
 
 def _read_only(file: pathlib.Path) -> sqlite3.Connection:

@@ -92,7 +92,7 @@ watched_pip() {
     while kill -0 "$pip" 2>/dev/null; do
         sleep 1
         seconds=$((seconds + 1))
-        line="  $(grep -c '^Collecting' "$log" || :) packages found, $(count_installed) of about $total installed, $seconds s"
+        line="  $(grep -Ec '^ *(Collecting|Processing) ' "$log" || :) packages found, $(count_installed) of about $total installed, $seconds s"
         if [ -t 1 ]; then
             printf '\r\033[K%s' "$line"
         elif [ $((seconds % 15)) -eq 0 ]; then

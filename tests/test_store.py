@@ -25,12 +25,17 @@ def set_revision(uri: str, revision: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
 
 
-def earlier_revision() -> str:
-    """Returns the schema revision before the current one."""
+def revisions() -> list[str]:
+    """Returns the schema revisions of the installed MLflow as its own tools list them, the current one first."""
     from alembic import script
     from mlflow.store.db import utils
 
-    return list(script.ScriptDirectory.from_config(utils._get_alembic_config("")).walk_revisions())[1].revision
+    return [one.revision for one in script.ScriptDirectory.from_config(utils._get_alembic_config("")).walk_revisions()]
+
+
+def earlier_revision() -> str:
+    """Returns the schema revision before the current one."""
+    return revisions()[1]
 
 
 def test_a_ready_store_is_ready_and_opens(store_uri: str) -> None:
@@ -86,6 +91,21 @@ def test_an_older_store_is_refused_then_upgraded_on_request_and_a_copy_kept(home
     assert store.init(uri) == "upgraded"
     assert store.check(uri).word == "ready"
     assert store.check(f"{uri}.before-{earlier_revision()}").word == "old"
+
+
+def test_every_earlier_schema_is_told_from_the_current_one(store_uri: str) -> None:
+    current, *earlier = revisions()
+    assert len(earlier) > 20
+    for revision in earlier:
+        set_revision(store_uri, revision)
+        assert store.check(store_uri).word == "old"
+    set_revision(store_uri, current)
+    assert store.check(store_uri).word == "ready"
+
+
+def test_the_state_of_a_store_is_known_without_loading_mlflow(store_uri: str) -> None:
+    code = f"import sys; from harness import store; print(store.check({store_uri!r}).word, 'mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "ready False\n"
 
 
 def test_a_newer_store_is_left_alone(store_uri: str) -> None:

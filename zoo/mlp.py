@@ -6,6 +6,7 @@ Source: Rumelhart, Hinton & Williams, 1986. Hypotheses of the theorem: dense lay
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,7 +37,7 @@ def network(config: Config, inputs: tuple[int, ...], outputs: int, rngs: nnx.Rng
 
     widths = [math.prod(inputs), *config.hidden]
     stack: dict[str, layers.Layer] = {"flatten": layers.flatten}
-    for i, (width_in, width_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
         stack[f"dense_{i}"] = layers.dense(width_in, width_out, bias=config.bias, rngs=rngs)
         stack[f"activation_{i}"] = activations.function(config.activation)
     stack["head"] = layers.dense(widths[-1], outputs, bias=config.bias, rngs=rngs)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
-Params = Mapping[str, Any]
+Params = dict[str, Any]
 """A nested dict of float arrays with string keys."""
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curvature: operators (what is multiplied) and algorithms (what is asked of them), which know nothing of each other."""
+"""Curvature: operators (what is multiplied) and algorithms (what is asked of them), strangers to each other."""

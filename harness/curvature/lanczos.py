@@ -46,7 +46,7 @@ class Basis(NamedTuple):
 
 
 class Ritz(NamedTuple):
-    """Ritz pairs of a basis: values (k,) ascending, residuals (k,), weights (k, k) with a pair's coordinates a column."""
+    """Ritz pairs of a basis: values (k,) ascending, residuals (k,), weights (k, k), a pair's coordinates a column."""
 
     values: np.ndarray
     residuals: np.ndarray
@@ -128,13 +128,13 @@ def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, 2 * blocks, remove, w)
 
 
-def ritz(basis: Basis, *, first: int = 0) -> Ritz:
-    """Returns the Ritz pairs of the tridiagonal matrix from row `first` on (host; (steps - first)^2 floats).
+def ritz(basis: Basis, *, first: int = 0, drop: int = 0) -> Ritz:
+    """Returns the Ritz pairs of the tridiagonal matrix from row `first` on, without its last `drop` rows (host).
 
     Raises:
         FloatingPointError: If a product was not finite.
     """
-    steps = int(basis.steps)
+    steps = max(int(basis.steps) - drop, first + 1)
     alpha = np.asarray(basis.alpha[first:steps], np.float64)
     beta = np.asarray(basis.beta[first:steps], np.float64)
     if not np.isfinite(alpha).all() or not np.isfinite(beta).all():

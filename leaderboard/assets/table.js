@@ -82,7 +82,8 @@
       else link.removeAttribute("aria-current");
     }
     everything.hidden = !(state.q || state.show || state.sort);
-    shown.textContent = count === rows.length ? count + " cells" : count + " of " + rows.length + " cells";
+    const unit = rows.length === 1 ? " cell" : " cells";
+    shown.textContent = (count === rows.length ? "" : count + " of ") + rows.length + unit;
   }
 
   for (const table of tables) {

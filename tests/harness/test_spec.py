@@ -291,7 +291,8 @@ MESSAGES = [
     (("half_mse", "smoothed_ce, smoothing: 1"),
      "5:38: loss.smoothing: 1 is not allowed; allowed: a number above 0 and below 1"),
     (("{name: half_mse}", "half_mse"),
-     "5:7: loss: 'half_mse' is not allowed; allowed: a mapping with `name`: ce, half_mse, smoothed_ce"),
+     "5:7: loss: 'half_mse' is not allowed; allowed: a mapping with `name`: ce, half_mse, smoothed_ce; "
+     "write {name: half_mse}"),
     (("{name: half_mse}", ""),
      "5:6: loss: null is not allowed; allowed: a mapping with `name`: ce, half_mse, smoothed_ce"),
     (("0.001", "0"), f"6:38: optimizer.learning_rate: 0 is not allowed; allowed: {RATE}"),
@@ -299,11 +300,12 @@ MESSAGES = [
     (("0.001", "'0.001'"), f"6:38: optimizer.learning_rate: '0.001' is not allowed; allowed: {RATE}"),
     (("0.001", "{eta_lambda: 1001}"),
      "6:51: optimizer.learning_rate.eta_lambda: 1001 is not allowed; allowed: a number above 0 and at most 1000"),
-    (("0.001", "{eta: 1}"), "6:39: optimizer.learning_rate.eta: unknown key; allowed: eta_lambda\n"
-     "x.yaml:6:23: optimizer.learning_rate.eta_lambda: missing; allowed: a number above 0 and at most 1000"),
+    (("0.001", "{eta: 1}"),
+     "6:23: optimizer.learning_rate.eta_lambda: missing; allowed: a number above 0 and at most 1000\n"
+     "x.yaml:6:39: optimizer.learning_rate.eta: unknown key; allowed: eta_lambda"),
     (("name: gd", "name: sgd"), "6:1: optimizer.batch_size: missing; allowed: an integer from 1 to 2147483647"),
     (("name: gd", "name: sgd, batch_size: 513"),
-     "6:35: optimizer.batch_size: 513 is not allowed; allowed: at most 512, the examples of a full batch"),
+     "6:36: optimizer.batch_size: 513 is not allowed; allowed: at most 512, the examples of a full batch"),
     (("optimizer", "optimiser"), f"6:1: optimiser: unknown key; allowed: {KEYS}; did you mean 'optimizer'?"),
     (("300", "1e3"), "7:8: steps: 1000.0 is not allowed; allowed: an integer from 1 to 10000000; write 1000"),
     (("300", "10000001"), "7:8: steps: 10000001 is not allowed; allowed: an integer from 1 to 10000000"),
@@ -413,7 +415,7 @@ GRIDS = [
      f"10:28: grid.model.activation[1]: 'gleu' is not allowed; allowed: {ACTIVATIONS}; did you mean 'gelu'?\n"
      f"x.yaml:10:34: grid.model.activation[2]: 3 is not allowed; allowed: {ACTIVATIONS}"),
     ("model.hidden: [[4], [4, 0]]",
-     "10:26: grid.model.hidden[1][1]: 0 is not allowed; allowed: an integer from 1 to 65536"),
+     "10:27: grid.model.hidden[1][1]: 0 is not allowed; allowed: an integer from 1 to 65536"),
     ("model.activaton: [relu]",
      f"10:3: grid.model.activaton: unknown path; allowed: {PATHS}; did you mean 'model.activation'?"),
     ("lr: [1]", f"10:3: grid.lr: unknown path; allowed: {PATHS}"),
@@ -639,13 +641,13 @@ def test_what_is_no_spec_file_is_told(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "suite"
     folder.mkdir()
     cases: list[tuple[str, bytes, str]] = [
-        ("empty.yaml", b"", "the file is empty"),
-        ("x.yml", b"", "the name of a spec file ends in .yaml"),
-        ("a b.yaml", MLP.encode(), f"the name of the file, 'a b', is not allowed; allowed: {spec.NAMES}"),
+        ("empty.yaml", b"", "1:1: the file is empty"),
+        ("x.yml", b"", " the name of a spec file ends in .yaml"),
+        ("a b.yaml", MLP.encode(), f" the name of the file, 'a b', is not allowed; allowed: {spec.NAMES}"),
     ]
     for name, content, message in cases:
         (folder / name).write_bytes(content)
-        assert read_refusal(folder / name) == f"{folder / name}: {message}"
+        assert read_refusal(folder / name) == f"{folder / name}:{message}"
     (folder / "latin.yaml").write_bytes("a: \u00e9".encode("latin-1"))
     message = f"{folder}/latin.yaml:1:4: byte 0xe9 is not UTF-8; save the file as UTF-8"
     assert read_refusal(folder / "latin.yaml") == message
@@ -655,7 +657,18 @@ def test_what_is_no_spec_file_is_told(tmp_path: pathlib.Path) -> None:
     assert read_refusal("a\0b.yaml") == "'a\\x00b.yaml': there is no such file"
     assert read_refusal("x" * 300 + ".yaml").endswith(": cannot be read: File name too long")
     os.mkfifo(folder / "pipe.yaml")
-    assert read_refusal(folder / "pipe.yaml") == f"{folder}/pipe.yaml: there is no such file"
+    assert read_refusal(folder / "pipe.yaml") == f"{folder}/pipe.yaml: is not a regular file"
+
+
+def test_the_suite_is_the_folder_that_a_person_sees(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("real", "seen"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "real" / "mine.yaml").write_text(MLP)
+    (tmp_path / "seen" / "mine.yaml").symlink_to(tmp_path / "real" / "mine.yaml")
+    assert spec.read(tmp_path / "seen" / "mine.yaml").suite == "seen"
+    monkeypatch.chdir(tmp_path / "seen")
+    assert spec.read("mine.yaml").suite == "seen"
+    assert spec.read("../real/mine.yaml").suite == "real"
 
 
 def test_a_file_that_may_not_be_read_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -675,6 +688,8 @@ def test_a_folder_stands_for_its_specs_each_once(tmp_path: pathlib.Path) -> None
     found = spec.read_all([tmp_path, tmp_path / "one" / "a.yaml", tmp_path / "two" / ".." / "one" / "a.yaml"])
     assert [(each.suite, each.name) for each in found] == [("one", "a"), ("one", "b"), ("two", "c")]
     (tmp_path / "none").mkdir()
+    with pytest.raises(errors.InputError, match="there is no such file"):
+        spec.read_all(["a\0b.yaml"])
     with pytest.raises(errors.InputError) as error:
         spec.read_all([tmp_path / "none"])
     assert str(error.value) == f"{tmp_path}/none: the folder holds no *.yaml"
@@ -684,7 +699,7 @@ def test_the_problems_of_all_files_are_told(tmp_path: pathlib.Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(varied(("300", "0")))
     with pytest.raises(errors.InputError) as error:
-        spec.read_all([tmp_path])
+        spec.read_all([tmp_path, tmp_path / "a.yaml"])
     problem = "7:8: steps: 0 is not allowed; allowed: an integer from 1 to 10000000"
     assert str(error.value) == f"{tmp_path}/a.yaml:{problem}\n{tmp_path}/b.yaml:{problem}"
 
@@ -713,13 +728,13 @@ def holds_up(content: bytes) -> None:
     assert time.process_time() - start < 1
 
 
-WORDS = """
+KEYWORDS = """
 schema title source data model loss start optimizer steps checkpoints precision curvature seeds grid name family hidden
-stages activation learning_rate eta_lambda batch_size examples digits mlp vgg vit relu half_mse smoothed_ce gd sgd random
-model.activation optimizer.learning_rate 1 0 -1 3 16 1e-3 0.1 1e999 012 no true null ~ .nan 1:30 2024-01-01 ' " &a *a <<
-!!str | > %YAML --- é # "\\ud800" "\\UFFFFFFFF" ? - @ ` ... [] {}
-""".split()
-words = st.sampled_from([*WORDS, "9" * 30, "\t", "\u202e", "? ", "- ", "\n"])
+stages activation learning_rate eta_lambda batch_size examples digits mlp vgg vit relu half_mse smoothed_ce gd sgd
+random model.activation optimizer.learning_rate 1 0 -1 3 16 1e-3 0.1 1e999 012 no true null ~ .nan 1:30 2024-01-01 ' "
+&a *a << !!str | > %YAML --- é # "\\ud800" "\\UFFFFFFFF" ? - @ ` ... [] {}
+"""
+words = st.sampled_from([*KEYWORDS.split(), "9" * 30, "\t", "\u202e", "? ", "- ", "\n"])
 grammar = st.recursive(
     words,
     lambda inner: st.one_of(

@@ -113,7 +113,7 @@ def test_an_integer_of_5000_digits_is_refused_and_cut() -> None:
     assert str(error.value) == f"x.yaml:1:4: a: {'9' * 77}...: {DIGITS}"
 
 
-RANGE = 'x.yaml: not valid YAML: a number in a %YAML line or in an escape such as "\\U0001F600" is out of range'
+RANGE = 'not valid YAML: a number in a %YAML line or in an escape such as "\\U0001F600" is out of range'
 STRUCTURE = [
     ("a: 1\nb: 2\na: 3", "x.yaml:3:1: a: this key is here twice, first on line 1; keep one"),
     ("a: {b: {c: 1,\n c: 2}}", "x.yaml:2:2: a.b.c: this key is here twice, first on line 1; keep one"),
@@ -129,8 +129,8 @@ STRUCTURE = [
     ("%YAML 1.1\n---\na: 1", "x.yaml:1:1: directives (%YAML, %TAG) are not allowed; remove the line"),
     ("- 1", "x.yaml:1:1: expected a mapping (lines of `key: value`) at the top"),
     ("just text", "x.yaml:1:1: expected a mapping (lines of `key: value`) at the top"),
-    ("", "x.yaml: the file is empty"),
-    ("# only a comment\n", "x.yaml: the file is empty"),
+    ("", "x.yaml:1:1: the file is empty"),
+    ("# only a comment\n", "x.yaml:1:1: the file is empty"),
     ("? [a]\n: 1", "x.yaml:1:3: a key must be a word, not a list or mapping"),
     ("a: 1\n\tb: 2", "x.yaml:2:1: not valid YAML: found character '\\t' that cannot start any token "
      "(while scanning for the next token); indent with spaces"),
@@ -143,8 +143,8 @@ STRUCTURE = [
     ('a: "\\0"', "x.yaml:1:4: a: '\\x00': character U+0000 is not allowed"),
     ('a: "\\e[31m"', "x.yaml:1:4: a: '\\x1b[31m': character U+001B is not allowed"),
     ('"\\e": 1', "x.yaml:1:1: the key '\\x1b' has a control character"),
-    ('a: "\\UFFFFFFFF"', RANGE),
-    ("%YAML " + "9" * 5000 + ".1\n---\na: 1", RANGE),
+    ('a: "\\UFFFFFFFF"', f"x.yaml:1:7: {RANGE}"),
+    ("%YAML " + "9" * 5000 + ".1\n---\na: 1", f"x.yaml:1:7: {RANGE}"),
 ]  # fmt: skip
 
 

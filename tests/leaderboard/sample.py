@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board made by formula: dense and Lanczos cells, one diverged, one cut off, one incomplete, one hostile."""
+"""A board made by formula: dense and Lanczos cells, one diverged, one cut off, one failed, one hostile."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def facts(name: str = "mlp", seed: int = 0, **changes: Any) -> dict[str, Any]:
 
 def records(run: dict[str, Any], *, steps: tuple[int, ...] = STEPS, phase: float = 0.0) -> str:
     """Returns the lines of records.jsonl: the loss falls, the sharpness climbs to 2/eta and stays."""
-    eta = run["eta"]
+    eta = run["eta"] or 1.0
     lines = []
     for step in steps:
         climb = 1 - math.exp(-step / 40)
@@ -119,7 +119,7 @@ def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **c
 
 
 def export() -> document.Export:
-    """Returns the sample board: seven cells in two suites."""
+    """Returns the sample board: eight cells in two suites."""
     gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
     vgg = {"model": {"family": "vgg", "stages": [[4, 4], [8, 8]], "activation": "relu"}}
     vit = {"model": {"family": "vit", "patch": 2, "width": 12, "depth": 1, "heads": 2, "activation": "gelu"}}
@@ -148,6 +148,8 @@ def export() -> document.Export:
             diverged_at=9 if s else None, verdict="undecided", steps=STEPS[:6] if s else STEPS)
         for s in range(3)
     ]  # fmt: skip
+    nothing: dict[str, Any] = {"status": "failed", "steps": (), "verdict": None, "eta": None}
+    runs += [run("broken", 0, spec="broken", label="broken", **nothing)]
     runs += [run("hostile", 0, suite="strangers", spec="hostile", versions={"python": HOSTILE}, **mark)]
     suites = [
         document.Suite(

@@ -214,7 +214,7 @@ def test_a_stray_run_is_named_not_skipped(uri: str, put: Put, sample: ModuleType
 
 def test_an_experiment_with_a_bad_suite_is_refused(uri: str, put: Put, sample: ModuleType) -> None:
     put(sample.facts("a"), experiment={"gdzoo.suite": "../up"})
-    with pytest.raises(errors.InputError, match=r"experiment 'gdzoo: up' in the store: name: String should match"):
+    with pytest.raises(errors.InputError, match=r"experiment 'gdzoo: ../up' in the store: name: String should match"):
         export.read(uri)
 
 

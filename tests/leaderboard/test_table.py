@@ -162,7 +162,7 @@ def test_singular_comes_first_then_undecided_then_certified_then_the_margin(samp
 def test_a_row_does_not_move_when_others_come_or_go(sample: ModuleType) -> None:
     board = sample.export()
     rows = {row[0] for row in _entries(board)}
-    assert len(rows) == 7
+    assert len(rows) == 8
     for gone in rows:
         rest = [run for run in board.runs if run.cell_id != gone]
         assert _entries(_board(rest)) == [row for row in _entries(board) if row[0] != gone]
@@ -197,7 +197,7 @@ def test_without_trials_nothing_is_known() -> None:
 def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleType) -> None:
     header, rows = table.summary(sample.export())
     assert header == ("Cell", "Verdict", "Margin min σ_min", "Fold crossings", "Loss gap at end", "Seeds")
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert {len(row) for row in rows} == {len(header)}
     assert rows[0][:2] == ("vit · activation=gelu", "singular")
     assert next(row for row in rows if row[0] == "fast")[-2:] == ("∞", "3/3 ↗")

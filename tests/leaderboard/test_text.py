@@ -15,6 +15,7 @@ from leaderboard import spreadsheet, text
         ("gdzoo run /home/someone/gdzoo/specs/quickstart/mlp.yaml", "gdzoo run specs/quickstart/mlp.yaml"),
         (r"gdzoo run C:\Users\someone\x.yaml", "gdzoo run x.yaml"),
         ("~/secret/x.yaml", "x.yaml"),
+        ("</script> and 1 /η", "</script> and 1 /η"),
         ("https://example.org/a/b", "https://example.org/a/b"),
         ("η = 1 / λ_max(0), 1/η and/or 2/η", "η = 1 / λ_max(0), 1/η and/or 2/η"),
         ("a\u202eb\u2066c\u200bd", "abcd"),

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site in Debian's Chromium, from file://, as a reader meets it."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+from playwright import sync_api
+
+from leaderboard import cell as cells
+from leaderboard import document, folder, site
+
+QUIET = [
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Open = Callable[..., sync_api.Page]
+
+
+@pytest.fixture(scope="module")
+def board() -> document.Export:
+    """The sample board of tests/leaderboard."""
+    path = pathlib.Path(__file__).parents[1] / "leaderboard" / "sample.py"
+    spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
+    assert spec is not None and spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: document.Export = module.export()
+    return made
+
+
+@pytest.fixture(scope="module")
+def root(board: document.Export, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The site on disk, in a folder with a space in its name."""
+    output = tmp_path_factory.mktemp("browser") / "the site"
+    folder.write(site.render(board), output, site.SUMS)
+    return output
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    """Debian's Chromium."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail("chromium is missing; run make test, which installs it")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, chromium_sandbox=False, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser: sync_api.Browser, root: pathlib.Path) -> Iterator[Open]:
+    """Returns a function that opens a page; afterwards nothing may have been complained about or asked for outside."""
+    wrong: list[str] = []
+    contexts: list[sync_api.BrowserContext] = []
+
+    def opened(path: str, *, width: int = 1280, theme: str = "light", script: bool = True) -> sync_api.Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if theme == "dark" else "light",
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: None if _inside(request.url) else wrong.append(f"request: {request.url}"))
+        page.goto((root / path.partition("#")[0]).as_uri() + path[len(path.partition("#")[0]) :])
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def _inside(url: str) -> bool:
+    return url.startswith(("file://", "blob:", "data:"))
+
+
+def _run(board: document.Export, label: str, seed: int = 0) -> document.Run:
+    return next(run for run in board.runs if run.label == label and run.seed == seed)
+
+
+def _labels(page: sync_api.Page) -> list[str]:
+    return [text.strip() for text in page.locator("table.cells tbody tr:visible th a").all_inner_texts()]
+
+
+def test_the_table_is_read_in_its_order(visit: Open, board: document.Export) -> None:
+    page = visit("index.html")
+    expected = [cell.first.label for cell in cells.cells(board) if cell.first.suite == "quickstart"]
+    assert _labels(page)[:7] == expected
+    row = page.locator("table.cells tbody tr", has_text="vgg · activation=relu")
+    assert "≤ 0.0212 ± 0.0027" in row.inner_text()
+    assert "◇ undecided" in row.inner_text()
+    assert page.locator(".tallies .count").all_inner_texts()[0].startswith("3")
+
+
+def _values(page: sync_api.Page, key: str) -> list[str]:
+    """Returns what the first table's column is sorted by, from top to bottom."""
+    at = [th.get_attribute("data-key") for th in page.locator("table.cells").first.locator("thead th").all()].index(key)
+    rows = page.locator("table.cells").first.locator("tbody tr")
+    found: list[str] = rows.evaluate_all(f"all => all.map(row => row.cells[{at}].dataset.sort)")
+    return found
+
+
+def test_sorting_by_click_and_by_key_is_kept_in_the_link(visit: Open) -> None:
+    page = visit("index.html")
+    heading = page.locator("table.cells").first.locator('th[data-key="margin"]')
+    assert heading.get_attribute("aria-sort") == "none"
+    start = _labels(page)
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    values = [float(value) for value in _values(page, "margin")[:-1]]
+    assert values == sorted(values)
+    heading.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "descending"
+    values = [float(value) for value in _values(page, "margin")[:-1]]
+    assert values == sorted(values, reverse=True)
+    assert page.url.endswith("#sort=margin&dir=down")
+    page.reload()
+    assert page.locator('th[data-key="margin"]').first.get_attribute("aria-sort") == "descending"
+    page.go_back()
+    page.go_back()
+    page.wait_for_function("!location.hash")
+    assert _labels(page) == start
+
+
+def test_infinity_is_a_number_and_what_is_missing_sorts_last_both_ways(visit: Open) -> None:
+    page = visit("index.html#sort=loss_gap")
+    assert _values(page, "loss_gap")[-2:] == ["inf", ""]
+    page = visit("index.html#sort=loss_gap&dir=down")
+    values = _values(page, "loss_gap")
+    assert (values[0], values[-1]) == ("inf", "")
+
+
+def test_filter_and_counts_narrow_the_table(visit: Open) -> None:
+    page = visit("index.html")
+    page.get_by_label("Filter", exact=True).fill("vgg relu")
+    assert _labels(page) == ["vgg · activation=relu"]
+    assert page.locator("#shown").inner_text() == "1 of 8 cells"
+    assert page.url.endswith("#q=vgg+relu")
+    page.get_by_role("button", name="Show all").click()
+    assert len(_labels(page)) == 8
+    page.locator(".tallies a", has_text="diverged").click()
+    assert _labels(page) == ["fast"]
+
+
+@pytest.mark.parametrize(
+    "fragment", ["#sort=__proto__&show=constructor", "#%E0%A4%A", "#q=<img src=x onerror=alert(1)>&x=y"]
+)
+def test_a_strange_link_does_no_harm(visit: Open, fragment: str) -> None:
+    page = visit("index.html" + fragment)
+    assert re.fullmatch(r"8 cells|[01] of 8 cells", page.locator("#shown").inner_text())
+    assert page.locator("img").count() == 0
+
+
+def test_a_run_page_shows_its_curves(visit: Open, board: document.Export) -> None:
+    run = _run(board, "vgg · activation=relu")
+    page = visit("index.html")
+    page.locator("table.cells tbody tr", has_text=run.label).get_by_label("run of seed 0").click()
+    page.wait_for_selector("figure.plot svg path.curve")
+    assert page.locator("h1").inner_text() == "vgg · activation=relu seed 0"
+    figures = page.locator("figure.plot")
+    assert figures.count() == 3
+    for at in range(3):
+        assert figures.nth(at).locator("svg circle.dot").count() == len(run.steps)
+    lines = figures.nth(1).locator("line.reference")
+    assert lines.evaluate_all("all => all.map(line => line.dataset.line)") == ["1/η", "2/η"]
+    assert figures.nth(1).locator("text.reference").all_text_contents() == ["1/η", "2/η"]
+    assert figures.nth(2).locator("path.error").count() > 5
+    assert figures.nth(2).locator("path.floor").count() == 1
+
+
+def test_reference_lines_lie_where_the_axis_says(visit: Open, board: document.Export) -> None:
+    """The height of a point and of the lines 1/eta and 2/eta must agree with the numbers they stand for."""
+    run = _run(board, "mlp · activation=relu")
+    page = visit(f"run/quickstart/{run.run_id}.html")
+    figure = page.locator("figure.plot").nth(1)
+    low, high = (
+        float(y) for y in figure.locator("line.reference").evaluate_all("all => all.map(l => l.getAttribute('y1'))")
+    )
+    dots = [float(y) for y in figure.locator("circle.dot").evaluate_all("all => all.map(c => c.getAttribute('cy'))")]
+    assert run.eta is not None
+    for dot, value in zip(dots, run.curves["sharpness"], strict=True):
+        assert value is not None
+        assert dot == pytest.approx(low + (high - low) * (value * run.eta - 1), abs=0.05)
+
+
+def test_the_keyboard_walks_along_a_curve(visit: Open, board: document.Export) -> None:
+    run = _run(board, "vgg · activation=relu")
+    page = visit(f"run/quickstart/{run.run_id}.html")
+    figure = page.locator("figure.plot").nth(2)
+    figure.locator("svg").focus()
+    page.keyboard.press("End")
+    assert figure.locator(".status").inner_text().startswith("step 300 · σ_min(I − ηH) = 0.0")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert figure.locator(".status").inner_text().startswith("step 1 · ")
+    figure.get_by_role("button", name="Steps: log").click()
+    assert figure.get_by_role("button", name="Steps: linear").count() == 1
+    assert figure.locator("svg circle.dot").count() == len(run.steps)
+
+
+def test_a_plot_can_be_saved(visit: Open, board: document.Export) -> None:
+    run = _run(board, "mlp · activation=relu")
+    page = visit(f"run/quickstart/{run.run_id}.html")
+    with page.expect_download() as download:
+        page.locator("figure.plot").nth(1).get_by_role("button", name="Save SVG").click()
+    assert download.value.suggested_filename == f"quickstart_{run.run_id}-sharpness.svg"
+    drawing = pathlib.Path(download.value.path()).read_text(encoding="utf-8")
+    assert drawing.startswith("<svg") and "2/η" in drawing and "rgb(" in drawing and "class=" not in drawing
+
+
+def test_a_cell_page_draws_every_seed(visit: Open, board: document.Export) -> None:
+    run = _run(board, "mlp · activation=relu")
+    page = visit(f"cell/quickstart/{run.cell_id}.html")
+    figure = page.locator("figure.plot").nth(1)
+    curves = figure.locator(".canvas path.curve")
+    assert curves.count() == 3
+    assert len(set(curves.evaluate_all("all => all.map(p => p.getAttribute('stroke-dasharray'))"))) == 3
+    assert figure.locator(".legend").inner_text().split() == ["seed", "0", "seed", "1", "seed", "2"]
+    assert figure.locator("text.reference").all_text_contents() == ["1", "2"]
+
+
+def test_hostile_text_is_shown_and_does_nothing(visit: Open, board: document.Export) -> None:
+    run = next(run for run in board.runs if run.suite == "strangers")
+    for path in ("index.html", f"run/strangers/{run.run_id}.html", f"cell/strangers/{run.cell_id}.html", "data.html"):
+        page = visit(path)
+        assert page.locator("img, iframe, object").count() == 0
+        assert page.evaluate("'onerror' in Object.prototype || 'polluted' in {}") is False
+        if path != "data.html":
+            assert "<img src=x onerror=alert(1)>" in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_no_page_scrolls_sideways_on_a_phone(visit: Open, board: document.Export, width: int) -> None:
+    run = _run(board, "vgg · activation=relu")
+    hostile = next(run for run in board.runs if run.suite == "strangers")
+    paths = ["index.html", "method.html", "data.html", f"cell/quickstart/{run.cell_id}.html"]
+    paths += [f"run/quickstart/{run.run_id}.html", f"run/strangers/{hostile.run_id}.html"]
+    for path in paths:
+        page = visit(path, width=width)
+        page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_light_and_dark_by_system_and_by_choice(visit: Open) -> None:
+    page = visit("index.html", theme="dark")
+    assert _lightness(page) < 60
+    page.get_by_role("button", name="Switch to light colours").click()
+    assert _lightness(page) > 200
+    page.locator("nav").get_by_role("link", name="Method").click()
+    page.wait_for_selector("h1:has-text('Method')")
+    assert _lightness(page) > 200
+
+
+def _lightness(page: sync_api.Page) -> float:
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) / 3
+
+
+def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: document.Export) -> None:
+    run = _run(board, "vgg · activation=relu")
+    page = visit("index.html", script=False)
+    assert len(_labels(page)) == 8
+    assert page.locator("#filter").is_hidden()
+    page = visit(f"run/quickstart/{run.run_id}.html", script=False)
+    page.locator("summary").click()
+    assert page.locator("details tbody tr").count() == len(run.steps)
+    assert "needs JavaScript" in page.locator("figure.plot").first.inner_text()
+
+
+def test_every_control_has_a_name_and_every_region_can_be_reached(visit: Open, board: document.Export) -> None:
+    run = _run(board, "mlp · activation=relu")
+    for path in ("index.html", f"run/quickstart/{run.run_id}.html", f"cell/quickstart/{run.cell_id}.html"):
+        page = visit(path)
+        names = page.locator("button, a, input").evaluate_all(
+            "all => all.map(e => (e.ariaLabel || e.textContent || (e.labels && e.labels[0].textContent)).trim())"
+        )
+        assert all(names), path
+        assert page.locator("h1").count() == 1
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanczos and log|det| against matrices of prescribed spectrum, and against scipy's ARPACK."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+
+from harness.curvature import lanczos, logdet, operators, survey
+from harness.curvature import spectrum as spectra
+
+SIZE = 300
+
+
+def symmetric(eigenvalues: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Returns a symmetric matrix with these eigenvalues in a random orthonormal frame."""
+    frame, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(eigenvalues),) * 2))
+    return (frame * eigenvalues) @ frame.T
+
+
+def hessian_like(seed: int = 0) -> np.ndarray:
+    """Returns a spectrum as networks have it: a few outliers, a bulk at zero, a small negative tail."""
+    random = np.random.default_rng(seed)
+    bulk = random.normal(scale=0.02, size=SIZE - 15)
+    return np.sort(np.concatenate([bulk, [-0.6, -0.4, -0.25], 8 / 1.4 ** np.arange(12)]))
+
+
+def matvec(point: tuple[jax.Array]) -> operators.Matvec:
+    """Returns the operator of the matrix that is the point."""
+    return lambda v: point[0] @ v
+
+
+PROGRAM = lanczos.lanczos(matvec, SIZE, capacity=120)
+
+
+def test_basis_is_orthonormal_and_tridiagonalises() -> None:
+    matrix = symmetric(hessian_like())
+    point = (jnp.asarray(matrix),)
+    _, rows, _ = lanczos.run(PROGRAM, point, jax.random.key(1), lambda s: len(s.values) >= 80)
+    assert np.abs(rows @ rows.T - np.eye(len(rows))).max() < 1e-13
+    tridiagonal = rows @ matrix @ rows.T
+    outside = tridiagonal - np.triu(np.tril(tridiagonal, 1), -1)
+    assert np.abs(outside).max() < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_ritz_value_has_an_eigenvalue_within_its_error(seed: int) -> None:
+    exact = hessian_like(seed)
+    point = (jnp.asarray(symmetric(exact, seed)),)
+    for steps in (8, 24, 64):
+        known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, n=steps: len(s.values) >= n)
+        nearest = np.abs(known.values[:, None] - exact[None]).min(axis=1)
+        assert np.all(nearest <= known.errors)
+        assert not known.complete
+        for level in (0.5, 1.0, 3.0):
+            assert spectra.count_above(known, level) <= np.sum(exact > level)
+        assert spectra.count_negative(known) <= np.sum(exact < 0)
+
+
+def test_extremes_agree_with_arpack() -> None:
+    matrix = symmetric(hessian_like(7), 7)
+    known, _, _ = lanczos.run(PROGRAM, (jnp.asarray(matrix),), jax.random.key(0), lambda s: survey.resolved(s, 0.5))
+    top = scipy.sparse.linalg.eigsh(matrix, k=5, which="LA", tol=1e-12, return_eigenvectors=False)
+    low = scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", tol=1e-12, return_eigenvectors=False)
+    assert np.allclose(np.sort(known.values)[-5:], np.sort(top), rtol=0, atol=1e-6)
+    assert abs(known.values[0] - low[0]) <= 1e-2 * abs(low[0])
+    assert known.products < 80
+
+
+def test_repeated_eigenvalues_are_found_when_the_space_is_spanned() -> None:
+    exact = np.array([2.0, 2.0, 2.0, 0.0, 0.0, -1.0, -1.0, 5.0])
+    program = lanczos.lanczos(matvec, len(exact), capacity=120)
+    known, _, _ = lanczos.run(program, (jnp.asarray(symmetric(exact)),), jax.random.key(0), lambda s: False)
+    assert known.complete
+    assert np.allclose(known.values, np.sort(exact), rtol=0, atol=1e-12)
+
+
+def test_zero_operator_is_spanned_too() -> None:
+    program = lanczos.lanczos(matvec, 5, capacity=120)
+    known, _, _ = lanczos.run(program, (jnp.zeros((5, 5)),), jax.random.key(0), lambda s: False)
+    assert known.complete
+    assert np.all(known.values == 0)
+
+
+def test_a_crowd_at_one_over_eta_widens_the_error_bar() -> None:
+    exact = np.linspace(0.5, 1.5, SIZE)
+    point = (jnp.asarray(symmetric(exact)),)
+    known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: len(s.values) >= 32)
+    sigma, error = spectra.distance_from_one(known, 1.0)
+    truth = np.abs(1 - exact).min()
+    assert not survey.resolved(known, 1.0)
+    assert sigma - error <= truth <= sigma + error
+    assert error > 1e-3
+
+
+def test_products_that_are_not_finite_are_said() -> None:
+    with pytest.raises(FloatingPointError):
+        lanczos.run(PROGRAM, (jnp.full((SIZE, SIZE), jnp.nan),), jax.random.key(0), lambda s: False)
+
+
+def test_one_program_serves_all_points() -> None:
+    program = lanczos.lanczos(matvec, SIZE, capacity=40)
+    for seed in range(3):
+        lanczos.run(program, (jnp.asarray(symmetric(hessian_like(seed))),), jax.random.key(seed), lambda s: False)
+    assert program.extend._cache_size() == 1  # type: ignore[attr-defined]
+
+
+def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
+    scores = []
+    for seed in range(24):
+        exact = hessian_like(seed)
+        point = (jnp.asarray(symmetric(exact, seed)),)
+        eta = [0.2, 0.4, 0.9][seed % 3]
+        _, rows, pairs = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, e=eta: survey.resolved(s, e))
+        found = logdet.estimate(PROGRAM, point, eta, jax.random.key(100 + seed), rows, pairs)
+        truth = np.log(np.abs(1 - eta * exact)).sum()
+        scores.append((found.value - truth) / found.error)
+    # Student's t with 7 degrees of freedom: 5.4 has probability 1e-3 for one of 24 matrices.
+    assert np.abs(scores).max() < 5.4
+    assert abs(np.mean(scores)) < 1.0
+    assert 0.4 < np.std(scores) < 2.0, "an error bar that is far too wide is no error bar either"
+
+
+def test_log_abs_det_error_grows_when_nothing_has_converged() -> None:
+    exact = np.linspace(0.5, 1.5, SIZE)
+    point = (jnp.asarray(symmetric(exact)),)
+    _, rows, pairs = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: True)
+    found = logdet.estimate(PROGRAM, point, 1.0, jax.random.key(1), rows, pairs)
+    truth = np.log(np.abs(1 - exact)).sum()
+    assert abs(found.value - truth) <= 4 * found.error
+    assert found.error > 1.0

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run from cell to folder: the same bits after every cut, divergence as a result, the step size resolved."""
+
+from __future__ import annotations
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from harness import experiment, metrics, records, runlog
+from harness import spec as specs
+
+SPEC = """
+schema: 1
+title: a test
+data: {{name: digits, examples: 40}}
+model: {{family: mlp, hidden: [4], activation: {activation}}}
+loss: {{name: half_mse}}
+optimizer: {optimizer}
+steps: {steps}
+checkpoints: 5
+curvature: {curvature}
+seeds: 2
+"""
+
+
+def cell(
+    optimizer: str = "{name: gd, learning_rate: {eta_lambda: 0.7}}",
+    *,
+    activation: str = "tanh",
+    steps: int = 20,
+    curvature: str = "dense",
+) -> specs.Cell:
+    text = SPEC.format(optimizer=optimizer, activation=activation, steps=steps, curvature=curvature)
+    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+
+
+def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
+    return experiment.run(cell, seed, device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+
+
+def test_a_run_leaves_its_facts_and_a_record_at_every_checkpoint(home: pathlib.Path) -> None:
+    one = cell()
+    folder = run(one)
+    assert folder == home / "runs" / "tests" / one.run_id(0)
+    facts = runlog.read(folder)
+    assert facts is not None
+    assert facts["status"] == "finished"
+    assert facts["verdict"] == "certified"
+    assert facts["parameters"] == 64 * 4 + 4 + 4 * 10 + 10
+    assert facts["dataset"]["examples"] == 40
+    found = runlog.read_records(folder)
+    assert [record.step for record in found] == list(specs.checkpoint_steps(20, 5))
+    assert all(set(record.values) == set(metrics.METRICS) for record in found)
+    assert found[-1].values["loss"] < found[0].values["loss"]
+    assert specs.read(_as_spec(folder)).cells[0].cell_id == one.cell_id
+
+
+def _as_spec(folder: pathlib.Path) -> pathlib.Path:
+    copy = folder.parent / "copy.yaml"
+    copy.write_text((folder / "cell.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    return copy
+
+
+def test_eta_lambda_is_resolved_for_each_seed_and_rounded_to_the_training_precision(home: pathlib.Path) -> None:
+    etas = []
+    for seed in (0, 1):
+        folder = run(cell(), seed)
+        facts, first = runlog.read(folder), runlog.read_records(folder)[0]
+        assert facts is not None
+        assert facts["eta"] * first.values["sharpness"] == pytest.approx(0.7, rel=1e-7)
+        assert facts["eta"] == float(np.float32(facts["eta"]))
+        etas.append(facts["eta"])
+    assert etas[0] != etas[1]
+
+
+def test_dense_and_lanczos_record_the_same_run(home: pathlib.Path) -> None:
+    optimizer = "{name: gd, learning_rate: 0.3}"
+    pairs = zip(
+        runlog.read_records(run(cell(optimizer))),
+        runlog.read_records(run(cell(optimizer, curvature="lanczos"))),
+        strict=True,
+    )
+    for dense, sparse in pairs:
+        assert dense.values["loss"] == sparse.values["loss"]
+        for name, error in (("sharpness", "sharpness_error"), ("sigma_min", "sigma_min_error")):
+            allowed = dense.values[error] + sparse.values[error]
+            assert abs(dense.values[name] - sparse.values[name]) <= allowed
+        assert sparse.values["n_negative"] <= dense.values["n_negative"]
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["{name: gd, learning_rate: {eta_lambda: 0.7}}", "{name: sgd, learning_rate: 0.2, batch_size: 8}"]
+)
+def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
+    optimizer: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cell(optimizer)
+    whole = run(one)
+    expected = (whole / "records.jsonl").read_bytes(), runlog.load_state(whole)
+    for cut in specs.checkpoint_steps(20, 5)[:-1]:
+        monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
+
+        def stop(step: int, cut: int = cut) -> None:
+            if step == cut:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(one, on_step=stop)
+        folder = runlog.folder("tests", one.run_id(0))
+        assert runlog.status(folder) == "interrupted"
+        assert [r.step for r in runlog.read_records(folder)][-1] == cut
+        # Killed between the record of a step and its state: the record is made again, not doubled.
+        runlog.append(folder, records.Record(19, {"loss": 1.0}))
+        run(one)
+        assert runlog.status(folder) == "finished"
+        assert (folder / "records.jsonl").read_bytes() == expected[0]
+        state = runlog.load_state(folder)
+        assert state is not None
+        assert expected[1] is not None
+        assert (state[1]["theta"] == expected[1][1]["theta"]).all()
+
+
+def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
+    folder = run(cell("{name: gd, learning_rate: 1.0e+6}", activation="identity", steps=200))
+    facts, found = runlog.read(folder), runlog.read_records(folder)
+    assert facts is not None
+    assert facts["status"] == "diverged"
+    assert 0 < facts["diverged_at"] <= 200
+    assert found
+    # Float64 may still hold, at that very step, what float32 no longer does.
+    assert all(record.step <= facts["diverged_at"] for record in found)
+    assert len(found) < 5
+    assert all(np.isfinite(record.values["loss"]) for record in found)
+
+
+def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
+    def fail(step: int) -> None:
+        raise RuntimeError("no")
+
+    one = cell()
+    with pytest.raises(RuntimeError):
+        run(one, on_step=fail)
+    folder = runlog.folder("tests", one.run_id(0))
+    assert runlog.status(folder) == "failed"
+    run(one)
+    assert runlog.status(folder) == "finished"
+
+
+def test_a_seeds_bits_do_not_depend_on_other_seeds(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in (0, 1):
+        run(cell(), seed)
+    beside = (runlog.folder("tests", cell().run_id(1)) / "records.jsonl").read_bytes()
+    monkeypatch.setenv("GDZOO_HOME", str(home / "alone"))
+    assert (run(cell(), 1) / "records.jsonl").read_bytes() == beside
+
+
+def test_float64_training_is_float64(home: pathlib.Path) -> None:
+    text = SPEC.format(
+        optimizer="{name: gd, learning_rate: 0.1}", activation="tanh", steps=3, curvature="dense"
+    ).replace("seeds: 2", "seeds: 1\nprecision: float64")
+    one = specs.parse(text.replace("checkpoints: 5", "checkpoints: 2"), file="t.yaml", suite="tests", name="t").cells[0]
+    state = runlog.load_state(run(one))
+    assert state is not None
+    assert state[1]["theta"].dtype == np.float64
+    assert jax.config.jax_enable_x64

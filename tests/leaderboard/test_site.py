@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages: safe for any text, the same bytes for the same export, and written only where something changed."""
+
+from __future__ import annotations
+
+import hashlib
+import html.parser
+import json
+import pathlib
+import re
+from types import ModuleType
+
+import pytest
+
+from harness import errors, metrics
+from leaderboard import cell as cells
+from leaderboard import document, folder, site, table
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+FORBIDDEN_IN_SCRIPTS = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|\bFunction\b|createContextualFragment|"
+    r"setAttribute\(\s*[\"']on|\.on[a-z]+\s*=|javascript:|\bfetch\b|XMLHttpRequest|\bimport\b|cookie|https?://(?!www\.w3\.org)"
+)
+
+
+class Page(html.parser.HTMLParser):
+    """Collects the elements of a page."""
+
+    def __init__(self, source: bytes) -> None:
+        """Parses a page."""
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(source.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keeps an element."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keeps text, and what stands inside script and style elements."""
+        if data.strip() and self.elements and self.elements[-1][0] in ("script", "style"):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def board(sample: ModuleType) -> document.Export:
+    """The sample board."""
+    made: document.Export = sample.export()
+    return made
+
+
+@pytest.fixture(scope="module")
+def files(board: document.Export) -> dict[str, bytes]:
+    """The site of the sample board."""
+    return site.render(board)
+
+
+@pytest.fixture(scope="module")
+def pages(files: dict[str, bytes]) -> dict[str, Page]:
+    """Its pages, parsed."""
+    return {path: Page(content) for path, content in files.items() if path.endswith(".html")}
+
+
+def test_every_run_and_every_cell_has_a_page(board: document.Export, files: dict[str, bytes]) -> None:
+    for run in board.runs:
+        assert f"run/{run.suite}/{run.run_id}.html" in files
+        assert f"data/run/{run.suite}/{run.run_id}.js" in files
+        assert f"cell/{run.suite}/{run.cell_id}.html" in files
+
+
+def test_the_policy_comes_first_and_allows_nothing_inline(pages: dict[str, Page]) -> None:
+    for path, page in pages.items():
+        head = [(tag, attributes) for tag, attributes in page.elements if tag in ("meta", "script", "link", "style")]
+        assert head[0] == ("meta", {"charset": "utf-8"}), path
+        assert head[1] == ("meta", {"http-equiv": "Content-Security-Policy", "content": CSP}), path
+        assert page.text == [], f"{path} has an inline script or style"
+        for tag, attributes in page.elements:
+            assert tag not in ("style", "iframe", "object", "embed", "form") or attributes.get("id") == "filter", path
+            assert "style" not in attributes, f"{path}: <{tag}> has a style attribute"
+            assert not [name for name in attributes if name.startswith("on")], f"{path}: <{tag}> has a handler"
+
+
+def test_every_link_leads_to_a_file_of_the_site(files: dict[str, bytes], pages: dict[str, Page]) -> None:
+    for path, page in pages.items():
+        for tag, attributes in page.elements:
+            target = attributes.get("src") or attributes.get("href") or ""
+            if not target or target.startswith("#"):
+                continue
+            assert not re.match(r"[a-z]+:|//", target), f"{path}: <{tag}> leaves the site: {target}"
+            parts = [*pathlib.PurePosixPath(path).parent.parts]
+            for part in target.split("#")[0].split("/"):
+                if part == "..":
+                    parts.pop()
+                else:
+                    parts.append(part)
+            assert "/".join(parts) in files, f"{path}: {target} leads nowhere"
+
+
+def test_anchors_exist(files: dict[str, bytes], pages: dict[str, Page]) -> None:
+    ids = {attributes["id"] for _, attributes in pages["method.html"].elements if "id" in attributes}
+    wanted = set(re.findall(r"method\.html#([\w-]+)", "".join(files[path].decode() for path in pages)))
+    assert wanted and wanted <= ids
+
+
+def test_hostile_text_makes_no_element(board: document.Export, pages: dict[str, Page]) -> None:
+    harmless = {"img", "iframe", "object", "embed"}
+    for path, page in pages.items():
+        assert not [tag for tag, _ in page.elements if tag in harmless], path
+        assert all(attributes.get("src") != "x" for _, attributes in page.elements), path
+    hostile = next(run for run in board.runs if run.suite == "strangers")
+    source = site.render(board)[f"run/strangers/{hostile.run_id}.html"].decode()
+    assert "&lt;img src=x onerror=alert(1)&gt;" in source
+    assert "{{7*7}}" in source and "\u202e" not in source
+
+
+def test_templates_never_switch_escaping_off() -> None:
+    for template in site.TEMPLATES.iterdir():
+        source = template.read_text(encoding="utf-8")
+        assert "|safe" not in source.replace(" ", "") and "autoescape" not in source, template.name
+    assert site._environment().autoescape is True
+
+
+def test_scripts_use_nothing_that_makes_code_of_text() -> None:
+    scripts = sorted(site.ASSETS.glob("*.js"))
+    assert len(scripts) == 4
+    for script in scripts:
+        found = FORBIDDEN_IN_SCRIPTS.search(script.read_text(encoding="utf-8"))
+        assert found is None, f"{script.name}: {found and found[0]}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x.innerHTML = y", "eval(x)", "new Function(x)", "a.onclick = f", "a.setAttribute('onload', x)", "fetch(x)"],
+)
+def test_the_script_lint_can_fail(line: str) -> None:
+    assert FORBIDDEN_IN_SCRIPTS.search(line)
+
+
+def test_the_table_and_the_facts_need_no_script(board: document.Export, files: dict[str, bytes]) -> None:
+    index = files["index.html"].decode()
+    rows = re.findall(r'<tr data-flags="[^"]*">.*?</tr>', index, re.DOTALL)
+    assert len(rows) == len(cells.cells(board)) == 8
+    run = next(run for run in board.runs if run.label == "vgg · activation=relu")
+    page = files[f"run/{run.suite}/{run.run_id}.html"].decode()
+    for text in ("Show numbers", run.spec_hash, run.command, run.commit, "lanczos", "≤ 0.0", "CC BY 4.0"):
+        assert text in page, text
+    assert len(re.findall(r'<tr><th scope="row" class="number">', page)) == len(run.steps)
+
+
+def test_page_and_terminal_print_the_same_numbers(board: document.Export, files: dict[str, bytes]) -> None:
+    index = files["index.html"].decode()
+    for row in table.summary(board).rows:
+        assert all(re.sub(r" [↗‖◔✕]$", "", entry) in index for entry in row[1:])
+
+
+def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
+    method = files["method.html"].decode()
+    for name in metrics.METRICS:
+        assert f'id="metric-{name}"' in method
+    for name in table.COLUMNS:
+        assert f'id="column-{name}"' in method
+
+
+def test_data_scripts_are_one_call_with_plain_json(board: document.Export, files: dict[str, bytes]) -> None:
+    run = board.runs[0]
+    script = files[f"data/run/{run.suite}/{run.run_id}.js"].decode()
+    call = re.fullmatch(r'GDZ\.put\("([\w./-]+)",(\{.*\})\);\n', script)
+    assert call is not None and call[1] == f"{run.suite}/{run.run_id}"
+    data = json.loads(call[2])
+    assert data["steps"] == list(run.steps)
+    assert data["curves"]["sigma_min"] == pytest.approx(run.curves["sigma_min"], rel=1e-5)
+
+
+def test_reference_lines_stand_at_one_and_two_over_eta(board: document.Export, files: dict[str, bytes]) -> None:
+    run = board.runs[0]
+    page = Page(files[f"run/{run.suite}/{run.run_id}.html"])
+    plots = [json.loads(attributes["data-plot"] or "") for _, attributes in page.elements if "data-plot" in attributes]
+    assert [plot["metric"] for plot in plots] == ["loss", "sharpness", "sigma_min"]
+    assert plots[1]["lines"] == [[1 / run.eta, "1/η"], [2 / run.eta, "2/η"]]
+    assert (plots[0]["scale"], plots[2]["error"], plots[2]["floor"]) == ("log", "sigma_min_error", True)
+
+
+def test_checksums_cover_every_other_file(files: dict[str, bytes]) -> None:
+    listed = dict(reversed(line.split("  ")) for line in files["SHA256SUMS"].decode().splitlines())
+    assert set(listed) == set(files) - {"SHA256SUMS"}
+    assert all(hashlib.sha256(files[path]).hexdigest() == digest for path, digest in listed.items())
+
+
+def test_the_same_export_gives_the_same_bytes(board: document.Export, files: dict[str, bytes]) -> None:
+    assert site.render(board) == files
+
+
+def test_an_empty_board_says_what_to_do() -> None:
+    files = site.render(document.compose([], []))
+    assert "gdzoo run specs/quickstart" in files["index.html"].decode()
+
+
+def test_a_second_build_writes_nothing(files: dict[str, bytes], tmp_path: pathlib.Path) -> None:
+    assert folder.write(files, tmp_path, site.SUMS) == (len(files), 0, 0)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert folder.write(files, tmp_path, site.SUMS) == (0, len(files), 0)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert {path.relative_to(tmp_path).as_posix() for path in before if path.is_file()} == set(files)
+
+
+def test_what_no_longer_belongs_is_removed_and_what_is_not_ours_stays(
+    board: document.Export, files: dict[str, bytes], tmp_path: pathlib.Path
+) -> None:
+    folder.write(files, tmp_path, site.SUMS)
+    (tmp_path / "CNAME").write_text("mine", encoding="utf-8")
+    kept = [run for run in board.runs if run.suite != "strangers"]
+    fewer = site.render(document.compose([suite for suite in board.suites if suite.name != "strangers"], kept))
+    written = folder.write(fewer, tmp_path, site.SUMS)
+    assert written.removed == 3
+    assert not (tmp_path / "run" / "strangers").exists()
+    assert (tmp_path / "CNAME").read_text(encoding="utf-8") == "mine"
+    assert {"index.html", "data.html", "export.json", "SHA256SUMS"} <= set(fewer)
+
+
+def test_a_folder_of_somebody_else_is_left_alone(files: dict[str, bytes], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(errors.InputError, match=r"not empty and not a site of gdzoo \(it has no SHA256SUMS\)"):
+        folder.write(files, tmp_path, site.SUMS)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_forged_list_removes_nothing_outside(files: dict[str, bytes], tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.touch()
+    target = tmp_path / "site"
+    target.mkdir()
+    lines = [f"{'0' * 64}  {path}\n" for path in ("../outside.txt", str(outside), "a/../../outside.txt")]
+    (target / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    folder.write(files, target, site.SUMS)
+    assert outside.exists()
+
+
+def test_the_old_site_stays_when_a_page_cannot_be_made(
+    board: document.Export, files: dict[str, bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leaderboard import cli
+
+    output = tmp_path / "site"
+    folder.write(files, output, site.SUMS)
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    monkeypatch.setattr(site, "_data", lambda *_: {})
+    with pytest.raises(Exception, match="'files' is undefined"):
+        cli.build_board("", output, cli.harness_cli.console(), board=document.compose([], []))
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
