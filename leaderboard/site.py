@@ -16,7 +16,6 @@ import re
 from typing import Any
 
 import jinja2
-import markupsafe
 
 from harness import metrics, verdict
 from leaderboard import cell as cells
@@ -147,7 +146,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"maths": _maths, "show": number.show, "plot_json": _plot_json, "sortable": _sortable}
+    environment.filters |= {
+        "show": number.show,
+        "plot_json": _plot_json,
+        "sortable": _sortable,
+        "subscripts": _subscripts,
+    }
     environment.globals |= {
         "at": cells.at,
         "bound": table.bound,
@@ -229,9 +233,9 @@ def _caption(suite: document.Suite) -> str:
     return re.sub(r"[`*]", "", re.split(r"(?<=\.) ", paragraph)[0])
 
 
-def _maths(written: str) -> markupsafe.Markup:
-    """Sets `_max` and `_min` in a label as subscripts; everything is escaped."""
-    return markupsafe.Markup(re.sub(r"_(max|min)\b", r"<sub>\1</sub>", str(markupsafe.escape(written))))
+def _subscripts(written: str) -> list[str]:
+    """Splits a label where `_max` and `_min` stand: text, subscript, text, ..."""
+    return re.split(r"_(max|min)\b", written)
 
 
 def _script(run: document.Run) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import logging
 import os
@@ -21,7 +22,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -232,6 +233,7 @@ def _compare(revision: str | None) -> State:
     return State("ready", f"schema {revision}")
 
 
+@functools.cache
 def _revisions() -> dict[str, tuple[str, ...]]:
     """Returns the schema revisions of the installed MLflow, each with those it builds on.
 
@@ -241,17 +243,20 @@ def _revisions() -> dict[str, tuple[str, ...]]:
     if package is None or package.origin is None:
         raise StoreError("MLflow is not installed; say: make install")
     parents: dict[str, tuple[str, ...]] = {}
-    for file in pathlib.Path(package.origin).parent.glob("store/db_migrations/versions/*.py"):
-        values = {
-            node.targets[0].id: ast.literal_eval(node.value)
-            for node in ast.parse(file.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in ("revision", "down_revision")
-        }
+    for file in pathlib.Path(package.origin).parent.glob("store/db_migrations/versions/[!_]*.py"):
+        values = dict(_literals(ast.parse(file.read_text(encoding="utf-8"))))
         below = values["down_revision"] or ()
         parents[values["revision"]] = (below,) if isinstance(below, str) else tuple(below)
     return parents
+
+
+def _literals(module: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Yields name and value of the revisions that a migration file assigns."""
+    for node in module.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id in ("revision", "down_revision"):
+            assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+            yield target.id, ast.literal_eval(node.value)
 
 
 def _read_only(file: pathlib.Path) -> sqlite3.Connection:

@@ -117,10 +117,16 @@ bring_packages() {
     touch .venv/.installed ${1:+".venv/.installed-$1"}
 }
 
-# No function may be called chromium: command -v would find it.
+# No function may be called chromium: command -v would find it. The driver of Playwright needs libatomic1.
 bring_chromium() {
-    ! command -v chromium >/dev/null 2>&1 || return 0
-    install_system_packages "the browser tests" chromium fonts-dejavu
+    missing=
+    command -v chromium >/dev/null 2>&1 || missing='chromium fonts-dejavu'
+    if command -v dpkg >/dev/null 2>&1 && ! dpkg -s libatomic1 >/dev/null 2>&1; then
+        missing="$missing libatomic1"
+    fi
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2086 # these are several words
+    install_system_packages "the browser tests" $missing
     command -v chromium >/dev/null 2>&1 ||
         stop "apt-get gave no program named chromium; put one on PATH and say make test again"
 }

@@ -216,6 +216,15 @@ def test_chromium_that_is_there_is_left_alone_without_a_word(machine: Machine) -
     assert (done.returncode, done.stdout, machine.called("")) == (0, "", [])
 
 
+def test_what_the_browser_driver_needs_is_installed_beside_a_chromium_that_is_there(machine: Machine) -> None:
+    machine.add("apt-get")
+    machine.add("chromium")
+    machine.add("dpkg", "#!/bin/sh\nexit 1\n")
+    done = machine.run("scripts/setup.sh", "chromium", USER_ID="0")
+    assert done.returncode == 0, done.stderr
+    assert machine.called("install")[0].endswith("--no-install-recommends libatomic1")
+
+
 def test_demo_makes_the_store_runs_and_builds_in_this_order(machine: Machine) -> None:
     machine.add("python3", PYTHON)
     machine.run("make", "install")

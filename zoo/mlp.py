@@ -22,9 +22,12 @@ class Config(config.Config):
     """An MLP: the widths of its hidden layers, its activation, and whether layers have biases."""
 
     family: Literal["mlp"]
-    hidden: Annotated[tuple[config.Width, ...], pydantic.Field(strict=False, max_length=64)]
-    activation: config.ActivationName
-    bias: bool = True
+    hidden: Annotated[
+        tuple[config.Width, ...],
+        pydantic.Field(strict=False, max_length=64, description="Widths of the hidden layers."),
+    ]
+    activation: config.Activation
+    bias: config.Bias = True
 
 
 def check(config: Config, inputs: tuple[int, ...]) -> None:

@@ -23,10 +23,18 @@ class Config(config.Config):
     """A VGG: for each stage the channels of its convolutions, then the widths of dense layers before the head."""
 
     family: Literal["vgg"]
-    stages: Annotated[tuple[Stage, ...], pydantic.Field(strict=False, min_length=1, max_length=16)]
-    dense: Annotated[tuple[config.Width, ...], pydantic.Field(strict=False, max_length=16)] = ()
-    activation: config.ActivationName
-    bias: bool = True
+    stages: Annotated[
+        tuple[Stage, ...],
+        pydantic.Field(
+            strict=False, min_length=1, max_length=16, description="For each stage, the channels of its convolutions."
+        ),
+    ]
+    dense: Annotated[
+        tuple[config.Width, ...],
+        pydantic.Field(strict=False, max_length=16, description="Widths of dense layers before the head."),
+    ] = ()
+    activation: config.Activation
+    bias: config.Bias = True
 
 
 def check(config: Config, inputs: tuple[int, ...]) -> None:

@@ -22,12 +22,12 @@ class Config(config.Config):
     """A ViT: patch side, token width, depth, heads, width of the blocks' MLP and its activation."""
 
     family: Literal["vit"]
-    patch: config.Width
-    width: config.Width
-    depth: Annotated[int, pydantic.Field(ge=1, le=64)]
-    heads: Annotated[int, pydantic.Field(ge=1, le=64)]
-    mlp_width: config.Width
-    activation: config.ActivationName
+    patch: Annotated[config.Width, pydantic.Field(description="Side of a patch, in pixels.")]
+    width: Annotated[config.Width, pydantic.Field(description="Features of a token.")]
+    depth: Annotated[int, pydantic.Field(ge=1, le=64, description="Number of blocks.")]
+    heads: Annotated[int, pydantic.Field(ge=1, le=64, description="Attention heads; they divide `width`.")]
+    mlp_width: Annotated[config.Width, pydantic.Field(description="Hidden width of each block's MLP.")]
+    activation: config.Activation
 
     @pydantic.model_validator(mode="after")
     def _heads_divide_width(self) -> Config:

@@ -21,7 +21,7 @@ from harness.curvature import operators
 from harness.curvature import spectrum as spectra
 
 STEPS = 8
-"""Products per compiled call; the host looks at the residuals between calls."""
+"""Products per compiled call of a run; the host looks at the residuals between calls."""
 
 ROWS = 16
 """Rows of the basis that one reorthogonalisation product takes."""
@@ -59,13 +59,13 @@ class Lanczos(NamedTuple):
     Attributes:
         size: P.
         capacity: Largest number of products of one run, at most P.
-        extend: `(point, basis, key) -> basis` with up to STEPS more products.
+        extend: `(point, basis, key, steps) -> basis` with so many more products, or as many as span the space.
         begin: `(vector, fixed) -> basis` that starts at a vector, orthogonal to the leading `fixed` (k, P) rows.
     """
 
     size: int
     capacity: int
-    extend: Callable[[Any, Basis, jax.Array], Basis]
+    extend: Callable[[Any, Basis, jax.Array, int], Basis]
     begin: Callable[[jax.Array, np.ndarray | None], Basis]
 
 
@@ -81,9 +81,9 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
     rows = -(-(capacity + 2 * ROWS) // ROWS) * ROWS
 
     @jax.jit
-    def extend(point: Any, basis: Basis, key: jax.Array) -> Basis:
+    def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
         matvec = operator(point)
-        stop = jnp.minimum(basis.steps + STEPS, size)
+        stop = jnp.minimum(basis.steps + steps, size)
 
         def step(k: jax.Array, basis: Basis) -> Basis:
             q = basis.rows[k]
@@ -162,7 +162,7 @@ def run(
     dtype = jax.tree.leaves(point)[0].dtype
     basis = program.begin(jax.random.normal(vector_key, (program.size,), dtype), None)
     while True:
-        basis = program.extend(point, basis, fresh_key)
+        basis = program.extend(point, basis, fresh_key, STEPS)
         pairs = ritz(basis)
         steps = len(pairs.values)
         known = spectra.Spectrum(pairs.values, pairs.residuals, steps == program.size, program.size, steps)

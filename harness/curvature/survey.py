@@ -52,7 +52,7 @@ def resolve(method: str, size: int) -> Method:
 def surveyor(operator: operators.Operator, size: int, method: Method, *, capacity: int = CAPACITY) -> Surveyor:
     """Returns the questions to ask of an operator on vectors of length `size`.
 
-    Cost in products: dense, P; Lanczos, what its residuals need (up to `capacity`) and logdet.PROBES * lanczos.STEPS.
+    Cost in products: dense, P; Lanczos, what its residuals need (up to `capacity`) and logdet.PROBES * logdet.STEPS.
     """
     if method == "dense":
         return _dense(operator, size)

@@ -30,7 +30,7 @@ class Diagnostic:
 DIAGNOSTICS: dict[str, Diagnostic] = {
     "fit": Diagnostic(fit.measure, fit.METRICS, "1 gradient"),
     "sharpness": Diagnostic(sharpness.measure, sharpness.METRICS, "P products (dense) or one Lanczos run"),
-    "singularity": Diagnostic(singularity.measure, singularity.METRICS, "that same run, and 64 products for log|det|"),
+    "singularity": Diagnostic(singularity.measure, singularity.METRICS, "that same run, and 32 products for log|det|"),
 }
 
 

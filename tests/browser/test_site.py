@@ -23,6 +23,7 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
 
 
@@ -53,7 +54,9 @@ def browser() -> Iterator[sync_api.Browser]:
     if program is None:
         pytest.fail("chromium is missing; run make test, which installs it")
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, chromium_sandbox=False, args=QUIET)
+        launched = playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=False, args=QUIET, timeout=PATIENCE
+        )
         yield launched
         launched.close()
 
@@ -70,6 +73,7 @@ def visit(browser: sync_api.Browser, root: pathlib.Path) -> Iterator[Open]:
             color_scheme="dark" if theme == "dark" else "light",
             java_script_enabled=script,
         )
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))

@@ -165,7 +165,7 @@ def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
 
 
 def test_data_scripts_are_one_call_with_plain_json(board: document.Export, files: dict[str, bytes]) -> None:
-    run = board.runs[0]
+    run = next(run for run in board.runs if run.label == "mlp · activation=relu")
     script = files[f"data/run/{run.suite}/{run.run_id}.js"].decode()
     call = re.fullmatch(r'GDZ\.put\("([\w./-]+)",(\{.*\})\);\n', script)
     assert call is not None and call[1] == f"{run.suite}/{run.run_id}"
@@ -175,7 +175,7 @@ def test_data_scripts_are_one_call_with_plain_json(board: document.Export, files
 
 
 def test_reference_lines_stand_at_one_and_two_over_eta(board: document.Export, files: dict[str, bytes]) -> None:
-    run = board.runs[0]
+    run = next(run for run in board.runs if run.label == "mlp · activation=relu")
     page = Page(files[f"run/{run.suite}/{run.run_id}.html"])
     plots = [json.loads(attributes["data-plot"] or "") for _, attributes in page.elements if "data-plot" in attributes]
     assert [plot["metric"] for plot in plots] == ["loss", "sharpness", "sigma_min"]
