@@ -24,6 +24,7 @@ demo: install ## install, run specs/quickstart and build the page (minutes)
 	@$(BIN)/gdzoo store init
 	@$(BIN)/gdzoo run specs/quickstart
 	@$(BIN)/gdzoo board build
+	@echo "Open that page in a browser. MLflow's own UI on the same runs: $(BIN)/gdzoo ui"
 
 test: .venv/.installed-test chromium lint ## install all that the tests need, Chromium included, and run them
 	@$(BIN)/pytest

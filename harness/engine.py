@@ -107,7 +107,7 @@ def _one(
         else:
             experiment.run(job.cell, job.seed, device=device, command=command, on_step=bar.step)
             outcome.ran.append(job)
-            console.print(_line(job, folder), highlight=False)
+            console.print(_line(job, folder), highlight=False, soft_wrap=True)
     except runlog.Busy:
         outcome.busy.append(job)
         return
@@ -117,7 +117,7 @@ def _one(
         reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"
         outcome.failed.append((job, reason))
         console.print(f"[red]failed[/]   {job.name}: ", end="")
-        console.print(reason, markup=False, highlight=False)
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
     if runlog.read(folder) is None:
         return
     try:

@@ -83,8 +83,8 @@ def attention(width: int, heads: int, *, rngs: nnx.Rngs) -> nnx.MultiHeadAttenti
 def softmax_attention(query: jax.Array, key: jax.Array, value: jax.Array, **_options: Any) -> jax.Array:
     """Maps queries, keys and values (N, T, heads, d) to softmax(q k / sqrt(d)) v, in their own dtype throughout.
 
-    Flax's default computes the softmax in float32 whatever the inputs, which leaves a float64 Hessian asymmetric by
-    1e-9 of its norm (measured); every certificate rests on float64 being float64.
+    Flax's default computes the softmax in float32 whatever the inputs, which leaves a float64 Hessian asymmetric
+    far above its rounding; every certificate rests on float64 being float64.
     """
     scores = jnp.einsum("nqhd,nkhd->nhqk", query, key) / math.sqrt(query.shape[-1])
     return jnp.einsum("nhqk,nkhd->nqhd", jax.nn.softmax(scores), value)

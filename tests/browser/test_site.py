@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -16,13 +15,6 @@ from playwright import sync_api
 from leaderboard import cell as cells
 from leaderboard import document, folder, site
 
-QUIET = [
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
 
@@ -45,20 +37,6 @@ def root(board: document.Export, tmp_path_factory: pytest.TempPathFactory) -> pa
     output = tmp_path_factory.mktemp("browser") / "the site"
     folder.write(site.render(board), output, site.SUMS)
     return output
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    """Debian's Chromium."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.fail("chromium is missing; run make test, which installs it")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=False, args=QUIET, timeout=PATIENCE
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

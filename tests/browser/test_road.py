@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole road on the quickstart suite: specs, runs, MLflow, board, and a browser that reads it from disk."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from playwright import sync_api
+
+from harness import metrics
+from harness import spec as specs
+
+ROOT = pathlib.Path(__file__).parents[2]
+SUITE = ROOT / "specs" / "quickstart"
+
+
+def gdzoo(*words: str, home: pathlib.Path) -> str:
+    kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR")}
+    environment = {**kept, "GDZOO_HOME": str(home), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "gdzoo.py"), *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A workspace in which the quickstart suite was run with one seed and its board built."""
+    home = tmp_path_factory.mktemp("road")
+    gdzoo("store", "init", home=home)
+    cells = sum(len(spec.cells) for spec in specs.read_all([SUITE]))
+    assert f"{cells} runs made" in gdzoo("run", str(SUITE), "--seeds", "1", home=home)
+    assert "page:" in gdzoo("board", "build", home=home)
+    return home
+
+
+def test_every_cell_is_in_mlflow_with_all_its_metrics(road: pathlib.Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{road / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("gdzoo: quickstart")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    expected = {cell.cell_id for spec in specs.read_all([SUITE]) for cell in spec.cells}
+    assert {run.data.tags["gdzoo.cell_id"] for run in runs} == expected
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["gdzoo.status"] == "finished"
+        assert {row.key(name) for name, row in metrics.METRICS.items()} <= set(run.data.metrics)
+        assert run.data.metrics["train/loss"] < 0.45
+        assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"cell.yaml", "records.jsonl"}
+    histories = [len(client.get_metric_history(runs[0].info.run_id, key)) for key in ("train/loss", "map/sigma_min")]
+    assert histories == [12, 12]
+
+
+def test_the_browser_reads_table_and_run_pages_from_disk(road: pathlib.Path, browser: sync_api.Browser) -> None:
+    wrong: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith("file://") else wrong.append(request.url))
+    page.goto((road / "site" / "index.html").as_uri())
+    labels = {cell.label for spec in specs.read_all([SUITE]) for cell in spec.cells}
+    shown = [text.strip() for text in page.locator("table.cells tbody th a").all_inner_texts()]
+    assert sorted(shown) == sorted(labels)
+    row = page.locator("table.cells tbody tr", has_text="mlp · activation=relu")
+    assert "certified" in row.inner_text()
+    row.get_by_label("run of seed 0").click()
+    page.wait_for_url(re.compile(r"/run/quickstart/[0-9a-f]{12}-s0\.html$"))
+    assert page.locator("h1").inner_text().startswith("mlp · activation=relu")
+    assert page.locator("figure svg").count() == 3
+    drawn = page.locator("figure").all_inner_texts()
+    assert any("1/η" in text and "2/η" in text for text in drawn)
+    assert "gdzoo run specs/quickstart/mlp.yaml" in page.inner_text("body")
+    page.close()
+    assert wrong == []
+
+
+def test_a_second_pass_changes_nothing(road: pathlib.Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in (road / "site").rglob("*") if file.is_file()}
+    assert "0 runs made" in gdzoo("run", str(SUITE), "--seeds", "1", home=road)
+    gdzoo("board", "build", home=road)
+    assert {file: file.stat().st_mtime_ns for file in (road / "site").rglob("*") if file.is_file()} == before

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dense and matrix-free curvature agree on every network of the quickstart suite, within the stated error bars."""
+
+from __future__ import annotations
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from harness import data, objective
+from harness import spec as specs
+from harness.curvature import operators, survey
+from harness.curvature import spectrum as spectra
+
+SPECS = pathlib.Path(__file__).parent.parent / "specs" / "quickstart"
+CELLS = {cell.label: cell for spec in specs.read_all([SPECS]) for cell in spec.cells if cell.optimizer.name == "gd"}
+STEPS = 40
+
+
+def agree(cell: specs.Cell, examples: int) -> None:
+    """Compares the two methods at the start and after some steps of gradient descent with eta = 1.5 / lambda_max."""
+    row = data.DATASETS[cell.data.name]
+    arrays = data.load(cell.data.name, examples)
+    network = zoo.build(cell.model.family, cell.model, inputs=row.shape, outputs=row.classes)
+    goal = objective.objective(network, cell.loss)
+    batch = objective.Batch(jnp.asarray(arrays.x), jnp.asarray(arrays.labels))
+    dense, sparse = (
+        survey.surveyor(operators.hessian(goal.risk), goal.size, method) for method in ("dense", "lanczos")
+    )
+    theta = goal.init(jax.random.key(0)).astype("float64")
+    eta = 1.5 / sparse.top((theta, batch), jax.random.key(1))[0]
+    step = jax.jit(lambda t: jax.lax.fori_loop(0, STEPS, lambda _, u: u - eta * jax.grad(goal.risk)(u, batch), t))
+    for point in (theta, step(theta)):
+        exact = dense.survey((point, batch), eta, jax.random.key(2))
+        found = sparse.survey((point, batch), eta, jax.random.key(3))
+        assert exact.spectrum.complete
+        assert not found.spectrum.complete
+        assert found.spectrum.products < goal.size / 4
+        rounding = exact.spectrum.errors[0]
+        assert rounding < 1e-10 * exact.spectrum.values[-1], "the dense Hessian is symmetric to rounding"
+        gaps = np.abs(found.spectrum.values[:, None] - exact.spectrum.values[None]).min(axis=1)
+        assert np.all(gaps <= found.spectrum.errors + rounding)
+        for end in (0, -1):
+            gap = abs(found.spectrum.values[end] - exact.spectrum.values[end])
+            assert gap <= found.spectrum.errors[end] + rounding
+        truth, truth_error = spectra.distance_from_one(exact.spectrum, eta)
+        sigma, sigma_error = spectra.distance_from_one(found.spectrum, eta)
+        assert abs(sigma - truth) <= sigma_error + truth_error
+        for level in (1 / eta, 2 / eta):
+            assert spectra.count_above(found.spectrum, level) == spectra.count_above(exact.spectrum, level)
+        assert spectra.count_negative(found.spectrum) <= spectra.count_negative(exact.spectrum)
+        # Eight probes: Student's t with 7 degrees of freedom exceeds 5.4 with probability 1e-3.
+        assert abs(found.log_det.value - exact.log_det.value) <= 5.4 * found.log_det.error + exact.log_det.error
+        assert found.log_det.error < 1.0
+
+
+@pytest.mark.parametrize("label", CELLS)
+def test_dense_and_lanczos_agree_on_quickstart_nets(label: str, home: pathlib.Path) -> None:
+    agree(CELLS[label], 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", CELLS)
+def test_dense_and_lanczos_agree_on_the_whole_quickstart_data(label: str, home: pathlib.Path) -> None:
+    agree(CELLS[label], CELLS[label].data.examples or 1500)

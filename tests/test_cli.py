@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a person uses it: what wrong input says, and what a stop leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+SPEC = """
+schema: 1
+title: a test
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [4], activation: gelu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.2}
+steps: 12
+checkpoints: 4
+seeds: 2
+"""
+
+
+def start(*words: str, home: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR")}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "gdzoo.py"), *words],
+        cwd=home,
+        env={**kept, "GDZOO_HOME": str(home), "JAX_PLATFORMS": "cpu", "COLUMNS": "200", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def gdzoo(*words: str, home: pathlib.Path, **environment: str) -> tuple[int, str, str]:
+    process = start(*words, home=home, **environment)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def written(home: pathlib.Path, text: str = SPEC, name: str = "t.yaml") -> str:
+    folder = home / "tests"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return f"tests/{name}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps: 12", "stepz: 12", "did you mean 'steps'?"),
+        ("steps: 12", "steps: twelve", "tests/t.yaml:8:8: steps: 'twelve' is not allowed"),
+        ("steps: 12", "steps: 12\nsteps: 13", "steps"),
+        ("name: digits", "name: digit", "did you mean 'digits'?"),
+        ("gelu", "gleu", "did you mean 'gelu'?"),
+        ("seeds: 2", "seeds: &a [*a]", "anchor"),
+    ],
+)
+def test_a_wrong_spec_says_where_and_what(old: str, new: str, message: str, home: pathlib.Path) -> None:
+    path = written(home, SPEC.replace(old, new))
+    code, out, err = gdzoo("run", path, home=home)
+    assert code == 2
+    assert message in err
+    assert err.startswith("tests/t.yaml:")
+    assert "Traceback" not in out + err
+    assert not (home / "runs").exists()
+
+
+def test_missing_files_and_wrong_words_are_exit_code_2(home: pathlib.Path, store_uri: str) -> None:
+    for words, message in (
+        (("run", "nowhere.yaml"), "there is no such file"),
+        (("list", "familes"), "did you mean 'families'?"),
+        (("data", "prepare", "digit"), "did you mean 'digits'?"),
+        (("new", "x", "--family", "vggg"), "did you mean 'vgg'?"),
+        (("run", written(home), "--device", "gpuu"), "did you mean 'gpu'?"),
+        (("rum",), "rum"),
+    ):
+        code, out, err = gdzoo(*words, home=home)
+        assert (code, "Traceback" in out + err) == (2, False), err
+        assert message in err
+
+
+def test_a_data_set_that_needs_the_network_is_refused_at_once(home: pathlib.Path, store_uri: str) -> None:
+    path = written(home, SPEC.replace("digits", "fashion_mnist"))
+    for command in ("check", "run"):
+        code, _, err = gdzoo(command, path, home=home)
+        assert code == 2
+        assert "Three ways out: say `gdzoo data prepare fashion_mnist`" in err
+
+
+def test_a_store_that_cannot_be_opened_says_what_to_do(home: pathlib.Path) -> None:
+    path = written(home)
+    code, _, err = gdzoo("run", path, home=home)
+    assert code == 2
+    assert "gdzoo store init" in err
+    assert not (home / "mlflow.db").exists(), "a run never makes a store by accident"
+    (home / "mlflow.db").write_text("this is no database", encoding="utf-8")
+    code, out, err = gdzoo("run", path, home=home)
+    assert code == 2
+    assert "mlflow.db" in err
+    assert "Traceback" not in out + err
+    code, _, err = gdzoo("run", path, "--store", "mysterious://x", home=home)
+    assert code == 2
+    assert "mysterious" in err
+
+
+def test_a_diverging_step_size_is_a_result(home: pathlib.Path, store_uri: str) -> None:
+    path = written(home, SPEC.replace("learning_rate: 0.2", "learning_rate: 1.0e+9").replace("steps: 12", "steps: 60"))
+    code, out, err = gdzoo("run", path, home=home)
+    assert code == 0, err
+    assert "diverged" in out
+    assert " at step " in out
+    facts = [json.loads(file.read_text()) for file in (home / "runs" / "tests").glob("*/run.json")]
+    assert [fact["status"] for fact in facts] == ["diverged", "diverged"]
+    code, out, _ = gdzoo("status", path, home=home)
+    assert "2 diverged" in out
+    code, out, err = gdzoo("board", "build", home=home)
+    assert code == 0, err
+    assert "diverged" in (home / "site" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
+    number: signal.Signals, home: pathlib.Path, store_uri: str
+) -> None:
+    path = written(home, SPEC.replace("steps: 12", "steps: 200000").replace("checkpoints: 4", "checkpoints: 300"))
+    process = start("run", path, home=home)
+    deadline = time.monotonic() + 240
+    while not (lines := list((home / "runs").glob("tests/*/records.jsonl"))) or not lines[0].read_text():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no record after four minutes"
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 75, err
+    assert "say the same command again" in err
+    assert "Traceback" not in err
+    before = lines[0].read_text()
+    assert gdzoo("status", path, home=home)[1].strip().endswith("1 interrupted, 1 missing")
+    # The same cell, a shorter time later: what was recorded is still there, and nothing of it is made twice.
+    process = start("run", path, home=home)
+    while lines[0].read_text() == before:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline + 240
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    after = lines[0].read_text()
+    assert after.startswith(before)
+    steps = [json.loads(line)["step"] for line in after.splitlines()]
+    assert steps == sorted(set(steps))
+
+
+def test_a_second_run_adds_nothing_and_the_store_alone_suffices(home: pathlib.Path, store_uri: str) -> None:
+    path = written(home)
+    assert "2 runs made" in gdzoo("run", path, home=home)[1]
+    assert "0 runs made, 2 there already" in gdzoo("run", path, home=home)[1]
+    shutil.rmtree(home / "runs")
+    assert "0 runs made, 2 there already" in gdzoo("run", path, home=home)[1]
+    assert "1 runs made, 2 there already" in gdzoo("run", path, "--seeds", "3", home=home)[1]
+
+
+def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
+    code, out, err = gdzoo("new", "mine", "--family", "mlp", home=home)
+    assert code == 0, err
+    path = home / "specs" / "mine" / "mine.yaml"
+    assert str(path.relative_to(home)) in out
+    assert gdzoo("new", "mine", "--family", "mlp", home=home)[0] == 2
+    text = path.read_text(encoding="utf-8")
+    for old, new in (("steps: 300", "steps: 8"), ("checkpoints: 16", "checkpoints: 3"), ("seeds: 3", "seeds: 1")):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    code, out, err = gdzoo("check", "specs/mine", home=home)
+    assert code == 0, err
+    assert "1 specs, 1 cells, 1 runs: all valid" in out
+    code, out, err = gdzoo("submit", "specs/mine", home=home)
+    assert code == 0, err
+    assert "page:" in out
+    assert (home / "site" / "index.html").is_file()
+
+
+def test_our_bug_is_one_line_and_a_report(home: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['gdzoo', 'status']\n"
+        "import gdzoo\nfrom harness import overview\n"
+        "overview.show = lambda *a: 1 / 0\ngdzoo.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 70
+    assert done.stderr.startswith("a bug in gdzoo: ZeroDivisionError")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" in next(tmp_path.glob("gdzoo-bug-*.txt")).read_text()
+
+
+def test_every_list_prints(home: pathlib.Path) -> None:
+    from harness import catalogue
+
+    code, out, _ = gdzoo("list", home=home)
+    assert code == 0
+    assert all(name in out for name in catalogue.TABLES)
+    for name in ("families", "metrics", "specs"):
+        code, out, err = gdzoo("list", name, home=home)
+        assert code == 0, err
+    assert "quickstart/mlp" in out
