@@ -74,17 +74,19 @@ def work(
         stored = {suite: tracking.finished_run_ids(store, suite) for suite in {job.cell.suite for job in todo}}
     except tracking.StoreAway as error:
         raise errors.InputError(f"the store does not answer: {error}") from error
-    missing = [job for job in todo if job.cell.run_id(job.seed) not in stored[job.cell.suite]]
-    outcome.kept.extend(job for job in todo if job not in missing)
+    missing: list[Job] = []
+    for job in todo:
+        (outcome.kept if job.cell.run_id(job.seed) in stored[job.cell.suite] else missing).append(job)
     with progress.bar(console, len(missing)) as bar:
-        for done, job in enumerate(missing):
+        for job in missing:
             bar.begin(job.name, job.cell.checkpoints)
             try:
                 _one(job, store, outcome, console, bar, device, command(job.cell))
             except KeyboardInterrupt:
+                _upload(job, store, outcome)
                 raise errors.Stopped(
-                    f"stopped: {done} of {len(missing)} missing runs are done, and what '{job.name}' recorded is kept; "
-                    "say the same command again to go on"
+                    f"stopped: {len(outcome.ran)} of {len(missing)} missing runs are made, and what '{job.name}' "
+                    "recorded is kept; say the same command again to go on"
                 ) from None
             bar.end()
     return outcome
@@ -118,6 +120,12 @@ def _one(
         outcome.failed.append((job, reason))
         console.print(f"[red]failed[/]   {job.name}: ", end="")
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    _upload(job, store, outcome)
+
+
+def _upload(job: Job, store: tracking.Store, outcome: Outcome) -> None:
+    """Brings what a job's folder holds to the store."""
+    folder = runlog.folder(job.cell.suite, job.cell.run_id(job.seed))
     if runlog.read(folder) is None:
         return
     try:

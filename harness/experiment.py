@@ -16,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, diagnostics, losses, objective, provenance, runlog, starts, train, verdict
+from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, train, verdict
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import operators, survey
+
+ENVIRONMENT = ("commit", "dirty", "versions", "device", "dataset")
+"""Facts that are the same for all of a run: where one has changed, a run that was cut off begins anew."""
 
 
 class Problem(NamedTuple):
@@ -32,6 +35,7 @@ class Problem(NamedTuple):
         exact: The training set in float64.
         trainer: The training programs.
         surveyor: The questions asked of the Hessian.
+        evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
         infimum: Infimum of the risk.
     """
 
@@ -68,8 +72,7 @@ def _problem(
     @jax.jit
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
-        guesses = jnp.argmax(goal.outputs(theta, batch.x), axis=-1)
-        return value, jnp.linalg.norm(gradient), jnp.mean(guesses == batch.labels)
+        return value, jnp.linalg.norm(gradient), goal.accuracy(theta, batch)
 
     return Problem(
         arrays=arrays,
@@ -93,8 +96,9 @@ def run(
 ) -> pathlib.Path:
     """Runs one seed of a cell, or what is missing of it, and returns its folder.
 
-    A run that was cut off goes on from its last checkpoint step with the same bits as if it had not been (CPU). A run
-    whose loss stops being finite is a result: status `diverged`.
+    A run that was cut off goes on from its last checkpoint step with the same bits as if it had not been (CPU), or
+    begins anew where the code, the versions, the device or the data have changed since. A run whose loss stops being
+    finite is a result: status `diverged`.
 
     Args:
         cell: What to run.
@@ -105,14 +109,18 @@ def run(
 
     Raises:
         runlog.Busy: If another process is at it.
-        errors.InputError: If the data set cannot be had.
+        errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
         KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
     """
     folder = runlog.folder(cell.suite, cell.run_id(seed))
     with runlog.claimed(folder):
         ready = problem(cell)
-        facts = runlog.read(folder) or _facts(cell, seed, ready, device, command)
-        facts["status"] = "running"
+        facts = _facts(cell, seed, ready, device, command)
+        earlier = runlog.read(folder)
+        if earlier is not None and all(earlier[name] == facts[name] for name in ENVIRONMENT):
+            facts = {**earlier, "status": "running"}
+        else:
+            runlog.clear(folder)
         runlog.write_cell(folder, specs.dump(cell))
         runlog.write(folder, facts)
         began, spent = time.monotonic(), facts["seconds"]
@@ -187,12 +195,23 @@ def measure(ready: Problem, theta: jax.Array, eta: float, key: jax.Array) -> dic
 
 
 def _step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
-    """Returns the step size, rounded to the training precision so that the recorded number is the one that is used."""
+    """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
+
+    Raises:
+        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive.
+    """
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
-        point = (theta.astype("float64"), ready.exact)
-        rate = rate.eta_lambda / ready.surveyor.top(point, key)[0]
-    return float(np.asarray(rate, theta.dtype))
+        top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
+        rate = rate.eta_lambda / top if top > 0 else math.inf
+    with np.errstate(over="ignore", under="ignore"):
+        eta = float(np.asarray(rate, theta.dtype))
+    if not 0 < eta < math.inf:
+        raise errors.InputError(
+            f"{cell.suite}/{cell.spec}: optimizer.learning_rate: the step size is {eta:g} in {cell.precision}; "
+            "choose another, or `precision: float64`"
+        )
+    return eta
 
 
 def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: str) -> dict[str, Any]:
@@ -209,7 +228,7 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
         "title": cell.title,
         "source": cell.source,
         "seed": seed,
-        "seeds": cell.seeds,
+        "seeds": max(cell.seeds, seed + 1),  # `--seeds` may ask for more than the spec does
         "status": "running",
         "diverged_at": None,
         "verdict": None,

@@ -37,7 +37,7 @@ class Metric:
     estimator: str
     source: str
     error: str | None = None
-    bound: Literal["", "≤", "≥"] = ""
+    bound: Literal["", "≤", "≥", "≈"] = ""
 
     def key(self, name: str) -> str:
         """Returns the metric's key in MLflow, for example `map/sigma_min`."""
@@ -98,6 +98,7 @@ METRICS: dict[str, Metric] = {
         estimator=DENSE_OR_LANCZOS,
         source=EDGE,
         error="sharpness_error",
+        bound="≥",
     ),
     "sharpness_error": Metric(
         label="error of λ_max",
@@ -116,6 +117,7 @@ METRICS: dict[str, Metric] = {
         definition="Step size times sharpness: at 1 the top eigenvalue makes DG singular, 2 is the edge of stability.",
         estimator="Product of eta and the sharpness.",
         source=EDGE,
+        bound="≥",
     ),
     "lambda_min": Metric(
         label="least eigenvalue λ_min",
@@ -126,6 +128,7 @@ METRICS: dict[str, Metric] = {
         estimator=DENSE_OR_LANCZOS,
         source="Lee et al., COLT 2016, arXiv 1602.04915",
         error="lambda_min_error",
+        bound="≤",
     ),
     "lambda_min_error": Metric(
         label="error of λ_min",
@@ -167,15 +170,16 @@ METRICS: dict[str, Metric] = {
         "quadrature on their orthogonal complement.",
         source="Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017; deflation: mathematics D3.",
         error="log_abs_det_error",
+        bound="≈",
     ),
     "log_abs_det_error": Metric(
         label="error of log|det|",
         group="map",
         unit="nats",
         direction="lower",
-        definition="Propagated eigenvalue error (dense), or the standard error over probes plus the deflated "
-        "eigenvalues' propagated errors (lanczos).",
-        estimator="Sample standard deviation over probe vectors divided by the square root of their number.",
+        definition="Propagated eigenvalue error (dense); or the sum of one standard error over probes, the deflated "
+        "eigenvalues' propagated errors, and the change when a probe's last step is dropped (lanczos).",
+        estimator="Standard error: sample standard deviation over 8 probe vectors divided by the square root of 8.",
         source="Hutchinson, Commun. Stat. Simul. Comput. 1990.",
     ),
     "n_above_inv_eta": Metric(
@@ -203,7 +207,7 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="count",
         direction="none",
-        definition="Number of eigenvalues of H below 0 by more than their error bar.",
+        definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum).",
         estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
         source="Mathematics D4.",
         bound="≥",

@@ -36,12 +36,14 @@ class Objective(NamedTuple):
         init: `key -> theta (P,) float32`.
         outputs: `(theta, x) -> (N, K)`.
         risk: `(theta, batch) -> scalar`, the mean loss over the batch's examples, in the dtype of theta.
+        accuracy: `(theta, batch) -> scalar`, the share of examples whose largest output is at their label.
     """
 
     size: int
     init: Callable[[jax.Array], jax.Array]
     outputs: Callable[[jax.Array, jax.Array], jax.Array]
     risk: Callable[[jax.Array, Batch], jax.Array]
+    accuracy: Callable[[jax.Array, Batch], jax.Array]
 
 
 def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objective:
@@ -77,7 +79,17 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
 
         return jax.lax.scan(add, jnp.zeros((), theta.dtype), (pieces, weights))[0] / n
 
-    return Objective(size, init, outputs, risk)
+    def accuracy(theta: jax.Array, batch: Batch) -> jax.Array:
+        n = batch.labels.shape[0]
+        pieces, weights = _chunks(batch, min(chunk, n), theta.dtype)
+
+        def right(piece: tuple[Batch, jax.Array]) -> jax.Array:
+            examples, weight = piece
+            return jnp.sum(weight * (jnp.argmax(outputs(theta, examples.x), axis=-1) == examples.labels))
+
+        return jnp.sum(jax.lax.map(right, (pieces, weights))) / n
+
+    return Objective(size, init, outputs, risk, accuracy)
 
 
 def flattening(abstract: Any) -> Callable[[jax.Array], Any]:

@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,10 +49,14 @@ def claimed(path: pathlib.Path) -> Iterator[None]:
     """
     path.mkdir(parents=True, exist_ok=True)
     with open(path / "lock", "a", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Busy(str(path)) from error
+        for last in (*[False] * 10, True):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if last:
+                    raise Busy(str(path)) from error
+                time.sleep(0.02)  # somebody who only asks for the status holds it for less
         yield
 
 
@@ -113,6 +118,12 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     kept = [record for record in read_records(path) if record.step <= last]
     _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
     return kept
+
+
+def clear(path: pathlib.Path) -> None:
+    """Forgets records and state, so that the run begins anew."""
+    for name in ("state.safetensors", "records.jsonl"):
+        (path / name).unlink(missing_ok=True)
 
 
 def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:

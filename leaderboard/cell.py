@@ -13,6 +13,7 @@ import itertools
 import math
 from typing import Literal, NamedTuple
 
+from harness import metrics
 from harness import verdict as verdict_rule
 from leaderboard import document, interval
 
@@ -101,13 +102,13 @@ def margin_of(run: document.Run) -> Margin | None:
     known = [(value, index) for index, value in enumerate(values) if value is not None]
     if not known:
         return None
-    value, index = min(known)
-    return Margin(value, at(run, "sigma_min_error", index), run.steps[index])
+    value, index = min(known)  # of equal values the first
+    return Margin(value, error_bar(run, "sigma_min", index), run.steps[index])
 
 
 def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
     """Returns the seeds' margins and the error bar of their median: the largest of the runs in the middle."""
-    found = sorted(found for run in cell.ended if (found := margin_of(run)) is not None)
+    found = sorted((m for run in cell.ended if (m := margin_of(run)) is not None), key=lambda m: m.value)
     middle = found[(len(found) - 1) // 2 : len(found) // 2 + 1]
     known = [item.error for item in middle if item.error is not None]
     return interval.spread([item.value for item in found]), max(known) if known else None
@@ -160,6 +161,18 @@ def at(run: document.Run, metric: str, index: int) -> float | None:
     """Returns a run's value of a metric at the checkpoint with this index; None where there is none."""
     values = run.curves.get(metric, ())
     return values[index] if values else None
+
+
+def error_bar(run: document.Run, metric: str, index: int) -> float | None:
+    """Returns the error bar of a run's value at a checkpoint; None where the metric has none.
+
+    A value whose error bar is not finite in the records (the export holds null there) has an infinite one.
+    """
+    error = metrics.METRICS[metric].error
+    if error is None or at(run, metric, index) is None:
+        return None
+    known = at(run, error, index)
+    return math.inf if known is None else known
 
 
 def _rank(cell: Cell) -> tuple[int, float, str, str, str, str]:

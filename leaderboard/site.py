@@ -116,7 +116,7 @@ def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
             held["crossed"],
             len(rows),
             "cells",
-            "In some seed the number of eigenvalues above 1/η changed between two looks: a fold was crossed, not met.",
+            "In some seed the number of eigenvalues above 1/η, known from the whole spectrum, changed between looks.",
         ),
         Tally(
             "edge",
@@ -154,6 +154,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "at": cells.at,
+        "error_bar": cells.error_bar,
         "bound": table.bound,
         "cell_path": cell_path,
         "columns": table.COLUMNS,

@@ -166,6 +166,9 @@ def test_a_second_run_adds_nothing_and_the_store_alone_suffices(home: pathlib.Pa
     shutil.rmtree(home / "runs")
     assert "0 runs made, 2 there already" in gdzoo("run", path, home=home)[1]
     assert "1 runs made, 2 there already" in gdzoo("run", path, "--seeds", "3", home=home)[1]
+    code, out, err = gdzoo("board", "build", home=home)
+    assert code == 0, err
+    assert "3/3" in out
 
 
 def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:

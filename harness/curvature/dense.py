@@ -40,7 +40,7 @@ def matrix(operator: operators.Operator, size: int) -> Matrix:
 def spectrum(matrix: np.ndarray) -> spectra.Spectrum:
     """Returns all eigenvalues of a symmetric matrix (P, P) float64.
 
-    The error bar is Weyl's: half the norm of the antisymmetric part, which is rounding of the products, plus the
+    The error bar is Weyl's: the norm of the antisymmetric part, which is rounding of the products, plus the
     backward error P eps ||H|| of the symmetric eigensolver. Cost: (4/3) P^3 operations.
 
     Raises:

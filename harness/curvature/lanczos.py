@@ -80,6 +80,10 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
     capacity = min(capacity, size)
     rows = -(-(capacity + 2 * ROWS) // ROWS) * ROWS
 
+    def fresh(k: jax.Array, filled: jax.Array, key: jax.Array) -> jax.Array:
+        w = _orthogonalise(jax.random.normal(jax.random.fold_in(key, k), (size,), filled.dtype), filled, k)
+        return w / jnp.linalg.norm(w)
+
     @jax.jit
     def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
         matvec = operator(point)
@@ -91,11 +95,10 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
             alpha = basis.alpha.at[k].set(q @ w)
             w = _orthogonalise(w, basis.rows, k)
             beta = jnp.linalg.norm(w)
-            scale = jnp.max(jnp.abs(alpha)) + jnp.max(basis.beta)
-            # An invariant subspace: go on in a random direction outside it, which finds repeated eigenvalues.
-            broken = beta <= 1e-13 * scale
-            fresh = _orthogonalise(jax.random.normal(jax.random.fold_in(key, k), (size,), w.dtype), basis.rows, k)
-            w = jnp.where(broken, fresh / jnp.linalg.norm(fresh), w / jnp.where(broken, 1, beta))
+            # An invariant subspace: go on in a random direction outside it, which finds repeated eigenvalues. What is
+            # dropped with beta is below the floor of the error bars.
+            broken = beta <= 0.5 * ROUNDING * jnp.maximum(jnp.max(jnp.abs(alpha)), jnp.max(basis.beta))
+            w = jax.lax.cond(broken, lambda: fresh(k, basis.rows, key), lambda: w / beta)
             full = k + 1 >= size
             next_rows = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
             return Basis(next_rows, alpha, basis.beta.at[k].set(jnp.where(broken | full, 0, beta)), k + 1)

@@ -15,7 +15,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     """1,797 images of 8x8 pixels with values 0 to 16: the first 1,500 to train on, 297 to test on."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "As shipped by scikit-learn, in its order, split 1,500 / 297."}
+    RELEASE_NOTES = {"1.0.0": "As shipped by scikit-learn, split 1,500 / 297 in its order; within a split, TFDS's fixed hash order."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
