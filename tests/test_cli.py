@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import mlflow
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -144,6 +145,9 @@ def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
     assert "say the same command again" in err
     assert "Traceback" not in err
     before = lines[0].read_text()
+    assert json.loads(lines[0].with_name("run.json").read_text())["status"] == "interrupted"
+    (killed,) = mlflow.MlflowClient(tracking_uri=store_uri).search_runs(["1"])
+    assert (killed.info.status, killed.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
     assert gdzoo("status", path, home=home)[1].strip().endswith("1 interrupted, 1 missing")
     # The same cell, a shorter time later: what was recorded is still there, and nothing of it is made twice.
     process = start("run", path, home=home)

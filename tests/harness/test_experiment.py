@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from harness import experiment, metrics, records, runlog
+from harness import errors, experiment, metrics, records, runlog
 from harness import spec as specs
 
 SPEC = """
@@ -147,6 +147,42 @@ def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
     assert runlog.status(folder) == "failed"
     run(one)
     assert runlog.status(folder) == "finished"
+
+
+def test_a_run_is_made_by_one_environment(home: pathlib.Path) -> None:
+    one = cell()
+
+    def stop(step: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(one, on_step=stop)
+    folder = runlog.folder("tests", one.run_id(0))
+    first = runlog.read(folder)
+    assert first is not None
+    seen: list[int] = []
+    run(one, on_step=seen.append)
+    assert seen[0] > 0, "the same environment goes on"
+    runlog.write(folder, {**first, "device": "another machine", "eta": 123.0, "status": "interrupted"})
+    seen.clear()
+    run(one, on_step=seen.append)
+    again = runlog.read(folder)
+    assert seen[0] == 0, "another environment begins anew"
+    assert again is not None
+    assert again["device"] == "cpu"
+    assert again["eta"] == first["eta"]
+
+
+@pytest.mark.parametrize("rate", ["1.0e-50", "1.0e+39"])
+def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: str, home: pathlib.Path) -> None:
+    with pytest.raises(errors.InputError, match=r"optimizer.learning_rate: the step size is (0|inf) in float32"):
+        run(cell(f"{{name: gd, learning_rate: {rate}}}"))
+
+
+def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:
+    facts = runlog.read(run(cell(), 4))
+    assert facts is not None
+    assert facts["seeds"] == 5
 
 
 def test_a_seeds_bits_do_not_depend_on_other_seeds(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

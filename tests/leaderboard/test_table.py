@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leaderboard import cell as cells
-from leaderboard import document, interval, spreadsheet, table
+from leaderboard import document, interval, number, spreadsheet, table
 
 
 def _run(sample: ModuleType, seed: int, curves: dict[str, list[Any]], **changes: Any) -> document.Run:
@@ -206,6 +206,21 @@ def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleTyp
 def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None:
     assert table.flags(hand) == ["crossed", "diverged"]
     assert "certified" in table.flags(cells.Cell((sample.run("a"),)))
+
+
+def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> None:
+    curves = {"sigma_min": [0.5, 0.5], "sigma_min_error": [0.1, 0.1], "n_above_inv_eta": [1.0, 3.0]}
+    for method, expected in (("dense", ["crossed"]), ("lanczos", [])):
+        cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict="undecided"),))
+        assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected
+
+
+def test_an_error_bar_that_is_not_finite_is_infinite_not_absent(sample: ModuleType) -> None:
+    curves = {"log_abs_det": [-1.0, -2.0], "log_abs_det_error": [0.5, "inf"], "loss": [1.0, 0.5]}
+    run = _run(sample, 0, curves, verdict="undecided")
+    assert [cells.error_bar(run, "log_abs_det", t) for t in (0, 1)] == [0.5, math.inf]
+    assert cells.error_bar(run, "loss", 1) is None
+    assert number.show(-2.0, cells.error_bar(run, "log_abs_det", 1)) == "−2 ± ∞"
 
 
 def test_csv_has_full_precision_and_no_formula(sample: ModuleType) -> None:
