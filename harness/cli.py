@@ -64,7 +64,7 @@ def new(
         raise errors.InputError(f"{path} exists already; choose another name, or delete it first") from error
     out = console()
     out.print(f"wrote {path}", highlight=False)
-    out.print(f"next: edit it, then `gdzoo check {path}` and `gdzoo run {path}`", highlight=False)
+    out.print(f"next: edit it, then `gdzoo check {path}` and `gdzoo run {path}`", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -17,16 +17,19 @@ STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing
 
 def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     """Prints, for each cell, how many of its runs are in each status, by their run folders."""
-    table = rich.table.Table("suite", "cell", "id", *STATUSES, box=None, header_style="bold")
-    for column in table.columns[3:]:
-        column.justify = "right"
-    total: collections.Counter[str] = collections.Counter()
-    for spec in found:
-        for cell in spec.cells:
-            folders = [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(cell.seeds)]
-            counts = collections.Counter(runlog.status(folder) for folder in folders)
-            total += counts
-            table.add_row(cell.suite, cell.label, cell.cell_id, *(str(counts[s] or "·") for s in STATUSES))
+    counts: dict[specs.Cell, collections.Counter[str]] = {}
+    for cell in (cell for spec in found for cell in spec.cells):
+        folders = [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(cell.seeds)]
+        counts[cell] = collections.Counter(runlog.status(folder) for folder in folders)
+    total = sum(counts.values(), collections.Counter())
+    table = rich.table.Table(box=None, header_style="bold")
+    table.add_column("cell", overflow="fold")
+    table.add_column("id", no_wrap=True)
+    shown = [status for status in STATUSES if total[status]]
+    for status in shown:
+        table.add_column(status, justify="right", no_wrap=True)
+    for cell, count in counts.items():
+        table.add_row(f"{cell.suite}/{cell.label}", cell.cell_id, *(str(count[status] or "·") for status in shown))
     console.print(table)
     console.print(", ".join(f"{total[s]} {s}" for s in STATUSES if total[s]) or "no runs", highlight=False)
 
