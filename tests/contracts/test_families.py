@@ -133,7 +133,9 @@ def test_risk_does_not_depend_on_the_chunk(family: str) -> None:
     x = jax.random.uniform(jax.random.key(1), (11, *SHAPE), "float64")
     batch = objective.Batch(x, jnp.arange(11) % CLASSES)
     direct = sum(float(whole.risk(theta, objective.Batch(x[i : i + 1], batch.labels[i : i + 1]))) for i in range(11))
+    right = np.mean(np.argmax(np.asarray(whole.outputs(theta, x)), axis=1) == np.asarray(batch.labels))
     for chunk in (1, 4, 10, 11):
         cut = objective.objective(network, loss, chunk=chunk)
+        assert float(cut.accuracy(theta, batch)) == pytest.approx(right, rel=1e-15)
         assert float(cut.risk(theta, batch)) == pytest.approx(direct / 11, rel=1e-13)
         assert np.allclose(jax.grad(cut.risk)(theta, batch), jax.grad(whole.risk)(theta, batch), rtol=0, atol=1e-14)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What records entitle a run to claim."""
+
+from __future__ import annotations
+
+from harness import records, verdict
+
+
+def run(*pairs: tuple[float, float]) -> list[records.Record]:
+    return [records.Record(t, {"sigma_min": s, "sigma_min_error": e}) for t, (s, e) in enumerate(pairs)]
+
+
+def test_certified_needs_the_whole_spectrum_and_every_checkpoint() -> None:
+    good = run((0.3, 1e-12), (1e-9, 1e-12))
+    assert verdict.verdict(good, exact=True) == "certified"
+    assert verdict.verdict(good, exact=False) == "undecided", "Lanczos never proves a lower bound"
+    assert verdict.verdict(run((0.3, 1e-12), (0.99e-10, 1e-12)), exact=True) == "undecided", "within 100 error bars"
+    assert verdict.verdict(run((0.3, 1e-12), (float("nan"), 1e-12)), exact=True) == "undecided"
+    assert verdict.verdict([], exact=True) == "undecided"
+
+
+def test_rounding_at_zero_is_undecided_never_singular() -> None:
+    assert verdict.verdict(run((0.0, 1e-13)), exact=True) == "undecided"
