@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test slow lint schema constraints clean chromium
+.PHONY: help install demo data test slow lint schema constraints clean chromium datafiles
 
 help: ## say what can be made
 	@echo "make ..."
@@ -26,10 +26,13 @@ demo: install ## install, run specs/quickstart and build the page (minutes)
 	@$(BIN)/gdzoo board build
 	@echo "Open that page in a browser. MLflow's own UI on the same runs: $(BIN)/gdzoo ui"
 
-test: .venv/.installed-test chromium lint ## install all that the tests need, Chromium included, and run them
+data: install datafiles ## bring the real Fashion-MNIST, 70,000 images, with no network but Debian's (a minute)
+	@$(BIN)/gdzoo data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
+
+test: .venv/.installed-test chromium datafiles lint ## install all that the tests need, Chromium included, and run them
 	@$(BIN)/pytest
 
-slow: .venv/.installed-test chromium ## run the tests that take minutes
+slow: .venv/.installed-test chromium datafiles ## run the tests that take minutes
 	@$(BIN)/pytest -m slow
 
 lint: .venv/.installed-test ## check style and types
@@ -50,6 +53,9 @@ clean: ## remove caches and the built site; runs, store and .venv stay
 
 chromium:
 	@scripts/setup.sh chromium
+
+datafiles:
+	@scripts/setup.sh data
 
 .venv/.installed: $(PINS)
 	@scripts/setup.sh packages

@@ -27,8 +27,10 @@ def values(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
 def names(schema: Schema, path: strict_yaml.Path, data: Any) -> list[str]:
     """Returns the names that may stand at one place, none if it takes something else than names."""
     node = _walk(schema, path, data)[0]
-    options = node.get("discriminator", {}).get("mapping") or node.get("enum", [])
-    return [option for option in options if isinstance(option, str)]
+    found: list[Any] = list(node.get("discriminator", {}).get("mapping", ()))
+    for each in (node, *(node.get("oneOf") or ())):
+        found += [*each.get("enum", ()), *([each["const"]] if "const" in each else [])]
+    return [name for name in found if isinstance(name, str)]
 
 
 def keys(schema: Schema, path: strict_yaml.Path, data: Any) -> list[str]:
@@ -87,9 +89,9 @@ def words(schema: Schema, node: Schema) -> str:
 def _range(node: Schema) -> str:
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
-        return f" from {low} to {high}"
+        return f" from {_plain(low)} to {_plain(high)}"
     parts = [
-        f"{word} {node[key]:g}"
+        f"{word} {_plain(node[key])}"
         for key, word in (
             ("minimum", "at least"),
             ("exclusiveMinimum", "above"),
@@ -101,10 +103,17 @@ def _range(node: Schema) -> str:
     return " " + " and ".join(parts) if parts else ""
 
 
+def _plain(number: float) -> str:
+    """Returns a number as people write it: 1000000, not 1000000.0 or 1e+06; 1e30 for what is longer than a line."""
+    return str(int(number)) if number == int(number) and abs(number) < 1e16 else f"{number:g}".replace("e+", "e")
+
+
 def _count(node: Schema) -> str:
     low, high = node.get("minItems", 0), node.get("maxItems")
     if high is None:
         return f" of at least {low}" if low else ""
+    if low == high:
+        return f" of {low}"
     return f" of {low} to {high}" if low else f" of at most {high}"
 
 

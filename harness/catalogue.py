@@ -9,8 +9,11 @@ import rich.console
 import rich.table
 
 import zoo
-from harness import data, errors, losses, metrics, optimizers, starts, workspace
+from harness import data, errors, grid, losses, metrics, optimizers, starts, workspace
 from zoo import activations
+
+WHOLE = 14
+"""A column whose cells have at most so many characters is never broken."""
 
 Rows = tuple[tuple[str, ...], Iterable[tuple[str, ...]]]
 
@@ -30,32 +33,51 @@ def show(what: str, console: rich.console.Console) -> None:
             f"there is no list of '{what}'; allowed: {', '.join(TABLES)}{errors.nearest(what, TABLES)}"
         )
     header, rows = TABLES[what]()
-    table = rich.table.Table(*header, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    rows = list(rows)
+    table = rich.table.Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for i, name in enumerate(header):
+        table.add_column(name, no_wrap=max(len(row[i]) for row in rows) <= WHOLE)
     for row in rows:
         table.add_row(*row)
     console.print(table)
 
 
 def _families() -> Rows:
-    return ("family", "what it is", "fields"), [
-        (name, row.title, ", ".join(field for field in row.config.model_fields if field != "family"))
+    return ("family", "setting", "parameters", "fields", "source"), [
+        (
+            name if setting == next(iter(row.settings)) else "",
+            setting,
+            f"{settings.parameters:,}",
+            grid.flow(settings.fields)[1:-1],
+            settings.source,
+        )
         for name, row in zoo.FAMILIES.items()
+        for setting, settings in row.settings.items()
     ]
 
 
 def _activations() -> Rows:
-    return ("activation", "formula", "regularity", "source"), [
-        (name, row.formula, row.regularity, row.source) for name, row in activations.ACTIVATIONS.items()
+    return ("activation", "formula", "regularity", "breaks at", "φ(0), φ′(0)", "source"), [
+        (
+            name,
+            row.formula,
+            row.regularity,
+            ", ".join(f"{b:g}" for b in row.breakpoints) or "·",
+            f"{row.value_at_0:.4g}, {row.slope_at_0:.4g}",
+            row.source,
+        )
+        for name, row in activations.ACTIVATIONS.items()
     ]
 
 
 def _datasets() -> Rows:
-    return ("data set", "what it is", "training examples", "classes", "licence", "needs"), [
+    return ("data set", "what it is", "shape", "training examples", "outputs", "licence", "needs"), [
         (
             name,
             row.title,
-            f"{row.train_examples:,}",
-            str(row.classes),
+            "given" if row.shape is None else "x".join(map(str, row.shape)),
+            "given" if row.train_examples is None else f"{row.train_examples:,}",
+            "given" if row.classes is None else str(row.classes),
             row.licence,
             "nothing" if row.download is None else f"a download of {row.download[1]}, once",
         )
@@ -64,8 +86,8 @@ def _datasets() -> Rows:
 
 
 def _losses() -> Rows:
-    return ("loss", "of one example", "infimum of the risk"), [
-        (name, row.formula, row.infimum) for name, row in losses.LOSSES.items()
+    return ("loss", "of one example", "normalisation", "infimum of the risk, without weight decay"), [
+        (name, row.formula, row.normalisation, row.infimum) for name, row in losses.LOSSES.items()
     ]
 
 

@@ -47,12 +47,15 @@ def list_(what: Annotated[str, typer.Argument(help="What to list; without it, wh
 def new(
     name: Annotated[str, typer.Argument(help="Name of the spec.")],
     family: Annotated[str, typer.Option("--family", help="A family of `gdzoo list families`.")],
+    setting: Annotated[
+        str, typer.Option("--setting", help="One of the family's settings, as `gdzoo list families` names them.")
+    ] = "tiny",
     suite: Annotated[str, typer.Option("--suite", help="Its suite: the folder under specs/.")] = "mine",
 ) -> None:
     """Write a commented spec to start from, specs/SUITE/NAME.yaml."""
     from harness import spec as specs
 
-    text = specs.template(name, family)
+    text = specs.template(name, family, setting)
     path = pathlib.Path("specs") / suite / f"{name}.yaml"
     if not specs.NAME.fullmatch(suite):
         raise errors.InputError(f"--suite: {suite!r} is not allowed; allowed: letters, digits, '.', '_' and '-'")
@@ -69,8 +72,25 @@ def new(
 
 @app.command()
 def check(specs: Specs, device: Device = "auto") -> None:
-    """Validate specs, build their networks and take one step of each: what would be run, and what it costs."""
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell."""
     check_specs(specs, device=device)
+
+
+@app.command()
+def certify(
+    specs: Specs,
+    points: Annotated[int, typer.Option("--points", min=1, max=100, help="How many points to ask.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Say what is certain of the map before any training: at this step size, and for a whole range of them."""
+    from harness import certificates
+    from harness import device as devices
+    from harness import spec as spec_module
+
+    found = spec_module.read_all(specs)
+    devices.configure(device)
+    certificates.show([cell for spec in found for cell in spec.cells], points, console(), as_json=json)
 
 
 @app.command()
@@ -83,7 +103,11 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result."""
-    finish(run_specs(specs, seeds=seeds, store=store, device=device), console())
+    outcome = run_specs(specs, seeds=seeds, store=store, device=device)
+    agree = compare(specs, seeds)
+    finish(outcome, console())
+    if not agree:
+        raise typer.Exit(errors.EXIT_FAILED)
     console().print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
 
 
@@ -130,23 +154,17 @@ def store_init(store: Store = None) -> None:
 
 @data_app.command("prepare")
 def data_prepare(
-    name: Annotated[str, typer.Argument(help="A data set of `gdzoo list datasets`.")],
-    manual_dir: Annotated[
-        pathlib.Path | None,
-        typer.Option("--manual-dir", help="Folder with the upstream files, instead of the network."),
+    name: Annotated[str, typer.Argument(help="A data set of `gdzoo list datasets`, or any of tensorflow-datasets.")],
+    source: Annotated[
+        pathlib.Path | None, typer.Option("--from", help="Folder with the upstream files, instead of the network.")
     ] = None,
 ) -> None:
     """Download a data set (or take it from a folder) and write it where `gdzoo run` reads it."""
     from harness import data
 
-    if name not in data.DATASETS:
-        allowed = ", ".join(data.DATASETS)
-        raise errors.InputError(
-            f"data set '{name}' is not known; allowed: {allowed}{errors.nearest(name, data.DATASETS)}"
-        )
-    with console().status(f"preparing {name}"):
-        data.prepare(name, manual_dir)
-    console().print(f"{name} is ready in {workspace.data()}", highlight=False, soft_wrap=True)
+    console().print(f"preparing {name} in {workspace.data()}; this can take minutes", highlight=False, soft_wrap=True)
+    data.prepare(name, source)
+    console().print(f"{name} is ready", highlight=False)
 
 
 def console() -> rich.console.Console:
@@ -157,7 +175,7 @@ def console() -> rich.console.Console:
 
 
 def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
-    """Checks specs and prints what would be run: parameters, method, cost and the loss across one step.
+    """Checks specs and prints what would be run, what the theorem says of it, and the loss across one step.
 
     Raises:
         errors.InputError: If a spec is wrong, or its data set cannot be had.
@@ -203,6 +221,15 @@ def run_specs(
         )
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def compare(paths: Sequence[pathlib.Path], seeds: int | None) -> bool:
+    """Prints what specs expect of their runs beside what these show; says whether all of it agrees."""
+    from harness import controls
+    from harness import spec as spec_module
+
+    cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
+    return not controls.show(cells, seeds, console()).disagree
 
 
 def finish(outcome: engine.Outcome, out: rich.console.Console) -> None:

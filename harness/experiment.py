@@ -8,7 +8,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, train, verdict
+from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, theory, train, verdict
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import operators, survey
+from zoo import model as models
+from zoo import pattern
 
 ENVIRONMENT = ("commit", "dirty", "versions", "device", "dataset")
 """Facts that are the same for all of a run: where one has changed, a run that was cut off begins anew."""
@@ -29,16 +31,19 @@ class Problem(NamedTuple):
     """A cell made ready to run: data on the device and programs that compile on first use.
 
     Attributes:
-        arrays: The training set and its provenance.
+        facts: What is known of the training set without reading it.
+        arrays: The training set and its provenance, planted targets in place.
         objective: Risk and outputs of the network.
         batch: The training set in the training precision.
         exact: The training set in float64.
         trainer: The training programs.
         surveyor: The questions asked of the Hessian.
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
-        infimum: Infimum of the risk.
+        infimum: Infimum of the risk; NaN where it is not known.
+        probe: What diagnostics ask that look around a point.
     """
 
+    facts: data.Facts
     arrays: data.Arrays
     objective: objective.Objective
     batch: objective.Batch
@@ -47,6 +52,7 @@ class Problem(NamedTuple):
     surveyor: survey.Surveyor
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
     infimum: float
+    probe: diagnostics.Probe
 
 
 def problem(cell: specs.Cell) -> Problem:
@@ -63,27 +69,67 @@ def problem(cell: specs.Cell) -> Problem:
 def _problem(
     data_: Any, model: Any, loss: Any, optimizer: str, batch_size: int | None, precision: str, curvature: str
 ) -> Problem:
-    row = data.DATASETS[data_.name]
-    arrays = data.load(data_.name, data_.examples)
-    network = zoo.build(model.family, model, inputs=row.shape, outputs=row.classes)
+    facts = data.facts(data_)
+    network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     goal = objective.objective(network, loss)
-    labels = jnp.asarray(arrays.labels)
+    arrays = planted(data_, data.load(data_), goal, loss)
 
     @jax.jit
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
-        return value, jnp.linalg.norm(gradient), goal.accuracy(theta, batch)
+        accuracy = goal.accuracy(theta, batch) if facts.task == "classification" else jnp.asarray(math.nan)
+        return value, jnp.linalg.norm(gradient), accuracy
 
     return Problem(
+        facts=facts,
         arrays=arrays,
         objective=goal,
-        batch=objective.Batch(jnp.asarray(arrays.x, precision), labels),
-        exact=objective.Batch(jnp.asarray(arrays.x, "float64"), labels),
+        batch=batch(arrays, precision),
+        exact=batch(arrays, "float64"),
         trainer=train.trainer(goal.risk, optimizer, batch_size),
         surveyor=survey.surveyor(operators.hessian(goal.risk), goal.size, survey.resolve(curvature, goal.size)),
         evaluate=evaluate,
-        infimum=losses.infimum(loss, row.classes),
+        infimum=losses.infimum(loss, arrays.targets, arrays.weights),
+        probe=_probe(goal, network, model, facts, batch(arrays, "float64")),
     )
+
+
+def _probe(
+    goal: objective.Objective, network: models.Model, fields: Any, facts: data.Facts, exact: objective.Batch
+) -> diagnostics.Probe:
+    """Returns the functions that diagnostics ask around a point; nothing compiles before one is called."""
+    layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
+    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
+    gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
+    product = jax.jit(lambda theta, v, batch: operators.hessian(goal.risk)((theta, batch))(v))
+    margins = jax.jit(lambda theta, x: pattern.margins(layers, facts.shape)(unflatten(theta), x))
+    return diagnostics.Probe(
+        lambda theta: gradient(theta, exact),
+        lambda theta, v: product(theta, v, exact),
+        lambda theta: margins(theta, exact.x),
+    )
+
+
+def batch(arrays: data.Arrays, precision: str) -> objective.Batch:
+    """Returns a training set on the device in a precision."""
+    return objective.Batch(*(jnp.asarray(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
+
+
+def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: Any) -> data.Arrays:
+    """Returns a training set with its targets replaced where the spec plants them.
+
+    Planted targets are what the network gives at a parameter vector theta* drawn from a seed of its own: the outputs
+    themselves, or their softmax for cross-entropy. theta* then is a global minimum (mathematics, section 2).
+    """
+    wanted = getattr(data_, "targets", "labels")
+    if isinstance(wanted, str):
+        return arrays
+    theta = goal.init(jax.random.key(wanted.planted)).astype("float64")
+    forward = jax.jit(lambda batch: jax.lax.map(lambda piece: goal.outputs(theta, piece.x), batch))
+    pieces = forward(objective.chunks(batch(arrays, "float64"), objective.CHUNK))
+    outputs = pieces.reshape(-1, pieces.shape[-1])[: len(arrays.x)]
+    targets = np.asarray(jax.nn.softmax(outputs) if loss.name == "ce" else outputs)
+    return arrays._replace(targets=targets, sha256=data.fingerprint(arrays.x, targets, arrays.weights))
 
 
 def run(
@@ -129,7 +175,10 @@ def run(
             facts["status"] = "finished" if diverged_at is None else "diverged"
             facts["diverged_at"] = diverged_at
             recorded = runlog.read_records(folder)
-            facts["verdict"] = verdict.verdict(recorded, exact=facts["curvature"] == "dense")
+            known = theory.matches(theory.of(cell), facts["eta"], cell.precision)
+            facts["verdict"] = verdict.verdict(
+                recorded, exact=facts["curvature"] == "dense", singular=known is not None
+            )
         except KeyboardInterrupt:
             facts["status"] = "interrupted"
             raise
@@ -161,7 +210,7 @@ def _advance(
         theta = jnp.asarray(arrays["theta"])
     runlog.keep_records(folder, done)
     if facts["eta"] is None:
-        facts["eta"] = _step_size(cell, ready, theta, keys["top"])
+        facts["eta"] = step_size(cell, ready, theta, keys["top"])
         runlog.write(folder, facts)
     eta = jnp.asarray(facts["eta"], theta.dtype)
     state = ready.trainer.begin(theta, eta, max(done, 0))
@@ -169,20 +218,38 @@ def _advance(
         leaves = [jnp.asarray(arrays[f"optimizer_{i}"]) for i in range(len(arrays) - 1)]
         state = state._replace(optimizer=jax.tree.unflatten(jax.tree.structure(state.optimizer), leaves))
     todo = tuple(s for s in specs.checkpoint_steps(cell.steps, cell.checkpoints) if s > done)
+    previous = None if saved is None else theta
     for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
         step = int(now.step)
-        values = measure(ready, now.theta, facts["eta"], jax.random.fold_in(keys["probes"], step))
+        values = measure(ready, now.theta, facts["eta"], jax.random.fold_in(keys["probes"], step), previous)
         if not bool(now.finite) or values is None:
             return step
         runlog.append(folder, record_file.Record(step, values))
         moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
         runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
+        previous = jnp.asarray(np.asarray(now.theta))
         on_step(step)
     return None
 
 
-def measure(ready: Problem, theta: jax.Array, eta: float, key: jax.Array) -> dict[str, float] | None:
-    """Returns every metric at theta, in float64, or None where loss, gradient or Hessian are not finite."""
+def measure(
+    ready: Problem,
+    theta: jax.Array,
+    eta: float,
+    key: jax.Array,
+    previous: jax.Array | None = None,
+    names: Iterable[str] = diagnostics.DEFAULT,
+) -> dict[str, float] | None:
+    """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
+
+    Args:
+        ready: The problem.
+        theta: Where.
+        eta: Step size.
+        key: Random key of Lanczos and its probes.
+        previous: theta at the checkpoint step before; None at the first.
+        names: Names in diagnostics.DIAGNOSTICS.
+    """
     theta = theta.astype("float64")
     loss, grad_norm, accuracy = (float(v) for v in ready.evaluate(theta, ready.exact))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
@@ -191,10 +258,11 @@ def measure(ready: Problem, theta: jax.Array, eta: float, key: jax.Array) -> dic
         found = ready.surveyor.survey((theta, ready.exact), eta, key)
     except FloatingPointError:
         return None
-    return diagnostics.measure(diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found))
+    nearby = diagnostics.Nearby(theta, None if previous is None else previous.astype("float64"), ready.probe)
+    return diagnostics.measure(diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found, nearby), names)
 
 
-def _step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
+def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
@@ -203,7 +271,12 @@ def _step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
         top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
-        rate = rate.eta_lambda / top if top > 0 else math.inf
+        if not top > 0:
+            raise errors.InputError(
+                f"{cell.suite}/{cell.label}: optimizer.learning_rate: eta_lambda needs a positive eigenvalue of the "
+                f"Hessian at the start, and the largest is {top:.3g}; give a number, or another start"
+            )
+        rate = rate.eta_lambda / top
     with np.errstate(over="ignore", under="ignore"):
         eta = float(np.asarray(rate, theta.dtype))
     if not 0 < eta < math.inf:
@@ -216,7 +289,6 @@ def _step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
 
 def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: str) -> dict[str, Any]:
     commit, dirty = provenance.commit()
-    row = data.DATASETS[cell.data.name]
     return {
         "schema": runlog.SCHEMA,
         "run_id": cell.run_id(seed),
@@ -234,7 +306,7 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
         "verdict": None,
         "eta": None,
         "parameters": ready.objective.size,
-        "examples": len(ready.arrays.labels),
+        "examples": len(ready.arrays.x),
         "curvature": ready.surveyor.method,
         "device": device,
         "precision": cell.precision,
@@ -247,29 +319,68 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
         "dataset": {
             "name": cell.data.name,
             "version": ready.arrays.version,
-            "split": "train" if cell.data.examples is None else f"train[:{cell.data.examples}]",
-            "examples": len(ready.arrays.labels),
-            "shape": list(row.shape),
-            "classes": row.classes,
+            "split": _part(cell.data, ready.facts.split),
+            "examples": len(ready.arrays.x),
+            "shape": list(ready.facts.shape),
+            "classes": ready.facts.classes,
             "sha256": ready.arrays.sha256,
-            "licence": row.licence,
+            "licence": ready.arrays.licence,
+            "citation": ready.arrays.citation,
         },
+        "theory": theory.of(cell).as_dict(),
         "cell": cell.resolved(),
     }
 
 
-class Trial(NamedTuple):
-    """What one step of a cell showed: its size, its method, and the risk before and after the step."""
+def _part(data_: Any, split: str) -> str:
+    """Returns which examples of a data set a run saw: `train`, `train[:256]` or `train[256 balanced by seed 0]`."""
+    examples, subset = getattr(data_, "examples", None), getattr(data_, "subset", None)
+    if examples is None or subset is None:
+        return split
+    return f"{split}[:{examples}]" if subset == "first" else f"{split}[{examples} balanced by seed {subset.balanced}]"
+
+
+class Outline(NamedTuple):
+    """What a cell is, found out from shapes alone: parameters P, examples N, method for eigenvalues, theory."""
 
     parameters: int
     examples: int
     curvature: str
-    before: float
-    after: float
+    theory: theory.Theory
 
 
-def trial(cell: specs.Cell) -> Trial:
-    """Takes one step of a cell, from seed 0, with a step size of 1e-3 or the cell's own if that is smaller.
+def outline(cell: specs.Cell) -> Outline:
+    """Traces the risk of a cell in its precision and in float64, without data and without an array.
+
+    Cost: the tracing of one forward pass for each precision, shared by cells that differ in the optimizer alone.
+
+    Raises:
+        errors.InputError: If the given start does not fit the network.
+    """
+    facts = data.facts(cell.data)
+    size = _traced(facts.shape, facts.classes, facts.examples, cell.model, cell.loss, cell.precision)
+    try:
+        starts.check(cell.start, size)
+    except errors.InputError as error:
+        raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
+    return Outline(size, facts.examples, survey.resolve(cell.curvature, size), theory.of(cell))
+
+
+@functools.lru_cache(maxsize=64)
+def _traced(shape: tuple[int, ...], classes: int, examples: int, model: Any, loss: Any, precision: str) -> int:
+    """Returns the number of parameters of a network whose risk was traced."""
+    network = zoo.build(model.family, model, inputs=shape, outputs=classes)
+    goal = objective.objective(network, loss)
+    for dtype in {precision, "float64"}:
+        sizes = (examples, *shape), (examples, classes), (examples,)
+        theta, *arrays = (jax.ShapeDtypeStruct(size, dtype) for size in ((goal.size,), *sizes))
+        value = jax.eval_shape(lambda theta, *batch: goal.risk(theta, objective.Batch(*batch)), theta, *arrays)
+        assert (value.shape, value.dtype) == ((), dtype), f"the risk is {value}"
+    return goal.size
+
+
+def trial(cell: specs.Cell) -> tuple[float, float]:
+    """Takes one step of a cell from seed 0, of size 1e-3 or the cell's own if that is less; the risk before and after.
 
     Cost: two risks and one gradient, and their compilation.
 
@@ -283,10 +394,4 @@ def trial(cell: specs.Cell) -> Trial:
     state = ready.trainer.begin(theta, eta, 0)
     after = ready.trainer.advance(state, eta, jax.random.key(1), ready.batch, 1)
     risk = jax.jit(ready.objective.risk)
-    return Trial(
-        parameters=ready.objective.size,
-        examples=len(ready.arrays.labels),
-        curvature=ready.surveyor.method,
-        before=float(risk(theta, ready.batch)),
-        after=float(risk(after.theta, ready.batch)),
-    )
+    return float(risk(theta, ready.batch)), float(risk(after.theta, ready.batch))

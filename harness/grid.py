@@ -83,7 +83,7 @@ def mappings(
 
 
 def label(name: str, lines: tuple[Axis, ...], resolved: dict[str, Any]) -> str:
-    """Returns how a cell differs inside its spec: `mlp · activation=relu`.
+    """Returns how a cell differs inside its spec: `mlp · activation=relu · optimizer=gd`.
 
     Args:
         name: Name of the spec.
@@ -91,9 +91,14 @@ def label(name: str, lines: tuple[Axis, ...], resolved: dict[str, Any]) -> str:
         resolved: The cell's recipe, defaults written out.
     """
     tails = [axis.path[-1] for axis in lines]
-    names = [axis.name if tails.count(axis.path[-1]) > 1 else axis.path[-1] for axis in lines]
-    values = [functools.reduce(operator.getitem, axis.path, resolved) for axis in lines]
-    return " · ".join((name, *(f"{name}={flow(value)}" for name, value in zip(names, values, strict=True))))
+    words = [name]
+    for axis in lines:
+        key = axis.name if tails.count(axis.path[-1]) > 1 else axis.path[-1]
+        value = functools.reduce(operator.getitem, axis.path, resolved)
+        names = [_name(each) for each in axis.values]
+        by_name = None not in names and len(set(names)) == len(names)
+        words.append(f"{key}={_name(value) if by_name else flow(value)}")
+    return " · ".join(words)
 
 
 def blamed(problem: problems.Problem, lines: tuple[Axis, ...], point: Point) -> problems.Problem:
@@ -125,6 +130,12 @@ def flow(value: Any) -> str:
             return value
         case _:
             return strict_yaml.shown(value)
+
+
+def _name(value: Any) -> str | None:
+    """Returns the `name` or `family` of a mapping, which is how people call what it describes; None without one."""
+    name = value.get("name", value.get("family")) if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _replaced(mapping: dict[str, Any], resolved: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LOSSES: per-example losses and the infimum of the risk over all predictions.
+"""LOSSES: per-example losses, and the infimum of the risk over all predictions.
 
-The risk is always the mean over examples of these; every critical step size scales with that convention. With K
-classes, f the outputs and y the one-hot label of one example:
+The risk is the weighted mean of these over examples, plus `weight_decay` / 2 times the squared norm of all parameters;
+every critical step size scales with that convention. With K outputs f, targets y (one-hot for labels, K numbers for
+regression, probabilities for planted ones), weights w_i and decay d,
 
-    half_mse      1/2 sum_k (f_k - y_k)^2; infimum 0, attained where the network interpolates
-    smoothed_ce   -sum_k q_k log softmax(f)_k, q = (1 - a) y + a/K; infimum the entropy of q, attained at softmax(f) = q
-    ce            smoothed_ce with a = 0; infimum 0, never attained
+    L(theta) = sum_i w_i l(f_theta(x_i), y_i) / sum_i w_i + d/2 |theta|^2
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,19 +25,37 @@ class Loss:
 
     Attributes:
         formula: The loss of one example, in words and symbols.
-        infimum: What the infimum of the risk is, and whether it is attained.
+        normalisation: How it is summed, and what another convention would do to critical step sizes.
+        infimum: What the infimum of the risk over all predictions is without decay, and whether it is attained.
     """
 
     formula: str
+    normalisation: str
     infimum: str
 
 
 LOSSES: dict[str, Loss] = {
-    "half_mse": Loss("1/2 sum_k (f_k - y_k)^2 against the one-hot label", "0, attained by interpolation"),
-    "smoothed_ce": Loss(
-        "cross-entropy against labels smoothed by `smoothing`", "entropy of the smoothed label, attained"
+    "half_mse": Loss(
+        "1/2 sum_k (f_k - y_k)^2",
+        "summed over outputs, mean over examples; a mean over outputs would multiply critical step sizes by K, "
+        "leaving out the 1/2 would halve them",
+        "0, attained by interpolation",
     ),
-    "ce": Loss("cross-entropy against the one-hot label", "0, not attained"),
+    "smoothed_ce": Loss(
+        "-sum_k q_k log softmax(f)_k, q = (1 - a) y + a/K, a: `smoothing`",
+        "mean over examples, natural logarithm",
+        "mean entropy of q, attained at softmax(f) = q",
+    ),
+    "ce": Loss(
+        "-sum_k y_k log softmax(f)_k",
+        "mean over examples, natural logarithm",
+        "0 for labels, not attained; for planted targets the mean entropy of y, attained",
+    ),
+    "output": Loss(
+        "sum_k f_k: the network's output is the risk itself",
+        "mean over examples",
+        "`infimum`, where the spec gives it",
+    ),
 }
 
 
@@ -46,27 +64,38 @@ def smoothing(loss: Any) -> float:
     return float(getattr(loss, "smoothing", 0.0))
 
 
-def infimum(loss: Any, classes: int) -> float:
+def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray) -> float:
     """Returns the infimum of the risk over all predictions, in loss units (mathematics, section 2).
 
     Args:
         loss: The `loss` part of a cell.
-        classes: Number of classes K, at least 2.
+        targets: (N, K) float.
+        weights: (N,) positive float.
+
+    Returns:
+        NaN where it is not known: for `output` unless the spec gives it, for the others under weight decay.
     """
-    a = smoothing(loss)
-    if loss.name == "half_mse" or a == 0:
+    import numpy as np
+    from scipy import special
+
+    if loss.name == "output":
+        return math.nan if loss.infimum is None else float(loss.infimum)
+    if loss.weight_decay > 0:
+        return math.nan
+    if loss.name == "half_mse":
         return 0.0
-    own, other = 1 - a + a / classes, a / classes
-    return -own * math.log(own) - (classes - 1) * other * math.log(other)
+    a = smoothing(loss)
+    entropies = special.entr((1 - a) * targets + a / targets.shape[-1]).sum(axis=-1)
+    return float(np.average(entropies, weights=weights))
 
 
-def per_example(loss: Any, outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns the loss of each example.
+def per_example(loss: Any, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Returns the loss of each example, without weight decay.
 
     Args:
         loss: The `loss` part of a cell.
         outputs: (N, K) float.
-        labels: (N,) int in [0, K).
+        targets: (N, K) float; for the cross-entropies each row a probability.
 
     Returns:
         (N,) float in the dtype of `outputs`.
@@ -74,9 +103,9 @@ def per_example(loss: Any, outputs: jax.Array, labels: jax.Array) -> jax.Array:
     import jax
     import jax.numpy as jnp
 
-    classes = outputs.shape[-1]
-    target = jax.nn.one_hot(labels, classes, dtype=outputs.dtype)
+    if loss.name == "output":
+        return jnp.sum(outputs, axis=-1)
     if loss.name == "half_mse":
-        return 0.5 * jnp.sum((outputs - target) ** 2, axis=-1)
+        return 0.5 * jnp.sum((outputs - targets) ** 2, axis=-1)
     a = smoothing(loss)
-    return -jnp.sum(((1 - a) * target + a / classes) * jax.nn.log_softmax(outputs), axis=-1)
+    return -jnp.sum(((1 - a) * targets + a / outputs.shape[-1]) * jax.nn.log_softmax(outputs), axis=-1)

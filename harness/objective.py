@@ -22,10 +22,11 @@ CHUNK = 2048
 
 
 class Batch(NamedTuple):
-    """Examples: x (N, H, W, C) float, labels (N,) int."""
+    """Examples: x (N, H, W, C), targets (N, K) and positive weights (N,), all float."""
 
     x: jax.Array
-    labels: jax.Array
+    targets: jax.Array
+    weights: jax.Array
 
 
 class Objective(NamedTuple):
@@ -35,8 +36,10 @@ class Objective(NamedTuple):
         size: Number of parameters P.
         init: `key -> theta (P,) float32`.
         outputs: `(theta, x) -> (N, K)`.
-        risk: `(theta, batch) -> scalar`, the mean loss over the batch's examples, in the dtype of theta.
-        accuracy: `(theta, batch) -> scalar`, the share of examples whose largest output is at their label.
+        risk: `(theta, batch) -> scalar`: weighted mean of the loss over the batch's examples, plus weight decay, in
+            the dtype of theta.
+        accuracy: `(theta, batch) -> scalar`: weighted share of examples whose largest output is where the largest
+            target is.
     """
 
     size: int
@@ -59,35 +62,34 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
     unflatten = flattening(abstract)
     size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(abstract))
 
+    @jax.jit
     def init(key: jax.Array) -> jax.Array:
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(model.init(key))])
 
     def outputs(theta: jax.Array, x: jax.Array) -> jax.Array:
         return model.apply(unflatten(theta), x)
 
-    def total(theta: jax.Array, batch: Batch, weights: jax.Array) -> jax.Array:
-        return jnp.sum(weights * losses.per_example(loss, outputs(theta, batch.x), batch.labels))
+    def total(theta: jax.Array, batch: Batch) -> jax.Array:
+        return jnp.sum(batch.weights * losses.per_example(loss, outputs(theta, batch.x), batch.targets))
 
     def risk(theta: jax.Array, batch: Batch) -> jax.Array:
-        n = batch.labels.shape[0]
-        if n <= chunk:
-            return total(theta, batch, jnp.ones(n, theta.dtype)) / n
-        pieces, weights = _chunks(batch, chunk, theta.dtype)
-
-        def add(sum_: jax.Array, piece: tuple[Batch, jax.Array]) -> tuple[jax.Array, None]:
-            return sum_ + jax.checkpoint(total)(theta, *piece), None
-
-        return jax.lax.scan(add, jnp.zeros((), theta.dtype), (pieces, weights))[0] / n
+        if batch.weights.shape[0] <= chunk:
+            sum_ = total(theta, batch)
+        else:
+            sum_ = jax.lax.scan(
+                lambda so_far, piece: (so_far + jax.checkpoint(total)(theta, piece), None),
+                jnp.zeros((), theta.dtype),
+                chunks(batch, chunk),
+            )[0]
+        mean = sum_ / jnp.sum(batch.weights)
+        return mean + 0.5 * loss.weight_decay * (theta @ theta) if loss.weight_decay else mean
 
     def accuracy(theta: jax.Array, batch: Batch) -> jax.Array:
-        n = batch.labels.shape[0]
-        pieces, weights = _chunks(batch, min(chunk, n), theta.dtype)
+        def right(piece: Batch) -> jax.Array:
+            guess = jnp.argmax(outputs(theta, piece.x), axis=-1)
+            return jnp.sum(piece.weights * (guess == jnp.argmax(piece.targets, axis=-1)))
 
-        def right(piece: tuple[Batch, jax.Array]) -> jax.Array:
-            examples, weight = piece
-            return jnp.sum(weight * (jnp.argmax(outputs(theta, examples.x), axis=-1) == examples.labels))
-
-        return jnp.sum(jax.lax.map(right, (pieces, weights))) / n
+        return jnp.sum(jax.lax.map(right, chunks(batch, chunk))) / jnp.sum(batch.weights)
 
     return Objective(size, init, outputs, risk, accuracy)
 
@@ -105,13 +107,14 @@ def flattening(abstract: Any) -> Callable[[jax.Array], Any]:
     return unflatten
 
 
-def _chunks(batch: Batch, chunk: int, dtype: Any) -> tuple[Batch, jax.Array]:
-    """Cuts a batch into (chunks, chunk, ...) with weight 0 on the padding of the last chunk."""
-    n = batch.labels.shape[0]
-    count = -(-n // chunk)
+def chunks(batch: Batch, chunk: int) -> Batch:
+    """Cuts a batch into (chunks, chunk, ...), or one chunk of all if it is smaller; what pads the last has weight 0."""
+    n = batch.weights.shape[0]
+    size = min(chunk, n)
+    count = -(-n // size)
 
     def cut(array: jax.Array) -> jax.Array:
-        padded = jnp.pad(array, ((0, count * chunk - n), *((0, 0),) * (array.ndim - 1)))
-        return padded.reshape(count, chunk, *array.shape[1:])
+        padded = jnp.pad(array, ((0, count * size - n), *((0, 0),) * (array.ndim - 1)))
+        return padded.reshape(count, size, *array.shape[1:])
 
-    return Batch(cut(batch.x), cut(batch.labels)), cut(jnp.ones(n, dtype))
+    return jax.tree.map(cut, batch)

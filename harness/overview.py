@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import rich.console
 import rich.table
 
-from harness import runlog
+from harness import progress, runlog, theory
 from harness import spec as specs
 
+TRIAL_UP_TO = 2_000_000
+"""Parameters of the largest network that `check` takes a step with."""
+
+STATUS_ORDER = {"outside": 0, "extension F7": 1, "theorem 1": 2}
 STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing")
 
 
@@ -35,31 +40,81 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
 
 
 def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
-    """Builds each cell's network, takes one small step with it, and prints what a run would be.
+    """Traces every cell's risk, takes one small step of the first of each spec, and prints what would be run.
+
+    The step is left out where the data set is not prepared or the network has more than TRIAL_UP_TO parameters.
 
     Raises:
-        errors.InputError: If a data set cannot be had.
+        errors.InputError: If a start does not fit its network.
     """
-    from harness import experiment
+    from harness import data, experiment
 
-    table = rich.table.Table(
-        "cell", "parameters", "examples", "steps", "checkpoints", "curvature", "runs", "loss, one step on", box=None
-    )
+    table = rich.table.Table(box=None, header_style="bold")
+    table.add_column("cell", overflow="fold", ratio=1)
+    for header in ("parameters", "runs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for header in ("theorem", "one piece", "known bad η"):
+        table.add_column(header)
+    theories: dict[theory.Theory, int] = {}
+    steps: list[str] = []
+    away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
-    with console.status("building and stepping once") as status:
-        for i, cell in enumerate(cells):
-            status.update(f"{i + 1} of {len(cells)}: {cell.label}")
-            trial = experiment.trial(cell)
+    first = {spec.cells[0] for spec in found}
+    with progress.bar(console, len(cells), "cells") as bar:
+        for cell in cells:
+            bar.begin(cell.label, 1)
+            known = experiment.outline(cell)
+            theories[known.theory] = theories.get(known.theory, 0) + 1
+            here = data.at_hand(cell.data)
+            if not here:
+                away.add(getattr(cell.data, "dataset", cell.data.name))
+            if cell in first and known.parameters <= TRIAL_UP_TO and here:
+                before, after = experiment.trial(cell)
+                warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
+                steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
             table.add_row(
                 cell.label,
-                f"{trial.parameters:,}",
-                f"{trial.examples:,}",
-                f"{cell.steps:,}",
-                str(cell.checkpoints),
-                trial.curvature,
+                f"{known.parameters:,}",
                 str(cell.seeds),
-                f"{trial.before:.4g} → {trial.after:.4g}",
+                known.theory.covered,
+                "yes" if known.theory.one_piece else "no",
+                "; ".join(bad.label for bad in known.theory.bad_steps) or ("none" if known.theory.complete else "?"),
             )
+            bar.end()
     console.print(table)
+    console.print()
+    _theory(theories, console)
+    console.print()
+    for step in steps:
+        console.print(f"one small step of {step}", highlight=False)
+    for name in sorted(away):
+        console.print(f"data set {name} is not here yet: `gdzoo data prepare {name}` before a run", highlight=False)
     runs = sum(cell.seeds for cell in cells)
-    console.print(f"{len(found)} specs, {len(cells)} cells, {runs} runs: all valid", highlight=False)
+    console.print(
+        f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
+    )
+
+
+def _theory(counts: Mapping[theory.Theory, int], console: rich.console.Console) -> None:
+    """Prints what the theorem says of the ingredients of all cells, and of their step sizes."""
+    ingredients: dict[theory.Ingredient, int] = {}
+    sentences: dict[str, int] = {}
+    for says, count in counts.items():
+        for ingredient in says.ingredients:
+            ingredients[ingredient] = ingredients.get(ingredient, 0) + count
+        bad = (f"η = {row.label} is bad {row.where} ({row.source})" for row in says.bad_steps)
+        covered = f"{says.covered}: {theory.COVERED[says.covered]}"
+        for sentence in (covered, says.pieces, *bad, says.others, *says.remarks):
+            sentences[sentence] = sentences.get(sentence, 0) + count
+    table = rich.table.Table("ingredient", "the theorem", "cells", "why", box=None, header_style="bold")
+    for ingredient, count in sorted(ingredients.items(), key=lambda item: STATUS_ORDER[item[0].status]):
+        table.add_row(ingredient.name, ingredient.status, str(count), ingredient.why)
+    console.print(table)
+    console.print()
+    for sentence, count in sentences.items():
+        console.print(f"{_many(count, 'cell')}: {sentence}", highlight=False)
+
+
+def _many(count: int, noun: str) -> str:
+    """Returns `1 cell`, `2 cells`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pydantic
     from pydantic_core import ErrorDetails
 
-UNIONS = ("model", "loss", "optimizer", "learning_rate")
+UNIONS = ("data", "subset", "targets", "model", "activation", "loss", "start", "optimizer", "learning_rate")
 """Fields after which pydantic's locations name the chosen variant; a test holds them against the schema."""
 
 

@@ -26,19 +26,19 @@ class Bar(NamedTuple):
 
 
 @contextlib.contextmanager
-def bar(console: rich.console.Console, runs: int) -> Iterator[Bar]:
-    """Shows a bar over `runs` runs while the context lasts; it moves at every checkpoint step of a run."""
+def bar(console: rich.console.Console, count: int, what: str = "runs") -> Iterator[Bar]:
+    """Shows a bar over `count` runs (or `what` else) while the context lasts; it moves at every checkpoint step."""
     columns = (
         rich.progress.BarColumn(bar_width=24),
         rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("runs ·"),
+        rich.progress.TextColumn(f"{what} ·"),
         rich.progress.TimeElapsedColumn(),
         rich.progress.TextColumn("· left"),
         rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
         rich.progress.TextColumn("· {task.description}"),
     )
     with rich.progress.Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
-        task = progress.add_task("", total=runs)
+        task = progress.add_task("", total=count)
         state = {"done": 0, "checkpoints": 1, "seen": 0}
         label = ""
 

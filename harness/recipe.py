@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 
 import zoo
-from harness import data, problems, starts
+from harness import data, problems
+from harness.data import config as data_config
+from harness.part import Part
 from zoo import config
 
 CHECKPOINTS = 16
 
 Count = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
-Line = Annotated[str, pydantic.Field(min_length=1, pattern=r"^\S(.*\S)?$")]
-
-
-class Part(pydantic.BaseModel):
-    """A frozen part of a spec that refuses keys it does not know and types it would have to guess."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 if TYPE_CHECKING:
@@ -33,30 +28,25 @@ if TYPE_CHECKING:
 
         family: str
 
-    DatasetName = str
-    StartName = str
-else:  # the names come from the tables
+else:  # the names come from the table
     Model = Annotated[
         functools.reduce(operator.or_, (family.config for family in zoo.FAMILIES.values())),
         pydantic.Field(discriminator="family"),
     ]
-    DatasetName = Literal[tuple(data.DATASETS)]
-    StartName = Literal[tuple(starts.STARTS)]
 
-
-class Data(Part):
-    """A data set and how much of it."""
-
-    name: Annotated[DatasetName, pydantic.Field(description="The data set.")]
-    examples: Annotated[
-        Count | None, pydantic.Field(description="Train on the first so many training examples; null for all.")
-    ] = None
+Decay = Annotated[
+    float,
+    pydantic.Field(
+        ge=0, le=1, description="d adds d/2 times the squared norm of all parameters to the risk; 0 for none."
+    ),
+]
 
 
 class HalfMse(Part):
-    """Half the squared distance between outputs and one-hot label, summed over outputs."""
+    """Half the squared distance between outputs and targets, summed over outputs."""
 
     name: Literal["half_mse"]
+    weight_decay: Decay = 0.0
 
 
 class SmoothedCe(Part):
@@ -66,21 +56,52 @@ class SmoothedCe(Part):
     smoothing: Annotated[
         float, pydantic.Field(gt=0, lt=1, description="Share of the label's mass that is spread over all classes.")
     ] = 0.1
+    weight_decay: Decay = 0.0
 
 
 class Ce(Part):
-    """Cross-entropy against the one-hot label."""
+    """Cross-entropy against the labels themselves."""
 
     name: Literal["ce"]
+    weight_decay: Decay = 0.0
 
 
-Loss = Annotated[HalfMse | SmoothedCe | Ce, pydantic.Field(discriminator="name")]
+class Output(Part):
+    """The network's output itself, for networks that are a risk: `quadratic`."""
+
+    name: Literal["output"]
+    infimum: Annotated[
+        float | None,
+        pydantic.Field(description="The infimum of the risk, decay included, if you know it; null if not."),
+    ] = None
+    weight_decay: Decay = 0.0
 
 
-class Start(Part):
-    """A start point."""
+Loss = Annotated[HalfMse | SmoothedCe | Ce | Output, pydantic.Field(discriminator="name")]
 
-    name: Annotated[StartName, pydantic.Field(description="The start point.")]
+
+class Random(Part):
+    """The family's own random initialisation, from the run's seed."""
+
+    name: Literal["random"]
+
+
+class Given(Part):
+    """The parameters that the spec gives; every seed starts there."""
+
+    name: Literal["given"]
+    theta: Annotated[
+        tuple[float, ...],
+        pydantic.Field(
+            strict=False,
+            min_length=1,
+            max_length=1000,
+            description="All parameters, layer by layer in the alphabetical order of their names.",
+        ),
+    ]
+
+
+Start = Annotated[Random | Given, pydantic.Field(discriminator="name")]
 
 
 class EtaLambda(Part):
@@ -124,10 +145,10 @@ Optimizer = Annotated[Gd | Sgd, pydantic.Field(discriminator="name")]
 class Recipe(Part):
     """Everything that changes a number, and nothing else."""
 
-    data: Annotated[Data, pydantic.Field(description="The training set.")]
+    data: Annotated[data_config.Data, pydantic.Field(description="The training set.")]
     model: Annotated[Model, pydantic.Field(description="The network: its family and that family's own fields.")]
     loss: Annotated[Loss, pydantic.Field(description="The loss of one example; the risk is its mean.")]
-    start: Annotated[Start, pydantic.Field(description="Where a run begins.")] = Start(name="random")
+    start: Annotated[Start, pydantic.Field(description="Where a run begins.")] = Random(name="random")
     optimizer: Annotated[Optimizer, pydantic.Field(description="The map that is iterated.")]
     steps: Annotated[int, pydantic.Field(ge=1, le=10**7, description="Optimizer steps of a run.")]
     checkpoints: Annotated[
@@ -155,20 +176,27 @@ class Recipe(Part):
 
 def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
     """Yields what is wrong between fields that are right by themselves."""
-    dataset = data.DATASETS[recipe.data.name]
-    examples = recipe.data.examples or dataset.train_examples
-    if examples > dataset.train_examples:
-        limit = f"at most {dataset.train_examples}, the training examples of {recipe.data.name}"
-        yield problems.Problem(("data", "examples"), f"{examples} is not allowed; allowed: {limit}")
-    elif isinstance(recipe.optimizer, Sgd) and recipe.optimizer.batch_size > examples:
-        text = (
-            f"{recipe.optimizer.batch_size} is not allowed; allowed: at most {examples}, the examples of a full batch"
-        )
-        yield problems.Problem(("optimizer", "batch_size"), text)
+    wrong = list(data.conflicts(recipe.data))
+    yield from (problems.Problem(("data", *path), text) for path, text in wrong)
     if recipe.checkpoints > recipe.steps + 1:
         text = f"{recipe.checkpoints} is not allowed; allowed: at most {recipe.steps + 1}, which is steps + 1"
         yield problems.Problem(("checkpoints",), text)
+    if wrong:
+        return
+    facts = data.facts(recipe.data)
+    if isinstance(recipe.optimizer, Sgd) and recipe.optimizer.batch_size > facts.examples:
+        limit = f"at most {facts.examples}, the examples of a full batch"
+        text = f"{recipe.optimizer.batch_size} is not allowed; allowed: {limit}"
+        yield problems.Problem(("optimizer", "batch_size"), text)
+    if facts.task == "regression" and recipe.loss.name in ("ce", "smoothed_ce"):
+        why = f"the targets of {recipe.data.name} are numbers"
+        text = f"{recipe.loss.name!r} is not allowed; allowed: half_mse, output; {why}"
+        yield problems.Problem(("loss", "name"), text)
+    planted = not isinstance(getattr(recipe.data, "targets", "labels"), str)
+    if planted and (recipe.loss.name not in ("half_mse", "ce") or recipe.loss.weight_decay):
+        text = "planted targets are a global minimum under half_mse and ce without weight decay only"
+        yield problems.Problem(("data", "targets"), f"{text}; change the loss, or write labels")
     try:
-        zoo.FAMILIES[recipe.model.family].check(recipe.model, dataset.shape)
+        zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
         yield problems.Problem(("model",), str(error), key=True)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -21,12 +22,23 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
+import zoo
 from harness import allowed, canonical, errors, grid, problems, recipe, strict_yaml, workspace
+from harness import expected as expectations
 from harness import template as templates
 
 SCHEMA = 1
 DOMAIN = "gdzoo-cell-v1\n"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+ADDED: dict[tuple[str, str], dict[str, Any]] = {
+    ("data", ""): {"split": "train", "subset": "first", "resize": None, "standardise": False, "targets": "labels"},
+    ("model", "mlp"): {"gain": 1.0},
+    ("model", "vgg"): {"pool": "max", "width": 1.0, "gain": 1.0},
+    ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},
+    ("loss", ""): {"weight_decay": 0.0},
+}
+"""Fields that came after the first cells had been named, by part and family, and the value that means what was meant
+before: at that value a field is left out of the hash, so that a cell keeps its name when a field is added."""
 MAX_WRONG = 500  # cells to explain before a grid that is wrong everywhere is given back
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', the first not '.' or '-'"
 
@@ -52,6 +64,15 @@ class File(recipe.Recipe):
             description="Dotted path to list of values; a cell for each combination, 10,000 at most; one cell without.",
         ),
     ]
+    expected: Annotated[
+        dict[str, Annotated[tuple[pydantic.JsonValue, ...], pydantic.Field(strict=False, min_length=1)]],
+        pydantic.Field(
+            default_factory=dict,
+            min_length=1,
+            description="For controls: `start.METRIC`, `end.METRIC`, `verdict` or `status` to the value that is known "
+            "in closed form, a list with one for each cell, or one for all; `gdzoo run` says what agrees.",
+        ),
+    ]
 
 
 class Cell(recipe.Recipe):
@@ -64,6 +85,7 @@ class Cell(recipe.Recipe):
         source: The source of its spec.
         seeds: How many seeds its spec asks for.
         label: How it differs inside its spec: `mlp · activation=relu`.
+        expected: What its runs are expected to show.
     """
 
     suite: str
@@ -72,11 +94,12 @@ class Cell(recipe.Recipe):
     source: str | None
     seeds: int
     label: str
+    expected: tuple[expectations.Expected, ...] = ()
 
     @functools.cached_property
     def spec_hash(self) -> str:
         """64 hex digits that name everything that changes a number."""
-        return canonical.sha256({"schema": SCHEMA, **self.resolved()}, DOMAIN)
+        return hash_of(self.resolved())
 
     @property
     def cell_id(self) -> str:
@@ -109,6 +132,16 @@ class Spec:
     source: str | None
     seeds: int
     cells: tuple[Cell, ...]
+
+
+def hash_of(resolved: dict[str, Any]) -> str:
+    """Returns the name, 64 hex digits, of a resolved recipe in plain values; fields of ADDED count when they differ."""
+    named: dict[str, Any] = {"schema": SCHEMA, **resolved}
+    for (part, family), fields in ADDED.items():
+        if family in ("", resolved[part].get("family")):
+            kept = {key: value for key, value in named[part].items() if key not in fields or value != fields[key]}
+            named[part] = kept
+    return canonical.sha256(named, DOMAIN)
 
 
 def read(path: str | os.PathLike[str]) -> Spec:
@@ -209,23 +242,29 @@ def schema_json() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def template(name: str, family: str) -> str:
-    """Returns the text of a new spec, each line explained: full-batch gradient descent for a small network on digits.
+def template(name: str, family: str, setting: str = "tiny") -> str:
+    """Returns the text of a new spec, each line explained: full-batch gradient descent for a network of a family.
 
     Args:
         name: Name of the spec.
         family: A name in zoo.FAMILIES.
+        setting: One of the family's settings; `tiny` is small enough to try, seconds on a CPU.
 
     Raises:
-        errors.InputError: If the name cannot be a file's or there is no such family.
+        errors.InputError: If the name cannot be a file's, or there is no such family or setting.
     """
     if not NAME.fullmatch(name):
         raise errors.InputError(f"{name!r} is not allowed as the name of a spec; allowed: {NAMES}")
-    if family not in templates.MODELS:
-        families = list(templates.MODELS)
-        hint = errors.nearest(family, families)
-        raise errors.InputError(f"there is no family {family!r}; allowed: {', '.join(families)}{hint}")
-    return templates.text(templates.fields(name, family), _schema())
+    if family not in zoo.FAMILIES:
+        raise errors.InputError(
+            f"there is no family {family!r}; allowed: {', '.join(zoo.FAMILIES)}{errors.nearest(family, zoo.FAMILIES)}"
+        )
+    settings = zoo.FAMILIES[family].settings
+    if setting not in settings:
+        raise errors.InputError(
+            f"{family} has no setting {setting!r}; allowed: {', '.join(settings)}{errors.nearest(setting, settings)}"
+        )
+    return templates.text(templates.fields(name, family, setting), _schema())
 
 
 def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]) -> tuple[Cell, ...]:
@@ -246,6 +285,9 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
     points: dict[str, grid.Point] = {}
     found: dict[tuple[strict_yaml.Path, str], problems.Problem] = {}
     wrong = 0
+    hopes = list(expectations.check(fields.expected, math.prod(len(axis.values) for axis in axes)))
+    right = not hopes
+    found.update({(hope.path, hope.text): hope for hope in hopes})
     for point, mapping in grid.mappings(axes, written, resolved):
         try:
             cell = recipe.Recipe.model_validate(mapping)
@@ -259,7 +301,8 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
             points.setdefault(text, point)
             label = grid.label(context["spec"], axes, json.loads(text))
             values = {name: getattr(cell, name) for name in recipe.Recipe.model_fields}
-            cells.append(Cell.model_construct(**values, **context, label=label))
+            wanted = expectations.of_cell(fields.expected, len(cells)) if right else ()
+            cells.append(Cell.model_construct(**values, **context, label=label, expected=wanted))
         for problem in here:
             blamed = grid.blamed(problem, axes, point)
             found.setdefault((blamed.path, blamed.text), blamed)
@@ -332,7 +375,7 @@ def _yaml(value: Any, *, quoted: bool = False) -> str:
 def _schema() -> allowed.Schema:
     """Returns the JSON Schema of spec files, its fields in the order in which people write them."""
     schema = File.model_json_schema()
-    order = ("schema", "title", "source", *recipe.Recipe.model_fields, "seeds", "grid")
+    order = ("schema", "title", "source", *recipe.Recipe.model_fields, "seeds", "grid", "expected")
     return {**schema, "properties": {name: schema["properties"][name] for name in order}}
 
 

@@ -10,7 +10,11 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
+
+import zoo
 from harness import allowed, grid
+from harness.data import config
 
 HEADER = """\
 # yaml-language-server: $schema=../schema.json
@@ -23,33 +27,40 @@ OPTIONAL = """\
 # source: "a paper, a table, a run"
 # {grid}
 # grid:
-#   model.activation: [relu, gelu]
-#   optimizer.learning_rate: [0.1, {{eta_lambda: 1.0}}]
+#   loss.weight_decay: [0.0, 0.001]
+#   optimizer.learning_rate: [0.1, {{eta_lambda: 1.5}}]
 """
 
-MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": [16, 16], "activation": "relu"},
-    "vgg": {"stages": [[4, 4], [8, 8]], "activation": "relu"},
-    "vit": {"patch": 2, "width": 12, "depth": 1, "heads": 2, "mlp_width": 24, "activation": "relu"},
+DATA: dict[tuple[int, ...], dict[str, Any]] = {
+    (1, 1, 1): {"name": "point"},
+    (28, 28, 1): {"name": "fashion_mnist", "examples": 1024},
+    (32, 32, 3): {"name": "cifar10", "examples": 1024},
+    (224, 224, 3): {"name": "imagenette", "examples": 1024, "resize": 224},
 }
-"""For each family a network that is small enough to try: seconds on a CPU."""
+"""What a new spec trains on, by the shape of the images that the setting was published for; else digits."""
 
 
-def fields(name: str, family: str) -> dict[str, Any]:
+def fields(name: str, family: str, setting: str) -> dict[str, Any]:
     """Returns the fields of a new spec, as they would stand in the file.
 
     Args:
         name: Name of the spec.
-        family: A key of MODELS.
+        family: A name in zoo.FAMILIES.
+        setting: One of its settings.
     """
+    chosen = zoo.FAMILIES[family].settings[setting]
+    model = zoo.FAMILIES[family].config.model_validate({"family": family, **chosen.fields})
+    dataset = DATA.get(chosen.inputs, {"name": "digits", "examples": 512})
+    paper = family == "paper_net"  # three quarters of its random starts are dead
+    size = "" if setting == "tiny" else f" ({setting})"
     return {
         "schema": 1,
-        "title": f"{name}: {family} on digits, full-batch gradient descent",
-        "data": {"name": "digits", "examples": 512},
-        "model": {"family": family, **MODELS[family]},
-        "loss": {"name": "half_mse"},
-        "start": {"name": "random"},
-        "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 1.0}},
+        "title": f"{name}: {family}{size} on {dataset['name']}, full-batch gradient descent",
+        "data": pydantic.TypeAdapter(config.Data).validate_python(dataset).model_dump(mode="json"),
+        "model": model.model_dump(mode="json"),
+        "loss": {"name": "output" if family == "quadratic" else "half_mse"},
+        "start": {"name": "given", "theta": [1.48, 0.776]} if paper else {"name": "random"},
+        "optimizer": {"name": "gd", "learning_rate": 0.25 if paper else {"eta_lambda": 1.5}},
         "steps": 300,
         "checkpoints": 16,
         "precision": "float32",
@@ -90,10 +101,13 @@ def _lines(path: tuple[str, ...], mapping: dict[str, Any], schema: allowed.Schem
 
 def _comments(path: tuple[str, ...], mapping: dict[str, Any], schema: allowed.Schema, *, block: bool) -> Iterator[str]:
     variants = allowed.variants(schema, path[:-1], mapping) if path[-1] in ("family", "name") else {}
+    alike: dict[str, list[str]] = {}
     for name, variant in variants.items():
         others = [key for key in variant["properties"] if key != path[-1]]
         takes = f" It takes {', '.join(others)}." if others else ""
-        yield f"{name}: {variant['description']}{takes}"
+        alike.setdefault(f"{variant['description']}{takes}", []).append(name)
+    for text, names in alike.items():
+        yield f"{', '.join(names)}: {text}"
     if not variants:
         allows = "" if block else f" Allowed: {allowed.values(schema, path, mapping)}."
         yield f"{allowed.description(schema, path, mapping)}{allows}".strip()

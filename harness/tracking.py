@@ -23,7 +23,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness import errors, metrics, records, runlog, store
+from harness import errors, grid, metrics, records, runlog, store
 
 if TYPE_CHECKING:
     import mlflow
@@ -249,6 +249,9 @@ def _tags(run: Json) -> dict[str, str]:
         "gdzoo.spec": run["spec"],
         "gdzoo.status": run["status"],
         "gdzoo.verdict": run["verdict"],
+        "gdzoo.theorem": run["theory"]["covered"],
+        "gdzoo.one_piece": run["theory"]["one_piece"],
+        "gdzoo.bad_steps": json.dumps([bad["eta"] for bad in run["theory"]["bad_steps"]]),
         "gdzoo.curvature": run["curvature"],
         "gdzoo.device": run["device"],
         "gdzoo.precision": run["precision"],
@@ -273,13 +276,14 @@ def _sentence(run: Json) -> str:
 def _params(run: Json) -> dict[str, str]:
     """Returns the few settings that a reader filters and compares by."""
     cell = run["cell"]
-    rate = cell["optimizer"]["learning_rate"]
+    rate, activation = cell["optimizer"]["learning_rate"], cell["model"].get("activation")
     params = {
         "spec": run["spec"],
         "family": cell["model"]["family"],
-        "activation": cell["model"].get("activation"),
+        "activation": None if activation is None else grid.flow(activation),
         "dataset": cell["data"]["name"],
         "loss": cell["loss"]["name"],
+        "weight_decay": cell["loss"]["weight_decay"] or None,
         "optimizer": cell["optimizer"]["name"],
         "learning_rate": f"{rate['eta_lambda']:g} / λ_max(0)" if isinstance(rate, Mapping) else repr(rate),
         "eta": None if run["eta"] is None else repr(run["eta"]),
@@ -296,12 +300,13 @@ def _dataset(run: Json) -> mlflow.entities.DatasetInput:
     from mlflow import entities
 
     data = run["dataset"]
+    source = {key: data[key] for key in ("name", "sha256", "licence", "citation")}
     profile = {"num_rows": data["examples"], "shape": data["shape"], "classes": data["classes"]}
     dataset = entities.Dataset(
         name=f"{data['name']}:{data['version']}[{data['split']}]",
         digest=data["sha256"][:8],
         source_type="gdzoo",
-        source=json.dumps({"name": data["name"], "sha256": data["sha256"], "licence": data["licence"]}),
+        source=json.dumps(source),
         profile=json.dumps(profile),
     )
     return entities.DatasetInput(dataset, tags=[entities.InputTag("mlflow.data.context", "train")])

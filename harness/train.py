@@ -63,12 +63,13 @@ def trainer(risk: Callable[..., jax.Array], optimizer: str, batch_size: int | No
     @jax.jit
     def advance(state: State, eta: jax.Array, key: jax.Array, batch: objectives.Batch, stop: int) -> State:
         transformation = optimizers.transformation(optimizer, eta)
+        draw = drawing(batch, key, batch_size)
 
         def going(state: State) -> jax.Array:
             return (state.step < stop) & state.finite
 
         def step(state: State) -> State:
-            loss, gradient = jax.value_and_grad(risk)(state.theta, drawn(batch, key, state.step, batch_size))
+            loss, gradient = jax.value_and_grad(risk)(state.theta, draw(state.step))
             finite = jnp.isfinite(loss) & jnp.isfinite(gradient @ gradient)
             updates, moved = transformation.update(gradient, state.optimizer, state.theta)
             theta = optax.apply_updates(state.theta, updates)
@@ -80,12 +81,22 @@ def trainer(risk: Callable[..., jax.Array], optimizer: str, batch_size: int | No
     return Trainer(begin, advance)
 
 
-def drawn(batch: objectives.Batch, key: jax.Array, step: jax.Array, size: int | None) -> objectives.Batch:
-    """Returns the examples that one step sees: all, or `size` of them with replacement, by (key, step) alone."""
+def drawing(batch: objectives.Batch, key: jax.Array, size: int | None) -> Callable[[jax.Array], objectives.Batch]:
+    """Returns the function from a step to the examples that it sees, which depend on (key, step) alone.
+
+    All of them, or `size` drawn with replacement, each with the chance of its weight and then of weight 1: the mean of
+    the mini-batch risk is the risk.
+    """
     if size is None:
-        return batch
-    chosen = jax.random.randint(jax.random.fold_in(key, step), (size,), 0, batch.labels.shape[0])
-    return objectives.Batch(batch.x[chosen], batch.labels[chosen])
+        return lambda step: batch
+    ends = jnp.cumsum(batch.weights.astype("float64"))
+
+    def draw(step: jax.Array) -> objectives.Batch:
+        uniform = jax.random.uniform(jax.random.fold_in(key, step), (size,), "float64")
+        chosen = jnp.minimum(jnp.searchsorted(ends, uniform * ends[-1], side="right"), len(ends) - 1)
+        return objectives.Batch(batch.x[chosen], batch.targets[chosen], jnp.ones(size, batch.weights.dtype))
+
+    return draw
 
 
 def train(

@@ -27,7 +27,11 @@ MARKS: dict[Mark, tuple[str, str]] = {
 }
 
 VERDICTS: dict[document.Verdict, tuple[str, str]] = {
-    "singular": ("◆", "the map is proved singular at a logged step, in closed form; no measurement can claim this"),
+    "singular": (
+        "◆",
+        "the step size is known in closed form to make the map singular: it takes a set of positive measure to a null "
+        "set. That is said of the map, not of the points of the run, and no measurement can claim it",
+    ),
     "undecided": (
         "◇",
         f"at some logged step σ_min is not more than {verdict_rule.MARGIN:g} times its error bar, or only a part of "

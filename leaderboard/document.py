@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import canonical, errors, metrics, strict_yaml
+from harness import errors, metrics, strict_yaml
 from harness import spec as specs
 from leaderboard import text
 
@@ -56,6 +56,7 @@ class Dataset(_Part):
     classes: Count
     sha256: Digest
     licence: Line
+    citation: Lines = ""
 
 
 class Run(_Part):
@@ -117,7 +118,7 @@ class Run(_Part):
             raise ValueError(f"run_id {self.run_id} is not cell_id {self.cell_id} with seed {self.seed}")
         if not self.spec_hash.startswith(self.cell_id):
             raise ValueError(f"cell_id {self.cell_id} is not the head of spec_hash {self.spec_hash}")
-        if canonical.sha256({"schema": specs.SCHEMA, **self.cell}, specs.DOMAIN) != self.spec_hash:
+        if specs.hash_of(self.cell) != self.spec_hash:
             raise ValueError(f"the cell is not the one that spec_hash {self.spec_hash} names")
         if _cell_of(self.cell_yaml) != self.cell:
             raise ValueError("cell.yaml is not the cell that run.json holds")
@@ -211,6 +212,7 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
     if not isinstance(fields, dict) or fields.pop("schema", None) != 1:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
+    fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
         return Run.model_validate_json(json.dumps(fields, allow_nan=False))

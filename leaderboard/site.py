@@ -17,9 +17,9 @@ from typing import Any
 
 import jinja2
 
-from harness import metrics, verdict
+from harness import metrics, theory, verdict
 from leaderboard import cell as cells
-from leaderboard import document, export, figure, interval, number, spreadsheet, table
+from leaderboard import document, export, figure, interval, number, spreadsheet, table, theorem
 
 HERE = pathlib.Path(__file__).resolve().parent
 ASSETS = HERE / "assets"
@@ -151,6 +151,7 @@ def _environment() -> jinja2.Environment:
         "plot_json": _plot_json,
         "sortable": _sortable,
         "subscripts": _subscripts,
+        "capital": lambda sentence: sentence[:1].upper() + sentence[1:],
     }
     environment.globals |= {
         "at": cells.at,
@@ -158,6 +159,9 @@ def _environment() -> jinja2.Environment:
         "bound": table.bound,
         "cell_path": cell_path,
         "columns": table.COLUMNS,
+        "covered": theory.COVERED,
+        "arithmetic": theory.ARITHMETIC,
+        "labels": theorem.LABELS,
         "learning_rate": table.learning_rate,
         "marks": cells.MARKS,
         "metrics": metrics.METRICS,
@@ -197,6 +201,8 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
         "run": cell.first,
         "entries": {key: column.entry(cell) for key, column in table.COLUMNS.items()},
         "seeds": [(run, cells.margin_of(run), cells.fold_crossings_of(run)) for run in cell.runs],
+        "known": theorem.known(cell.first),
+        "bad": [(run, bad) for run in cell.runs if (bad := theorem.bad_step(run)) is not None],
         "plots": figure.plots(cell.runs),
     }
 
@@ -216,7 +222,7 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
 
 def _method() -> dict[str, Any]:
     wilson = {f"{hits}/{trials}": interval.wilson(hits, trials) for hits, trials in ((3, 3), (5, 5), (10, 10), (0, 3))}
-    return {"wilson": wilson}
+    return {"wilson": wilson, "statements": theory.STATEMENTS}
 
 
 def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:

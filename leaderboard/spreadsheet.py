@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 
 from leaderboard import cell as cells
-from leaderboard import document, interval, table
+from leaderboard import document, interval, table, theorem
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -18,7 +18,7 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "cell_id": lambda cell: cell.first.cell_id,
     "label": lambda cell: cell.first.label,
     "family": lambda cell: cell.first.part("model")["family"],
-    "activation": lambda cell: cell.first.part("model").get("activation"),
+    "activation": lambda cell: table.activation(cell.first) or None,
     "dataset": lambda cell: cell.first.dataset.name,
     "parameters": lambda cell: cell.first.parameters,
     "optimizer": lambda cell: table.optimizer(cell.first),
@@ -28,6 +28,8 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "seeds_ended": lambda cell: len(cell.ended),
     "seeds_diverged": lambda cell: cells.diverged(cell)[0],
     "verdict": cells.verdict,
+    "theorem": lambda cell: known.covered if (known := theorem.known(cell.first)) else None,
+    "one_piece": lambda cell: known.one_piece if (known := theorem.known(cell.first)) else None,
     "margin_error": lambda cell: cells.margin(cell)[1],
     "checkpoints_least": lambda cell: cells.checkpoints(cell)[0],
     "checkpoints_greatest": lambda cell: cells.checkpoints(cell)[1],

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from harness import metrics
 from leaderboard import cell as cells
-from leaderboard import document, interval, number
+from leaderboard import document, interval, number, theorem
 
 Bound = Literal["", "≤", "≥", "≈"]
 EDGE = interval.Interval(1.9, 2.2)
@@ -75,6 +75,14 @@ def learning_rate(run: document.Run) -> str:
     return number.show(float(rate)) if isinstance(rate, int | float) else number.MISSING
 
 
+def activation(run: document.Run) -> str:
+    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one."""
+    said = run.part("model").get("activation")
+    if isinstance(said, dict):
+        return ", ".join(f"{name} {value}" for name, value in said.items())
+    return str(said or "")
+
+
 def bound(cell: cells.Cell, metric: str) -> Bound:
     """Returns the sign that a metric carries in this cell: none with the whole spectrum, METRICS' with a part of it."""
     return metrics.METRICS[metric].bound if any(run.curvature == "lanczos" for run in cell.runs) else ""
@@ -82,9 +90,8 @@ def bound(cell: cells.Cell, metric: str) -> Bound:
 
 def _cell(cell: cells.Cell) -> Entry:
     run = cell.first
-    activation = run.part("model").get("activation")
     size = f"{run.parameters:,} parameters"
-    parts = [str(run.part("model")["family"]), str(activation or ""), size, run.dataset.name]
+    parts = [str(run.part("model")["family"]), activation(run), size, run.dataset.name]
     return Entry(run.label, run.label, " · ".join(part for part in parts if part))
 
 
@@ -106,6 +113,15 @@ def _verdict(cell: cells.Cell) -> Entry:
     note = ", ".join(f"{count} {name}" for name, count in counts if count and count < len(cell.runs))
     everyone = f"all {len(cell.runs)} seeds" if len(cell.runs) > 1 else "1 seed"
     return Entry(found, float(list(cells.VERDICTS).index(found)), note or everyone, found)
+
+
+def _theorem(cell: cells.Cell) -> Entry:
+    says = theorem.known(cell.first)
+    if says is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    bad = [f"bad η: {step.label}" for step in says.bad_steps] or (["no bad η"] if says.complete else [])
+    notes = ["one piece" if says.one_piece else "in pieces", *bad]
+    return Entry(theorem.LABELS[says.covered], float(list(theorem.LABELS).index(says.covered)), "; ".join(notes))
 
 
 def _margin(cell: cells.Cell) -> Entry:
@@ -159,10 +175,19 @@ COLUMNS: dict[str, Column] = {
     ),
     "verdict": Column(
         "Verdict",
-        "The weakest claim among the seeds about the map I − ηH at the logged steps: singular, undecided or certified. "
-        "It says nothing about the steps in between.",
+        "The weakest claim among the seeds: singular (the step size is known to be bad, whatever the run met), "
+        "undecided or certified (about I − ηH at the logged steps; nothing is said of the steps in between).",
         _verdict,
         numeric=False,
+    ),
+    "theorem": Column(
+        "Theorem",
+        "What says that almost every step size makes the map non-singular: the paper's Theorem 1, its Proposition 11, "
+        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes, that are "
+        "known in advance.",
+        _theorem,
+        numeric=False,
+        terminal=False,
     ),
     "margin": Column(
         "Margin min σ_min",

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh packages [EXTRA]   .venv with the exact versions of constraints.txt (and of an extra, e.g. test)
 #   scripts/setup.sh chromium           Chromium, which the browser tests drive
+#   scripts/setup.sh data               the files of Fashion-MNIST, as Debian ships them
 #   scripts/setup.sh constraints        constraints.txt anew, from the lower bounds of pyproject.toml
 #
 # Exit codes: 0 done, 1 an installation failed, 2 something is missing that only you can give.
@@ -131,6 +132,16 @@ bring_chromium() {
         stop "apt-get gave no program named chromium; put one on PATH and say make test again"
 }
 
+# Elsewhere than on Debian and Ubuntu nothing is installed: gdzoo works without these files, and tests of them are skipped.
+bring_data() {
+    if ! command -v dpkg >/dev/null 2>&1; then
+        say "This is not Debian or Ubuntu, whose package brings the files of Fashion-MNIST. From the network (30 MiB), say:"
+        say "  .venv/bin/gdzoo data prepare fashion_mnist"
+    elif ! dpkg -s dataset-fashion-mnist >/dev/null 2>&1; then
+        install_system_packages "the images of Fashion-MNIST" dataset-fashion-mnist
+    fi
+}
+
 renew_constraints() {
     python=$(find_python)
     fresh=$(mktemp -d)
@@ -149,6 +160,7 @@ renew_constraints() {
 case ${1:-} in
 packages) bring_packages "${2:-}" ;;
 chromium) bring_chromium ;;
+data) bring_data ;;
 constraints) renew_constraints ;;
-*) stop "say: scripts/setup.sh packages [EXTRA] | chromium | constraints" ;;
+*) stop "say: scripts/setup.sh packages [EXTRA] | chromium | data | constraints" ;;
 esac

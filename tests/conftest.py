@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
 import socket
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,6 +35,32 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def at_most() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """What bounds the work of a block by a number of calls of functions, Python's and built-in ones.
+
+    Calls are counted instead of seconds: they are the same on every machine and under every load. A million of calls
+    in reading a file are about half a second.
+    """
+
+    @contextlib.contextmanager
+    def bounded(calls: int) -> Iterator[None]:
+        made = 0
+
+        def count(_frame: Any, event: str, _argument: Any) -> None:
+            nonlocal made
+            made += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+        assert made <= calls, f"{made:,} calls, at most {calls:,} are allowed"
+
+    return bounded
 
 
 @pytest.fixture

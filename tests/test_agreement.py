@@ -6,12 +6,10 @@ from __future__ import annotations
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
-from harness import data, objective
+from harness import experiment
 from harness import spec as specs
 from harness.curvature import operators, survey
 from harness.curvature import spectrum as spectra
@@ -24,11 +22,8 @@ STEPS = 40
 
 def agree(cell: specs.Cell, seed: int) -> None:
     """Compares the two methods at the start and after some steps of gradient descent with eta = 1.5 / lambda_max."""
-    row = data.DATASETS[cell.data.name]
-    arrays = data.load(cell.data.name, cell.data.examples)
-    network = zoo.build(cell.model.family, cell.model, inputs=row.shape, outputs=row.classes)
-    goal = objective.objective(network, cell.loss)
-    batch = objective.Batch(jnp.asarray(arrays.x), jnp.asarray(arrays.labels))
+    ready = experiment.problem(cell)
+    goal, batch = ready.objective, ready.exact
     dense, sparse = (
         survey.surveyor(operators.hessian(goal.risk), goal.size, method) for method in ("dense", "lanczos")
     )

@@ -106,7 +106,16 @@ def test_imports_are_found_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.spec", "harness.metrics", "harness.tracking", "harness.store", "leaderboard.table", "zoo"]
+    "module",
+    [
+        "harness.spec",
+        "harness.theory",
+        "harness.metrics",
+        "harness.tracking",
+        "harness.store",
+        "leaderboard.table",
+        "zoo",
+    ],
 )
 def test_a_light_module_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
@@ -209,7 +218,7 @@ def test_every_command_in_a_document_exists() -> None:
 
 def test_every_make_target_in_a_document_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
-    assert {"help", "install", "demo", "test", "slow", "lint", "schema", "constraints", "clean"} <= targets
+    assert {"help", "install", "demo", "data", "test", "slow", "lint", "schema", "constraints", "clean"} <= targets
     for path in documents():
         named = set(re.findall(r"^(?:\$ )?make ([a-z]+)", code_in(path), re.MULTILINE))
         assert named <= targets, f"{path} names {named - targets}"

@@ -91,10 +91,13 @@ def test_missing_files_and_wrong_words_are_exit_code_2(home: pathlib.Path, store
 
 def test_a_data_set_that_needs_the_network_is_refused_at_once(home: pathlib.Path, store_uri: str) -> None:
     path = written(home, SPEC.replace("digits", "fashion_mnist"))
-    for command in ("check", "run"):
-        code, _, err = gdzoo(command, path, home=home)
-        assert code == 2
-        assert "Three ways out: say `gdzoo data prepare fashion_mnist`" in err
+    code, _, err = gdzoo("run", path, home=home)
+    assert code == 2
+    assert "Three ways out: say `gdzoo data prepare fashion_mnist`" in err
+    code, out, err = gdzoo("check", path, home=home)
+    assert code == 0, err
+    assert "`gdzoo data prepare fashion_mnist` before a run" in out
+    assert "one small step" not in out
 
 
 def test_a_store_that_cannot_be_opened_says_what_to_do(home: pathlib.Path) -> None:
@@ -188,7 +191,7 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
     path.write_text(text, encoding="utf-8")
     code, out, err = gdzoo("check", "specs/mine", home=home)
     assert code == 0, err
-    assert "1 specs, 1 cells, 1 runs: all valid" in out
+    assert "1 spec, 1 cell, 1 run: all valid" in out
     code, out, err = gdzoo("submit", "specs/mine", home=home)
     assert code == 0, err
     assert "page:" in out
@@ -224,3 +227,23 @@ def test_every_list_prints(home: pathlib.Path) -> None:
         code, out, err = gdzoo("list", name, home=home)
         assert code == 0, err
     assert "quickstart/mlp" in out
+
+
+def test_certify_says_what_is_certain_without_training(home: pathlib.Path) -> None:
+    path = written(home)
+    code, out, err = gdzoo("certify", path, "--points", "2", home=home)
+    assert code == 0, err
+    assert "one piece, and σ_min = " in out
+    assert "the map is certified non-singular (F9" in out
+    assert not (home / "runs").exists()
+    code, out, _ = gdzoo("certify", path, "--json", home=home)
+    (one,) = json.loads(out)
+    assert (code, one["verdict"], one["but"]) == (0, "certified", [])
+
+
+def test_a_control_that_disagrees_ends_with_1(home: pathlib.Path, store_uri: str) -> None:
+    short = SPEC.replace("steps: 12", "steps: 1").replace("checkpoints: 4\n", "").replace("seeds: 2", "seeds: 1")
+    code, out, _ = gdzoo("run", written(home, short + "expected: {status: [finished]}\n"), home=home)
+    assert (code, "controls: 1 agree, 0 disagree" in out) == (0, True)
+    code, out, _ = gdzoo("run", written(home, short + "expected: {verdict: [singular]}\n"), home=home)
+    assert (code, "controls: 0 agree, 1 disagree" in out) == (1, True)

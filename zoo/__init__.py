@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pydantic
 
-from zoo import mlp, vgg, vit
+from zoo import deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, vgg, vit
+from zoo.config import Setting
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -21,26 +22,79 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """One family of networks: its title, its configuration and its builder.
+    """One family of networks: its title, its configuration, its layers and its settings.
 
     Attributes:
         title: What it is, in a line.
         config: The pydantic model that its part of a spec must satisfy.
-        network: `(config, inputs, outputs, rngs) -> nnx.Module`.
-        check: `(config, inputs) -> None`; raises ValueError when the configuration does not fit the input shape.
+        layers: `(config, inputs, outputs) -> layers`: what the network is made of, as data. Raises ValueError when the
+            configuration cannot fit the inputs at all.
+        source: Paper that introduced it.
+        settings: Configurations by name: `tiny`, which tests and new specs use, then those that were published.
     """
 
     title: str
     config: type[pydantic.BaseModel]
-    network: Callable[..., Any]
-    check: Callable[..., None]
+    layers: Callable[..., layer.Layers]
+    source: str
+    settings: dict[str, Setting]
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("fully connected network", mlp.Config, mlp.network, mlp.check),
-    "vgg": Family("VGG-style convolutional network with 2x2 max-pooling", vgg.Config, vgg.network, vgg.check),
-    "vit": Family("vision transformer with softmax attention", vit.Config, vit.network, vit.check),
+    "mlp": Family(
+        "fully connected network", mlp.Config, mlp.layers, "Rumelhart, Hinton & Williams, 1986", mlp.SETTINGS
+    ),
+    "deep_linear": Family(
+        "product of matrices",
+        deep_linear.Config,
+        deep_linear.layers,
+        "Baldi & Hornik, Neural Networks 1989",
+        deep_linear.SETTINGS,
+    ),
+    "vgg": Family("VGG: 3x3 convolutions with 2x2 pooling", vgg.Config, vgg.layers, "arXiv 1409.1556", vgg.SETTINGS),
+    "vit": Family(
+        "vision transformer with softmax attention", vit.Config, vit.layers, "arXiv 2010.11929", vit.SETTINGS
+    ),
+    "resnet": Family(
+        "residual network, norm-free or with GroupNorm or LayerNorm",
+        resnet.Config,
+        resnet.layers,
+        "arXiv 1512.03385",
+        resnet.SETTINGS,
+    ),
+    "mixer": Family("MLP-Mixer", mixer.Config, mixer.layers, "arXiv 2105.01601", mixer.SETTINGS),
+    "paper_net": Family(
+        "the two-parameter network of the paper's figures",
+        paper_net.Config,
+        paper_net.layers,
+        "arXiv 2510.24466, appendix C",
+        paper_net.SETTINGS,
+    ),
+    "quadratic": Family(
+        "quadratic of given spectrum",
+        quadratic.Config,
+        quadratic.layers,
+        "closed-form control",
+        quadratic.SETTINGS,
+    ),
 }
+
+
+def check(family: str, config: pydantic.BaseModel, inputs: tuple[int, ...], outputs: int) -> None:
+    """Infers every shape of a family's network; needs no jax and no memory.
+
+    Args:
+        family: A name in FAMILIES.
+        config: An instance of that family's `config`.
+        inputs: Shape of one example, (height, width, channels).
+        outputs: Number of outputs K.
+
+    Raises:
+        ValueError: If the configuration does not fit the input shape or has another number of outputs.
+    """
+    shape = layer.output(FAMILIES[family].layers(config, inputs, outputs), inputs)
+    if shape != (outputs,):
+        raise ValueError(f"{family} has an output of shape {shape}, but {(outputs,)} is asked for")
 
 
 def build(family: str, config: pydantic.BaseModel, *, inputs: tuple[int, ...], outputs: int) -> Model:
@@ -56,10 +110,10 @@ def build(family: str, config: pydantic.BaseModel, *, inputs: tuple[int, ...], o
         The model; no array exists before its `init` is called.
 
     Raises:
-        ValueError: If the configuration does not fit the input shape.
+        ValueError: If the configuration does not fit the input shape or has another number of outputs.
     """
-    from zoo import model
+    from zoo import layers, model
 
-    row = FAMILIES[family]
-    row.check(config, inputs)
-    return model.from_module(lambda rngs: row.network(config, inputs, outputs, rngs))
+    check(family, config, inputs, outputs)
+    found = FAMILIES[family].layers(config, inputs, outputs)
+    return model.from_module(lambda rngs: layers.network(found, inputs, rngs))

@@ -6,42 +6,46 @@ Source: Rumelhart, Hinton & Williams, 1986. Hypotheses of the theorem: dense lay
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import pydantic
 
-from zoo import config
-
-if TYPE_CHECKING:
-    from flax import nnx
+from zoo import config, layer
 
 
 class Config(config.Config):
-    """An MLP: the widths of its hidden layers, its activation, and whether layers have biases."""
+    """An MLP: the widths of its hidden layers, its activation, whether layers have biases, how large it starts."""
 
     family: Literal["mlp"]
-    hidden: Annotated[
-        tuple[config.Width, ...],
-        pydantic.Field(strict=False, max_length=64, description="Widths of the hidden layers."),
-    ]
+    hidden: Annotated[config.Widths, pydantic.Field(description="Widths of the hidden layers.")]
     activation: config.Activation
     bias: config.Bias = True
+    gain: config.Gain = 1.0
 
 
-def check(config: Config, inputs: tuple[int, ...]) -> None:
-    """Accepts every input shape: an MLP flattens."""
+def layers(config: Config, inputs: layer.Shape, outputs: int) -> layer.Layers:
+    """Returns flatten, for each hidden width dense_i and activation_i, and head; fits every input."""
+    found: dict[str, layer.Layer] = {"flatten": layer.Flatten()}
+    for i, width in enumerate(config.hidden):
+        found[f"dense_{i}"] = layer.Dense(width, config.bias, config.gain)
+        found[f"activation_{i}"] = layer.Activation(config.activation)
+    return found | {"head": layer.Dense(outputs, config.bias, config.gain)}
 
 
-def network(config: Config, inputs: tuple[int, ...], outputs: int, rngs: nnx.Rngs) -> nnx.Module:
-    """Returns the network; kernels are LeCun-normal, biases zero."""
-    from zoo import activations, layers
-
-    widths = [math.prod(inputs), *config.hidden]
-    stack: dict[str, layers.Layer] = {"flatten": layers.flatten}
-    for i, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
-        stack[f"dense_{i}"] = layers.dense(width_in, width_out, bias=config.bias, rngs=rngs)
-        stack[f"activation_{i}"] = activations.function(config.activation)
-    stack["head"] = layers.dense(widths[-1], outputs, bias=config.bias, rngs=rngs)
-    return layers.Stack(stack)
+SETTINGS = {
+    "tiny": config.tiny(1482, {"hidden": [16, 16], "activation": "relu"}),
+    "lenet-300-100": config.Setting(
+        {"hidden": [300, 100], "activation": "tanh"},
+        (28, 28, 1),
+        10,
+        266_610,
+        "LeCun, Bottou, Bengio & Haffner, Proc. IEEE 1998, section III.C.4: 28x28-300-100-10; the count follows",
+    ),
+    "edge-of-stability": config.Setting(
+        {"hidden": [200, 200], "activation": "tanh"},
+        (32, 32, 3),
+        10,
+        656_810,
+        "Cohen et al., ICLR 2021, arXiv 2103.00065: two hidden layers of 200 on CIFAR-10; the count follows",
+    ),
+}

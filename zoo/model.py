@@ -25,11 +25,14 @@ class Model(NamedTuple):
     apply: Callable[[Params, jax.Array], jax.Array]
 
 
-def from_module(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+def from_module(
+    build: Callable[[nnx.Rngs], nnx.Module], call: Callable[[Any, jax.Array], Any] = lambda module, x: module(x)
+) -> Model:
     """Returns the two functions of an NNX module whose only variables are parameters.
 
     Args:
         build: Makes the module from random-number streams; called abstractly once here, then in each `init`.
+        call: What `apply` does with the module and x.
     """
 
     def init(key: jax.Array) -> Params:
@@ -40,7 +43,7 @@ def from_module(build: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def apply(params: Params, x: jax.Array) -> jax.Array:
         state = jax.tree.map(lambda leaf: leaf, abstract)
         nnx.replace_by_pure_dict(state, params)
-        outputs: jax.Array = nnx.merge(graph, state)(x)
+        outputs: jax.Array = call(nnx.merge(graph, state), x)
         return outputs
 
     return Model(init, apply)

@@ -1,197 +1,272 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DATASETS: the images that gdzoo trains on, read through tensorflow-datasets without TensorFlow."""
+"""Training sets: what is known of one before it is read, what cannot be, and its arrays.
+
+Stored images are read through tensorflow-datasets, without TensorFlow; generated sets are drawn in memory. Nothing here
+loads either before `load` or `prepare` is called, save for the sets that are named by `tfds`.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import fcntl
+import functools
 import hashlib
-import importlib
-import io
-import logging
-import socket
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, workspace
+from harness.data import config as configs
+from harness.data.table import DATASETS, Dataset
 
 if TYPE_CHECKING:
     import pathlib
 
     import numpy as np
 
+__all__ = ["DATASETS", "Arrays", "Dataset", "Facts", "at_hand", "conflicts", "facts", "fingerprint", "load", "prepare"]
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """One row of DATASETS.
+Conflict = tuple[tuple[str, ...], str]
+
+
+class Facts(NamedTuple):
+    """What is known of a training set without reading it.
 
     Attributes:
         title: What it is, in a line.
-        module: Module with `builder(data_dir)`, a tensorflow-datasets builder that needs no TensorFlow.
-        shape: Shape (H, W, C) of one image.
-        classes: Number of labels K.
-        train_examples: Size of the training split.
-        scale: Raw pixel values are divided by this, so that inputs lie in [0, 1].
+        task: `classification` or `regression`.
+        shape: Shape (H, W, C) of one input, as the network gets it.
+        classes: Number of outputs K.
+        examples: Number of examples N that are trained on.
+        split: The split they come from; `train` for generated sets.
         licence: Licence of the data.
-        source: Where the data come from.
-        download: What must come from the network: None, or the host and the size.
     """
 
     title: str
-    module: str
+    task: str
     shape: tuple[int, int, int]
     classes: int
-    train_examples: int
-    scale: float
+    examples: int
+    split: str
     licence: str
-    source: str
-    download: tuple[str, str] | None = None
-
-
-DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(
-        title="8x8 handwritten digits, shipped with scikit-learn",
-        module="harness.data.digits",
-        shape=(8, 8, 1),
-        classes=10,
-        train_examples=1500,
-        scale=16.0,
-        licence="CC BY 4.0",
-        source="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (test part, 1,797 images)",
-    ),
-    "fashion_mnist": Dataset(
-        title="28x28 images of clothes",
-        module="harness.data.fashion_mnist",
-        shape=(28, 28, 1),
-        classes=10,
-        train_examples=60000,
-        scale=255.0,
-        licence="MIT",
-        source="Xiao, Rasul & Vollgraf, 2017, arXiv 1708.07747",
-        download=("fashion-mnist.s3-website.eu-central-1.amazonaws.com", "30 MiB"),
-    ),
-}
 
 
 class Arrays(NamedTuple):
-    """A training set in memory.
+    """A training set in memory, in float64.
 
     Attributes:
-        x: (N, H, W, C) float64 in [0, 1].
-        labels: (N,) int32 in [0, K).
+        x: (N, H, W, C): pixels in [0, 1] or standardised, or generated numbers.
+        targets: (N, K): one-hot labels, or numbers for regression.
+        weights: (N,): weights of the examples in the mean; ones unless the set says otherwise.
         version: Version of the data set.
-        sha256: Hash of raw images and labels, 64 hex digits.
+        sha256: 64 hex digits that name exactly these x, targets and weights; see `fingerprint`.
+        licence: Licence of the data.
+        citation: What to cite.
     """
 
     x: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
     version: str
     sha256: str
+    licence: str
+    citation: str
 
 
-def load(name: str, examples: int | None) -> Arrays:
-    """Returns the first `examples` training examples (None: all) in the data set's own fixed order.
+def facts(config: configs.Data) -> Facts:
+    """Returns what is known of a training set for which `conflicts` yields nothing; no array is read or drawn.
 
-    A data set that needs no network is prepared on first use; another must have been prepared before.
+    Cost: microseconds; the first time for a `tfds` set the import of tensorflow-datasets, without a network.
+    """
+    row = DATASETS[config.name]
+    if isinstance(config, configs.Images | configs.Tfds):
+        known = _stored(config)
+        examples = config.examples or known.sizes.get(config.split)
+        height, width = (config.resize or side for side in known.shape[:2])
+        assert examples and height and width, "conflicts() was not asked, or not heeded"
+        shape = height, width, known.shape[2]
+        split = row.test_split if config.split == "test" else config.split
+        return Facts(known.title, row.task, shape, known.classes, examples, split, known.licence)
+    shape, classes, examples = _generated(config)
+    return Facts(row.title, row.task, shape, classes, examples, "train", row.licence)
+
+
+def conflicts(config: configs.Data) -> Iterator[Conflict]:
+    """Yields path (inside the `data` part) and text of what is wrong between fields that are right by themselves."""
+    if isinstance(config, configs.Images | configs.Tfds):
+        yield from _stored_conflicts(config)
+    else:
+        yield from _generated_conflicts(config)
+
+
+def load(config: configs.Data) -> Arrays:
+    """Returns a training set. Targets are its labels even where the spec plants others: those need the network.
+
+    A set that needs no network is prepared on first use; another must have been prepared before.
 
     Raises:
-        errors.InputError: If it is not prepared, has fewer examples, or what is on disk is not what it should be.
+        errors.InputError: If it is not prepared, what is on disk is not what it should be, or too few examples of a
+            class are there for a balanced subset.
     """
     import numpy as np
 
-    row = DATASETS[name]
-    builder = prepared(name)
-    source = builder.as_data_source(split="train")
-    if len(source) != row.train_examples:
-        raise errors.InputError(
-            f"data set '{name}' in {workspace.data()} holds {len(source)} training examples, "
-            f"not {row.train_examples}: delete its folder there and say `gdzoo data prepare {name}`"
+    row = DATASETS[config.name]
+    if isinstance(config, configs.Images | configs.Tfds):
+        from harness.data import images
+
+        found = images.load(_name(config), config)
+        targets, weights = np.eye(found.classes)[found.labels], np.ones(len(found.x))
+        return Arrays(
+            found.x,
+            targets,
+            weights,
+            found.version,
+            fingerprint(found.x, targets, weights),
+            found.licence or row.licence,
+            found.citation or row.source,
         )
-    count = row.train_examples if examples is None else examples
-    if count > row.train_examples:
-        raise errors.InputError(
-            f"data.examples: {count} is more than the {row.train_examples} training examples of '{name}'"
-        )
-    batch = source.__getitems__(list(range(count)))
-    raw = np.stack([np.asarray(example["image"]) for example in batch]).reshape(count, *row.shape)
-    labels = np.array([int(example["label"]) for example in batch], np.int32)
-    digest = hashlib.sha256(raw.astype("<u1").tobytes() + labels.astype("<i4").tobytes()).hexdigest()
-    return Arrays(raw.astype(np.float64) / row.scale, labels, str(builder.info.version), digest)
+    from harness.data import synthetic
+
+    drawn = synthetic.generate(config)
+    return Arrays(*drawn, synthetic.VERSION, fingerprint(*drawn), row.licence, row.source)
 
 
-def prepared(name: str) -> Any:
-    """Returns the tensorflow-datasets builder of a data set that is ready to be read.
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Returns the SHA-256, 64 hex digits, of arrays: of each its shape in ASCII, `(2, 1)`, then its values in C order.
 
-    Raises:
-        errors.InputError: If it needs the network and was not prepared.
+    Values are hashed as little-endian float64. Cost: about a second per GiB.
     """
-    row = DATASETS[name]
-    builder = _builder(name)
-    if builder.is_prepared():
-        return builder
-    if row.download is None:
-        return prepare(name)
-    host, size = row.download
-    raise errors.InputError(
-        f"data set '{name}' is not in {workspace.data()} and needs a download of {size} from {host}. Three ways out: "
-        f"say `gdzoo data prepare {name}` on a machine with a network and copy that folder here; put the files in a "
-        f"folder and say `gdzoo data prepare {name} --manual-dir FOLDER`; or choose a data set that needs no network: "
-        + ", ".join(n for n, r in DATASETS.items() if r.download is None)
-    )
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, "<f8").data)
+    return digest.hexdigest()
 
 
-def prepare(name: str, manual_dir: pathlib.Path | None = None) -> Any:
-    """Writes a data set's files under `workspace.data()`, once, and returns its builder.
+def prepare(name: str, source_dir: pathlib.Path | None = None) -> None:
+    """Writes a data set's files where `load` reads them, once.
 
     Args:
-        name: A name in DATASETS.
-        manual_dir: Folder that holds the upstream files, to use instead of the network.
+        name: A name in DATASETS, or one of tensorflow-datasets, with or without `/variant`.
+        source_dir: Folder that holds the upstream files, to use instead of the network.
 
     Raises:
-        errors.InputError: If the network is needed and cannot be reached (found out in 3 seconds), or files are wrong.
+        errors.InputError: If the name is not known, the network is needed and cannot be reached (found out in 3
+            seconds), or files are wrong.
     """
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import download
+    from harness.data import preparation
 
-    row = DATASETS[name]
-    tfds.disable_progress_bar()
-    with _lock(name):
-        builder = _builder(name)
-        if builder.is_prepared():
-            return builder
-        if row.download is not None and manual_dir is None:
-            _probe(name, row.download[0])
-        config = download.DownloadConfig(manual_dir=manual_dir)
-        wrong = (OSError, download.DownloadError, download.download_manager.NonMatchingChecksumError)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(download_config=config)
-        except wrong as error:
-            raise errors.InputError(f"data set '{name}' could not be prepared: {error}") from error
-        return builder
+    preparation.prepare(name, source_dir)
+    _described.cache_clear()
 
 
-def _builder(name: str) -> Any:
-    """Returns a data set's builder; tensorflow-datasets' own chatter is kept off the terminal."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    return importlib.import_module(DATASETS[name].module).builder(workspace.data())
+def at_hand(config: configs.Data) -> bool:
+    """Tells whether `load` would find the training set here: generated, prepared, or prepared without a network."""
+    if not isinstance(config, configs.Images | configs.Tfds):
+        return True
+    from harness.data import preparation
+
+    return preparation.at_hand(_name(config))
 
 
-def _probe(name: str, host: str) -> None:
+class Stored(NamedTuple):
+    """What is known of a stored set: like Facts, but H and W None where images differ, sizes empty if not known."""
+
+    title: str
+    shape: tuple[int | None, int | None, int]
+    classes: int
+    sizes: dict[str, int]
+    licence: str
+
+
+def _name(config: configs.Images | configs.Tfds) -> str:
+    return config.dataset if isinstance(config, configs.Tfds) else config.name
+
+
+def _stored(config: configs.Images | configs.Tfds) -> Stored:
+    """Returns what is known of a stored set.
+
+    Raises:
+        errors.InputError: If tensorflow-datasets has no such set, or it is not one of images with labels.
+    """
+    if isinstance(config, configs.Tfds):
+        return _described(config.dataset, workspace.data())
+    row = DATASETS[config.name]
+    assert row.classes and row.train_examples and row.test_examples, "all rows of images but `tfds` say it"
+    sizes = {"train": row.train_examples, "test": row.test_examples}
+    return Stored(row.title, row.shape or (None, None, 3), row.classes, sizes, row.licence)
+
+
+@functools.lru_cache
+def _described(dataset: str, _folder: pathlib.Path) -> Stored:
+    """Returns what tensorflow-datasets says of a set, given what is prepared in a folder; the arguments are the key."""
+    from harness.data import preparation, stock
+
+    known = stock.described(preparation.builder(dataset))
+    sizes = {"train": known.sizes.get("train"), "test": known.sizes.get("test") or known.sizes.get("validation")}
+    there = {split: size for split, size in sizes.items() if size}
+    licence = known.licence or DATASETS["tfds"].licence
+    return Stored(f"{dataset} of tensorflow-datasets", known.shape, known.classes, there, licence)
+
+
+def _stored_conflicts(config: configs.Images | configs.Tfds) -> Iterator[Conflict]:
+    name = _name(config)
+    if isinstance(config, configs.Tfds) and name in DATASETS:
+        text = f"{name!r} is not allowed; allowed: sets without a name of their own here; write name: {name}"
+        yield ("dataset",), text
+        return
     try:
-        socket.create_connection((host, 80), timeout=3).close()
-    except OSError as error:
-        raise errors.InputError(
-            f"data set '{name}' must be downloaded from {host}, which cannot be reached ({error}): say `gdzoo data "
-            f"prepare {name}` on a machine with a network and copy {workspace.data()} here, or give --manual-dir"
-        ) from error
+        known = _stored(config)
+    except errors.InputError as error:
+        yield ("dataset",), str(error)
+        return
+    if config.resize is None and None in known.shape:
+        text = f"null is not allowed; allowed: an integer from 4 to 512, as the images of {name} differ in size"
+        yield ("resize",), text
+    size = known.sizes.get(config.split)
+    if known.sizes and size is None:
+        yield ("split",), f"{config.split!r} is not allowed; allowed: {', '.join(known.sizes)}, which {name} has"
+    word = "training" if config.split == "train" else "test"
+    if config.examples is None and size is None:
+        yield ("examples",), f"null is not allowed; allowed: a number, as {name} is not prepared and its size not known"
+    elif config.examples is None and config.subset != "first":
+        yield ("examples",), "null is not allowed; allowed: a number, as a balanced subset need not have all examples"
+    elif config.examples is not None and size is not None and config.examples > size:
+        yield ("examples",), f"{config.examples} is not allowed; allowed: at most {size}, the {word} examples of {name}"
+    examples = config.examples or size
+    height, width = (config.resize or side for side in known.shape[:2])
+    if examples and height and width:
+        yield from _too_many(examples, height * width * known.shape[2])
 
 
-@contextlib.contextmanager
-def _lock(name: str) -> Iterator[None]:
-    """Holds the preparation of one data set, so that processes that arrive together write it once."""
-    workspace.data().mkdir(parents=True, exist_ok=True)
-    with open(workspace.data() / f".{name}.lock", "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _generated(config: configs.Generated) -> tuple[tuple[int, int, int], int, int]:
+    """Returns shape, number of outputs and number of examples of a generated set."""
+    row = DATASETS[config.name]
+    if isinstance(config, configs.Point | configs.PaperPair):
+        assert row.shape is not None and row.classes is not None and row.train_examples is not None
+        return row.shape, row.classes, row.train_examples
+    height, width, channels = config.shape
+    classes = len(config.singular_values) if isinstance(config, configs.LinearTeacher) else config.classes
+    return (height, width, channels), classes, config.examples
+
+
+def _generated_conflicts(config: configs.Generated) -> Iterator[Conflict]:
+    shape, classes, examples = _generated(config)
+    size = math.prod(shape)
+    if size > configs.SIZE:
+        yield ("shape",), f"{list(shape)} is not allowed; allowed: at most {configs.SIZE} numbers in one input"
+    else:
+        yield from _too_many(examples, size)
+    limit = f"at most {size}, the numbers of one input"
+    if isinstance(config, configs.GaussianClasses) and classes > size:
+        yield ("classes",), f"{classes} is not allowed; allowed: {limit}, as the means are orthogonal"
+    if isinstance(config, configs.LinearTeacher) and classes > size:
+        yield ("singular_values",), f"a list of {classes} is not allowed; allowed: {limit}"
+    if isinstance(config, configs.LinearTeacher) and examples < size:
+        yield ("examples",), f"{examples} is not allowed; allowed: at least {size}, the numbers of one input"
+
+
+def _too_many(examples: int, size: int) -> Iterator[Conflict]:
+    if examples * size > configs.NUMBERS:
+        text = f"{examples} is not allowed; allowed: at most {configs.NUMBERS // size}, as one input is {size} numbers"
+        yield ("examples",), f"{text} and all together may be {configs.NUMBERS}"

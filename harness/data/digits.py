@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from harness.data.table import DATASETS
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
     """1,797 images of 8x8 pixels with values 0 to 16: the first 1,500 to train on, 297 to test on."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "As shipped by scikit-learn, split 1,500 / 297 in its order; within a split, TFDS's fixed hash order."}
+    RELEASE_NOTES: ClassVar = {
+        "1.0.0": "As shipped by scikit-learn, split 1,500 / 297 in its order; within a split, TFDS's fixed hash order."
+    }
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -27,6 +31,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
                 }
             ),
             supervised_keys=("image", "label"),
+            citation=DATASETS["digits"].source,
+            license=DATASETS["digits"].licence,
         )
 
     def _split_generators(self, _manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
@@ -44,6 +50,6 @@ def _examples(first: int, last: int) -> Iterator[tuple[int, dict[str, Any]]]:
         yield i, {"image": digits.images[i].astype(np.uint8)[..., None], "label": int(digits.target[i])}
 
 
-def builder(data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
+def builder(_name: str, data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
     """Returns the builder over a folder of prepared data sets."""
     return Digits(data_dir=data_dir, file_format="array_record")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, objective
+from harness import diagnostics, objective, recipe
 from harness.curvature import operators, survey
 from zoo import model as models
 
@@ -45,15 +44,14 @@ def images(n: int, d: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, d, 1, 1))
 
 
-def linear(loss: str, n: int, d: int, classes: int) -> tuple[objective.Objective, objective.Batch]:
+def linear(loss: Any, n: int, d: int, classes: int) -> tuple[objective.Objective, objective.Batch]:
     """Returns the objective of a bias-free linear model, through the same code that networks take."""
     network = models.Model(
         lambda key: {"kernel": jnp.zeros((d, classes), "float32")},
         lambda params, x: x.reshape(x.shape[0], -1) @ params["kernel"],
     )
-    labels = jnp.arange(n) % classes
-    batch = objective.Batch(jnp.asarray(images(n, d)), labels)
-    return objective.objective(network, types.SimpleNamespace(name=loss, smoothing=0.0)), batch
+    targets = jax.nn.one_hot(jnp.arange(n) % classes, classes, dtype="float64")
+    return objective.objective(network, loss), objective.Batch(jnp.asarray(images(n, d)), targets, jnp.ones(n))
 
 
 def gram(n: int, d: int) -> np.ndarray:
@@ -67,7 +65,7 @@ def controls() -> list[Control]:
     c1 = jnp.array([4.0, 2.0, 1.0, -0.5])
     found = [Control("C1", lambda t: 0.5 * t @ (c1 * t), (jnp.arange(4.0),), c1.tolist())]
 
-    regression, batch = linear("half_mse", 30, 6, 3)
+    regression, batch = linear(recipe.HalfMse(name="half_mse"), 30, 6, 3)
     spectrum = np.repeat(gram(30, 6), 3)
     theta = jax.random.normal(jax.random.key(1), (regression.size,), "float64")
     found.append(Control("C2", regression.risk, (theta, batch), spectrum.tolist()))
@@ -91,7 +89,7 @@ def controls() -> list[Control]:
     # At a = w = 1, c = 0 the residual is 0 and H = J^T J with J = (w, a, 1): eigenvalue 3.
     found.append(Control("C7 minimum", unit, (jnp.array([1.0, 1.0, 0.0]),), [0.0, 0.0, 3.0]))
 
-    softmax, batch = linear("ce", 40, 5, 4)
+    softmax, batch = linear(recipe.Ce(name="ce"), 40, 5, 4)
     flat = np.concatenate([np.repeat(gram(40, 5) / 4, 3), np.zeros(5)])
     found.append(Control("C11", softmax.risk, (jnp.zeros(softmax.size), batch), flat.tolist()))
     return found
@@ -152,7 +150,7 @@ def test_c1_as_printed(method: survey.Method) -> None:
 
 
 def test_c2_the_image_of_a_cloud_loses_one_rank_at_a_critical_step() -> None:
-    regression, batch = linear("half_mse", 30, 6, 1)
+    regression, batch = linear(recipe.HalfMse(name="half_mse"), 30, 6, 1)
     for eigenvalue in gram(30, 6):
         cloud = jax.random.normal(jax.random.key(3), (40, regression.size), "float64")
         for factor, expected in ((1.0, 0.0), (1.01, 0.01)):
@@ -192,3 +190,39 @@ def test_c7_dead_unit_makes_the_map_singular_at_step_one_only(method: survey.Met
     assert measured(CONTROLS["C7 dead"], 1.0, method)["sigma_min"] <= TOLERANCE
     near = measured(CONTROLS["C7 dead"], 0.99, method)
     assert near["log_abs_det"] == pytest.approx(math.log(0.01), abs=TOLERANCE)
+
+
+def sigma_of(risk: Callable[..., jax.Array], xs: np.ndarray, eta: float) -> np.ndarray:
+    """Returns sigma_min of a risk of one number at each of many points."""
+    spectra = (survey.surveyor(operators.hessian(risk), 1, "dense"),)
+    found = [spectra[0].survey((jnp.array([x]),), eta, jax.random.key(0)) for x in xs]
+    return np.array([abs(1 - eta * one.spectrum.values[0]) for one in found])
+
+
+def test_c5_the_paper_s_first_figure_collapses_its_outer_rays_at_one_half_only() -> None:
+    def risk(t: jax.Array) -> jax.Array:
+        inner = 0.5 * t[0] ** 4 - 3 * t[0] ** 2 + 8
+        return jnp.where(jnp.abs(t[0]) <= 2, inner, t[0] ** 2)
+
+    outer = np.array([-5.0, -2.5, 2.1, 3.0, 7.0])
+    assert sigma_of(risk, outer, 0.5).max() == 0, "positive measure, so the map is singular"
+    assert sigma_of(risk, outer, 0.25) == pytest.approx(0.5)
+    assert sigma_of(risk, np.linspace(-1.9, 1.9, 8), 0.5).min() > 1e-3, "the inner piece is not to blame"
+    image = [float(x - 0.5 * jax.grad(risk)(jnp.array([x]))[0]) for x in outer]
+    assert image == pytest.approx([0.0] * 5)
+
+
+def test_c6_a_smooth_function_with_plateaus_is_singular_at_a_few_steps_and_one_point_proves_nothing() -> None:
+    def bump(x: jax.Array) -> jax.Array:  # C-infinity, 0 below 0, 1 above 1
+        up, down = (jnp.where(y > 0, jnp.exp(-1 / jnp.where(y > 0, y, 1.0)), 0.0) for y in (x, 1 - x))
+        return up / (up + down)
+
+    def curvature(x: jax.Array) -> jax.Array:  # plateaus 1, 2, 3 on [0, 1/2], [1, 3/2], [2, 5/2]
+        return 1 + bump(2 * x - 1) + bump(2 * x - 3)
+
+    xs = np.linspace(0, 2.5, 251)
+    values = np.asarray(jax.vmap(curvature)(jnp.asarray(xs)))
+    for eta, share in ((1.0, 0.2), (0.5, 0.2), (1 / 3, 0.2), (0.7, 0.0), (0.4, 0.0)):
+        singular = np.mean(np.abs(1 - eta * values) <= TOLERANCE)
+        assert (singular >= share) if share else (singular < 0.02)
+        assert np.abs(1 - eta * values).max() > 0.1, "a point with sigma_min > 0 is there all the same"

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import jax
 import numpy as np
 import pytest
 
-from harness import errors, experiment, metrics, records, runlog
+from harness import diagnostics, errors, experiment, metrics, records, runlog
 from harness import spec as specs
 
 SPEC = """
@@ -53,7 +54,8 @@ def test_a_run_leaves_its_facts_and_a_record_at_every_checkpoint(home: pathlib.P
     assert facts["dataset"]["examples"] == 40
     found = runlog.read_records(folder)
     assert [record.step for record in found] == list(specs.checkpoint_steps(20, 5))
-    assert all(set(record.values) == set(metrics.METRICS) for record in found)
+    asked = {metric for name in diagnostics.DEFAULT for metric in diagnostics.DIAGNOSTICS[name].metrics}
+    assert all(set(record.values) == asked <= set(metrics.METRICS) for record in found)
     assert found[-1].values["loss"] < found[0].values["loss"]
     assert specs.read(_as_spec(folder)).cells[0].cell_id == one.cell_id
 
@@ -202,3 +204,114 @@ def test_float64_training_is_float64(home: pathlib.Path) -> None:
     assert state is not None
     assert state[1]["theta"].dtype == np.float64
     assert jax.config.jax_enable_x64
+
+
+def parsed(**fields: object) -> specs.Cell:
+    """Returns the cell of a small spec with some fields given."""
+    text: dict[str, object] = {
+        "schema": 1,
+        "title": "a test",
+        "data": {"name": "digits", "examples": 30},
+        "model": {"family": "mlp", "hidden": [3], "activation": "tanh"},
+        "loss": {"name": "half_mse"},
+        "optimizer": {"name": "gd", "learning_rate": 0.1},
+        "steps": 3,
+        "checkpoints": 2,
+        "seeds": 1,
+    }
+    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
+
+
+@pytest.mark.parametrize("loss", ["half_mse", "ce"])
+def test_planted_targets_make_their_parameters_a_global_minimum(loss: str, home: pathlib.Path) -> None:
+    one = parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 5}}, loss={"name": loss})
+    ready = experiment.problem(one)
+    theta = ready.objective.init(jax.random.key(5)).astype("float64")
+    risk, gradient, _ = (float(value) for value in ready.evaluate(theta, ready.exact))
+    assert risk == pytest.approx(ready.infimum, abs=1e-14)
+    assert gradient < 1e-14
+    other = experiment.problem(parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 6}}))
+    labels = experiment.problem(parsed())
+    assert len({ready.arrays.sha256, other.arrays.sha256, labels.arrays.sha256}) == 3
+    assert (ready.arrays.x == labels.arrays.x).all()
+
+
+@pytest.mark.parametrize(
+    "loss", [{"name": "smoothed_ce"}, {"name": "output"}, {"name": "half_mse", "weight_decay": 0.1}], ids=str
+)
+def test_targets_are_planted_only_where_they_are_a_minimum(loss: dict[str, object]) -> None:
+    with pytest.raises(errors.InputError, match="data.targets: planted targets are a global minimum under half_mse"):
+        parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 5}}, loss=loss)
+
+
+def test_the_paper_s_figure_3(home: pathlib.Path) -> None:
+    theta = [1.48, 1 / 1.48 + 0.1]
+    for eta, ends in ((0.25, [(1.21013, 0.82636)]), (0.325, [(0.77152, 0.77152), (1.12978, 1.12978)])):
+        one = parsed(
+            data={"name": "paper_pair"},
+            model={"family": "paper_net", "activation": "relu"},
+            start={"name": "given", "theta": theta},
+            optimizer={"name": "gd", "learning_rate": eta},
+            steps=3000,
+            precision="float64",
+        )
+        state = runlog.load_state(run(one))
+        assert state is not None
+        assert min(float(np.abs(state[1]["theta"] - end).max()) for end in ends) < 1e-5
+        facts = runlog.read(runlog.folder("tests", one.run_id(0)))
+        assert facts is not None
+        assert facts["dataset"]["classes"] == 1
+        assert all(np.isnan(r.values["train_accuracy"]) for r in runlog.read_records(run(one)))
+
+
+def test_a_given_start_has_the_size_of_the_network(home: pathlib.Path) -> None:
+    one = parsed(start={"name": "given", "theta": [1.0, 2.0]})
+    message = "tests/t: start.theta: 2 numbers; the network has 235 parameters"
+    with pytest.raises(errors.InputError, match=message):
+        experiment.outline(one)
+    with pytest.raises(errors.InputError, match="the network has 235 parameters"):
+        run(one)
+
+
+def test_eta_lambda_needs_a_positive_eigenvalue_at_the_start(home: pathlib.Path) -> None:
+    one = parsed(
+        data={"name": "point"},
+        model={"family": "quadratic", "eigenvalues": [0.0, -1.0]},
+        loss={"name": "output"},
+        optimizer={"name": "gd", "learning_rate": {"eta_lambda": 1.5}},
+    )
+    with pytest.raises(errors.InputError, match="eta_lambda needs a positive eigenvalue"):
+        run(one)
+
+
+@pytest.mark.parametrize(("eta", "said"), [(1.0, "singular"), (0.9, "certified")])
+def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str, home: pathlib.Path) -> None:
+    relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
+    one = parsed(model=relu, optimizer={"name": "gd", "learning_rate": eta}, curvature="dense")
+    facts = runlog.read(run(one))
+    assert facts is not None
+    assert facts["verdict"] == said
+    assert [bad["eta"] for bad in facts["theory"]["bad_steps"]] == [1.0]
+
+
+def test_weights_are_those_of_the_mean(home: pathlib.Path) -> None:
+    one = parsed(
+        data={"name": "paper_pair", "weights": [3.0, 1.0]},
+        model={"family": "paper_net", "activation": "relu"},
+        start={"name": "given", "theta": [1.0, 0.5]},
+        precision="float64",
+    )
+    first = runlog.read_records(run(one))[0]
+    by_hand = (3 * 0.5 * (0.45 - 0.9) ** 2 + 0.5 * (1.25 - 2.5) ** 2) / 4
+    assert first.values["loss"] == pytest.approx(by_hand, rel=1e-12)
+    assert first.values["loss_gap"] == first.values["loss"]
+
+
+def test_weight_decay_is_half_the_squared_norm(home: pathlib.Path) -> None:
+    plain, decayed = parsed(), parsed(loss={"name": "half_mse", "weight_decay": 0.25})
+    theta = experiment.problem(plain).objective.init(jax.random.key(0)).astype("float64")
+    ready = experiment.problem(plain)
+    without = float(ready.objective.risk(theta, ready.exact))
+    ready = experiment.problem(decayed)
+    assert float(ready.objective.risk(theta, ready.exact)) == pytest.approx(without + 0.125 * float(theta @ theta))
+    assert np.isnan(ready.infimum)

@@ -3,29 +3,41 @@
 
 from __future__ import annotations
 
-import types
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import losses
+from harness import losses, recipe
+
+HALF_MSE = recipe.HalfMse(name="half_mse")
+CE = recipe.Ce(name="ce")
+
+
+def smoothed(smoothing: float) -> recipe.SmoothedCe:
+    return recipe.SmoothedCe(name="smoothed_ce", smoothing=smoothing)
 
 
 def test_half_mse_by_hand() -> None:
-    found = losses.per_example(
-        types.SimpleNamespace(name="half_mse"), jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.array([0, 1])
-    )
-    assert np.allclose(found, [0.5 * (0 + 4), 0.0])
+    found = losses.per_example(HALF_MSE, jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.5, 1.0]]))
+    assert np.allclose(found, [0.5 * (0 + 4), 0.5 * 0.25])
 
 
 def test_cross_entropy_by_hand() -> None:
-    outputs, labels = jnp.array([[0.0, np.log(3.0)]]), jnp.array([1])
-    hard = losses.per_example(types.SimpleNamespace(name="ce"), outputs, labels)
-    soft = losses.per_example(types.SimpleNamespace(name="smoothed_ce", smoothing=0.2), outputs, labels)
+    outputs, targets = jnp.array([[0.0, np.log(3.0)]]), jnp.array([[0.0, 1.0]])
+    hard = losses.per_example(CE, outputs, targets)
+    soft = losses.per_example(smoothed(0.2), outputs, targets)
     assert float(hard[0]) == pytest.approx(-np.log(0.75))
     assert float(soft[0]) == pytest.approx(-0.9 * np.log(0.75) - 0.1 * np.log(0.25))
+    probable = losses.per_example(CE, outputs, jnp.array([[0.5, 0.5]]))
+    assert float(probable[0]) == pytest.approx(-0.5 * np.log(0.75) - 0.5 * np.log(0.25))
+
+
+def test_output_is_the_loss_itself() -> None:
+    found = losses.per_example(recipe.Output(name="output"), jnp.array([[3.0], [-1.0]]), jnp.zeros((2, 1)))
+    assert found.tolist() == [3.0, -1.0]
 
 
 @pytest.mark.parametrize(
@@ -33,17 +45,35 @@ def test_cross_entropy_by_hand() -> None:
     [(10, 0.1, 0.500288), (10, 0.2, 0.866894), (2, 0.1, 0.198515), (100, 0.1, 0.777797)],
 )
 def test_infimum_of_smoothed_labels_as_printed_and_attained(classes: int, smoothing: float, printed: float) -> None:
-    loss = types.SimpleNamespace(name="smoothed_ce", smoothing=smoothing)
-    infimum = losses.infimum(loss, classes)
+    loss = smoothed(smoothing)
+    target = np.eye(classes)[:1]
+    infimum = losses.infimum(loss, target, np.ones(1))
     assert infimum == pytest.approx(printed, abs=5e-7)
-    label = np.full(classes, smoothing / classes)
-    label[0] += 1 - smoothing
-    at = jnp.log(jnp.asarray(label))[None]
-    assert float(losses.per_example(loss, at, jnp.array([0]))[0]) == pytest.approx(infimum, rel=1e-12)
-    slope = jax.grad(lambda f: losses.per_example(loss, f, jnp.array([0]))[0])(at)
+    at = jnp.log((1 - smoothing) * target + smoothing / classes)
+    assert float(losses.per_example(loss, at, target)[0]) == pytest.approx(infimum, rel=1e-12)
+    slope = jax.grad(lambda f: losses.per_example(loss, f, target)[0])(at)
     assert float(jnp.abs(slope).max()) < 1e-15
 
 
-def test_infimum_of_the_others_is_zero() -> None:
-    assert losses.infimum(types.SimpleNamespace(name="half_mse"), 10) == 0
-    assert losses.infimum(types.SimpleNamespace(name="ce"), 10) == 0
+@pytest.mark.parametrize("loss", [CE, smoothed(0.3)], ids=lambda loss: loss.name)
+def test_infimum_of_probable_targets_is_the_weighted_mean_of_their_minima(loss: recipe.Ce | recipe.SmoothedCe) -> None:
+    targets = np.random.default_rng(0).dirichlet(np.ones(3), size=4)
+    weights = np.array([1.0, 2.0, 0.5, 3.0])
+
+    def risk(outputs: jax.Array) -> jax.Array:
+        return jnp.average(losses.per_example(loss, outputs, jnp.asarray(targets)), weights=weights)
+
+    outputs = jnp.zeros((4, 3))
+    for _ in range(50):  # Newton's method, in the directions that the softmax feels
+        hessian = jax.hessian(risk)(outputs).reshape(12, 12)
+        outputs -= (jnp.linalg.pinv(hessian, rtol=1e-9) @ jax.grad(risk)(outputs).ravel()).reshape(4, 3)
+    assert float(risk(outputs)) == pytest.approx(losses.infimum(loss, targets, weights), rel=1e-10)
+
+
+def test_infima_that_are_zero_or_not_known() -> None:
+    labels, weights = np.eye(10), np.ones(10)
+    assert losses.infimum(HALF_MSE, labels, weights) == 0
+    assert losses.infimum(CE, labels, weights) == 0
+    assert math.isnan(losses.infimum(recipe.Output(name="output"), labels, weights))
+    assert losses.infimum(recipe.Output(name="output", infimum=-2.0), labels, weights) == -2.0
+    assert math.isnan(losses.infimum(recipe.HalfMse(name="half_mse", weight_decay=0.1), labels, weights))

@@ -15,7 +15,8 @@ import pathlib
 import random
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import hypothesis
@@ -30,6 +31,10 @@ from harness import allowed, data, errors, losses, optimizers, problems, spec, s
 SPECS = workspace.CHECKOUT / "specs"
 CORPUS = workspace.CHECKOUT / "tests" / "corpus" / "specs"
 OURS = sorted(SPECS.rglob("*.yaml"))
+WORK = 1_000_000
+"""Most calls that reading one file may take, about half a second; the largest of our specs takes a fortieth of them."""
+
+AtMost = Callable[[int], AbstractContextManager[None]]
 
 MLP = """\
 schema: 1
@@ -102,9 +107,17 @@ def test_a_spec_knows_its_suite_name_and_context(tmp_path: pathlib.Path) -> None
 
 def test_defaults_are_written_out() -> None:
     assert cell(MLP).resolved() == {
-        "data": {"name": "digits", "examples": 512},
-        "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu", "bias": True},
-        "loss": {"name": "half_mse"},
+        "data": {
+            "name": "digits",
+            "examples": 512,
+            "split": "train",
+            "subset": "first",
+            "resize": None,
+            "standardise": False,
+            "targets": "labels",
+        },
+        "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu", "bias": True, "gain": 1.0},
+        "loss": {"name": "half_mse", "weight_decay": 0.0},
         "start": {"name": "random"},
         "optimizer": {"name": "gd", "learning_rate": 0.001},
         "steps": 300,
@@ -133,6 +146,11 @@ def test_our_specs_are_right_and_fit_the_schema_for_editors(path: pathlib.Path) 
     first, second = text.splitlines()[:2]
     assert first == "# yaml-language-server: $schema=../schema.json"
     assert second.startswith("# Claim: ")
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    for word in ("# Reproduces: ", "# Minutes: "):
+        assert any(line.startswith(word) for line in comments), f"no comment begins with {word!r}"
+    assert "TODO" not in text
+    assert spec.read(path).source
     assert spec.expand(spec.read(path))
     jsonschema.Draft202012Validator(json.loads(spec.schema_json())).validate(strict_yaml.load(text, str(path)).value)
 
@@ -151,8 +169,8 @@ def test_variants_are_the_rows_of_the_tables() -> None:
     assert set(allowed.variants(schema, ("model",), value)) == set(zoo.FAMILIES)
     assert set(allowed.variants(schema, ("loss",), value)) == set(losses.LOSSES)
     assert set(allowed.variants(schema, ("optimizer",), value)) == set(optimizers.OPTIMIZERS)
-    assert allowed.values(schema, ("data", "name"), value) == ", ".join(data.DATASETS)
-    assert allowed.values(schema, ("start", "name"), value) == ", ".join(starts.STARTS)
+    assert set(allowed.variants(schema, ("data",), value)) == set(data.DATASETS)
+    assert set(allowed.variants(schema, ("start",), value)) == set(starts.STARTS)
 
 
 def test_unions_are_known_to_the_translation_of_errors() -> None:
@@ -187,22 +205,26 @@ def test_the_module_prints_the_schema() -> None:
 
 
 def field_table() -> str:
-    """The table of fields in specs/README.md."""
+    """The table of fields in specs/README.md; variants whose field is the same share its row."""
     schema = json.loads(spec.schema_json())
 
-    def row(name: str, node: dict[str, Any], required: bool) -> str:
+    def row(node: dict[str, Any], required: bool) -> str:
         default = "" if required else f"`{json.dumps(node['default'])}`" if "default" in node else "see meaning"
-        return f"| {name} | {allowed.words(schema, node)} | {default} | {node.get('description', '')} |"
+        return f"{allowed.words(schema, node)} | {default} | {node.get('description', '')} |"
 
     rows = ["| field | may be | if left out | meaning |", "| --- | --- | --- | --- |"]
     for name, node in schema["properties"].items():
-        rows.append(row(f"`{name}`", node, name in schema["required"]))
+        rows.append(f"| `{name}` | {row(node, name in schema['required'])}")
         plain = {"": schema["$defs"][node["$ref"].split("/")[-1]]} if "$ref" in node else {}
-        for tag, variant in (allowed.variants(schema, (name,), {}) or plain).items():
+        variants = allowed.variants(schema, (name,), {}) or plain
+        shared: dict[tuple[str, str], list[str]] = {}
+        for tag, variant in variants.items():
             for key, inner in variant["properties"].items():
-                if not (tag and "const" in inner):
-                    where = f"`{name}.{key}` ({tag})" if tag else f"`{name}.{key}`"
-                    rows.append(row(where, inner, key in variant["required"]))
+                if key not in ("name", "family"):
+                    shared.setdefault((key, row(inner, key in variant["required"])), []).append(tag)
+        for (key, text), tags in shared.items():
+            which = "" if len(tags) == len(variants) else f" ({', '.join(tags)})"
+            rows.append(f"| `{name}.{key}`{which} | {text}")
     return "\n".join(rows)
 
 
@@ -227,7 +249,8 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
     text = spec.template("my-net", family)
     assert text.startswith("# yaml-language-server: $schema=../schema.json\n# What this spec claims")
     (only,) = spec.expand(parse(text))
-    assert only.title == f"my-net: {family} on digits, full-batch gradient descent"
+    dataset = {"paper_net": "point", "quadratic": "point"}.get(family, "digits")
+    assert only.title == f"my-net: {family} on {dataset}, full-batch gradient descent"
     assert only.resolved()["model"]["family"] == family
     lines = text.splitlines()
     explained = [i for i, line in enumerate(lines) if not line.strip().startswith("#")]
@@ -244,7 +267,10 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
 def test_a_template_needs_a_file_name_and_a_family() -> None:
     with pytest.raises(errors.InputError) as error:
         spec.template("my-net", "vitt")
-    assert str(error.value) == "there is no family 'vitt'; allowed: mlp, vgg, vit; did you mean 'vit'?"
+    assert str(error.value) == (
+        "there is no family 'vitt'; allowed: "
+        "mlp, deep_linear, vgg, vit, resnet, mixer, paper_net, quadratic; did you mean 'vit'?"
+    )
     with pytest.raises(errors.InputError) as error:
         spec.template("../x", "vit")
     assert str(error.value) == (
@@ -263,38 +289,48 @@ def test_importing_specs_loads_nothing_heavy() -> None:
 
 # What it says when a spec is wrong
 
-ACTIVATIONS = "relu, leaky_relu, gelu, tanh, sigmoid, identity"
+ACTIVATIONS = (
+    "relu, leaky_relu, gelu, gelu_tanh, sigmoid, tanh, silu, softplus, elu, relu6, hard_tanh, identity, square or a "
+    "mapping with the key leaky_relu"
+)
+FAMILIES = "deep_linear, mixer, mlp, paper_net, quadratic, resnet, vgg, vit"
+DATASETS = (
+    "cifar10, cifar100, digits, fashion_mnist, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
+    "paper_pair, point, random_labels, svhn_cropped, tfds"
+)
+LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
-    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, precision, curvature, seeds, grid"
+    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, precision, curvature, seeds, "
+    "grid, expected"
 )
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
     (("relu", "rleu"),
      f"4:52: model.activation: 'rleu' is not allowed; allowed: {ACTIVATIONS}; did you mean 'relu'?"),
     (("family: mlp", "family: mpl"),
-     "4:17: model.family: 'mpl' is not allowed; allowed: mlp, vgg, vit; did you mean 'mlp'?"),
-    (("family: mlp, ", ""), "4:1: model.family: missing; allowed: mlp, vgg, vit"),
-    (("family: mlp", "family: [mlp]"), "4:17: model.family: ['mlp'] is not allowed; allowed: mlp, vgg, vit"),
+     f"4:17: model.family: 'mpl' is not allowed; allowed: {FAMILIES}; did you mean 'mlp'?"),
+    (("family: mlp, ", ""), f"4:1: model.family: missing; allowed: {FAMILIES}"),
+    (("family: mlp", "family: [mlp]"), f"4:17: model.family: ['mlp'] is not allowed; allowed: {FAMILIES}"),
     (("hidden", "hiden"),
-     "4:22: model.hiden: unknown key; allowed: family, hidden, activation, bias; did you mean 'hidden'?"),
+     "4:22: model.hiden: unknown key; allowed: family, hidden, activation, bias, gain; did you mean 'hidden'?"),
     (("[16, 16]", "[16, 0, x]"), "4:35: model.hidden[1]: 0 is not allowed; allowed: an integer from 1 to 65536\n"
      "x.yaml:4:38: model.hidden[2]: 'x' is not allowed; allowed: an integer from 1 to 65536"),
     (("[16, 16]", "16"),
      "4:30: model.hidden: 16 is not allowed; allowed: a list of at most 64, each an integer from 1 to 65536"),
     (("name: digits", "name: digit"),
-     "3:14: data.name: 'digit' is not allowed; allowed: digits, fashion_mnist; did you mean 'digits'?"),
+     f"3:14: data.name: 'digit' is not allowed; allowed: {DATASETS}; did you mean 'digits'?"),
     (("512", "0"), "3:32: data.examples: 0 is not allowed; allowed: an integer from 1 to 2147483647 or null"),
     (("512", "1501"),
      "3:32: data.examples: 1501 is not allowed; allowed: at most 1500, the training examples of digits"),
-    (("half_mse", "mse"), "5:14: loss.name: 'mse' is not allowed; allowed: ce, half_mse, smoothed_ce"),
-    (("half_mse", "half_mse, smoothing: 0.1"), "5:24: loss.smoothing: unknown key; allowed: name"),
+    (("half_mse", "mse"), f"5:14: loss.name: 'mse' is not allowed; allowed: {LOSSES}"),
+    (("half_mse", "half_mse, smoothing: 0.1"), "5:24: loss.smoothing: unknown key; allowed: name, weight_decay"),
     (("half_mse", "smoothed_ce, smoothing: 1"),
      "5:38: loss.smoothing: 1 is not allowed; allowed: a number above 0 and below 1"),
     (("{name: half_mse}", "half_mse"),
-     "5:7: loss: 'half_mse' is not allowed; allowed: a mapping with `name`: ce, half_mse, smoothed_ce; "
+     f"5:7: loss: 'half_mse' is not allowed; allowed: a mapping with `name`: {LOSSES}; "
      "write {name: half_mse}"),
     (("{name: half_mse}", ""),
-     "5:6: loss: null is not allowed; allowed: a mapping with `name`: ce, half_mse, smoothed_ce"),
+     f"5:6: loss: null is not allowed; allowed: a mapping with `name`: {LOSSES}"),
     (("0.001", "0"), f"6:38: optimizer.learning_rate: 0 is not allowed; allowed: {RATE}"),
     (("0.001", "true"), f"6:38: optimizer.learning_rate: true is not allowed; allowed: {RATE}"),
     (("0.001", "'0.001'"), f"6:38: optimizer.learning_rate: '0.001' is not allowed; allowed: {RATE}"),
@@ -315,7 +351,7 @@ MESSAGES = [
     (("300", "300\nprecision: float16"),
      "8:12: precision: 'float16' is not allowed; allowed: float32, float64; did you mean 'float64'?"),
     (("300", "300\ncurvature: exact"), "8:12: curvature: 'exact' is not allowed; allowed: auto, dense, lanczos"),
-    (("300", "300\nstart: {name: zero}"), "8:15: start.name: 'zero' is not allowed; allowed: random"),
+    (("300", "300\nstart: {name: zero}"), "8:15: start.name: 'zero' is not allowed; allowed: given, random"),
     (("seeds: 3", "seeds: -1"), "8:8: seeds: -1 is not allowed; allowed: an integer from 1 to 1000"),
     (("seeds: 3", "seeds: 4294967296"), "8:8: seeds: 4294967296 is not allowed; allowed: an integer from 1 to 1000"),
     (("schema: 1", "schema: 2"), "1:9: schema: 2 is not allowed; allowed: 1"),
@@ -346,12 +382,18 @@ VGG = varied(
 
 
 def test_what_does_not_fit_together_is_said() -> None:
-    assert refusal(VIT.replace("heads: 2", "heads: 5")) == "x.yaml:4:1: model: width 12 is not divisible by heads 5"
+    assert refusal(VIT.replace("heads: 2", "heads: 5")).startswith("x.yaml:4:1: model: ")
     assert (
         refusal(VIT.replace("patch: 2", "patch: 3")) == "x.yaml:4:1: model: patches of side 3 do not tile a 8x8 image"
     )
-    stages = "4 stages halve the image 4 times, but 8x8 is not divisible by 16"
-    assert refusal(VGG.replace("[[2], [2]]", "[[2], [2], [2], [2]]")) == f"x.yaml:4:1: model: {stages}"
+    numbers = varied(("{name: digits, examples: 512}", "{name: point}"), ("[16, 16]", "[]"))
+    assert refusal(numbers.replace("half_mse", "ce")) == (
+        "x.yaml:5:14: loss.name: 'ce' is not allowed; allowed: half_mse, output; the targets of point are numbers"
+    )
+    assert cell(numbers).loss.name == "half_mse"
+    assert refusal(varied((MODEL, "{family: quadratic, eigenvalues: [1]}"))) == (
+        "x.yaml:4:1: model: quadratic has an output of shape (1,), but (10,) is asked for"
+    )
 
 
 def test_all_problems_are_listed_in_the_order_of_the_file_up_to_ten() -> None:
@@ -395,7 +437,12 @@ def test_a_cell_of_a_grid_is_the_cell_of_the_spec_written_out() -> None:
             "optimizer.learning_rate: [1e-3, {eta_lambda: 1}]",
             ["learning_rate=0.001", "learning_rate={eta_lambda: 1.0}"],
         ),
-        ("loss: [{name: ce}, {name: smoothed_ce}]", ["loss={name: ce}", "loss={name: smoothed_ce, smoothing: 0.1}"]),
+        ("loss: [{name: ce}, {name: smoothed_ce}]", ["loss=ce", "loss=smoothed_ce"]),
+        (
+            "loss: [{name: smoothed_ce}, {name: smoothed_ce, smoothing: 0.2}]",
+            [f"loss={{name: smoothed_ce, smoothing: {a}, weight_decay: 0.0}}" for a in (0.1, 0.2)],
+        ),
+        ("model.activation: [relu, {leaky_relu: 0.2}]", ["activation=relu", "activation={leaky_relu: 0.2}"]),
         ("data.examples: [null, 10]", ["examples=null", "examples=10"]),
         ("model.hidden: [[4], []]", ["hidden=[4]", "hidden=[]"]),
         ("model.bias: [true, false]", ["bias=true", "bias=false"]),
@@ -407,7 +454,8 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 
 
 PATHS = (
-    "data, data.name, data.examples, model, model.family, model.hidden, model.activation, model.bias, loss, loss.name, "
+    "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
+    "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
     "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, steps, checkpoints, precision, curvature"
 )
 GRIDS = [
@@ -427,7 +475,7 @@ GRIDS = [
     ("loss: [{name: ce}]\nloss.name: [ce]", "11:3: grid.loss.name: overlaps with grid.loss; keep one"),
     ("model: [{family: mlp, hidden: [2]}]", f"10:11: grid.model[0].activation: missing; allowed: {ACTIVATIONS}"),
     ("model: [{family: mlq}]",
-     "10:20: grid.model[0].family: 'mlq' is not allowed; allowed: mlp, vgg, vit; did you mean 'mlp'?"),
+     f"10:20: grid.model[0].family: 'mlq' is not allowed; allowed: {FAMILIES}; did you mean 'mlp'?"),
     ("optimizer.name: [gd, sgd]",
      "6:1: optimizer.batch_size: missing; allowed: an integer from 1 to 2147483647 (where optimizer.name=sgd)"),
     ("optimizer.name: [gd, sgd]\nsteps: [5, 6, 7]",
@@ -456,17 +504,15 @@ def test_an_empty_grid_is_refused() -> None:
     )
 
 
-def test_a_grid_of_10000_cells_is_read_in_seconds_and_one_more_is_refused() -> None:
+def test_a_grid_of_10000_cells_is_read_with_little_work_and_one_more_is_refused(at_most: AtMost) -> None:
     hundred = ", ".join(map(str, range(20, 120)))
-    start = time.process_time()
-    assert len(parse(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]")).cells) == 10_000
-    assert time.process_time() - start < 3
+    with at_most(10_000_000):
+        assert len(parse(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]")).cells) == 10_000
     message = "x.yaml:9:1: grid: 10,100 cells; allowed: at most 10,000"
     assert refusal(grid(f"steps: [{hundred}, 120]\ndata.examples: [{hundred}]")) == message
-    start = time.process_time()
-    wrong = refusal(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]\nprecision: [double]"))
+    with at_most(WORK):
+        wrong = refusal(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]\nprecision: [double]"))
     assert wrong == "x.yaml:12:15: grid.precision[0]: 'double' is not allowed; allowed: float32, float64"
-    assert time.process_time() - start < 1
 
 
 # What names a cell
@@ -541,6 +587,17 @@ OTHER: dict[str, Any] = {
     "model.bias": False,
     "loss.name": "ce",
     "loss.smoothing": 0.11,
+    "loss.weight_decay": 1e-4,
+    "data.split": "test",
+    "data.subset": {"balanced": 0},
+    "data.resize": 16,
+    "data.standardise": True,
+    "data.targets": {"planted": 0},
+    "model.gain": 1.1,
+    "model.pool": "average",
+    "model.positions": "fixed",
+    "model.pooling": "class_token",
+    "model.norm_epsilon": None,
     "optimizer.learning_rate": 0.0010000000000000002,
     "optimizer.batch_size": 63,
     "steps": 301,
@@ -554,14 +611,16 @@ FIELDS = [
     for base, text in BASES.items()
     for path in leaves(cell(text).resolved())
     if path not in ("model.family", "optimizer.name", "start.name")
-    and not (base == "smoothed_ce" and path == "loss.name")
+    and not (base == "smoothed_ce" and path in ("loss.name", "data.targets"))  # smoothed labels cannot be planted
 ]
 
 
 @pytest.mark.parametrize(("base", "path"), FIELDS)
 def test_every_field_that_changes_a_number_changes_the_name(base: str, path: str) -> None:
     mapping = yaml.safe_load(BASES[base].replace("1e-3", "0.001"))
-    whole = cell(BASES[base])
+    if path == "data.split":
+        mapping["data"]["examples"] = 256  # as many as the test part has
+    whole = cell(json.dumps(mapping))
     *parts, last = path.split(".")
     functools.reduce(lambda part, key: part.setdefault(key, {}), parts, mapping)[last] = OTHER[path]
     assert cell(json.dumps(mapping)).spec_hash != whole.spec_hash
@@ -708,24 +767,24 @@ def test_the_problems_of_all_files_are_told(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_file_of_the_corpus_is_refused_with_its_message(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_corpus_is_refused_with_its_message(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, at_most: AtMost
+) -> None:
     monkeypatch.chdir(CORPUS)
-    start = time.process_time()
-    assert read_refusal(path.name) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
-    assert time.process_time() - start < 1
+    with at_most(WORK):
+        assert read_refusal(path.name) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
-def holds_up(content: bytes) -> None:
-    """Accepts success and InputError with a place, within a second; everything else fails the test."""
-    start = time.process_time()
-    try:
-        found = spec.parse(strict_yaml.decode(content, "x.yaml"), file="x.yaml", suite="fuzz", name="x")
-    except errors.InputError as error:
-        assert str(error).startswith("x.yaml:")
-        assert len(str(error)) < 20_000
-    else:
-        assert all(each.cell_id for each in found.cells[:10])
-    assert time.process_time() - start < 1
+def holds_up(content: bytes, at_most: AtMost) -> None:
+    """Accepts success and InputError with a place, both with little work; everything else fails the test."""
+    with at_most(WORK):
+        try:
+            found = spec.parse(strict_yaml.decode(content, "x.yaml"), file="x.yaml", suite="fuzz", name="x")
+        except errors.InputError as error:
+            assert str(error).startswith("x.yaml:")
+            assert len(str(error)) < 20_000
+        else:
+            assert all(each.cell_id for each in found.cells[:10])
 
 
 KEYWORDS = """
@@ -750,22 +809,22 @@ fuzz = functools.partial(hypothesis.settings, deadline=None, suppress_health_che
 
 @fuzz(max_examples=700)
 @hypothesis.given(st.lists(st.tuples(words, grammar), max_size=12))
-def test_any_text_of_yaml_like_parts_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
-    holds_up("\n".join(f"{key}: {value}" for key, value in pairs).encode("utf-8", "surrogatepass"))
+def test_any_text_of_yaml_like_parts_is_read_or_refused(at_most: AtMost, pairs: list[tuple[str, str]]) -> None:
+    holds_up("\n".join(f"{key}: {value}" for key, value in pairs).encode("utf-8", "surrogatepass"), at_most)
 
 
 @fuzz(max_examples=600)
 @hypothesis.given(
     st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace")))
 )
-def test_any_bytes_are_read_or_refused(content: bytes) -> None:
-    holds_up(content)
+def test_any_bytes_are_read_or_refused(at_most: AtMost, content: bytes) -> None:
+    holds_up(content, at_most)
 
 
 @fuzz(max_examples=700)
 @hypothesis.given(st.sampled_from(OURS), st.randoms(use_true_random=False), st.integers(1, 4), st.data())
 def test_any_mutation_of_a_right_spec_is_read_or_refused(
-    path: pathlib.Path, chance: random.Random, count: int, more: st.DataObject
+    at_most: AtMost, path: pathlib.Path, chance: random.Random, count: int, more: st.DataObject
 ) -> None:
     content = bytearray(path.read_bytes())
     for _ in range(count):
@@ -782,7 +841,7 @@ def test_any_mutation_of_a_right_spec_is_read_or_refused(
             content[i:j] = more.draw(grammar).encode("utf-8", "surrogatepass")
         else:
             content[i:i] = content[:i][-40:] * 50
-    holds_up(bytes(content))
+    holds_up(bytes(content), at_most)
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
@@ -796,4 +855,5 @@ def test_any_wrong_type_at_any_place_is_told_there(path: pathlib.Path, value: An
             parse(json.dumps(changed))
         except errors.InputError as error:
             assert strict_yaml.dotted(place).split("[")[0].split(".")[0] in str(error)
-            assert "is not allowed; allowed: " in str(error) or "missing" in str(error) or "unknown" in str(error)
+            words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same cell as grid.")
+            assert any(word in str(error) for word in words)

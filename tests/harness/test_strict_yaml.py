@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import math
-import time
 import tracemalloc
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
 from harness import errors, strict_yaml
+
+AtMost = Callable[[int], AbstractContextManager[None]]
 
 READ: list[tuple[str, Any]] = [
     ("", None),
@@ -194,11 +197,9 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_within_a_second(name: str) -> None:
-    start = time.process_time()
-    with pytest.raises(errors.InputError) as error:
+def test_a_bomb_is_refused_with_little_work(name: str, at_most: AtMost) -> None:
+    with at_most(2_000_000), pytest.raises(errors.InputError) as error:
         strict_yaml.load(BOMBS[name], "x.yaml")
-    assert time.process_time() - start < 1
     assert len(str(error.value)) < 2_000
 
 
@@ -217,14 +218,13 @@ def test_a_bomb_is_refused_in_little_memory(name: str) -> None:
     "text",
     ["#" * 65_000, "\n" * 65_000 + "a: 1", "a: " + "x " * 30_000, "a: |\n" + "  x\n" * 15_000, "a: 1" + " " * 60_000],
 )
-def test_a_long_harmless_text_is_read_or_refused_in_a_second(text: str) -> None:
-    start = time.process_time()
-    if text.startswith("#"):
-        with pytest.raises(errors.InputError, match="the file is empty"):
-            strict_yaml.load(text, "x.yaml")
-    else:
-        assert set(strict_yaml.load(text, "x.yaml").value) == {"a"}
-    assert time.process_time() - start < 1
+def test_a_long_harmless_text_is_read_or_refused_with_little_work(text: str, at_most: AtMost) -> None:
+    with at_most(2_000_000):
+        if text.startswith("#"):
+            with pytest.raises(errors.InputError, match="the file is empty"):
+                strict_yaml.load(text, "x.yaml")
+        else:
+            assert set(strict_yaml.load(text, "x.yaml").value) == {"a"}
 
 
 def test_limits_are_where_they_are_said_to_be() -> None:

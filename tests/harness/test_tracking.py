@@ -64,11 +64,17 @@ def run_json(**changes: Any) -> dict[str, Any]:
             "classes": 10,
             "sha256": "b" * 64,
             "licence": "CC BY 4.0",
+            "citation": "a paper",
+        },
+        "theory": {
+            "covered": "theorem 1",
+            "one_piece": False,
+            "bad_steps": [{"eta": 1.0, "least": 1.0, "count": 1, "where": "somewhere", "source": "F6, ours"}],
         },
         "cell": {
             "data": {"name": "digits", "examples": 512},
             "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu"},
-            "loss": {"name": "half_mse"},
+            "loss": {"name": "half_mse", "weight_decay": 0.0},
             "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 1.0}},
             "steps": 300,
         },
@@ -131,8 +137,12 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
         "gradient-descent map: certified."
     )
     assert json.loads(tags["gdzoo.versions"]) == {"python": "3.11.7", "jax": "0.10.2"}
+    assert (tags["gdzoo.theorem"], tags["gdzoo.one_piece"], tags["gdzoo.bad_steps"]) == ("theorem 1", "False", "[1.0]")
     assert "gdzoo.diverged_at" not in tags
-    names = "cell cell_id curvature device precision run_id spec spec_hash status suite verdict versions"
+    names = (
+        "bad_steps cell cell_id curvature device one_piece precision run_id spec spec_hash status suite theorem "
+        "verdict versions"
+    )
     assert sorted(key for key in tags if key.startswith("gdzoo.")) == [f"gdzoo.{name}" for name in names.split()]
     history = opened.client.get_metric_history(run_id, "train/loss")
     assert [(p.step, p.value, p.timestamp - STARTED_MS) for p in history] == [

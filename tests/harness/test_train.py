@@ -11,7 +11,7 @@ import pytest
 from harness import objective, train
 
 CURVATURES = np.array([4.0, 2.0, 1.0, -0.5])
-NOTHING = objective.Batch(jnp.zeros((1, 1)), jnp.zeros(1, "int32"))
+NOTHING = objective.Batch(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.ones(1))
 
 
 def quadratic(theta: jax.Array, batch: objective.Batch) -> jax.Array:
@@ -20,8 +20,8 @@ def quadratic(theta: jax.Array, batch: objective.Batch) -> jax.Array:
 
 
 def regression(theta: jax.Array, batch: objective.Batch) -> jax.Array:
-    """Returns the mean of 1/2 (x theta - label)^2 over the batch."""
-    return 0.5 * jnp.mean((batch.x @ theta - batch.labels) ** 2)
+    """Returns the weighted mean of 1/2 (x theta - target)^2 over the batch."""
+    return 0.5 * jnp.average((batch.x @ theta - batch.targets) ** 2, weights=batch.weights)
 
 
 def states(trainer: train.Trainer, start: np.ndarray, eta: float, steps: tuple[int, ...], **options: object) -> list:
@@ -31,13 +31,15 @@ def states(trainer: train.Trainer, start: np.ndarray, eta: float, steps: tuple[i
     return list(train.train(trainer, begun, rate, jax.random.key(9), batch, steps))  # type: ignore[arg-type]
 
 
+WEIGHTS = np.arange(1.0, 21.0)
 GD = train.trainer(quadratic, "gd", None)
 SGD = train.trainer(regression, "sgd", 4)
 
 
 def data() -> objective.Batch:
     random = np.random.default_rng(0)
-    return objective.Batch(jnp.asarray(random.normal(size=(20, 3))), jnp.asarray(random.normal(size=20)))
+    x, targets = random.normal(size=(20, 3)), random.normal(size=20)
+    return objective.Batch(jnp.asarray(x), jnp.asarray(targets), jnp.asarray(WEIGHTS))
 
 
 @pytest.mark.parametrize("eta", [0.1, 0.3, 0.55])
@@ -62,10 +64,21 @@ def test_sgd_draws_by_seed_and_step_alone() -> None:
     batch, start = data(), np.array([0.3, -0.1, 0.2])
     theta = start
     for step in range(5):
-        chosen = np.asarray(jax.random.randint(jax.random.fold_in(jax.random.key(9), step), (4,), 0, 20))
-        x, y = np.asarray(batch.x)[chosen], np.asarray(batch.labels)[chosen]
+        uniform = np.asarray(jax.random.uniform(jax.random.fold_in(jax.random.key(9), step), (4,), "float64"))
+        chosen = [next(i for i in range(20) if u * WEIGHTS.sum() < WEIGHTS[: i + 1].sum()) for u in uniform]
+        x, y = np.asarray(batch.x)[chosen], np.asarray(batch.targets)[chosen]
         theta = theta - 0.1 * x.T @ (x @ theta - y) / 4
     assert np.allclose(states(SGD, start, 0.1, (5,), batch=batch)[-1].theta, theta, rtol=1e-12)
+
+
+def test_an_example_is_drawn_with_the_chance_of_its_weight() -> None:
+    draw = train.drawing(data(), jax.random.key(0), 4)
+    drawn = jax.vmap(draw)(jnp.arange(20_000))
+    assert (np.asarray(drawn.weights) == 1).all()
+    shares = np.array([float(jnp.mean(drawn.targets == target)) for target in data().targets])
+    chances = WEIGHTS / WEIGHTS.sum()
+    # 80,000 draws: five standard errors of each share.
+    assert (np.abs(shares - chances) < 5 * np.sqrt(chances * (1 - chances) / 80_000)).all()
 
 
 def test_checkpoints_and_restarts_do_not_move_the_run() -> None:

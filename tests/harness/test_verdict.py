@@ -12,12 +12,19 @@ def run(*pairs: tuple[float, float]) -> list[records.Record]:
 
 def test_certified_needs_the_whole_spectrum_and_every_checkpoint() -> None:
     good = run((0.3, 1e-12), (1e-9, 1e-12))
-    assert verdict.verdict(good, exact=True) == "certified"
-    assert verdict.verdict(good, exact=False) == "undecided", "Lanczos never proves a lower bound"
-    assert verdict.verdict(run((0.3, 1e-12), (0.99e-10, 1e-12)), exact=True) == "undecided", "within 100 error bars"
-    assert verdict.verdict(run((0.3, 1e-12), (float("nan"), 1e-12)), exact=True) == "undecided"
-    assert verdict.verdict([], exact=True) == "undecided"
+    assert verdict.verdict(good, exact=True, singular=False) == "certified"
+    assert verdict.verdict(good, exact=False, singular=False) == "undecided", "Lanczos never proves a lower bound"
+    assert verdict.verdict(run((0.3, 1e-12), (0.99e-10, 1e-12)), exact=True, singular=False) == "undecided", (
+        "within 100 error bars"
+    )
+    assert verdict.verdict(run((0.3, 1e-12), (float("nan"), 1e-12)), exact=True, singular=False) == "undecided"
+    assert verdict.verdict([], exact=True, singular=False) == "undecided"
 
 
 def test_rounding_at_zero_is_undecided_never_singular() -> None:
-    assert verdict.verdict(run((0.0, 1e-13)), exact=True) == "undecided"
+    assert verdict.verdict(run((0.0, 1e-13)), exact=True, singular=False) == "undecided"
+
+
+def test_a_step_size_known_to_be_bad_makes_the_map_singular_whatever_the_points() -> None:
+    assert verdict.verdict(run((0.3, 1e-12)), exact=True, singular=True) == "singular"
+    assert verdict.verdict(run((0.3, 1e-12)), exact=False, singular=True) == "singular"

@@ -104,6 +104,7 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     assert printed == {
         "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
         "verdict": ("undecided", "1 undecided, 2 certified"),
+        "theorem": ("Theorem 1", "in pieces; bad η: 1"),
         "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
         "fold_crossings": ("3", "0–5"),
         "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
@@ -140,7 +141,7 @@ def test_lanczos_values_are_bounds(sample: ModuleType) -> None:
 def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
     cell = cells.Cell((sample.run("a", status="failed", verdict=None, steps=(), eta=None),))
     entries = {key: column.entry(cell) for key, column in table.COLUMNS.items()}
-    assert {key for key, entry in entries.items() if entry.main == "–"} == set(entries) - {"cell", "seeds"}
+    assert {key for key, entry in entries.items() if entry.main == "–"} == set(entries) - {"cell", "seeds", "theorem"}
     assert all(entry.sort is None for entry in entries.values() if entry.main == "–")
 
 

@@ -3,43 +3,41 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
-from typing import Any, get_args
+from typing import Any
 
 import pydantic
 import pytest
 
 import zoo
-from harness import template
 from zoo import activations, config
 
-TINY = {family: {"family": family, **model} for family, model in template.MODELS.items()}
+TINY = {name: {"family": name, **row.settings["tiny"].fields} for name, row in zoo.FAMILIES.items()}
+WITH_ACTIVATION = [name for name, row in zoo.FAMILIES.items() if "activation" in row.config.model_fields]
 
 
-def test_activation_names_are_those_of_the_table() -> None:
-    assert get_args(config.ActivationName) == tuple(activations.ACTIVATIONS)
-
-
-def test_every_family_has_a_small_example() -> None:
-    assert set(TINY) == set(zoo.FAMILIES)
+def made(name: str, /, **changes: Any) -> Any:
+    return zoo.FAMILIES[name].config.model_validate(TINY[name] | changes)
 
 
 @pytest.mark.parametrize("family", zoo.FAMILIES)
 def test_a_configuration_is_named_frozen_and_survives_a_round_trip(family: str) -> None:
-    made = zoo.FAMILIES[family].config.model_validate(TINY[family])
-    assert made.model_dump()["family"] == family
-    assert zoo.FAMILIES[family].config.model_validate(made.model_dump()) == made
-    assert hash(made) == hash(zoo.FAMILIES[family].config.model_validate(TINY[family]))
+    found = made(family)
+    assert found.family == family
+    for mode in ("python", "json"):
+        again = zoo.FAMILIES[family].config.model_validate(found.model_dump(mode=mode))
+        assert (again, hash(again)) == (found, hash(found))
     with pytest.raises(pydantic.ValidationError, match="frozen"):
-        made.family = "other"  # type: ignore[attr-defined]
+        found.family = "other"
 
 
 @pytest.mark.parametrize("family", zoo.FAMILIES)
 @pytest.mark.parametrize("change", [{"widht": 3}, {"activation": "rleu"}, {"activation": None}, {"family": "other"}])
 def test_a_configuration_refuses_unknown_keys_and_names(family: str, change: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):
-        zoo.FAMILIES[family].config.model_validate(TINY[family] | change)
+        made(family, **change)
 
 
 @pytest.mark.parametrize(
@@ -49,40 +47,102 @@ def test_a_configuration_refuses_unknown_keys_and_names(family: str, change: dic
 @pytest.mark.parametrize("value", [0, -1, 65537, 1.0, True, "2", None])
 def test_a_size_is_a_positive_integer_in_range(family: str, key: str, value: Any) -> None:
     with pytest.raises(pydantic.ValidationError):
-        zoo.FAMILIES[family].config.model_validate(TINY[family] | {key: value})
+        made(family, **{key: value})
 
 
+@pytest.mark.parametrize("family", ["mlp", "deep_linear"])
 @pytest.mark.parametrize("widths", [[0], [True], [1.0], ["1"], [65537], [1] * 65, "16", {"a": 1}, None])
-def test_hidden_widths_are_a_list_of_sizes(widths: Any) -> None:
+def test_hidden_widths_are_a_list_of_sizes(family: str, widths: Any) -> None:
     with pytest.raises(pydantic.ValidationError):
-        zoo.FAMILIES["mlp"].config.model_validate(TINY["mlp"] | {"hidden": widths})
+        made(family, hidden=widths)
 
 
 def test_an_mlp_may_have_no_hidden_layer() -> None:
-    assert zoo.FAMILIES["mlp"].config.model_validate(TINY["mlp"] | {"hidden": []}).model_dump()["hidden"] == ()
+    assert made("mlp", hidden=[]).model_dump()["hidden"] == ()
 
 
 @pytest.mark.parametrize("stages", [[], [[]], [[0]], [4], [[4, 4.0]], [[1]] * 17])
 def test_vgg_stages_are_lists_of_channels(stages: Any) -> None:
     with pytest.raises(pydantic.ValidationError):
-        zoo.FAMILIES["vgg"].config.model_validate(TINY["vgg"] | {"stages": stages})
+        made("vgg", stages=stages)
 
 
-def test_the_heads_of_a_vit_divide_its_width() -> None:
-    with pytest.raises(pydantic.ValidationError, match="width 12 is not divisible by heads 5"):
-        zoo.FAMILIES["vit"].config.model_validate(TINY["vit"] | {"heads": 5})
+@pytest.mark.parametrize(
+    ("family", "key"),
+    [
+        ("mlp", "gain"),
+        ("deep_linear", "gain"),
+        ("vgg", "gain"),
+        ("vgg", "width"),
+        ("resnet", "gain"),
+        ("vit", "norm_epsilon"),
+    ],
+)
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, "1", True])
+def test_a_factor_is_a_positive_finite_number(family: str, key: str, value: Any) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        made(family, **{key: value})
 
 
-def test_a_configuration_that_does_not_fit_the_image_is_refused_without_building() -> None:
-    vgg = zoo.FAMILIES["vgg"].config.model_validate(TINY["vgg"])
-    zoo.FAMILIES["vgg"].check(vgg, (8, 8, 1))
-    with pytest.raises(ValueError, match="2 stages halve the image 2 times, but 6x8 is not divisible by 4"):
-        zoo.FAMILIES["vgg"].check(vgg, (6, 8, 1))
-    vit = zoo.FAMILIES["vit"].config.model_validate(TINY["vit"] | {"patch": 3})
-    with pytest.raises(ValueError, match="patches of side 3 do not tile a 8x8 image"):
-        zoo.FAMILIES["vit"].check(vit, (8, 8, 1))
-    mlp = zoo.FAMILIES["mlp"].config.model_validate(TINY["mlp"])
-    zoo.FAMILIES["mlp"].check(mlp, (7, 5, 3))
+@pytest.mark.parametrize("values", [[], [math.inf], [math.nan], ["1"], [True], [1.0] * 10001, 1.0])
+def test_eigenvalues_are_a_list_of_finite_numbers(values: Any) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        made("quadratic", eigenvalues=values)
+
+
+def test_groups_are_for_group_norm() -> None:
+    assert made("resnet", norm="group", groups=2).groups == 2
+    for norm in ("none", "layer"):
+        with pytest.raises(pydantic.ValidationError, match=f"groups 2 goes with norm group, not with norm {norm}"):
+            made("resnet", norm=norm, groups=2)
+
+
+@pytest.mark.parametrize("family", ["vit", "mixer"])
+def test_null_epsilon_means_no_layer_norm(family: str) -> None:
+    kinds = [type(each).__name__ for each in found_layers(family, norm_epsilon=1e-5)]
+    assert kinds.count("LayerNorm") == 3
+    assert {each.epsilon for each in found_layers(family, norm_epsilon=1e-5) if hasattr(each, "epsilon")} == {1e-5}
+    assert "LayerNorm" not in [type(each).__name__ for each in found_layers(family, norm_epsilon=None)]
+
+
+def found_layers(family: str, **changes: Any) -> list[Any]:
+    """Returns every layer of a changed tiny network, nested ones too."""
+    return list(zoo.layer.walk(zoo.FAMILIES[family].layers(made(family, **changes), (4, 4, 1), 3)))
+
+
+@pytest.mark.parametrize("family", WITH_ACTIVATION)
+def test_an_activation_is_a_name_or_a_leaky_relu_with_its_slope(family: str) -> None:
+    for name in activations.ACTIVATIONS:
+        assert made(family, activation=name).activation == name
+    own = made(family, activation={"leaky_relu": 0.2})
+    assert own.activation == config.LeakyRelu(leaky_relu=0.2)
+    assert own.model_dump(mode="json")["activation"] == {"leaky_relu": 0.2}
+    assert made(family, activation=own.activation) == own
+
+
+def test_the_usual_slope_has_one_way_to_be_written() -> None:
+    short, long = made("mlp", activation="leaky_relu"), made("mlp", activation={"leaky_relu": 0.01})
+    assert short == long
+    assert long.model_dump(mode="json")["activation"] == "leaky_relu"
+    assert long.model_dump_json() == short.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("rleu", "Input should be 'relu', 'leaky_relu', 'gelu'"),
+        ({"leaky_relu": 0}, "Input should be greater than 0"),
+        ({"leaky_relu": 1}, "Input should be less than 1"),
+        ({"leaky_relu": "0.1"}, "Input should be a valid number"),
+        ({"leaky_relu": 0.1, "slope": 0.1}, "Extra inputs are not permitted"),
+        ({"relu": 0.1}, "Field required"),
+        (["relu"], "Input should be 'relu', 'leaky_relu', 'gelu'"),
+    ],
+)
+def test_a_wrong_activation_is_refused_in_one_sentence(wrong: Any, words: str) -> None:
+    with pytest.raises(pydantic.ValidationError) as refused:
+        made("mlp", activation=wrong)
+    assert refused.value.errors()[0]["msg"].startswith(words)
 
 
 def test_importing_the_zoo_loads_neither_jax_nor_flax() -> None:

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad step sizes that are known before anything is computed, from the layers and the loss alone.
+
+A rule speaks only where its hypotheses can be read off the layer list; where none speaks, nothing is claimed. F3 to F10
+and C1 to C3 are `theory.STATEMENTS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from zoo import activations, layer
+
+
+@dataclasses.dataclass(frozen=True)
+class BadStep:
+    """Step sizes known to be bad for one reason.
+
+    Attributes:
+        etas: The step sizes, largest first; at least one.
+        where: On which set of parameters the map is degenerate, and why.
+        source: Whose statement it is.
+    """
+
+    etas: tuple[float, ...]
+    where: str
+    source: str
+
+    @property
+    def eta(self) -> float:
+        """The largest of them."""
+        return self.etas[0]
+
+    @property
+    def label(self) -> str:
+        """The step sizes in a few characters: `1`, or `1, 0.02703, …, 0.003459 (9)`."""
+        shown = [f"{eta:.4g}" for eta in self.etas]
+        return ", ".join(shown) if len(shown) <= 3 else f"{shown[0]}, {shown[1]}, …, {shown[-1]} ({len(shown)})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what goes into `run.json`."""
+        return {
+            "eta": self.etas[0],
+            "least": self.etas[-1],
+            "count": len(self.etas),
+            "where": self.where,
+            "source": self.source,
+        }
+
+
+def of(
+    layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool
+) -> tuple[tuple[BadStep, ...], bool, str]:
+    """Returns the known bad steps, whether there are no others, and a sentence about the others.
+
+    Args:
+        layers: The network.
+        inputs: Shape of one example.
+        loss: The `loss` part of a cell: `name` and `weight_decay`.
+        one_piece: Whether the risk is analytic everywhere.
+    """
+    decay = float(loss.weight_decay)
+    form = list(layers.values())[-1]
+    if isinstance(form, layer.QuadraticForm) and loss.name == "output":
+        etas = {1 / (value + decay) for value in form.eigenvalues if value + decay > 0}
+        finite = tuple(sorted((eta for eta in etas if math.isfinite(eta)), reverse=True))
+        known = [BadStep(finite, "everywhere: H is the same at every point", "C1")]
+        return (
+            tuple(known if finite else []),
+            True,
+            "No other: H is the same at every point and its spectrum is given.",
+        )
+    found: list[BadStep] = []
+    if loss.name == "half_mse":
+        found += _saturated(layers, inputs, decay)
+    unseen = _unseen(layers, loss) if decay else None
+    if unseen:
+        found.append(BadStep((1 / decay,), f"{unseen}; there w = {decay:g} is an eigenvalue of H", "F10, ours"))
+    tame = _tame(layers, inputs, loss, one_piece=one_piece)
+    if tame and not decay:
+        return tuple(found), True, f"No step size is bad: {tame}."
+    if tame and unseen:
+        return (
+            tuple(found),
+            True,
+            f"No other: without decay no step size would be bad, for {tame}.",
+        )
+    if tame:
+        only = f"Only 1/w = {1 / decay:g} can be bad, and whether it is is not known in advance"
+        return tuple(found), False, f"{only}. Without decay no step size would be bad: {tame}."
+    if _affine(layers) and loss.name == "half_mse":
+        text = (
+            "H is the same at every point: exactly the reciprocals of its positive eigenvalues are bad; the data decide"
+        )
+        return tuple(found), False, f"{text} (C2)."
+    if one_piece:
+        text = "At most as many as there are parameters: reciprocals of eigenvalues of H at any one point"
+        return tuple(found), False, f"{text} (F3, ours). Which, if any, is not known in advance."
+    return tuple(found), False, "Finitely many at most (F4, ours). Which, if any, is not known in advance."
+
+
+def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Iterator[BadStep]:
+    """Yields F6: the head is a dense layer and the last hidden layer can be made constant over all data.
+
+    Between that layer's activation and the head only pools, means and a flattening may stand; they keep what is
+    constant. Each channel can take any of the values at which the activation is flat, whatever the others do.
+    """
+    *body, head = layers.items()
+    while body and isinstance(body[-1][1], layer.Flatten | layer.Mean | layer.Pool | layer.FirstToken):
+        body.pop()
+    if not body or not isinstance(head[1], layer.Dense):
+        return
+    values = _constants(list(dict(body).values()))
+    if not values:
+        return
+    channels = layer.output(dict(body), inputs)[-1]
+    features = layer.output(dict(list(layers.items())[:-1]), inputs)[-1]
+    low, high = min(v * v for v in values), max(v * v for v in values)
+    counts = range(channels + 1 if high > low else 1)
+    norms = [features * low + (high - low) * features / channels * count for count in counts]
+    own = 1.0 if head[1].bias else 0.0
+    curvatures = [own + norm for norm in norms if own + norm > 0]
+    if not curvatures:
+        return
+    places = " or ".join(f"{value:g}" for value in values)
+    formula = f"{'1 + ' * head[1].bias}|c|²{' + w' * (decay > 0)}"
+    where = f"where every unit of the last hidden layer is {places} for every example"
+    yield BadStep(
+        tuple(1 / (value + decay) for value in curvatures),
+        f"{where}: with c its outputs, {formula} is an eigenvalue of H there, once for each output of the network",
+        "F6, ours",
+    )
+
+
+def _constants(before: list[layer.Layer]) -> tuple[float, ...]:
+    """Returns the values that each unit of a list's last layer, an activation, can be made to take on all data at once.
+
+    By a shift just before it, every flat part can be reached. Without one, a relu is dead wherever its weights are all
+    negative, if what they are applied to are outputs of relu.
+    """
+    if len(before) < 2 or not isinstance(before[-1], layer.Activation):
+        return ()
+    flat = activations.row(before[-1].function).flat
+    if _shifts(before[-2]):
+        return flat
+    if not isinstance(before[-2], layer.Dense | layer.Convolution):
+        return ()
+    below = [node for node in before[:-2] if not isinstance(node, layer.Flatten | layer.Mean | layer.Pool)]
+    positive = bool(below) and isinstance(below[-1], layer.Activation) and _is_relu(below[-1])
+    return (0.0,) if positive and _is_relu(before[-1]) else ()
+
+
+def _is_relu(node: layer.Activation) -> bool:
+    row = activations.row(node.function)
+    return row.homogeneous and row.flat == (0.0,)
+
+
+def _shifts(node: layer.Layer) -> bool:
+    """Says whether a layer adds a parameter of its own to each channel of its output."""
+    match node:
+        case layer.Dense() | layer.Convolution():
+            return node.bias
+        case layer.LayerNorm() | layer.GroupNorm():
+            return True
+        case layer.Residual():
+            return any(_shifts(list(branch.values())[-1]) for branch in (node.inner, node.shortcut) if branch)
+    return False
+
+
+def _unseen(layers: layer.Layers, loss: Any) -> str | None:
+    """Returns where the data term has a direction it does not see, so that only decay curves it; None if unknown."""
+    if loss.name == "output" and _affine(layers):
+        return "everywhere: the data term is linear in the parameters"
+    if loss.name in ("ce", "smoothed_ce") and isinstance(list(layers.values())[-1], layer.Dense):
+        return "everywhere: softmax does not see one vector added to the head's weights of every class"
+    for branch in _branches(layers):
+        for i, node in enumerate(branch):
+            if isinstance(node, layer.Attention) and node.bias:
+                return "everywhere: softmax attention does not see the bias of its keys"
+            if isinstance(node, layer.Dense | layer.Convolution) and _read_by_norms(branch[i + 1 :]):
+                return "everywhere: layer norms do not see one kernel added to every channel before them"
+        for before, after in itertools.pairwise(branch):
+            if isinstance(before, layer.Convolution) and before.bias and isinstance(after, layer.GroupNorm):
+                return "everywhere: group norm does not see one number added to every channel before it"
+            learned = isinstance(after, layer.Position) and after.learned
+            if learned and (isinstance(before, layer.ClassToken) or (isinstance(before, layer.Dense) and before.bias)):
+                return "everywhere: only the sum of the position code and what it is added to is seen"
+    for branch in _branches(layers):
+        if any(_constants(branch[:end]) for end in range(2, len(branch) + 1)):
+            return "where a unit is constant for every example: the data term does not see what goes into it"
+    return None
+
+
+def _branches(layers: layer.Layers) -> Iterator[list[layer.Layer]]:
+    """Yields the list of layers and those within residual sums and token mixers, each in its order."""
+    yield list(layers.values())
+    for node in layer.walk(layers):
+        for name in ("inner", "shortcut"):
+            if getattr(node, name, None):
+                yield list(getattr(node, name).values())
+
+
+def _read_by_norms(after: list[layer.Layer]) -> bool:
+    """Says whether one number added to all channels of a position changes nothing, since only layer norms read it."""
+    for node in after:
+        if isinstance(node, layer.LayerNorm):
+            return True
+        if isinstance(node, layer.Residual) and not node.shortcut:
+            if isinstance(next(iter(node.inner.values()), None), layer.LayerNorm):
+                continue
+            return False
+        if not isinstance(node, layer.Position | layer.ClassToken | layer.FirstToken | layer.Mean | layer.AveragePool):
+            return False
+    return False
+
+
+def _tame(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool) -> str | None:
+    """Returns why the data term alone makes no step size bad; None where that is not known.
+
+    With decay w the same reason leaves 1/w as the only candidate: on each piece H comes as close to w times the
+    identity as one likes, or det(I - eta H) is a polynomial other than 0.
+    """
+    degree, homogeneous = _degree(layers, (0, True))
+    if homogeneous and degree >= 3:
+        return f"the network is positively homogeneous of degree {degree}, and H vanishes towards θ = 0 (F5, ours)"
+    if one_piece and degree >= 3:
+        return "the risk is analytic everywhere, and H = 0 at θ = 0 (F5, ours)"
+    if _affine(layers) and loss.name == "output":
+        return "H = 0 everywhere"
+    if _affine(layers) and loss.name in ("ce", "smoothed_ce"):
+        return "the risk is analytic everywhere, and H vanishes far out, where softmax saturates (ours)"
+    if loss.name == "half_mse" and degree == 2 and homogeneous and _is_chain(layers, inputs):
+        return (
+            "on a piece f = c θ₁ θ₂ x, and det(I - ηH) has the term -ηA θ₁², A the mean of (c x)²; where A = 0, "
+            "H = 0 (C3, ours)"
+        )
+    return None
+
+
+def _is_chain(layers: layer.Layers, inputs: layer.Shape) -> bool:
+    """Says whether one number goes through dense layers of one unit and activations, and nothing else."""
+    scalar = layer.Flatten | layer.Dense | layer.Activation
+    nodes = list(layers.values())
+    narrow = all(node.features == 1 and not node.bias for node in nodes if isinstance(node, layer.Dense))
+    return math.prod(inputs) == 1 and narrow and all(isinstance(node, scalar) for node in nodes)
+
+
+def _affine(layers: layer.Layers) -> bool:
+    """Says whether outputs are linear in theta: a dense head, nothing but rearrangements and means before it."""
+    *body, head = layers.values()
+    plain = layer.Flatten | layer.Mean | layer.AveragePool | layer.Patches | layer.FirstToken
+    return isinstance(head, layer.Dense) and all(isinstance(node, plain) for node in body)
+
+
+Degree = tuple[int, bool]
+"""Order to which something vanishes at theta = 0, and whether it is positively homogeneous in theta of that degree."""
+
+
+def _degree(layers: layer.Layers, degree: Degree) -> Degree:
+    """Returns the degree of what a network gives, from that of its input; data have (0, True).
+
+    The order is a lower bound, right where the network is analytic at 0.
+    """
+    for node in layers.values():
+        order, homogeneous = degree
+        match node:
+            case layer.Dense() | layer.Convolution():
+                degree = _sum((order + 1, homogeneous), (1, True)) if node.bias else (order + 1, homogeneous)
+            case layer.Activation():
+                row = activations.row(node.function)
+                degree = (order if row.value_at_0 == 0 else 0, homogeneous and row.homogeneous)
+            case (
+                layer.Flatten() | layer.Mean() | layer.Pool() | layer.Patches() | layer.FirstToken() | layer.Subsample()
+            ):
+                pass
+            case layer.Position():
+                degree = _sum(degree, (1 if node.learned else 0, True))
+            case layer.ClassToken():
+                degree = _sum(degree, (1, True))
+            case layer.Residual():
+                degree = _sum(_degree(node.inner, degree), _degree(node.shortcut, degree))
+            case layer.MixTokens():
+                degree = _degree(node.inner, degree)
+            case layer.LayerNorm() | layer.GroupNorm():
+                degree = (1, False)
+            case layer.Attention():
+                degree = (1 if node.bias else order + 2, False)
+            case layer.QuadraticForm():
+                degree = (2, True)
+            case _:
+                degree = (0, False)
+    return degree
+
+
+def _sum(left: Degree, right: Degree) -> Degree:
+    """Returns the degree of a sum of two terms, or of two things put side by side."""
+    return min(left[0], right[0]), left[1] and right[1] and left[0] == right[0]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the records of a whole run say together (mathematics, D2 and D6). Cost: none; everything has been recorded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness import records
+
+METRICS = ("crossings", "crossing_p", "closest_over_null", "log_volume", "log_volume_error")
+
+
+def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
+    """Returns the crossing test, the closest approach and the accumulated log-volume of a run.
+
+    Args:
+        recorded: Its records, in the order of their steps.
+    """
+    from scipy import stats
+
+    phases = crossing_phases(recorded)
+    volume, error = log_volume(recorded)
+    return {
+        "crossings": len(phases),
+        "crossing_p": float(stats.kstest(phases, "uniform").pvalue) if len(phases) else math.nan,
+        "closest_over_null": closest_over_null(recorded),
+        "log_volume": volume,
+        "log_volume_error": error,
+    }
+
+
+def crossing_phases(recorded: Sequence[records.Record]) -> np.ndarray:
+    """Returns the phase u in (0, 1) of every passage of one eigenvalue through 1/eta between two steps (D2).
+
+    If it is at distance a from 1 (of eta lambda) before and at b on the other side after, u = a / (a + b). Where the
+    trajectory neither seeks nor shuns the singular set, u is uniform. Pairs of records that are not one step apart, and
+    steps at which several eigenvalues pass at once, have no phase.
+    """
+    found: list[float] = []
+    for before, after in itertools.pairwise(recorded):
+        change = after.values["n_above_inv_eta"] - before.values["n_above_inv_eta"]
+        if after.step != before.step + 1 or abs(change) != 1:
+            continue
+        sides = ("gap_below", "gap_above") if change > 0 else ("gap_above", "gap_below")
+        a, b = before.values[sides[0]], after.values[sides[1]]
+        if math.isfinite(a + b) and a + b > 0:
+            found.append(a / (a + b))
+    return np.array(found)
+
+
+def closest_over_null(recorded: Sequence[records.Record]) -> float:
+    """Returns the least sigma_min of the records over what chance alone would give: 1 / (2 rho T).
+
+    rho is the mean number of eigenvalues of eta H for each unit of length near 1, from the gap that 1 lies in; T the
+    number of records where there is such a gap. Crude: records of a run that has converged are not independent, and the
+    ratio is then too large. NaN where 1 never lies between two eigenvalues.
+    """
+    gaps = np.array([one.values["gap_above"] + one.values["gap_below"] for one in recorded])
+    inside = np.isfinite(gaps) & (gaps > 0)
+    if not inside.any():
+        return math.nan
+    sigma = np.array([one.values["sigma_min"] for one in recorded])[inside]
+    return float(sigma.min() * 2 * np.mean(1 / gaps[inside]) * inside.sum())
+
+
+def log_volume(recorded: Sequence[records.Record]) -> tuple[float, float]:
+    """Returns the sum of log|det DG| over the steps of a run, and its error bar (D6).
+
+    Each step t contributes log|det(I - eta H(theta_t))|, of the point it starts from. Exact if every step but the last
+    has its record; else straight lines run between records, and the error adds half the difference between holding the
+    earlier and holding the later value throughout. Errors of single values are added up. -inf where one is.
+    """
+    total = error = 0.0
+    for before, after in itertools.pairwise(recorded):
+        steps = after.step - before.step
+        left, right = before.values["log_abs_det"], after.values["log_abs_det"]
+        bars = before.values["log_abs_det_error"], after.values["log_abs_det_error"]
+        if steps == 1:  # the value after is of the next step, and does not count
+            total, error = total + left, error + bars[0]
+            continue
+        share = (steps - 1) / 2  # sum over t < steps of t / steps
+        if not math.isfinite(left + right):
+            return (-math.inf if -math.inf in (left, right) else math.nan), math.inf
+        total += left * (steps - share) + right * share
+        error += bars[0] * (steps - share) + bars[1] * share + 0.5 * abs(right - left) * (steps - 1)
+    return total, error

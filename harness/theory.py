@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the theorem says of a cell, from its layers, its loss and its optimizer alone.
+
+The theorem is Theorem 1 of Craciun & Ghoshdastidar, NeurIPS 2025, arXiv 2510.24466 (`the paper` below): for almost
+every step size eta the map G(theta) = theta - eta grad L(theta) is non-singular. A step size is called bad if it is an
+exception: G takes a set of positive measure to a null set, which happens where 1/eta is an eigenvalue of the Hessian H
+on a set of positive measure. This file says which ingredients of a network the paper names, and which bad step sizes
+are known before anything is computed. What the paper does not say is in STATEMENTS, and ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import zoo
+from harness import bad_steps, data, ingredients
+from harness.bad_steps import BadStep as BadStep
+from harness.ingredients import Ingredient as Ingredient
+from zoo import layer
+
+Covered = Literal["theorem 1", "proposition 11", "extension F7", "outside"]
+
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+COVERED: dict[Covered, str] = {
+    "theorem 1": "every ingredient is one that the paper's Theorem 1 or its corollaries name",
+    "proposition 11": "the paper does not name every ingredient, but the risk is analytic everywhere, and its "
+    "Proposition 11 asks no more",
+    "extension F7": "some ingredient is covered by our extension F7 only, which has not been reviewed",
+    "outside": "some ingredient is covered neither by the paper nor by our extension",
+}
+
+STATEMENTS: dict[str, str] = {
+    "C1": "A quadratic: H is the same at every point, and the bad step sizes are 1/λ for its eigenvalues λ > 0.",
+    "C2": "Linear regression: the same, with the eigenvalues that the data decide.",
+    "C3": "The risk ½(c θ₁θ₂ x − y)² and its means over data: det(I − ηH) is a polynomial in θ, and not 0 throughout.",
+    "F3": "If 1/η is an eigenvalue of H on a set of positive measure of a connected piece on which L is analytic, it "
+    "is one at every point of the piece. So one point with σ_min(I − ηH) > 0 certifies the piece, and a piece has at "
+    "most as many bad step sizes as there are parameters.",
+    "F4": "With the activations of the zoo and finitely many examples there are finitely many pieces, so finitely many "
+    "bad step sizes.",
+    "F5": "If every layer is positively homogeneous in θ, pieces are cones. If the network has degree 3 or more, "
+    "H(aθ) → 0 as a → 0, so det(I − ηH) is not 0 throughout any piece, and no step size is bad. Analytic twin: if the "
+    "risk is one analytic piece and the network vanishes at θ = 0 with its first and second derivatives, H(0) = 0, and "
+    "no step size is bad.",
+    "F6": "Under half_mse, where every unit of the last hidden layer sits on a flat part of its activation for every "
+    "example, so that its outputs c depend neither on the example nor on θ nearby, H has in the "
+    "weights and biases of the head the eigenvalue 1 + |c|², once for each output of the network (|c|² if the head has "
+    "no bias), and 0 in all other directions. So η = 1/(1 + |c|²) is bad: η = 1 for relu units that are all dead.",
+    "F7": "A network of any graph is analytic almost everywhere if each of its steps is analytic or a scalar "
+    "piecewise-analytic function; the paper's argument then holds for it, for any data.",
+    "F10": "Weight decay w adds w to every eigenvalue. A direction that the data term does not see has the eigenvalue "
+    "w, and η = 1/w is bad.",
+}
+"""What we say beyond the paper: proved in a few lines, held against numbers in the tests, and not reviewed."""
+
+ARITHMETIC = (
+    "Floating-point numbers are a finite set; every statement about measure is about the map in exact arithmetic, not "
+    "about its rounding."
+)
+
+
+MINIBATCH = (
+    "What is said of pieces and bad step sizes holds for the map of every mini-batch. The runs are measured with the "
+    "Hessian of the whole training set: what they certify is the full-batch map at the points that SGD visited."
+)
+
+ETA_LAMBDA = (
+    "The step size is a multiple of 1/λ_max at the start, so each run iterates a map of its own. What holds for almost "
+    "every start at one η need not hold at an η that depends on the start; with eta_lambda 1 the start itself lies on "
+    "the singular set."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """What is known of a cell's map before it is run.
+
+    Attributes:
+        covered: What covers the map: the worst status among the ingredients, or Proposition 11 where that is better.
+        ingredients: Every ingredient, once, in the order of its first use.
+        one_piece: Whether the risk is analytic everywhere, so that one certified point certifies the whole map (F3).
+        pieces: Why it is one piece, or why not.
+        bad_steps: The bad step sizes that are known in advance.
+        complete: Whether there are no others.
+        others: What is known of all other step sizes, in a sentence.
+        remarks: What must be kept in mind about the runs of the cell.
+    """
+
+    covered: Covered
+    ingredients: tuple[Ingredient, ...]
+    one_piece: bool
+    pieces: str
+    bad_steps: tuple[BadStep, ...]
+    complete: bool
+    others: str
+    remarks: tuple[str, ...]
+
+    @property
+    def no_bad_step(self) -> str | None:
+        """Why no step size at all is bad; None where that is not known."""
+        return self.others if self.complete and not self.bad_steps else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what goes into `run.json`: plain values."""
+        return {
+            "covered": self.covered,
+            "ingredients": [{"name": row.name, "status": row.status, "why": row.why} for row in self.ingredients],
+            "one_piece": self.one_piece,
+            "pieces": self.pieces,
+            "bad_steps": [bad.as_dict() for bad in self.bad_steps],
+            "complete": self.complete,
+            "no_bad_step": self.no_bad_step,
+            "others": self.others,
+            "remarks": list(self.remarks),
+        }
+
+
+def of(cell: Any) -> Theory:
+    """Returns what is known of a cell (or of anything with its `data`, `model`, `loss` and `optimizer`)."""
+    facts = data.facts(cell.data)
+    layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
+    return says(layers, facts.shape, cell.loss, cell.optimizer)
+
+
+def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -> Theory:
+    """Returns what is known of the map of a network; pure, and without jax.
+
+    Args:
+        layers: The network.
+        inputs: Shape of one example.
+        loss: The `loss` part of a cell: `name` and `weight_decay`.
+        optimizer: The `optimizer` part of a cell: `name` and `learning_rate`.
+    """
+    found = ingredients.of(layers, loss, optimizer)
+    statuses = {row.status for row in found}
+    breaks = [row.name for row in found if not row.analytic]
+    one_piece = not breaks
+    covered: Covered = "theorem 1"
+    if "outside" in statuses:
+        covered = "outside"
+    elif "extension F7" in statuses:
+        covered = "proposition 11" if one_piece else "extension F7"
+    pieces = (
+        "the risk is analytic everywhere: one point with σ_min > 0 certifies the whole map (F3, ours)"
+        if one_piece
+        else f"analytic in pieces ({'; '.join(breaks)}): a point with σ_min > 0 certifies its own piece (F3, ours)"
+    )
+    steps, complete, others = bad_steps.of(layers, inputs, loss, one_piece=one_piece)
+    given = isinstance(optimizer.learning_rate, int | float)
+    remarks = (*([MINIBATCH] if optimizer.name == "sgd" else []), *([] if given else [ETA_LAMBDA]))
+    return Theory(covered, found, one_piece, pieces, steps, complete, others, remarks)
+
+
+def matches(theory: Theory, eta: float, precision: str) -> BadStep | None:
+    """Returns the known bad step that a run's step size is, up to the rounding of its precision; None if it is none.
+
+    Args:
+        theory: What is known of the cell.
+        eta: The step size that the run used.
+        precision: `float32` or `float64`; the step size was rounded to it.
+    """
+    tolerance = UNIT_ROUNDOFF[precision] + 4 * UNIT_ROUNDOFF["float64"]  # the last: 1/(1 + |c|^2 + w) is rounded too
+    for bad in theory.bad_steps:
+        if any(abs(eta - known) <= tolerance * known for known in bad.etas):
+            return bad
+    return None

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinks (D9): the flips of a run, its distance from the next, and what the Hessian does not explain of a step."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from harness import diagnostics, experiment, metrics
+from harness import spec as specs
+from harness.diagnostics import kinks
+
+SPEC = """
+schema: 1
+title: a test
+data: {{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}}
+model: {{family: mlp, hidden: [4], activation: {activation}}}
+loss: {{name: half_mse}}
+optimizer: {{name: gd, learning_rate: 0.1}}
+steps: 2
+precision: float64
+seeds: 1
+"""
+
+
+def ready(activation: str) -> experiment.Problem:
+    text = SPEC.format(activation=activation)
+    return experiment.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+
+
+def measured(
+    problem: experiment.Problem, theta: jax.Array, eta: float, previous: jax.Array | None = None
+) -> dict[str, float]:
+    found = experiment.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
+    assert found is not None
+    return found
+
+
+def test_flips_and_distance_are_counted_over_all_units_and_examples(home: pathlib.Path) -> None:
+    it = ready("relu")
+    drawn = np.random.default_rng(0)
+    theta, before = (jnp.asarray(drawn.normal(size=it.objective.size)) for _ in range(2))
+    found = measured(it, theta, 0.1, before)
+
+    def inputs(at: jax.Array) -> np.ndarray:  # the parameters are dense_0/bias (4), dense_0/kernel (3, 4), head
+        return np.asarray(it.exact.x).reshape(9, 3) @ np.asarray(at[4:16]).reshape(3, 4) + np.asarray(at[:4])
+
+    assert found["kink_distance"] == pytest.approx(np.abs(inputs(theta)).min())
+    assert found["flip_fraction"] == pytest.approx(np.mean(np.sign(inputs(theta)) != np.sign(inputs(before))))
+    assert 0 < found["flip_fraction"] < 1
+    assert math.isnan(measured(it, theta, 0.1)["flip_fraction"])
+    assert measured(it, theta, 0.1, theta)["flip_fraction"] == 0
+    assert set(found) == set(kinks.METRICS) <= set(metrics.METRICS)
+
+
+def test_the_defect_falls_with_the_step_on_one_piece_and_not_across_a_kink(home: pathlib.Path) -> None:
+    smooth = ready("tanh")
+    theta = jnp.asarray(np.random.default_rng(0).normal(size=smooth.objective.size))
+    defects = [measured(smooth, theta, eta)["gradient_defect"] for eta in (1e-2, 1e-3, 1e-4)]
+    assert defects[0] / defects[1] == pytest.approx(10, rel=0.2)
+    assert defects[1] / defects[2] == pytest.approx(10, rel=0.2)
+    assert measured(smooth, theta, 1e-2)["kink_distance"] == math.inf
+    assert measured(smooth, theta, 1e-2, theta + 1)["flip_fraction"] == 0
+    kinked = ready("relu")
+    inputs = np.asarray(kinked.exact.x).reshape(9, 3)
+    kernel = np.asarray(theta[4:16]).reshape(3, 4)
+    # Put a unit so near its kink for an example that a step of eta = 1e-4 crosses it.
+    for example, side in ((n, side) for n in range(9) for side in (1, -1)):
+        near = theta.at[0].set(-inputs[example] @ kernel[:, 0] + 1e-7 * side)
+        gradient = np.asarray(jax.grad(kinked.objective.risk)(near, kinked.exact))
+        slope = gradient[0] + inputs[example] @ gradient[4:16].reshape(3, 4)[:, 0]
+        if 1e-4 * slope * side > 1e-6:
+            break
+    else:
+        raise AssertionError("no step crosses a kink")
+    found = measured(kinked, near, 1e-4)
+    assert found["kink_distance"] == pytest.approx(1e-7, rel=1e-4)
+    assert found["gradient_defect"] > 0.5 > 100 * measured(kinked, theta, 1e-4)["gradient_defect"]
+
+
+def test_the_defect_of_a_quadratic_is_within_its_error_bar(home: pathlib.Path) -> None:
+    text = SPEC.format(activation="relu").replace("hidden: [4]", "hidden: []")
+    it = experiment.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+    for seed in range(5):
+        theta = jnp.asarray(np.random.default_rng(seed).normal(size=it.objective.size))
+        for eta in (1e-6, 0.1):
+            found = measured(it, theta, eta)
+            assert found["gradient_defect"] <= found["gradient_defect_error"]
+    assert found["gradient_defect_error"] < 1e-12
+
+
+def test_numbers_alone_do_not_tell_of_kinks() -> None:
+    with pytest.raises(ValueError, match="kinks"):
+        kinks.measure(diagnostics.Point(0.1, 0.0, 0.0, 0.0, 0.0, None))  # type: ignore[arg-type]
+
+
+def test_kinks_are_not_asked_by_default() -> None:
+    assert "kinks" not in diagnostics.DEFAULT
+    asked = {name for row in (*diagnostics.DIAGNOSTICS.values(), *diagnostics.RUN.values()) for name in row.metrics}
+    assert asked == set(metrics.METRICS), "every metric is some diagnostic's"

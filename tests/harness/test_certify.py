@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is certified before any training: whole maps, pieces, ranges of step sizes, and what is left over."""
+
+from __future__ import annotations
+
+import io
+import json
+import pathlib
+
+import pytest
+import rich.console
+
+from harness import certificates, certify
+from harness import spec as specs
+
+SPEC = """
+schema: 1
+title: a test
+data: {data}
+model: {model}
+loss: {loss}
+optimizer: {{name: gd, learning_rate: {rate}}}
+steps: 2
+seeds: 1
+precision: float64
+"""
+CLASSES = "{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}"
+MSE = "{name: half_mse}"
+
+
+def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE) -> specs.Cell:
+    text = SPEC.format(model=model, rate=rate, data=data, loss=loss)
+    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+
+
+TANH = "{family: mlp, hidden: [4, 3], activation: tanh}"
+RELU = "{family: mlp, hidden: [4, 3], activation: relu}"
+
+
+def test_an_analytic_network_is_certified_at_eta_and_at_every_step_size(home: pathlib.Path) -> None:
+    for rate in ("0.3", "1.0", "{eta_lambda: 1.0}"):
+        found = certify.certify(cell(TANH, rate))
+        assert found.verdict == "certified"
+        assert {one.method for one in found.evidence} == {"closed form"}
+        assert found.range.candidates == ()
+        assert found.range.below > 1e9
+    # At eta = 1 the first closed point is no help: the last bias has the eigenvalue 1 there.
+    first, *others = certify.certify(cell(TANH, "1.0")).evidence
+    assert not first.certifies(1.0)
+    assert all(one.certifies(1.0) for one in others)
+
+
+def test_closed_and_dense_points_agree_on_the_map(home: pathlib.Path) -> None:
+    found = certify.certify(cell(TANH))
+    for one in certify._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
+        assert one.certifies(0.3)
+        assert one.spectrum.size == found.parameters == len(one.spectrum.values)
+
+
+def test_without_a_closed_point_dense_ones_serve(home: pathlib.Path) -> None:
+    one = "{family: resnet, channels: [2], blocks: 1, activation: tanh}"
+    data = "{name: gaussian_classes, examples: 6, shape: [4, 4, 1], classes: 3, separation: 2.0}"
+    found = certify.certify(cell(one, data=data), 2)
+    assert found.verdict == "certified"
+    assert [point.method for point in found.evidence] == ["dense", "dense"]
+    assert "to set to zero" in found.missing
+    assert found.range.candidates == ()
+
+
+def test_a_network_too_large_for_either_is_undecided(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certify, "DENSE_UP_TO", 10)
+    one = "{family: paper_net, activation: tanh}"
+    small = certify.certify(cell(one, data="{name: point}"))
+    assert small.evidence
+    for model in ("{family: mlp, hidden: [7], activation: relu}", "{family: mlp, hidden: [], activation: relu}"):
+        found = certify.certify(cell(model))
+        assert found.verdict == "undecided"
+        assert found.evidence == ()
+        assert found.range == (0.0, ())
+        assert "parameters are more than 10" in found.why
+
+
+def test_weight_decay_is_left_over_and_known(home: pathlib.Path) -> None:
+    found = certify.certify(cell(TANH, loss="{name: ce, weight_decay: 0.125}"))
+    assert found.verdict == "certified"
+    (left,) = found.range.candidates
+    assert left.low <= 8.0 <= left.high
+    assert certify.known(found.theory, left) == "F10, ours"
+    assert certify.certify(cell(TANH, "8.0", loss="{name: ce, weight_decay: 0.125}")).verdict == "singular"
+
+
+def test_a_map_that_is_the_same_everywhere_leaves_all_its_critical_steps(home: pathlib.Path) -> None:
+    linear = "{family: mlp, hidden: [], activation: relu}"
+    found = certify.certify(cell(linear))
+    eigenvalues = {round(float(value), 9) for value in found.evidence[0].spectrum.values if value > 1e-9}
+    left = {round(2 / (one.low + one.high), 9) for one in found.range.candidates}
+    assert left == eigenvalues
+    assert len(left) == 4
+    worst = cell(linear, repr(1 / float(found.evidence[0].spectrum.values[-1])))
+    assert certify.certify(worst).verdict == "undecided"
+
+
+def test_a_relu_network_is_certified_piece_by_piece(home: pathlib.Path) -> None:
+    found = certify.certify(cell(RELU))
+    assert found.verdict == "undecided"
+    assert "certified on 3 of 3 pieces" in found.why
+    assert len(found.evidence) == 6
+    assert len({one.piece for one in found.evidence}) == 3
+    singular = certify.certify(cell(RELU, "1.0"))
+    assert (singular.verdict, singular.sound) == ("singular", 3)
+    assert "F6" in singular.why
+
+
+def test_a_start_on_a_kink_is_moved_off_it(home: pathlib.Path) -> None:
+    # Corner pixels of digits are 0, and biases start at 0: preactivations of a convolution are 0 there.
+    data = "{name: digits, examples: 3}"
+    conv = "{family: vgg, stages: [[1]], activation: relu, pool: average}"
+    found = certify.certify(cell(conv, data=data), 1)
+    assert len(found.evidence) == 2
+    assert all("moved off a kink" in one.where for one in found.evidence)
+    assert found.evidence[0].piece == found.evidence[1].piece
+
+
+def test_where_theory_knows_all_bad_steps_it_certifies_the_others(home: pathlib.Path) -> None:
+    bias_free = "{family: mlp, hidden: [4, 3], activation: relu, bias: false}"
+    found = certify.certify(cell(bias_free))
+    assert found.verdict == "certified"
+    assert found.theory.no_bad_step
+    quadratic = "{family: quadratic, eigenvalues: [4.0, 2.0, -0.5]}"
+    for rate, expected in (("0.3", "certified"), ("0.25", "singular"), ("0.5", "singular")):
+        loss, data = "{name: output}", "{name: point}"
+        one = certify.certify(cell(quadratic, rate, loss=loss, data=data))
+        assert one.verdict == expected
+        assert [certify.known(one.theory, left) for left in one.range.candidates] == ["C1", "C1"]
+
+
+def test_json_is_plain_and_complete(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificates.show([cell(TANH), cell(RELU, "1.0")], 2, rich.console.Console(file=io.StringIO()), as_json=True)
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["verdict"] == "certified"
+    assert first["but"] == []
+    assert first["every_step_below"] > 1e9
+    assert all(point["sigma_min"] > 100 * point["sigma_min_error"] > 0 for point in first["points"])
+    assert second["verdict"] == "singular"
+    assert second["pieces"] == {"visited": 2, "certified": 2}
+    assert second["bad_steps"][0]["eta"] == 1.0
+
+
+def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=200)
+    certificates.show(
+        [cell(TANH), cell(RELU), cell("{family: mlp, hidden: [], activation: relu}")], 2, console, as_json=False
+    )
+    text = out.getvalue()
+    for words in (
+        "certified non-singular (F9; eigenvalues widened 100 times)",
+        "2 of 2 pieces on which runs begin are certified at η",
+        "Left over:",
+        "No closed point (F8): before its last layer",
+        "η = 1 is bad where every unit of the last hidden layer is 0",
+        "2 certified, 1 undecided",
+    ):
+        assert words in text

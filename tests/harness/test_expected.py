@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Controls: what a spec expects, whether it is allowed, and what is said of a run that shows something else."""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+
+import pytest
+import rich.console
+
+from harness import controls, errors, expected, experiment, records, workspace
+from harness import spec as specs
+
+SPEC = """
+schema: 1
+title: a test
+data: {name: point}
+model: {family: quadratic, eigenvalues: [4.0, -0.5]}
+loss: {name: output}
+start: {name: given, theta: [1.0, 1.0]}
+optimizer: {name: gd, learning_rate: 0.3}
+steps: 1
+precision: float64
+seeds: 1
+grid: {optimizer.learning_rate: [0.3, 0.25]}
+"""
+RIGHT = "expected: {start.sigma_min: [0.2, 0], verdict: [certified, singular], start.loss: [1.75]}\n"
+
+
+def parse(tail: str = "") -> specs.Spec:
+    return specs.parse(SPEC + tail, file="t.yaml", suite="tests", name="t")
+
+
+def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
+    with_, without = parse(RIGHT), parse()
+    assert [cell.cell_id for cell in with_.cells] == [cell.cell_id for cell in without.cells]
+    assert [cell.resolved() for cell in with_.cells] == [cell.resolved() for cell in without.cells]
+    first, second = (cell.expected for cell in with_.cells)
+    assert first == (("start.sigma_min", 0.2), ("verdict", "certified"), ("start.loss", 1.75))
+    assert second == (("start.sigma_min", 0), ("verdict", "singular"), ("start.loss", 1.75))
+    assert without.cells[0].expected == ()
+    assert hash(with_.cells[0]) == hash(parse(RIGHT).cells[0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("{start.sigma_mim: [0.2]}", "did you mean 'start.sigma_min'?"),
+        ("{sigma_min: [0.2]}", "is not known; allowed: verdict, status, start.METRIC, end.METRIC"),
+        ("{start.loss: [1, 2, 3]}", "3 values; allowed: 2, one for each cell, or 1"),
+        ("{start.loss: [yes please]}", "'yes please' is not allowed; allowed: a number"),
+        ("{start.loss: [true]}", "allowed: a number"),
+        ("{verdict: [certain]}", "allowed: certified, undecided, singular"),
+        ("{status: [done]}", "allowed: finished, diverged"),
+        ("{verdict: certified}", "a list"),
+    ],
+)
+def test_what_cannot_be_expected_is_said_with_its_place(wrong: str, words: str) -> None:
+    with pytest.raises(errors.InputError) as error:
+        parse(f"expected: {wrong}\n")
+    assert words in str(error.value)
+    assert str(error.value).startswith("t.yaml:13:")
+
+
+def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
+    facts = {"verdict": "undecided", "status": "finished"}
+    last = {"sigma_min": 0.2 + 3e-6, "sigma_min_error": 2e-6, "loss": 2e6 + 1e-4, "grad_norm": math.nan}
+    recorded = [records.Record(0, {"loss": 1.0}), records.Record(1, last)]
+
+    def agrees(name: str, value: float | str) -> bool:
+        (found,) = expected.compare([expected.Expected(name, value)], facts, recorded)
+        return found.agrees
+
+    assert not agrees("end.sigma_min", 0.2)
+    assert agrees("end.sigma_min", 0.2 + 1.5e-6)
+    assert agrees("start.loss", 1.0) and not agrees("start.loss", 1.0 + 1e-9)
+    assert agrees("end.loss", 2e6) and not agrees("end.loss", 2e6 - 1e-3)
+    assert not agrees("start.sigma_min", 0.2), "what was not recorded agrees with nothing"
+    assert not agrees("end.grad_norm", 0.0), "not a number agrees with nothing"
+    assert agrees("verdict", "undecided") and not agrees("verdict", "certified")
+    assert agrees("status", "finished")
+
+
+def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path) -> None:
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=160)
+    good = parse(RIGHT).cells
+    assert controls.show(good, None, console) == (0, 0, 2)
+    for cell in good:
+        experiment.run(cell, 0, device="cpu", command="")
+    assert controls.show(good, None, console) == (6, 0, 0)
+    assert "controls: 6 agree, 0 disagree" in out.getvalue()
+    bad = parse(RIGHT.replace("0.2, 0]", "0.2, 0.1]").replace("certified, singular", "certified, certified")).cells
+    assert controls.show(bad, None, console) == (4, 2, 0)
+    assert "disagrees" in out.getvalue()
+    assert controls.show(parse().cells, None, console) == (0, 0, 0)
+
+
+CONTROLS = [cell for one in specs.read_all([workspace.CHECKOUT / "specs" / "controls"]) for cell in one.cells]
+
+
+def test_every_control_expects_something() -> None:
+    assert all(cell.expected for cell in CONTROLS)
+    assert {word for cell in CONTROLS for name, word in cell.expected if name == "verdict"} == {
+        "certified",
+        "undecided",
+        "singular",
+    }
+
+
+def test_all_controls_agree(home: pathlib.Path) -> None:
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    for cell in CONTROLS:
+        for seed in range(cell.seeds):
+            experiment.run(cell, seed, device="cpu", command="")
+    agree, disagree, absent = controls.show(CONTROLS, None, console)
+    assert (disagree, absent) == (0, 0), console.file.getvalue()  # type: ignore[attr-defined]
+    assert agree > 150

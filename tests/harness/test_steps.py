@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""F9: what several points of one piece leave over of the step sizes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness import steps, verdict
+from harness.curvature import spectrum as spectra
+
+
+def spectrum(values: list[float], error: float = 1e-6, *, complete: bool = True) -> spectra.Spectrum:
+    return spectra.Spectrum(np.sort(values), np.full(len(values), error), complete, len(values), 0)
+
+
+def test_no_point_certifies_nothing_and_a_negative_spectrum_everything() -> None:
+    assert steps.certified([]) == steps.Steps(0.0, ())
+    assert steps.certified([spectrum([-1.0, -2.0])]) == steps.Steps(math.inf, ())
+
+
+def test_one_point_leaves_the_reciprocals_of_its_positive_eigenvalues() -> None:
+    found = steps.certified([spectrum([-1.0, 0.5, 2.0, 4.0])])
+    assert found.below == math.inf
+    assert [0.5 * (one.low + one.high) for one in found.candidates] == pytest.approx([0.25, 0.5, 2.0], rel=1e-6)
+    for one, value in zip(found.candidates, (4.0, 2.0, 0.5), strict=True):
+        assert one.low < 1 / value < one.high
+        assert one.high - one.low == pytest.approx(2 * verdict.MARGIN * 1e-6 / value**2, rel=1e-3)
+
+
+def test_a_second_point_excludes_all_but_what_both_have() -> None:
+    both = steps.certified([spectrum([0.5, 2.0, 4.0]), spectrum([0.7, 2.0 + 1e-4, 5.0])])
+    assert [round(one.low, 3) for one in both.candidates] == [0.5]
+    assert steps.certified([spectrum([0.5, 2.0, 4.0]), spectrum([0.7, 2.0 + 3e-4, 5.0])]).candidates == ()
+
+
+def test_eigenvalues_that_may_be_zero_end_the_range() -> None:
+    found = steps.certified([spectrum([0.0, 1e-5, 3.0]), spectrum([0.0, 2.0], 1e-7)])
+    assert found.below == pytest.approx(1 / (verdict.MARGIN * 1e-7))
+    assert found.candidates == ()
+
+
+def test_a_spectrum_known_in_part_excludes_nothing() -> None:
+    with pytest.raises(ValueError, match="not seen"):
+        steps.certified([spectrum([1.0], complete=False)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_intersection_is_that_of_the_sets(seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    sets = [steps.bands(spectrum(drawn.uniform(-1, 3, 12).tolist(), 3e-4)) for _ in range(2)]
+    both = steps.intersection(*sets)
+
+    def inside(bands: np.ndarray, at: float) -> bool:
+        return bool(np.any((bands[:, 0] <= at) & (at <= bands[:, 1])))
+
+    for at in drawn.uniform(0, 3, 2000):
+        assert inside(both, at) == (inside(sets[0], at) and inside(sets[1], at))
+    assert np.all(both[1:, 0] >= both[:-1, 1])

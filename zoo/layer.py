@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers as data: what a network is made of, before an array exists.
+
+A family is a function from its configuration to named layers; `zoo/layers.py` builds them, and whoever asks what a
+network is made of (the theorem's hypotheses, the shapes) reads the same list. Importing this module is light. Shapes
+are those of one example, without the batch axis: (height, width, channels) for images, (tokens, features), (features,).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from zoo import config
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One step of a network; subclasses say which."""
+
+    def output(self, shape: Shape) -> Shape:
+        """Returns the shape of what the layer gives for an example of `shape`.
+
+        Raises:
+            ValueError: If it does not take that shape.
+        """
+        return shape
+
+
+Layers: TypeAlias = Mapping[str, Layer]
+"""Named layers in the order of their application; the names become those of the parameters."""
+
+
+def _image(shape: Shape) -> Shape:
+    """Returns `shape` if it is that of an image, (height, width, channels)."""
+    if len(shape) != 3:
+        raise ValueError(f"an image (height, width, channels) is needed here, not an array of shape {shape}")
+    return shape
+
+
+def _tokens(shape: Shape) -> Shape:
+    """Returns `shape` if it is that of tokens, (tokens, features)."""
+    if len(shape) != 2:
+        raise ValueError(f"tokens (tokens, features) are needed here, not an array of shape {shape}")
+    return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense(Layer):
+    """W x + b over the last axis; kernels start with variance gain^2 / fan-in, biases at zero."""
+
+    features: int
+    bias: bool = True
+    gain: float = 1.0
+
+    def output(self, shape: Shape) -> Shape:
+        """(..., D) becomes (..., features)."""
+        return (*shape[:-1], self.features)
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution(Layer):
+    """A convolution with square kernels of odd side and zero padding; `stride` keeps every so-many-th position."""
+
+    channels: int
+    side: int = 3
+    stride: int = 1
+    bias: bool = True
+    gain: float = 1.0
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels)."""
+        height, width, _ = _image(shape)
+        return (-(-height // self.stride), -(-width // self.stride), self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention(Layer):
+    """Softmax self-attention over tokens, with queries, keys, values and an output projection."""
+
+    heads: int
+    bias: bool = True
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) stays; the heads must divide the width."""
+        _, width = _tokens(shape)
+        if width % self.heads:
+            raise ValueError(f"width {width} is not divisible by heads {self.heads}")
+        return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation(Layer):
+    """A scalar function, elementwise."""
+
+    function: config.Activation
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNorm(Layer):
+    """(x - mean) / sqrt(variance + epsilon) over the last axis, times a scale plus a shift."""
+
+    epsilon: float = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupNorm(Layer):
+    """The same over all positions and the channels of each of `groups` groups; one scale and shift for each channel."""
+
+    groups: int
+    epsilon: float = 1e-6
+
+    def output(self, shape: Shape) -> Shape:
+        """The shape stays; the groups must divide the channels."""
+        if shape[-1] % self.groups:
+            raise ValueError(f"{shape[-1]} channels are not divisible by groups {self.groups}")
+        return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool(Layer):
+    """What max- and average-pooling share: 2x2 windows, side by side; at an odd border over what is there."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), C)."""
+        height, width, channels = _image(shape)
+        return (-(-height // 2), -(-width // 2), channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaxPool(Pool):
+    """The maximum of each window; a tie splits its gradient evenly."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AveragePool(Pool):
+    """The mean of each window."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flatten(Layer):
+    """All axes made one."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(...) becomes (D,), D the product."""
+        return (math.prod(shape),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean(Layer):
+    """The mean over all axes but the last: over tokens, or over positions."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(..., D) becomes (D,)."""
+        return shape[-1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches(Layer):
+    """An image cut into square patches, row by row; each becomes a token."""
+
+    side: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (H W / side^2, side^2 C); the side must divide H and W."""
+        height, width, channels = _image(shape)
+        if height % self.side or width % self.side:
+            raise ValueError(f"patches of side {self.side} do not tile a {height}x{width} image")
+        return (height // self.side * (width // self.side), self.side**2 * channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Position(Layer):
+    """A code added to each token: learned, or, on a grid of (rows, columns), fixed sines and cosines of both."""
+
+    grid: tuple[int, int] | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether the code is a parameter."""
+        return self.grid is None
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) stays; a fixed code must have a place for each token, and four equal parts."""
+        tokens, width = _tokens(shape)
+        if self.grid is not None and tokens != math.prod(self.grid):
+            raise ValueError(f"a grid of {self.grid[0]}x{self.grid[1]} has no place for {tokens} tokens")
+        if self.grid is not None and width % 4:
+            raise ValueError(f"a fixed positional code needs a width divisible by 4, not {width}")
+        return shape
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassToken(Layer):
+    """A learned token put before the others."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (T + 1, width)."""
+        tokens, width = _tokens(shape)
+        return (tokens + 1, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstToken(Layer):
+    """The first token alone."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (width,)."""
+        return _tokens(shape)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual(Layer):
+    """shortcut(x) + scale inner(x); no shortcut layers mean the identity."""
+
+    inner: Layers
+    shortcut: Layers = dataclasses.field(default_factory=dict)
+    scale: float = 1.0
+
+    def output(self, shape: Shape) -> Shape:
+        """What inner and shortcut layers give, which must be the same."""
+        through, past = output(self.inner, shape), output(self.shortcut, shape)
+        if through != past:
+            raise ValueError(f"the residual sum adds {past} and {through}")
+        return through
+
+
+@dataclasses.dataclass(frozen=True)
+class MixTokens(Layer):
+    """Inner layers applied across tokens: transposed, inner, transposed back."""
+
+    inner: Layers
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (T', width), where the inner layers take (width, T) to (width, T')."""
+        return output(self.inner, _tokens(shape)[::-1])[::-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subsample(Layer):
+    """Every second position, with zero channels added: the shortcut without parameters of He et al., option A."""
+
+    channels: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), channels); channels may not fall."""
+        height, width, channels = _image(shape)
+        if channels > self.channels:
+            raise ValueError(f"a shortcut drops no channels: {channels} cannot become {self.channels}")
+        return (-(-height // 2), -(-width // 2), self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadraticForm(Layer):
+    """1/2 sum_i lambda_i theta_i^2, whatever the input; theta starts standard normal."""
+
+    eigenvalues: tuple[float, ...]
+
+    def output(self, shape: Shape) -> Shape:
+        """Any shape becomes (1,)."""
+        return (1,)
+
+
+def output(layers: Layers, shape: Shape) -> Shape:
+    """Returns the shape after all layers.
+
+    Raises:
+        ValueError: If one does not take the shape it is given.
+    """
+    for layer in layers.values():
+        shape = layer.output(shape)
+    return shape
+
+
+def walk(layers: Layers) -> Iterator[Layer]:
+    """Yields every layer, those inside residual sums and token mixers after the one that holds them."""
+    for layer in layers.values():
+        yield layer
+        for name in ("inner", "shortcut"):
+            yield from walk(getattr(layer, name, {}))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On which piece of a piecewise-analytic network a parameter vector lies, and how far it is from the next.
+
+A margin is a number whose sign says on which side of a kink one is: of an activation with breakpoints b, x - b for each
+preactivation x; of a max-pool, each entry of a window minus the largest of the others. All signs together are the
+pattern. Every activation of the zoo continues analytically beyond its breakpoints, so on all parameters of one pattern
+the network is one analytic function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from zoo import activations, layer, layers, model
+
+Margins = dict[str, jax.Array]
+"""For the path of each layer with kinks, its margins (N, ...); ties are 0."""
+
+
+def margins(found: layer.Layers, inputs: layer.Shape) -> Callable[[model.Params, jax.Array], Margins]:
+    """Returns the function `(params, x) -> margins` of a network; nothing for one that is analytic.
+
+    Args:
+        found: The network.
+        inputs: Shape of one example.
+
+    Cost of a call: a forward pass.
+    """
+
+    def watch(module: Any, x: jax.Array) -> Margins:
+        seen: Margins = {}
+        _watch(found, module, x, "", seen)
+        return seen
+
+    return model.from_module(lambda rngs: layers.network(found, inputs, rngs), watch).apply  # type: ignore[return-value]
+
+
+def _watch(found: layer.Layers, stack: Any, x: jax.Array, path: str, seen: Margins) -> jax.Array:
+    """Maps x through a stack of layers as the stack itself would, and notes the margins on the way."""
+    for name, row in found.items():
+        node, here = getattr(stack, name), f"{path}{name}"
+        match row:
+            case layer.Activation():
+                breaks = activations.row(row.function).breakpoints
+                if breaks:
+                    seen[here] = jnp.stack([x - at for at in breaks], axis=-1)
+                x = node(x)
+            case layer.MaxPool():
+                seen[here] = _ahead(layers.windows(x))
+                x = node(x)
+            case layer.Residual():
+                inner = _watch(row.inner, node.inner, x, f"{here}/inner/", seen)
+                x = _watch(row.shortcut, node.shortcut, x, f"{here}/shortcut/", seen) + row.scale * inner
+            case layer.MixTokens():
+                x = _watch(row.inner, node.inner, x.swapaxes(1, 2), f"{here}/inner/", seen).swapaxes(1, 2)
+            case _:
+                x = node(x)
+    return x
+
+
+def _ahead(windows: jax.Array) -> jax.Array:
+    """Maps windows (N, H, 2, W, 2, C) to (N, H, W, C, 4): each entry minus the largest of the other three."""
+    n, height, _, width, _, channels = windows.shape
+    entries = windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, height, width, channels, 4)
+    others = [jnp.max(jnp.delete(entries, i, axis=-1), axis=-1) for i in range(4)]
+    return entries - jnp.stack(others, axis=-1)
