@@ -272,7 +272,8 @@ def _degree(layers: layer.Layers, degree: Degree) -> Degree:
                 degree = _sum((order + 1, homogeneous), (1, True)) if node.bias else (order + 1, homogeneous)
             case layer.Activation():
                 row = activations.row(node.function)
-                degree = (order if row.value_at_0 == 0 else 0, homogeneous and row.homogeneous)
+                doubled = row.regularity == "analytic" and row.slope_at_0 == 0  # x^2: its order at 0 is twice x's
+                degree = (order * (1 + doubled) if row.value_at_0 == 0 else 0, homogeneous and row.homogeneous)
             case (
                 layer.Flatten() | layer.Mean() | layer.Pool() | layer.Patches() | layer.FirstToken() | layer.Subsample()
             ):

@@ -109,7 +109,9 @@ def find(layers: layer.Layers) -> tuple[Head | None, str]:
 
 
 def spectrum(head: Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place) -> spectra.Spectrum:
-    """Returns the distinct eigenvalues of H at a closed point, 0 among them; `size` is the number of parameters.
+    """Returns the distinct eigenvalues of H at a closed point; `size` is the number of parameters.
+
+    0 is among them whether or not it is one, as it is unless the network is tiny: one more excludes less, never more.
 
     Args:
         head: The end of the network.

@@ -16,6 +16,9 @@ from harness import spec as specs
 TRIAL_UP_TO = 2_000_000
 """Parameters of the largest network that `check` takes a step with."""
 
+NAMED = 2
+"""Most cells that a sentence names."""
+
 STATUS_ORDER = {"outside": 0, "extension F7": 1, "theorem 1": 2}
 STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing")
 
@@ -55,7 +58,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
         table.add_column(header, justify="right", no_wrap=True)
     for header in ("theorem", "one piece", "known bad η"):
         table.add_column(header)
-    theories: dict[theory.Theory, int] = {}
+    theories: dict[theory.Theory, list[str]] = {}
     steps: list[str] = []
     away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
@@ -64,7 +67,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
         for cell in cells:
             bar.begin(cell.label, 1)
             known = experiment.outline(cell)
-            theories[known.theory] = theories.get(known.theory, 0) + 1
+            theories.setdefault(known.theory, []).append(cell.label)
             here = data.at_hand(cell.data)
             if not here:
                 away.add(getattr(cell.data, "dataset", cell.data.name))
@@ -95,24 +98,34 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     )
 
 
-def _theory(counts: Mapping[theory.Theory, int], console: rich.console.Console) -> None:
+def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Console) -> None:
     """Prints what the theorem says of the ingredients of all cells, and of their step sizes."""
-    ingredients: dict[theory.Ingredient, int] = {}
-    sentences: dict[str, int] = {}
-    for says, count in counts.items():
+    ingredients: dict[theory.Ingredient, list[str]] = {}
+    sentences: dict[str, list[str]] = {}
+    for says, labels in cells.items():
         for ingredient in says.ingredients:
-            ingredients[ingredient] = ingredients.get(ingredient, 0) + count
+            ingredients.setdefault(ingredient, []).extend(labels)
         bad = (f"η = {row.label} is bad {row.where} ({row.source})" for row in says.bad_steps)
         covered = f"{says.covered}: {theory.COVERED[says.covered]}"
         for sentence in (covered, says.pieces, *bad, says.others, *says.remarks):
-            sentences[sentence] = sentences.get(sentence, 0) + count
+            sentences.setdefault(sentence, []).extend(labels)
+    total = sum(len(labels) for labels in cells.values())
     table = rich.table.Table("ingredient", "the theorem", "cells", "why", box=None, header_style="bold")
-    for ingredient, count in sorted(ingredients.items(), key=lambda item: STATUS_ORDER[item[0].status]):
-        table.add_row(ingredient.name, ingredient.status, str(count), ingredient.why)
+    for ingredient, labels in sorted(ingredients.items(), key=lambda item: STATUS_ORDER[item[0].status]):
+        count = "all" if len(labels) == total else str(len(labels))
+        table.add_row(ingredient.name, ingredient.status, count, ingredient.why)
     console.print(table)
     console.print()
-    for sentence, count in sentences.items():
-        console.print(f"{_many(count, 'cell')}: {sentence}", highlight=False)
+    for sentence, labels in sentences.items():
+        console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+
+
+def _which(labels: Sequence[str], total: int) -> str:
+    """Returns which of `total` cells are meant: `all`, their labels, or some of them and how many there are."""
+    if len(labels) == total:
+        return "all"
+    shown = ", ".join(labels[:NAMED])
+    return shown if len(labels) <= NAMED else f"{shown}, … ({len(labels)} cells)"
 
 
 def _many(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import pytest
 
 from harness import store, tracking
 
+# A shell starts what it sends to the background with SIGINT ignored, and children inherit that; tests stop children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 tracking.quieten()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

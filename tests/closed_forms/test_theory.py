@@ -243,6 +243,7 @@ ORIGINS = {
     "tanh": (mlp("tanh", [5, 4], bias=False), ROW, True),
     "gelu": (mlp("gelu", [5, 4], bias=False), ROW, True),
     "square": (mlp("square", [5, 4], bias=False), ROW, True),
+    "square of one layer": (mlp("square", [5], bias=False), ROW, True),
     "silu vgg": (vgg("silu", "average", bias=False), IMAGE, True),
     "linear": (family("deep_linear", ROW, hidden=[3, 3]), ROW, True),
     "attention": (
