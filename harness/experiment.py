@@ -19,7 +19,7 @@ import zoo
 from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, theory, train, verdict
 from harness import records as record_file
 from harness import spec as specs
-from harness.curvature import operators, survey
+from harness.curvature import operators, survey, trace
 from zoo import model as models
 from zoo import pattern
 
@@ -73,6 +73,9 @@ def _problem(
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     goal = objective.objective(network, loss)
     arrays = planted(data_, data.load(data_), goal, loss)
+    layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
+    exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
+    method = survey.resolve(curvature, goal.size)
 
     @jax.jit
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -87,7 +90,7 @@ def _problem(
         batch=batch(arrays, precision),
         exact=batch(arrays, "float64"),
         trainer=train.trainer(goal.risk, optimizer, batch_size),
-        surveyor=survey.surveyor(operators.hessian(goal.risk), goal.size, survey.resolve(curvature, goal.size)),
+        surveyor=survey.surveyor(operators.hessian(goal.risk), goal.size, method, trace=exact_trace),
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights),
         probe=_probe(goal, network, model, facts, batch(arrays, "float64")),
@@ -176,9 +179,7 @@ def run(
             facts["diverged_at"] = diverged_at
             recorded = runlog.read_records(folder)
             known = theory.matches(theory.of(cell), facts["eta"], cell.precision)
-            facts["verdict"] = verdict.verdict(
-                recorded, exact=facts["curvature"] == "dense", singular=known is not None
-            )
+            facts["verdict"] = verdict.verdict(recorded, singular=known is not None)
         except KeyboardInterrupt:
             facts["status"] = "interrupted"
             raise

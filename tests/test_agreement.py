@@ -46,6 +46,8 @@ def agree(cell: specs.Cell, seed: int) -> None:
         truth, truth_error = spectra.distance_from_one(exact.spectrum, eta)
         sigma, sigma_error = spectra.distance_from_one(found.spectrum, eta)
         assert abs(sigma - truth) <= sigma_error + truth_error
+        lower = spectra.lower_bound(found.spectrum, eta)
+        assert 0.9 * truth < lower <= truth + truth_error, "what excludes other eigenvalues is true, and sharp"
         for level in (1 / eta, 2 / eta):
             assert spectra.count_above(found.spectrum, level) == spectra.count_above(exact.spectrum, level)
         assert spectra.count_negative(found.spectrum) <= spectra.count_negative(exact.spectrum)

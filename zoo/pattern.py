@@ -39,6 +39,23 @@ def margins(found: layer.Layers, inputs: layer.Shape) -> Callable[[model.Params,
     return model.from_module(lambda rngs: layers.network(found, inputs, rngs), watch).apply  # type: ignore[return-value]
 
 
+def affine_in_each_weight(found: layer.Layers) -> bool:
+    """Says whether on each piece every output is an affine function of any single parameter, all others held fixed.
+
+    So it is where activations are piecewise linear and no parameter is met twice on the way from input to output.
+    """
+    plain = (
+        layer.Dense | layer.Convolution | layer.Pool | layer.Flatten | layer.Mean | layer.Patches | layer.Position
+        | layer.ClassToken | layer.FirstToken | layer.Residual | layer.MixTokens | layer.Subsample
+    )  # fmt: skip
+    return all(
+        activations.row(node.function).regularity == "piecewise linear" or node.function == "identity"
+        if isinstance(node, layer.Activation)
+        else isinstance(node, plain)
+        for node in layer.walk(found)
+    )
+
+
 def _watch(found: layer.Layers, stack: Any, x: jax.Array, path: str, seen: Margins) -> jax.Array:
     """Maps x through a stack of layers as the stack itself would, and notes the margins on the way."""
     for name, row in found.items():

@@ -3,19 +3,22 @@
 
 Own code rather than matfree or scipy's eigsh: neither lets one run grow until a condition on its Ritz pairs holds, and
 both cost more here (matfree 1.2 to 1.4 times, eigsh 1.1 to 1.8 times, measured on CPU). Both serve as test oracles.
-Source: Lanczos 1950; Parlett, The Symmetric Eigenvalue Problem, 1980; "twice is enough" orthogonalisation: Giraud et
-al., Numer. Math. 2005.
+
+The basis is one array whose buffer every step reuses: a run of m products holds m + 1 vectors, and what the operator
+itself needs. Where it is full the run restarts thick, with the Ritz vectors of both ends of the spectrum. Sources:
+Lanczos 1950; Parlett, The Symmetric Eigenvalue Problem, 1980; "twice is enough" orthogonalisation: Giraud et al.,
+Numer. Math. 2005; restart: Wu & Simon, SIAM J. Matrix Anal. Appl. 2000.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from harness.curvature import operators
 from harness.curvature import spectrum as spectra
@@ -26,47 +29,67 @@ STEPS = 8
 ROWS = 16
 """Rows of the basis that one reorthogonalisation product takes."""
 
-ROUNDING = 100 * float(np.finfo(np.float64).eps)
-"""Floor of every error bar, relative to the norm of the operator: the rounding of float64 products."""
+COLUMNS = 65536
+"""Columns of the basis that are combined at once, so that combining needs no second basis."""
+
+LEAST = 8
+"""Smallest capacity: a restart keeps half of it."""
+
+
+def rounding(dtype: Any) -> float:
+    """Returns the floor of every error bar, relative to the norm of the operator: the rounding of its products."""
+    return 100 * float(np.finfo(dtype).eps)
 
 
 class Basis(NamedTuple):
-    """A growing orthonormal basis and the tridiagonal matrix in it.
+    """A growing orthonormal basis and the operator in it.
 
     Attributes:
-        rows: (rows, P); row k is q_k, rows beyond `steps` are zero.
-        alpha: (rows,) diagonal; beta: (rows,) off-diagonal, beta[k] between k and k + 1.
-        steps: Scalar int: products taken, also the index of the next row to multiply.
+        rows: (capacity + 1, P); row k is q_k, rows beyond `steps` are zero.
+        projected: (capacity + 1, capacity + 1); column k holds q_i . A q_k for i <= k.
+        beta: Norm of what the basis lacks of the last product: the coupling of its last row to row `steps`.
+        steps: Scalar int: index of the next row to multiply.
     """
 
     rows: jax.Array
-    alpha: jax.Array
+    projected: jax.Array
     beta: jax.Array
     steps: jax.Array
 
 
 class Ritz(NamedTuple):
-    """Ritz pairs of a basis: values (k,) ascending, residuals (k,), weights (k, k), a pair's coordinates a column."""
+    """Ritz pairs of a basis.
+
+    Attributes:
+        values: (k,) ascending.
+        residuals: (k,) norms of A y - theta y, not below the rounding of products.
+        weights: (k, k); a pair's coordinates in the basis are a column.
+        beta: Coupling of the basis to what it lacks; the residual of any span of Ritz vectors is
+            beta times the norm of the last coordinates.
+    """
 
     values: np.ndarray
     residuals: np.ndarray
     weights: np.ndarray
+    beta: float
 
 
 class Lanczos(NamedTuple):
-    """The compiled programs of one operator.
+    """The compiled programs of one operator. Programs take over the buffers of the bases that they are given.
 
     Attributes:
         size: P.
-        capacity: Largest number of products of one run, at most P.
-        extend: `(point, basis, key, steps) -> basis` with so many more products, or as many as span the space.
-        begin: `(vector, fixed) -> basis` that starts at a vector, orthogonal to the leading `fixed` (k, P) rows.
+        capacity: Largest number of rows that are multiplied, at most P.
+        extend: `(point, basis, key, steps) -> basis` with so many more products, or as many as there is room for.
+        begin: `(rows, fixed, vector) -> basis` that goes on from a vector, orthogonal to the first `fixed` rows.
+        combine: `(rows, weights) -> rows`, the first of which are the combinations of rows that weights (k, j) name.
     """
 
     size: int
     capacity: int
     extend: Callable[[Any, Basis, jax.Array, int], Basis]
-    begin: Callable[[jax.Array, np.ndarray | None], Basis]
+    begin: Callable[[jax.Array, int, jax.Array], Basis]
+    combine: Callable[[jax.Array, np.ndarray], jax.Array]
 
 
 def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczos:
@@ -75,99 +98,147 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
     Args:
         operator: The symmetric operator.
         size: P.
-        capacity: Largest number of products of one run. Memory: (capacity + 2 ROWS) P floats.
+        capacity: Largest number of rows of a basis that are multiplied. Memory: (capacity + 1) P floats.
     """
-    capacity = min(capacity, size)
-    rows = -(-(capacity + 2 * ROWS) // ROWS) * ROWS
+    capacity = min(max(capacity, LEAST), size)
+    rows = capacity + 1
 
     def fresh(k: jax.Array, filled: jax.Array, key: jax.Array) -> jax.Array:
-        w = _orthogonalise(jax.random.normal(jax.random.fold_in(key, k), (size,), filled.dtype), filled, k)
+        drawn = jax.random.normal(jax.random.fold_in(key, k), (size,), filled.dtype)
+        w, _ = _orthogonalise(drawn, filled, k)
         return w / jnp.linalg.norm(w)
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=1)
     def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
         matvec = operator(point)
-        stop = jnp.minimum(basis.steps + steps, size)
+        floor = 0.5 * rounding(basis.rows.dtype)
 
         def step(k: jax.Array, basis: Basis) -> Basis:
-            q = basis.rows[k]
-            w = matvec(q)
-            alpha = basis.alpha.at[k].set(q @ w)
-            w = _orthogonalise(w, basis.rows, k)
+            w, along = _orthogonalise(matvec(basis.rows[k]), basis.rows, k)
+            projected = basis.projected.at[:, k].set(along)
             beta = jnp.linalg.norm(w)
             # An invariant subspace: go on in a random direction outside it, which finds repeated eigenvalues. What is
             # dropped with beta is below the floor of the error bars.
-            broken = beta <= 0.5 * ROUNDING * jnp.maximum(jnp.max(jnp.abs(alpha)), jnp.max(basis.beta))
+            broken = beta <= floor * jnp.maximum(jnp.max(jnp.abs(projected)), basis.beta)
             w = jax.lax.cond(broken, lambda: fresh(k, basis.rows, key), lambda: w / beta)
             full = k + 1 >= size
-            next_rows = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
-            return Basis(next_rows, alpha, basis.beta.at[k].set(jnp.where(broken | full, 0, beta)), k + 1)
+            grown = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
+            return Basis(grown, projected, jnp.where(broken | full, 0, beta), k + 1)
 
-        return jax.lax.fori_loop(basis.steps, stop, step, basis)
+        return jax.lax.fori_loop(basis.steps, jnp.minimum(basis.steps + steps, capacity), step, basis)
 
-    @jax.jit
-    def start(vector: jax.Array, filled: jax.Array, count: jax.Array) -> Basis:
-        w = _orthogonalise(vector, filled, count)
-        zeros = jnp.zeros(rows, vector.dtype)
-        return Basis(filled.at[count].set(w / jnp.linalg.norm(w)), zeros, zeros, count)
+    @functools.partial(jax.jit, donate_argnums=0)
+    def begin(filled: jax.Array, fixed: int, vector: jax.Array) -> Basis:
+        kept = jnp.where(jnp.arange(rows)[:, None] < fixed, filled, 0)
+        w, _ = _orthogonalise(vector, kept, jnp.asarray(fixed))
+        zero = jnp.zeros((), filled.dtype)
+        grown = kept.at[fixed].set(w / jnp.linalg.norm(w))
+        return Basis(grown, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed))
 
-    def begin(vector: jax.Array, fixed: np.ndarray | None) -> Basis:
-        count = 0 if fixed is None else len(fixed)
-        filled = np.zeros((rows, size), vector.dtype)
-        filled[:count] = 0 if fixed is None else fixed
-        return start(vector, jnp.asarray(filled), jnp.asarray(count))
+    @functools.partial(jax.jit, donate_argnums=0)
+    def combined(filled: jax.Array, weights: jax.Array) -> jax.Array:
+        width = min(COLUMNS, size)
 
-    return Lanczos(size, capacity, extend, begin)
+        def block(i: jax.Array, filled: jax.Array) -> jax.Array:
+            part = jax.lax.dynamic_slice_in_dim(filled, i * width, width, axis=1)
+            return jax.lax.dynamic_update_slice_in_dim(filled, weights.T @ part, i * width, axis=1)
+
+        filled = jax.lax.fori_loop(0, size // width, block, filled)
+        rest = size - size % width
+        return filled.at[:, rest:].set(weights.T @ filled[:, rest:])
+
+    def combine(filled: jax.Array, weights: np.ndarray) -> jax.Array:
+        padded = np.zeros((rows, rows), filled.dtype)
+        padded[: weights.shape[0], : weights.shape[1]] = weights
+        return combined(filled, jnp.asarray(padded))
+
+    return Lanczos(size, capacity, extend, begin, combine)
 
 
-def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> jax.Array:
-    """Removes from w its components along rows 0..last, twice, ROWS rows at a time."""
+def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Removes from w its components along rows 0..last, twice, ROWS rows at a time; returns them beside what is left.
 
-    def remove(i: jax.Array, w: jax.Array) -> jax.Array:
-        block = jax.lax.dynamic_slice_in_dim(rows, (i % blocks) * ROWS, ROWS)
-        return w - (block @ w) @ block
+    The last block is moved down to fit: the rows that it shares with the one before have nothing left to remove.
+    """
+    width = min(ROWS, rows.shape[0])
+    blocks = last // width + 1
 
-    blocks = last // ROWS + 1
-    return jax.lax.fori_loop(0, 2 * blocks, remove, w)
+    def remove(i: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        w, along = state
+        first = jnp.minimum((i % blocks) * width, rows.shape[0] - width)
+        block = jax.lax.dynamic_slice_in_dim(rows, first, width)
+        found = block @ w
+        here = jax.lax.dynamic_slice_in_dim(along, first, width)
+        return w - found @ block, jax.lax.dynamic_update_slice_in_dim(along, here + found, first, axis=0)
+
+    return jax.lax.fori_loop(0, 2 * blocks, remove, (w, jnp.zeros(rows.shape[0], w.dtype)))
 
 
 def ritz(basis: Basis, *, first: int = 0, drop: int = 0) -> Ritz:
-    """Returns the Ritz pairs of the tridiagonal matrix from row `first` on, without its last `drop` rows (host).
+    """Returns the Ritz pairs of the rows from `first` on, without the last `drop` of them (host, float64).
 
     Raises:
         FloatingPointError: If a product was not finite.
     """
     steps = max(int(basis.steps) - drop, first + 1)
-    alpha = np.asarray(basis.alpha[first:steps], np.float64)
-    beta = np.asarray(basis.beta[first:steps], np.float64)
-    if not np.isfinite(alpha).all() or not np.isfinite(beta).all():
+    upper = np.triu(np.asarray(basis.projected[first : steps + 1, first : steps + 1], np.float64))
+    beta = float(basis.beta) if drop == 0 else float(upper[-2, -1])
+    if not np.isfinite(upper).all() or not np.isfinite(beta):
         raise FloatingPointError("a product with the operator is not finite")
-    values, weights = scipy.linalg.eigh_tridiagonal(alpha, beta[:-1])
-    residuals = np.abs(beta[-1] * weights[-1])
-    return Ritz(values, np.maximum(residuals, ROUNDING * np.abs(values).max()), weights)
+    square = upper[:-1, :-1]
+    values, weights = np.linalg.eigh(square + np.triu(square, 1).T, UPLO="U")
+    residuals = np.abs(beta * weights[-1])
+    floor = rounding(basis.rows.dtype) * np.abs(values).max()
+    return Ritz(values, np.maximum(residuals, floor), weights, max(beta, floor))
 
 
 def run(
-    program: Lanczos, point: Any, key: jax.Array, satisfied: Callable[[spectra.Spectrum], bool]
-) -> tuple[spectra.Spectrum, np.ndarray, Ritz]:
-    """Grows a basis from a random vector until `satisfied`, the capacity, or the whole space.
+    program: Lanczos,
+    point: Any,
+    key: jax.Array,
+    satisfied: Callable[[spectra.Spectrum], bool],
+    *,
+    limit: int | None = None,
+) -> tuple[spectra.Spectrum, Basis, Ritz]:
+    """Grows a basis from a random vector until `satisfied`, `limit` products, or the whole space.
 
     Args:
         program: The compiled programs of an operator.
-        point: Where the operator is taken, float64.
+        point: Where the operator is taken; its dtype is that of the basis.
         key: Random key of the start vector.
         satisfied: Looks at the spectrum known so far and says whether it is good enough.
+        limit: Most products, the capacity unless given. Beyond the capacity the run restarts.
 
     Returns:
-        The spectrum (complete when the basis spans the whole space), the basis rows (k, P) and the Ritz pairs.
+        The spectrum (complete when the basis spans the whole space), the basis and its Ritz pairs.
     """
     vector_key, fresh_key = jax.random.split(key)
     dtype = jax.tree.leaves(point)[0].dtype
-    basis = program.begin(jax.random.normal(vector_key, (program.size,), dtype), None)
+    limit = program.capacity if limit is None else limit
+    empty = jnp.zeros((program.capacity + 1, program.size), dtype)
+    basis = program.begin(empty, 0, jax.random.normal(vector_key, (program.size,), dtype))
+    products = steps = 0
     while True:
-        basis = program.extend(point, basis, fresh_key, STEPS)
+        basis = program.extend(point, basis, jax.random.fold_in(fresh_key, products), min(STEPS, limit - products))
         pairs = ritz(basis)
+        products += len(pairs.values) - steps
         steps = len(pairs.values)
-        known = spectra.Spectrum(pairs.values, pairs.residuals, steps == program.size, program.size, steps)
-        if known.complete or steps >= program.capacity or satisfied(known):
-            return known, np.asarray(basis.rows[:steps]), pairs
+        known = spectra.Spectrum(pairs.values, pairs.residuals, steps == program.size, program.size, products)
+        if known.complete or products >= limit or satisfied(known):
+            return known, basis, pairs
+        if steps == program.capacity:
+            basis = restart(program, basis, pairs)
+            steps = int(basis.steps)
+
+
+def restart(program: Lanczos, basis: Basis, pairs: Ritz) -> Basis:
+    """Returns a basis of the Ritz vectors at both ends, three of four at the top, and the next vector: half of it."""
+    steps = len(pairs.values)
+    low = program.capacity // 8
+    kept = np.r_[:low, steps - 3 * low : steps]
+    weights = np.zeros((steps + 1, len(kept) + 1))
+    weights[:steps, :-1] = pairs.weights[:, kept]
+    weights[steps, -1] = 1
+    rows = program.combine(basis.rows, weights)
+    values = jnp.zeros(basis.projected.shape[0], basis.projected.dtype).at[: len(kept)].set(pairs.values[kept])
+    return Basis(rows, jnp.diag(values), basis.beta, jnp.asarray(len(kept)))

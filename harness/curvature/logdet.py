@@ -3,7 +3,9 @@
 
 Recipe (mathematics, D3): add the converged eigenvalues with |lambda| > CUT / eta exactly; on their orthogonal
 complement, where log|1 - eta x| is smooth, estimate the trace by Rademacher probes, each a short Lanczos run whose
-Gauss quadrature gives its quadratic form. Sources: Hutchinson 1990; Ubaru, Chen & Saad, SIAM J. Matrix Anal. 2017.
+Gauss quadrature gives its quadratic form. Where the trace of H is known, eta x is added to the function, so that its
+slope at 0 is gone and with it most of the probes' spread, and the trace is taken off again exactly. Sources: Hutchinson
+1990; Ubaru, Chen & Saad, SIAM J. Matrix Anal. 2017.
 """
 
 from __future__ import annotations
@@ -34,10 +36,32 @@ class LogDet(NamedTuple):
     products: int
 
 
+class Deflated(NamedTuple):
+    """What was taken out: eigenvalues (k,), their errors (k,), and rows of which the first k are their vectors."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    rows: jax.Array
+
+
 def exact(spectrum: spectra.Spectrum, eta: float) -> LogDet:
     """Returns the sum of log|1 - eta lambda| over a complete spectrum; error infinite where 1/eta is in reach."""
     value, error = _sum(spectrum.values, spectrum.errors, eta)
     return LogDet(value, error, 0)
+
+
+def chosen(pairs: lanczos.Ritz, eta: float, room: int) -> np.ndarray:
+    """Returns which Ritz pairs to deflate: those beyond CUT / eta that have converged, the largest if there is no room.
+
+    Args:
+        pairs: Ritz pairs of a run.
+        eta: Step size.
+        room: Most pairs.
+    """
+    distances = np.abs(1 - eta * pairs.values)
+    outside = eta * np.abs(pairs.values) > CUT
+    found = np.flatnonzero(outside & (eta * pairs.residuals <= 1e-3 * np.maximum(distances, 1e-3)))
+    return np.sort(found[np.argsort(-np.abs(pairs.values[found]))[:room]])
 
 
 def estimate(
@@ -45,46 +69,48 @@ def estimate(
     point: Any,
     eta: float,
     key: jax.Array,
-    rows: np.ndarray,
-    pairs: lanczos.Ritz,
+    deflated: Deflated,
+    trace: float | None = None,
 ) -> LogDet:
-    """Returns log|det(I - eta H)| from a Lanczos run and probes on the complement of its converged pairs.
+    """Returns log|det(I - eta H)| from deflated eigenvalues and probes on their complement.
 
     The error adds three parts: the deflated eigenvalues' residuals; the standard error over probes; and the mean change
     of a probe's quadrature when its last step is dropped, which grows where undeflated eigenvalues crowd 1/eta.
     Cost: PROBES * STEPS products.
 
     Args:
-        program: The programs that made the run.
-        point: Where the operator is taken.
+        program: The programs of the operator.
+        point: Where it is taken.
         eta: Step size.
         key: Random key of the probes.
-        rows: (k, P) basis of the run.
-        pairs: Its Ritz pairs.
+        deflated: What was deflated; its rows are taken over.
+        trace: The trace of H where it is known exactly, else None.
     """
-    distances = np.abs(1 - eta * pairs.values)
-    outside = eta * np.abs(pairs.values) > CUT
-    chosen = np.flatnonzero(outside & (eta * pairs.residuals <= 1e-3 * np.maximum(distances, 1e-3)))
-    deflated = pairs.weights[:, chosen].T @ rows
-    value, error = _sum(pairs.values[chosen], pairs.residuals[chosen], eta)
+    count, rows = len(deflated.values), deflated.rows
+    value, error = _sum(deflated.values, deflated.errors, eta)
+    slope = 0.0 if trace is None else eta
     forms, shorter = [], []
     for probe_key in jax.random.split(key, PROBES):
         probe = jax.random.rademacher(probe_key, (program.size,), rows.dtype)
-        basis = program.begin(probe, deflated)
-        outside_part = np.asarray(probe) - deflated.T @ (deflated @ np.asarray(probe))
-        basis = program.extend(point, basis, probe_key, STEPS)
-        forms.append(_form(basis, len(chosen), eta, 0) * float(outside_part @ outside_part))
-        shorter.append(_form(basis, len(chosen), eta, 1) * float(outside_part @ outside_part))
+        inside = rows[:count] @ probe
+        length = program.size - float(inside @ inside)
+        basis = program.extend(point, program.begin(rows, count, probe), probe_key, STEPS)
+        forms.append(_form(basis, count, eta, slope, 0) * length)
+        shorter.append(_form(basis, count, eta, slope, 1) * length)
+        rows = basis.rows
+    if trace is not None:
+        value -= eta * (trace - float(deflated.values.sum()))
     spread = float(np.std(forms, ddof=1) / np.sqrt(PROBES))
     change = float(np.abs(np.mean(forms) - np.mean(shorter)))
     return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
 
 
-def _form(basis: lanczos.Basis, first: int, eta: float, drop: int) -> float:
-    """Returns the Gauss quadrature of log|1 - eta x| for a probe's unit vector, without its last `drop` steps."""
+def _form(basis: lanczos.Basis, first: int, eta: float, slope: float, drop: int) -> float:
+    """Returns the Gauss quadrature of log|1 - eta x| + slope x for a probe's unit vector, without its last steps."""
     nodes = lanczos.ritz(basis, first=first, drop=drop)
     with np.errstate(divide="ignore"):
-        return float(nodes.weights[0] ** 2 @ np.log(np.abs(1 - eta * nodes.values)))
+        values = np.log(np.abs(1 - eta * nodes.values)) + slope * nodes.values
+    return float(nodes.weights[0] ** 2 @ values)
 
 
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ class Spectrum(NamedTuple):
         complete: Whether these are all eigenvalues, each with its multiplicity.
         size: P.
         products: Number of operator products that were spent.
+        rest: The eigenvalues above rest + coupling are those listed above it, one for one, each within `coupling` of
+            the listed value; all others lie below (harness/curvature/exclusion.py). Infinity if nothing is excluded.
+        coupling: See `rest`.
     """
 
     values: np.ndarray
@@ -24,19 +28,33 @@ class Spectrum(NamedTuple):
     complete: bool
     size: int
     products: int
+    rest: float = math.inf
+    coupling: float = 0.0
 
 
 def distance_from_one(spectrum: Spectrum, eta: float) -> tuple[float, float]:
     """Returns sigma_min(I - eta H) = min |1 - eta lambda| over the known eigenvalues, and its error bar.
 
     When the spectrum is not complete the value is an upper bound (up to the error bar): an eigenvalue that was never
-    seen may lie nearer to 1/eta (mathematics, D1).
+    seen may lie nearer to 1/eta (mathematics, D1). `lower_bound` says how near.
     """
     distances = np.abs(1 - eta * spectrum.values)
     least = float(distances.min())
     lowest = float((distances - eta * spectrum.errors).min())
     nearest = float(eta * spectrum.errors[int(distances.argmin())])
     return least, max(nearest, least - lowest)
+
+
+def lower_bound(spectrum: Spectrum, eta: float) -> float:
+    """Returns what sigma_min(I - eta H) cannot be less than, 0 if nothing is known.
+
+    Certain for a complete spectrum; else as sure as `rest`, which fails with probability exclusion.FAILURE at most.
+    """
+    if spectrum.complete:
+        return max(0.0, float(np.min(np.abs(1 - eta * spectrum.values) - eta * spectrum.errors)))
+    beyond = spectrum.values[spectrum.values > spectrum.rest]
+    found = np.abs(1 - eta * beyond) - eta * spectrum.coupling
+    return max(0.0, min([*found.tolist(), 1 - eta * (spectrum.rest + spectrum.coupling)]))
 
 
 def count_above(spectrum: Spectrum, level: float) -> int:

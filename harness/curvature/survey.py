@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import dense, lanczos, logdet, operators
+from harness.curvature import dense, exclusion, lanczos, logdet, operators
 from harness.curvature import spectrum as spectra
 
 Method = Literal["dense", "lanczos"]
@@ -17,8 +17,14 @@ Method = Literal["dense", "lanczos"]
 DENSE_UP_TO = 2000
 """`curvature: auto` takes the dense method for at most this many parameters."""
 
-CAPACITY = 160
+PRODUCTS = 160
 """Products that a Lanczos run may spend; then it reports what was reached, with its error bars."""
+
+MEMORY = 8 * 2**30
+"""Bytes that a float64 basis may take. It has room for PRODUCTS rows below that, for fewer above (then it restarts)."""
+
+ROOM = 2 * exclusion.STEPS
+"""Rows of the smallest basis: half of them can be deflated, and the run on the complement fits in the other half."""
 
 
 class Survey(NamedTuple):
@@ -49,26 +55,58 @@ def resolve(method: str, size: int) -> Method:
     return "dense" if method == "dense" else "lanczos"
 
 
-def surveyor(operator: operators.Operator, size: int, method: Method, *, capacity: int = CAPACITY) -> Surveyor:
+def capacity(size: int) -> int:
+    """Returns the rows of a basis for P parameters: PRODUCTS, or what MEMORY holds, at least ROOM."""
+    return max(ROOM, min(PRODUCTS, MEMORY // (8 * size) - 1))
+
+
+def surveyor(
+    operator: operators.Operator,
+    size: int,
+    method: Method,
+    *,
+    rows: int | None = None,
+    trace: Callable[[Any], jax.Array] | None = None,
+) -> Surveyor:
     """Returns the questions to ask of an operator on vectors of length `size`.
 
-    Cost in products: dense, P; Lanczos, what its residuals need (up to `capacity`) and logdet.PROBES * logdet.STEPS.
+    Cost in products: dense, P; Lanczos, what its residuals need (up to PRODUCTS), exclusion.STEPS and logdet.PROBES *
+    logdet.STEPS.
+
+    Args:
+        operator: The symmetric operator.
+        size: P.
+        method: How to answer.
+        rows: Capacity of the basis, `capacity(size)` unless given.
+        trace: Compiled function from a point to the exact trace, where the structure gives it.
     """
     if method == "dense":
         return _dense(operator, size)
-    program = lanczos.lanczos(operator, size, capacity=capacity)
+    program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
         known, _, _ = lanczos.run(program, point, key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
-        run_key, probe_key = jax.random.split(key)
+        run_key, rest_key, probe_key = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
-        known, rows, pairs = lanczos.run(program, point, run_key, lambda s: size > capacity and resolved(s, eta))
+        fits = size <= program.capacity
+        known, basis, pairs = lanczos.run(
+            program, point, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+        )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
-        return Survey(known, logdet.estimate(program, point, eta, probe_key, rows, pairs))
+        taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
+        weights = pairs.weights[:, taken]
+        rows = program.combine(basis.rows, weights)
+        rest, rows, spent = exclusion.bound(program, point, rows, len(taken), rest_key)
+        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], rows)
+        exact = None if trace is None else float(trace(point))
+        found = logdet.estimate(program, point, eta, probe_key, deflated, exact)
+        # The residual of all deflated pairs together: they share one direction, that of the next row.
+        coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
+        return Survey(known._replace(rest=rest, coupling=coupling, products=known.products + spent), found)
 
     return Surveyor("lanczos", top, survey)
 

@@ -6,16 +6,17 @@ from __future__ import annotations
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import point as points
 
-METRICS = ("sigma_min", "sigma_min_error", "log_abs_det", "log_abs_det_error", "n_above_inv_eta")
+METRICS = ("sigma_min", "sigma_min_error", "sigma_min_lower", "log_abs_det", "log_abs_det_error", "n_above_inv_eta")
 
 
 def measure(point: points.Point) -> dict[str, float]:
-    """Returns sigma_min and log|det| of I - eta H with their error bars, and the number of eigenvalues above 1/eta."""
+    """Returns sigma_min with its error bar and lower bound, log|det|, and the number of eigenvalues above 1/eta."""
     known = point.survey.spectrum
     sigma, error = spectra.distance_from_one(known, point.eta)
     return {
         "sigma_min": sigma,
         "sigma_min_error": error,
+        "sigma_min_lower": spectra.lower_bound(known, point.eta),
         "log_abs_det": point.survey.log_det.value,
         "log_abs_det_error": point.survey.log_det.error,
         "n_above_inv_eta": spectra.count_above(known, 1 / point.eta),

@@ -36,10 +36,18 @@ def matvec(point: tuple[jax.Array]) -> operators.Matvec:
 PROGRAM = lanczos.lanczos(matvec, SIZE, capacity=120)
 
 
+def deflated(basis: lanczos.Basis, pairs: lanczos.Ritz, eta: float) -> logdet.Deflated:
+    """Takes the converged pairs beyond logdet.CUT out, as a survey does."""
+    taken = logdet.chosen(pairs, eta, PROGRAM.capacity - logdet.STEPS)
+    rows = PROGRAM.combine(basis.rows, pairs.weights[:, taken])
+    return logdet.Deflated(pairs.values[taken], pairs.residuals[taken], rows)
+
+
 def test_basis_is_orthonormal_and_tridiagonalises() -> None:
     matrix = symmetric(hessian_like())
     point = (jnp.asarray(matrix),)
-    _, rows, _ = lanczos.run(PROGRAM, point, jax.random.key(1), lambda s: len(s.values) >= 80)
+    _, basis, _ = lanczos.run(PROGRAM, point, jax.random.key(1), lambda s: len(s.values) >= 80)
+    rows = np.asarray(basis.rows[: int(basis.steps)])
     assert np.abs(rows @ rows.T - np.eye(len(rows))).max() < 1e-13
     tridiagonal = rows @ matrix @ rows.T
     outside = tridiagonal - np.triu(np.tril(tridiagonal, 1), -1)
@@ -96,6 +104,40 @@ def test_a_crowd_at_one_over_eta_widens_the_error_bar() -> None:
     assert error > 1e-3
 
 
+@pytest.mark.parametrize("capacity", [24, 40, 80])
+def test_a_small_basis_restarts_and_finds_the_same_ends(capacity: int) -> None:
+    exact = hessian_like(3)
+    program = lanczos.lanczos(matvec, SIZE, capacity=capacity)
+    point = (jnp.asarray(symmetric(exact, 3)),)
+    known, basis, pairs = lanczos.run(program, point, jax.random.key(5), lambda s: False, limit=160)
+    assert known.products == 160
+    assert len(known.values) <= capacity
+    rows = np.asarray(basis.rows[: int(basis.steps)])
+    assert np.abs(rows @ rows.T - np.eye(len(rows))).max() < 1e-13
+    vectors = pairs.weights.T @ rows
+    residuals = np.linalg.norm(vectors @ np.asarray(point[0]) - pairs.values[:, None] * vectors, axis=1)
+    assert np.max(residuals - pairs.residuals) < 1e-13
+    assert np.abs(known.values[-5:] - exact[-5:]).max() < 1e-12
+    assert abs(known.values[0] - exact[0]) < 1e-12
+
+
+def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
+    basis = lanczos.run(PROGRAM, (jnp.eye(SIZE),), jax.random.key(0), lambda s: True)[1]
+    assert basis.rows.shape == (PROGRAM.capacity + 1, SIZE)
+    pointer = basis.rows.unsafe_buffer_pointer()
+    grown = PROGRAM.extend((jnp.eye(SIZE),), basis, jax.random.key(1), 8)
+    assert grown.rows.unsafe_buffer_pointer() == pointer, "a step reuses the buffer"
+    assert PROGRAM.combine(grown.rows, np.eye(8)).unsafe_buffer_pointer() == pointer
+
+
+def test_the_same_code_runs_in_float32() -> None:
+    exact = hessian_like(2)
+    point = (jnp.asarray(symmetric(exact, 2), "float32"),)
+    known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: len(s.values) >= 64)
+    assert abs(known.values[-1] - exact[-1]) <= known.errors[-1]
+    assert 1e-6 < known.errors[-1] < 1e-3
+
+
 def test_products_that_are_not_finite_are_said() -> None:
     with pytest.raises(FloatingPointError):
         lanczos.run(PROGRAM, (jnp.full((SIZE, SIZE), jnp.nan),), jax.random.key(0), lambda s: False)
@@ -114,8 +156,8 @@ def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
         exact = hessian_like(seed)
         point = (jnp.asarray(symmetric(exact, seed)),)
         eta = [0.2, 0.4, 0.9][seed % 3]
-        _, rows, pairs = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, e=eta: survey.resolved(s, e))
-        found = logdet.estimate(PROGRAM, point, eta, jax.random.key(100 + seed), rows, pairs)
+        _, basis, pairs = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, e=eta: survey.resolved(s, e))
+        found = logdet.estimate(PROGRAM, point, eta, jax.random.key(100 + seed), deflated(basis, pairs, eta))
         truth = np.log(np.abs(1 - eta * exact)).sum()
         scores.append((found.value - truth) / found.error)
     # Student's t with 7 degrees of freedom: 5.4 has probability 1e-3 for one of 24 matrices.
@@ -127,8 +169,8 @@ def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
 def test_log_abs_det_error_grows_when_nothing_has_converged() -> None:
     exact = np.linspace(0.5, 1.5, SIZE)
     point = (jnp.asarray(symmetric(exact)),)
-    _, rows, pairs = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: True)
-    found = logdet.estimate(PROGRAM, point, 1.0, jax.random.key(1), rows, pairs)
+    _, basis, pairs = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: True)
+    found = logdet.estimate(PROGRAM, point, 1.0, jax.random.key(1), deflated(basis, pairs, 1.0))
     truth = np.log(np.abs(1 - exact)).sum()
     assert abs(found.value - truth) <= 4 * found.error
     assert found.error > 1.0

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exclusion: what Lanczos never saw, bounded from above with a stated probability of failure.
+
+A Ritz pair proves that an eigenvalue is near; nothing proves that there is no other, unless the start is random. Let v
+be an eigenvector of the largest eigenvalue lambda of a symmetric A of size n with spectrum in [mu, lambda], b the start
+vector, uniform on the sphere, xi the largest Ritz value of k products, and suppose xi <= lambda - delta. For
+p(t) = T(s)/s, s^2 = (lambda - delta - t)/(lambda - delta - mu), T the Chebyshev polynomial of degree 2k - 1 (so that p
+has degree k - 1), the Rayleigh quotient of p(A) b is at most xi, which says
+
+    (b.v)^2 p(lambda)^2 delta <= sum over the others of (b.v_i)^2 p(lambda_i)^2 (lambda - delta - lambda_i)
+                              <= (1 - (b.v)^2) (lambda - delta - mu),
+
+since |T| <= 1 on [0, 1]. As p(lambda)^2 delta = sinh^2((2k - 1) asinh sqrt(r)) (lambda - delta - mu) with
+r = delta/(lambda - delta - mu), this means |b.v| <= 1/cosh((2k - 1) asinh sqrt(r)). The density of b.v is at most
+sqrt(n/(2 pi)), so that happens with probability at most sqrt(2n/pi)/cosh((2k - 1) asinh sqrt(r)), whatever the
+spectrum. (The argument of Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992, with the constant written out;
+see also van Dorsselaer, Hochstenbach & van der Vorst, SIAM J. Matrix Anal. Appl. 2000.)
+
+It is used on the complement of the converged Ritz vectors V, of which few steps suffice: what is left there is small.
+If A V = V Theta + R, the eigenvalues of A are within |R| of those of Theta and of the complement, one for one (Weyl).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+
+from harness.curvature import lanczos
+
+STEPS = 32
+"""Products of the run on the complement."""
+
+FAILURE = 1e-12
+"""Probability over the start vector that the bound is false, at most."""
+
+
+def share(size: int, steps: int, failure: float) -> float:
+    """Returns delta / (lambda - mu): the share of the spectrum's width by which the largest Ritz value may fall short.
+
+    Args:
+        size: n; fewer are as sure.
+        steps: Products k of the run.
+        failure: Probability that it falls short by more.
+    """
+    root = math.sinh(math.acosh(max(1.0, math.sqrt(2 * size / math.pi) / failure)) / (2 * steps - 1))
+    return root**2 / (1 + root**2)
+
+
+def bound(
+    program: lanczos.Lanczos, point: Any, rows: jax.Array, fixed: int, key: jax.Array
+) -> tuple[float, jax.Array, int]:
+    """Returns what no eigenvalue on the complement of the first `fixed` rows exceeds, the rows, and products spent.
+
+    Both ends of the complement's spectrum are bounded at once, each with half of FAILURE, because its width is not
+    known beforehand. Infinity where STEPS products are too few for that. Cost: STEPS products.
+
+    Args:
+        program: The programs of the operator.
+        point: Where it is taken.
+        rows: Rows of a basis with room for STEPS more; they are taken over.
+        fixed: How many of them are kept, and stay out of it.
+        key: Random key of the start vector.
+    """
+    vector = jax.random.normal(key, (program.size,), rows.dtype)
+    basis = program.extend(point, program.begin(rows, fixed, vector), key, STEPS)
+    nodes = lanczos.ritz(basis, first=fixed)
+    steps = len(nodes.values)
+    lost = share(program.size, steps, FAILURE / 2)
+    if steps + fixed >= program.size:
+        lost = 0.0  # the whole complement
+    if lost >= 0.5:
+        return math.inf, basis.rows, steps
+    width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
+    return float(nodes.values[-1] + nodes.residuals.min() + lost * width), basis.rows, steps
