@@ -304,7 +304,7 @@ def test_the_curves_are_their_formulas_and_their_plateaus_are_what_they_claim() 
         assert constant == set(row.plateaus)
         left, right = (jax.vmap(jax.grad(function))(jnp.asarray(row.breakpoints) + d) for d in (-1e-9, 1e-9))
         assert np.asarray(left) == pytest.approx(np.asarray(right), abs=1e-7), "the derivative is continuous"
-        params, x, found = made("curve", {"function": name}, (2, 3, 1), 1)
+        params, _, found = made("curve", {"function": name}, (2, 3, 1), 1)
         assert np.allclose(found, np.full((2, 1), formula(float(params["curve"]["theta"][0]))), rtol=1e-14)
 
 
