@@ -8,6 +8,7 @@ Gauss quadrature gives its quadratic form. Sources: Hutchinson 1990; Ubaru, Chen
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +28,10 @@ STEPS = 4
 
 
 class LogDet(NamedTuple):
-    """log|det(I - eta H)| in nats and its error bar (one standard error plus propagated eigenvalue errors)."""
+    """log|det(I - eta H)| in nats and its error bar (one standard error plus propagated eigenvalue errors).
+
+    Where an eigenvalue is 1/eta up to its error bar the error is infinite, and the value may be -infinity.
+    """
 
     value: float
     error: float
@@ -75,6 +79,8 @@ def estimate(
         basis = program.extend(point, basis, probe_key, STEPS)
         forms.append(_form(basis, len(chosen), eta, 0) * float(outside_part @ outside_part))
         shorter.append(_form(basis, len(chosen), eta, 1) * float(outside_part @ outside_part))
+    if not np.isfinite(forms).all():  # an eigenvalue that was not deflated is 1/eta to the last bit
+        return LogDet(-math.inf, math.inf, PROBES * STEPS)
     spread = float(np.std(forms, ddof=1) / np.sqrt(PROBES))
     change = float(np.abs(np.mean(forms) - np.mean(shorter)))
     return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
@@ -83,8 +89,10 @@ def estimate(
 def _form(basis: lanczos.Basis, first: int, eta: float, drop: int) -> float:
     """Returns the Gauss quadrature of log|1 - eta x| for a probe's unit vector, without its last `drop` steps."""
     nodes = lanczos.ritz(basis, first=first, drop=drop)
+    shares = nodes.weights[0] ** 2
+    seen = shares > 0  # a node that the vector does not see may be 1/eta, and 0 times its logarithm is no number
     with np.errstate(divide="ignore"):
-        return float(nodes.weights[0] ** 2 @ np.log(np.abs(1 - eta * nodes.values)))
+        return float(np.sum(shares[seen] * np.log(np.abs(1 - eta * nodes.values[seen]))))
 
 
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:
