@@ -16,10 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, theory, train, verdict
+from harness import (
+    data,
+    diagnostics,
+    errors,
+    losses,
+    memory,
+    objective,
+    provenance,
+    runlog,
+    starts,
+    theory,
+    train,
+    verdict,
+)
 from harness import records as record_file
 from harness import spec as specs
-from harness.curvature import operators, survey
+from harness.curvature import lanczos, operators, survey
 from zoo import model as models
 from zoo import pattern
 
@@ -156,6 +169,7 @@ def run(
     Raises:
         runlog.Busy: If another process is at it.
         errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
+        errors.OutOfMemory: If it does not fit; the status `failed` is on disk, and what was recorded is kept.
         KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
     """
     folder = runlog.folder(cell.suite, cell.run_id(seed))
@@ -182,13 +196,28 @@ def run(
         except KeyboardInterrupt:
             facts["status"] = "interrupted"
             raise
-        except BaseException:
+        except BaseException as error:
             facts["status"] = "failed"
+            if memory.exhausted(error):
+                raise _too_large(error, ready) from error
             raise
         finally:
             facts["seconds"] = round(spent + time.monotonic() - began, 3)
             runlog.write(folder, facts)
     return folder
+
+
+def _too_large(error: BaseException, ready: Problem) -> errors.OutOfMemory:
+    """Returns what to say of a run that did not fit into memory."""
+    rows = 0 if ready.surveyor.method == "dense" else survey.CAPACITY + 2 * lanczos.ROWS
+    return memory.explained(
+        error,
+        parameters=ready.objective.size,
+        examples=len(ready.arrays.x),
+        chunk=objective.CHUNK,
+        rows=rows,
+        limit=memory.available(),
+    )
 
 
 def _advance(
@@ -266,11 +295,17 @@ def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
-        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive.
+        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive or finite.
     """
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
-        top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
+        try:
+            top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
+        except FloatingPointError:
+            raise errors.InputError(
+                f"{cell.suite}/{cell.label}: optimizer.learning_rate: eta_lambda needs the largest eigenvalue of the "
+                "Hessian at the start, and the Hessian is not finite there; give a number, or another start"
+            ) from None
         if not top > 0:
             raise errors.InputError(
                 f"{cell.suite}/{cell.label}: optimizer.learning_rate: eta_lambda needs a positive eigenvalue of the "
