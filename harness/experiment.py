@@ -363,6 +363,7 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
             "citation": ready.arrays.citation,
         },
         "theory": theory.of(cell).as_dict(),
+        "expected": dict(cell.expected),
         "cell": cell.resolved(),
     }
 
