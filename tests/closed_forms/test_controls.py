@@ -272,7 +272,7 @@ def test_c12_the_maps_of_both_examples_at_a_minimum() -> None:
 PLANTED = {
     "mlp": {"hidden": [4], "activation": "tanh"},
     "vgg": {"stages": [[2], [2]], "activation": "relu"},
-    "vit": {"patch": 2, "width": 4, "depth": 1, "heads": 2, "mlp_width": 3, "activation": "gelu"},
+    "vit": {"patch": 2, "width": 4, "depth": 1, "heads": 2, "mlp_width": 3, "activation": "gelu", "norm_epsilon": None},
 }
 
 

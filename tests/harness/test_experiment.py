@@ -337,6 +337,30 @@ def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
     assert facts is not None and facts["verdict"] == ("certified" if curvature == "dense" else "undecided")
 
 
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+@pytest.mark.parametrize(("theta", "ties"), [([0.0, 0.0], 4), ([0.0, 0.7], 4), ([0.7, 0.0], 2)])
+def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
+    home: pathlib.Path, curvature: str, theta: list[float], ties: int
+) -> None:
+    one = parsed(
+        data={"name": "paper_pair"},
+        model={"family": "paper_net", "activation": "relu"},
+        start={"name": "given", "theta": theta},
+        precision="float64",
+        curvature=curvature,
+    )
+    ready = experiment.problem(one)
+    at = np.array(theta)
+    margins = ready.probe.margins(at)
+    assert sum(int(np.sum(np.asarray(array) == 0)) for array in margins.values()) == ties
+    found = experiment.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, diagnostics.DIAGNOSTICS)
+    assert found is not None
+    # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
+    assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)
+    undefined = {"train_accuracy", "flip_fraction", "gradient_defect", "gradient_defect_error"}
+    assert {name for name, value in found.items() if np.isnan(value)} <= undefined
+
+
 @pytest.mark.parametrize(("eta", "said"), [(1.0, "singular"), (0.9, "certified")])
 def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str, home: pathlib.Path) -> None:
     relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
