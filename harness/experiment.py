@@ -280,7 +280,7 @@ def measure(
         names: Names in diagnostics.DIAGNOSTICS.
     """
     theta = theta.astype("float64")
-    loss, grad_norm, accuracy = (float(v) for v in ready.evaluate(theta, ready.exact))
+    loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
     try:

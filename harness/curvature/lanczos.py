@@ -165,7 +165,7 @@ def run(
     dtype = jax.tree.leaves(point)[0].dtype
     basis = program.begin(jax.random.normal(vector_key, (program.size,), dtype), None)
     while True:
-        basis = program.extend(point, basis, fresh_key, STEPS)
+        basis = jax.block_until_ready(program.extend(point, basis, fresh_key, STEPS))  # see dense.matrix
         pairs = ritz(basis)
         steps = len(pairs.values)
         known = spectra.Spectrum(pairs.values, pairs.residuals, steps == program.size, program.size, steps)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import io
 import pathlib
+import subprocess
+import sys
 
 import jax
 import pytest
 import rich.console
 
-from harness import engine, errors, experiment, memory, runlog, tracking
+from harness import engine, errors, experiment, memory, runlog, tracking, workspace
 from harness import spec as specs
 
 GIB = 2**30
@@ -110,3 +112,30 @@ def test_the_command_line_ends_with_1_and_one_line(
             gdzoo.main()
         assert left.value.code == errors.EXIT_FAILED
         assert capsys.readouterr().err.count("\n") == 1
+
+
+TOO_LARGE = """
+import resource, sys
+import jax
+jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp
+from harness import memory
+from harness.curvature import survey
+
+size = 20_000
+ask = survey.surveyor(lambda point: lambda v: point[0] * v, size, sys.argv[1], capacity=15_000)
+point = (jax.block_until_ready(jnp.ones(size)),)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+try:
+    ask.survey(point, 0.5, jax.random.key(0))
+except Exception as error:
+    print(memory.exhausted(error), memory.ASKED.search(str(error)) is not None)
+"""
+
+
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_an_array_that_really_does_not_fit_raises_and_does_not_end_the_process(method: str) -> None:
+    command = [sys.executable, "-c", TOO_LARGE, method]
+    done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr[-2000:]
