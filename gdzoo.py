@@ -11,7 +11,7 @@ import traceback
 import typer
 
 from harness import cli as harness_cli
-from harness import errors
+from harness import errors, memory
 from leaderboard import cli as leaderboard_cli
 
 app = typer.Typer(
@@ -44,6 +44,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if memory.exhausted(error) or isinstance(error, errors.OutOfMemory):
+            _leave((str(error).strip().splitlines() or ["out of memory"])[0][:300], errors.EXIT_FAILED)
         with tempfile.NamedTemporaryFile(
             "w", prefix="gdzoo-bug-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:

@@ -2,7 +2,7 @@
 """Bad step sizes that are known before anything is computed, from the layers and the loss alone.
 
 A rule speaks only where its hypotheses can be read off the layer list; where none speaks, nothing is claimed. F3 to F10
-and C1 to C3 are `theory.STATEMENTS`.
+and C1 to C6 are `theory.STATEMENTS`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from zoo import activations, layer
+from zoo import activations, curve, layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +66,15 @@ def of(
     decay = float(loss.weight_decay)
     form = list(layers.values())[-1]
     if isinstance(form, layer.QuadraticForm) and loss.name == "output":
-        etas = {1 / (value + decay) for value in form.eigenvalues if value + decay > 0}
-        finite = tuple(sorted((eta for eta in etas if math.isfinite(eta)), reverse=True))
-        known = [BadStep(finite, "everywhere: H is the same at every point", "C1")]
-        return (
-            tuple(known if finite else []),
-            True,
-            "No other: H is the same at every point and its spectrum is given.",
+        where, others = (
+            "everywhere: H is the same at every point",
+            "H is the same at every point and its spectrum is given",
         )
+        return _given(form.eigenvalues, decay, where, "C1"), True, f"No other: {others}."
+    if isinstance(form, layer.Curve) and loss.name == "output":
+        row = curve.CURVES[form.function]
+        others = "between breakpoints H is constant, with these values, or analytic and not constant"
+        return _given(row.plateaus, decay, row.where, "C5, C6"), True, f"No other: {others}."
     found: list[BadStep] = []
     if loss.name == "half_mse":
         found += _saturated(layers, inputs, decay)
@@ -101,6 +102,13 @@ def of(
         text = "At most as many as there are parameters: reciprocals of eigenvalues of H at any one point"
         return tuple(found), False, f"{text} (F3, ours). Which, if any, is not known in advance."
     return tuple(found), False, "Finitely many at most (F4, ours). Which, if any, is not known in advance."
+
+
+def _given(values: Iterable[float], decay: float, where: str, source: str) -> tuple[BadStep, ...]:
+    """Returns the bad steps of a risk that is written down, from its eigenvalues on sets of positive measure."""
+    etas = {1 / (value + decay) for value in values if value + decay > 0}
+    finite = tuple(sorted((eta for eta in etas if math.isfinite(eta)), reverse=True))
+    return (BadStep(finite, where, source),) if finite else ()
 
 
 def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Iterator[BadStep]:

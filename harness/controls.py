@@ -35,6 +35,7 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
         table.add_column(header, no_wrap=True)
     table.add_column("")
     agree = disagree = absent = 0
+    asked: dict[bool, list[bool]] = {True: [], False: []}
     for cell in cells:
         for seed in range((seeds or cell.seeds) if cell.expected else 0):
             folder = runlog.folder(cell.suite, cell.run_id(seed))
@@ -44,16 +45,18 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
                 continue
             for row in expected.compare(cell.expected, facts, runlog.read_records(folder)):
                 agree, disagree = agree + row.agrees, disagree + (not row.agrees)
+                if row.fires is not None:
+                    asked[row.fires].append(row.agrees)
                 words = "[green]agrees[/]" if row.agrees else "[red]disagrees[/]"
                 room = f"± {row.error:.1g}" if row.error else ""
-                table.add_row(cell.label, row.name, _shown(row.expected), _shown(row.found), room, words)
+                table.add_row(
+                    cell.label, row.name, expected.shown(row.expected), expected.shown(row.found), room, words
+                )
     if agree + disagree:
         console.print(table)
+        fired, silent = (f"{sum(asked[must])} of {len(asked[must])}" for must in (True, False))
+        console.print(f"detector: {fired} fired where it must, {silent} silent where it must be", highlight=False)
         console.print(f"controls: {agree} agree, {disagree} disagree", highlight=False)
     if absent:
         console.print(f"{absent} runs that expect something have no records here to compare", highlight=False)
     return Outcome(agree, disagree, absent)
-
-
-def _shown(value: float | str | None) -> str:
-    return "·" if value is None else value if isinstance(value, str) else f"{value:.10g}"

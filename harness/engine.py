@@ -116,7 +116,8 @@ def _one(
     except errors.InputError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        reason = first if isinstance(error, errors.OutOfMemory) else f"{type(error).__name__}: {first}"
         outcome.failed.append((job, reason))
         console.print(f"[red]failed[/]   {job.name}: ", end="")
         console.print(reason, markup=False, highlight=False, soft_wrap=True)

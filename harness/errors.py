@@ -17,6 +17,10 @@ class InputError(Exception):
     """What the user gave is wrong: one message that says where, what, what is allowed and what to do. Exit code 2."""
 
 
+class OutOfMemory(Exception):
+    """Memory ran out: one message that says what was asked for and what would fit. Exit code 1: other runs go on."""
+
+
 class Stopped(Exception):
     """The user or the system asked for a stop; what was recorded is kept. Exit code 75."""
 

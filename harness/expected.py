@@ -51,6 +51,13 @@ class Found(NamedTuple):
             return self.expected == self.found
         return abs(self.found - self.expected) <= self.error
 
+    @property
+    def fires(self) -> bool | None:
+        """Whether a detector of singularity must fire here, must be silent, or is not asked (None)."""
+        if self.name == "verdict":
+            return {"singular": True, "certified": False}.get(str(self.expected))
+        return self.expected == 0 if self.name.endswith(".sigma_min") else None
+
 
 def of_cell(fields: Mapping[str, Sequence[Any]], index: int) -> tuple[Expected, ...]:
     """Returns what is expected of the cell at an index of the grid; `fields` has been found right."""
@@ -87,6 +94,11 @@ def compare(expected: Sequence[Expected], facts: Mapping[str, Any], recorded: Se
         recorded: Its records.
     """
     return [_compare(one, facts, recorded) for one in expected]
+
+
+def shown(value: float | str | None) -> str:
+    """Returns a value as tables of controls print it, with digits that show what disagrees."""
+    return "·" if value is None else value if isinstance(value, str) else f"{value:.10g}"
 
 
 def _compare(one: Expected, facts: Mapping[str, Any], recorded: Sequence[records.Record]) -> Found:

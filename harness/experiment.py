@@ -16,7 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, diagnostics, errors, losses, objective, provenance, runlog, starts, theory, train, verdict
+from harness import (
+    data,
+    diagnostics,
+    errors,
+    losses,
+    memory,
+    objective,
+    provenance,
+    runlog,
+    starts,
+    theory,
+    train,
+    verdict,
+)
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import operators, survey, trace
@@ -159,6 +172,7 @@ def run(
     Raises:
         runlog.Busy: If another process is at it.
         errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
+        errors.OutOfMemory: If it does not fit; the status `failed` is on disk, and what was recorded is kept.
         KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
     """
     folder = runlog.folder(cell.suite, cell.run_id(seed))
@@ -183,13 +197,28 @@ def run(
         except KeyboardInterrupt:
             facts["status"] = "interrupted"
             raise
-        except BaseException:
+        except BaseException as error:
             facts["status"] = "failed"
+            if memory.exhausted(error):
+                raise _too_large(error, ready) from error
             raise
         finally:
             facts["seconds"] = round(spent + time.monotonic() - began, 3)
             runlog.write(folder, facts)
     return folder
+
+
+def _too_large(error: BaseException, ready: Problem) -> errors.OutOfMemory:
+    """Returns what to say of a run that did not fit into memory."""
+    rows = 0 if ready.surveyor.method == "dense" else survey.capacity(ready.objective.size) + 1
+    return memory.explained(
+        error,
+        parameters=ready.objective.size,
+        examples=len(ready.arrays.x),
+        chunk=objective.CHUNK,
+        rows=rows,
+        limit=memory.available(),
+    )
 
 
 def _advance(
@@ -252,7 +281,7 @@ def measure(
         names: Names in diagnostics.DIAGNOSTICS.
     """
     theta = theta.astype("float64")
-    loss, grad_norm, accuracy = (float(v) for v in ready.evaluate(theta, ready.exact))
+    loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
     try:
@@ -267,11 +296,17 @@ def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
-        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive.
+        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive or finite.
     """
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
-        top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
+        try:
+            top = ready.surveyor.top((theta.astype("float64"), ready.exact), key)[0]
+        except FloatingPointError:
+            raise errors.InputError(
+                f"{cell.suite}/{cell.label}: optimizer.learning_rate: eta_lambda needs the largest eigenvalue of the "
+                "Hessian at the start, and the Hessian is not finite there; give a number, or another start"
+            ) from None
         if not top > 0:
             raise errors.InputError(
                 f"{cell.suite}/{cell.label}: optimizer.learning_rate: eta_lambda needs a positive eigenvalue of the "
@@ -329,6 +364,7 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
             "citation": ready.arrays.citation,
         },
         "theory": theory.of(cell).as_dict(),
+        "expected": dict(cell.expected),
         "cell": cell.resolved(),
     }
 

@@ -87,6 +87,12 @@ INGREDIENTS: dict[str, Ingredient] = {
             "mix_tokens", "extension F7", "layers with weights shared across channels; the paper does not name it"
         ),
         Ingredient("quadratic_form", "extension F7", "no layer of a network, but analytic in theta"),
+        Ingredient(
+            "curve",
+            "extension F7",
+            "no layer of a network, but a scalar function of theta that is analytic between its breakpoints",
+            analytic=False,
+        ),
         Ingredient("analytic activation", "theorem 1", "analytic on the whole line; Theorem 1"),
         Ingredient(
             "piecewise analytic activation",
@@ -196,4 +202,5 @@ NAMES: dict[type[layer.Layer], str] = {
     layer.MixTokens: "mix_tokens",
     layer.Subsample: "subsample",
     layer.QuadraticForm: "quadratic_form",
+    layer.Curve: "curve",
 }

@@ -67,7 +67,7 @@ class Ce(Part):
 
 
 class Output(Part):
-    """The network's output itself, for networks that are a risk: `quadratic`."""
+    """The network's output itself, for networks that are a risk: `quadratic`, `curve`."""
 
     name: Literal["output"]
     infimum: Annotated[

@@ -58,7 +58,7 @@ def fields(name: str, family: str, setting: str) -> dict[str, Any]:
         "title": f"{name}: {family}{size} on {dataset['name']}, full-batch gradient descent",
         "data": pydantic.TypeAdapter(config.Data).validate_python(dataset).model_dump(mode="json"),
         "model": model.model_dump(mode="json"),
-        "loss": {"name": "output" if family == "quadratic" else "half_mse"},
+        "loss": {"name": "output" if family in ("quadratic", "curve") else "half_mse"},
         "start": {"name": "given", "theta": [1.48, 0.776]} if paper else {"name": "random"},
         "optimizer": {"name": "gd", "learning_rate": 0.25 if paper else {"eta_lambda": 1.5}},
         "steps": 300,

@@ -35,6 +35,9 @@ STATEMENTS: dict[str, str] = {
     "C1": "A quadratic: H is the same at every point, and the bad step sizes are 1/λ for its eigenvalues λ > 0.",
     "C2": "Linear regression: the same, with the eigenvalues that the data decide.",
     "C3": "The risk ½(c θ₁θ₂ x − y)² and its means over data: det(I − ηH) is a polynomial in θ, and not 0 throughout.",
+    "C5": "The paper's figure 1: H = 2 wherever |θ| > 2, so η = 1/2 takes both rays to 0 and is bad. No other is.",
+    "C6": "A risk of one parameter that is infinitely often differentiable and not analytic: H is constant on some "
+    "intervals, and the reciprocal of each of these values is bad. A good point on one says nothing of another.",
     "F3": "If 1/η is an eigenvalue of H on a set of positive measure of a connected piece on which L is analytic, it "
     "is one at every point of the piece. So one point with σ_min(I − ηH) > 0 certifies the piece, and a piece has at "
     "most as many bad step sizes as there are parameters.",

@@ -113,7 +113,7 @@ def train(
         steps: Ascending checkpoint steps, none before `state.step`.
     """
     for step in steps:
-        state = trainer.advance(state, eta, key, batch, step)
+        state = jax.block_until_ready(trainer.advance(state, eta, key, batch, step))  # see curvature/dense.py
         yield state
         if not bool(state.finite):
             return

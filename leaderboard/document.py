@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import errors, metrics, strict_yaml
+from harness import errors, expected, metrics, strict_yaml
 from harness import spec as specs
 from leaderboard import text
 
@@ -94,6 +94,7 @@ class Run(_Part):
     dirty: bool
     dataset: Dataset
     cell: dict[str, JsonValue]
+    expected: dict[str, Finite | Status | Verdict] = Field(default={}, max_length=200)
     cell_yaml: Lines
     steps: tuple[Count, ...] = Field(max_length=1000)
     curves: dict[str, tuple[Finite | None, ...]]
@@ -111,6 +112,14 @@ class Run(_Part):
                 raise ValueError(f"the cell has no {part}.{key}")
             names.validate_python(section[key], strict=True)
         return cleaned
+
+    @pydantic.field_validator("expected")
+    @classmethod
+    def _expected_is_allowed(cls, said: dict[str, float | str]) -> dict[str, float | str]:
+        for problem in expected.check({name: [value] for name, value in said.items()}, 1):
+            place = text.clean(".".join(map(str, problem.path)))[:80]
+            raise ValueError(f"{place}: {text.clean(problem.text)[:200]}")
+        return said
 
     @pydantic.model_validator(mode="after")
     def _agrees_with_itself(self) -> Run:

@@ -17,8 +17,9 @@ from typing import Any
 
 import jinja2
 
-from harness import metrics, theory, verdict
+from harness import expected, metrics, theory, verdict
 from leaderboard import cell as cells
+from leaderboard import controls as control_rows
 from leaderboard import document, export, figure, interval, number, spreadsheet, table, theorem
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -76,6 +77,9 @@ def render(board: document.Export) -> dict[str, bytes]:
         files[f"{cell_path(cell.first)}.html"] = _page(pages, "cell.html", "../../", board=board, **_cell(cell))
         for run in cell.runs:
             files[f"{run_path(run)}.html"] = _page(pages, "run.html", "../../", board=board, **_run(run, cell))
+    found = control_rows.controls(board)
+    scored = control_rows.scores(found)
+    files["controls.html"] = _page(pages, "controls.html", "", board=board, controls=found, scores=scored)
     files["method.html"] = _page(pages, "method.html", "", board=board, **_method())
     files["data.html"] = _page(pages, "data.html", "", board=board, **_data(board, files))
     files[SUMS] = "".join(f"{digest(files[path])}  {path}\n" for path in sorted(files)).encode()
@@ -151,6 +155,8 @@ def _environment() -> jinja2.Environment:
         "plot_json": _plot_json,
         "sortable": _sortable,
         "subscripts": _subscripts,
+        "exactly": expected.shown,
+        "allowance": lambda error: number.show(float(f"{error:.1g}")),
         "capital": lambda sentence: sentence[:1].upper() + sentence[1:],
     }
     environment.globals |= {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from zoo import deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, vgg, vit
+from zoo import curve, deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, vgg, vit
 from zoo.config import Setting
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ FAMILIES: dict[str, Family] = {
         quadratic.layers,
         "closed-form control",
         quadratic.SETTINGS,
+    ),
+    "curve": Family(
+        "risk of one parameter, written down", curve.Config, curve.layers, "closed-form controls", curve.SETTINGS
     ),
 }
 

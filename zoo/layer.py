@@ -265,6 +265,17 @@ class QuadraticForm(Layer):
         return (1,)
 
 
+@dataclasses.dataclass(frozen=True)
+class Curve(Layer):
+    """L(theta) of one parameter, whatever the input: a row of `curve.CURVES`; theta starts standard normal."""
+
+    function: str
+
+    def output(self, shape: Shape) -> Shape:
+        """Any shape becomes (1,)."""
+        return (1,)
+
+
 def output(layers: Layers, shape: Shape) -> Shape:
     """Returns the shape after all layers.
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from zoo import activations, convolution, layer
+from zoo import activations, convolution, curve, layer
 
 Function: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -98,6 +98,20 @@ class QuadraticForm(nnx.Module):
         theta = self.theta[...]
         theta = theta.astype(jnp.promote_types(theta.dtype, x.dtype))
         value = jnp.sum(jnp.asarray(self.eigenvalues, theta.dtype) * theta**2) / 2
+        return jnp.broadcast_to(value, (x.shape[0], 1))
+
+
+class Curve(nnx.Module):
+    """L(theta) of one parameter for every example; theta starts standard normal."""
+
+    def __init__(self, row: layer.Curve, shape: layer.Shape, rngs: nnx.Rngs) -> None:
+        self.function = row.function
+        self.theta = nnx.Param(jax.random.normal(rngs.params(), (1,), "float32"))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps any x (N, ...) to (N, 1)."""
+        theta = self.theta[...]
+        value = curve.function(self.function)(theta.astype(jnp.promote_types(theta.dtype, x.dtype)))
         return jnp.broadcast_to(value, (x.shape[0], 1))
 
 
@@ -249,5 +263,6 @@ BUILDERS: dict[type[layer.Layer], Callable[[Any, layer.Shape, nnx.Rngs], Functio
     layer.MixTokens: MixTokens,
     layer.Subsample: lambda row, shape, rngs: subsample(row.channels),
     layer.QuadraticForm: QuadraticForm,
+    layer.Curve: Curve,
 }
 """How each class of layer is built."""

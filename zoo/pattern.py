@@ -2,9 +2,9 @@
 """On which piece of a piecewise-analytic network a parameter vector lies, and how far it is from the next.
 
 A margin is a number whose sign says on which side of a kink one is: of an activation with breakpoints b, x - b for each
-preactivation x; of a max-pool, each entry of a window minus the largest of the others. All signs together are the
-pattern. Every activation of the zoo continues analytically beyond its breakpoints, so on all parameters of one pattern
-the network is one analytic function.
+preactivation x; of a curve, theta - b; of a max-pool, each entry of a window minus the largest of the others. All signs
+together are the pattern. Every activation of the zoo continues analytically beyond its breakpoints, so on all
+parameters of one pattern the network is one analytic function.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from zoo import activations, layer, layers, model
+from zoo import activations, curve, layer, layers, model
 
 Margins = dict[str, jax.Array]
 """For the path of each layer with kinks, its margins (N, ...); ties are 0."""
@@ -65,6 +65,10 @@ def _watch(found: layer.Layers, stack: Any, x: jax.Array, path: str, seen: Margi
                 breaks = activations.row(row.function).breakpoints
                 if breaks:
                     seen[here] = jnp.stack([x - at for at in breaks], axis=-1)
+                x = node(x)
+            case layer.Curve():
+                edges = jnp.asarray(curve.CURVES[row.function].breakpoints, node.theta.dtype)
+                seen[here] = jnp.broadcast_to(node.theta[...] - edges, (x.shape[0], len(edges)))
                 x = node(x)
             case layer.MaxPool():
                 seen[here] = _ahead(layers.windows(x))

@@ -25,7 +25,7 @@ def matrix(operator: operators.Operator, size: int) -> Matrix:
     """
 
     @jax.jit
-    def at(point: Any) -> jax.Array:
+    def columns(point: Any) -> jax.Array:
         matvec = operator(point)
         dtype = jax.tree.leaves(point)[0].dtype
 
@@ -34,7 +34,8 @@ def matrix(operator: operators.Operator, size: int) -> Matrix:
 
         return jax.lax.map(column, jnp.arange(size))
 
-    return at
+    # Waited for: where memory ran out that raises, while reading the array would end the process (jaxlib, CPU).
+    return lambda point: jax.block_until_ready(columns(point))
 
 
 def spectrum(matrix: np.ndarray) -> spectra.Spectrum:

@@ -219,7 +219,9 @@ def run(
     basis = program.begin(empty, 0, jax.random.normal(vector_key, (program.size,), dtype))
     products = steps = 0
     while True:
-        basis = program.extend(point, basis, jax.random.fold_in(fresh_key, products), min(STEPS, limit - products))
+        next_key = jax.random.fold_in(fresh_key, products)
+        basis = program.extend(point, basis, next_key, min(STEPS, limit - products))
+        jax.block_until_ready(basis)  # see dense.matrix
         pairs = ritz(basis)
         products += len(pairs.values) - steps
         steps = len(pairs.values)

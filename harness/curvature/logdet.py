@@ -10,6 +10,7 @@ slope at 0 is gone and with it most of the probes' spread, and the trace is take
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +30,10 @@ STEPS = 4
 
 
 class LogDet(NamedTuple):
-    """log|det(I - eta H)| in nats and its error bar (one standard error plus propagated eigenvalue errors)."""
+    """log|det(I - eta H)| in nats and its error bar (one standard error plus propagated eigenvalue errors).
+
+    Where an eigenvalue is 1/eta up to its error bar the error is infinite, and the value may be -infinity.
+    """
 
     value: float
     error: float
@@ -100,6 +104,8 @@ def estimate(
         rows = basis.rows
     if trace is not None:
         value -= eta * (trace - float(deflated.values.sum()))
+    if not np.isfinite(forms).all():  # an eigenvalue that was not deflated is 1/eta to the last bit
+        return LogDet(-math.inf, math.inf, PROBES * STEPS)
     spread = float(np.std(forms, ddof=1) / np.sqrt(PROBES))
     change = float(np.abs(np.mean(forms) - np.mean(shorter)))
     return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
@@ -108,9 +114,11 @@ def estimate(
 def _form(basis: lanczos.Basis, first: int, eta: float, slope: float, drop: int) -> float:
     """Returns the Gauss quadrature of log|1 - eta x| + slope x for a probe's unit vector, without its last steps."""
     nodes = lanczos.ritz(basis, first=first, drop=drop)
+    shares = nodes.weights[0] ** 2
+    seen = shares > 0  # a node that the vector does not see may be 1/eta, and 0 times its logarithm is no number
     with np.errstate(divide="ignore"):
-        values = np.log(np.abs(1 - eta * nodes.values)) + slope * nodes.values
-    return float(nodes.weights[0] ** 2 @ values)
+        values = np.log(np.abs(1 - eta * nodes.values[seen])) + slope * nodes.values[seen]
+    return float(shares[seen] @ values)
 
 
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:

@@ -276,3 +276,16 @@ def test_every_control_has_a_name_and_every_region_can_be_reached(visit: Open, b
         assert page.locator("h1").count() == 1
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+
+
+def test_the_page_of_controls_stands_without_a_script_and_fits_a_telephone(visit: Open) -> None:
+    for width, script in ((1280, True), (420, False)):
+        page = visit("controls.html", width=width, script=script)
+        assert page.locator("nav a[aria-current]").inner_text() == "Controls"
+        assert page.locator(".tallies .count").all_inner_texts() == ["0 / 1", "1 / 1", "3 / 4"]
+        rows = page.locator("table.controls tbody tr")
+        assert rows.count() == 4
+        assert page.locator("table.controls .disagrees").all_inner_texts() == ["✕ disagrees", "did not fire"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        rows.first.locator("a").click()
+        assert page.locator("h1").inner_text().startswith("mlp · activation=relu")

@@ -335,6 +335,27 @@ def test_the_bad_steps_of_a_quadratic_are_those_of_its_spectrum() -> None:
     assert falling.no_bad_step
 
 
+@pytest.mark.parametrize(
+    ("function", "places", "bad"),
+    [
+        ("figure_1", {-2.5: 2, 3.0: 2}, [0.5]),
+        ("plateaus", {0.25: 1, 1.25: 2, 2.25: 3, 3.5: 4}, [1, 1 / 2, 1 / 3, 1 / 4]),
+    ],
+)
+def test_the_bad_steps_of_a_curve_are_those_of_its_plateaus(
+    function: str, places: dict[float, int], bad: list[float]
+) -> None:
+    it = net(family("curve", NUMBER, 1, function=function), NUMBER, loss("output"))
+    assert etas(it.known) == bad and it.known.complete and not it.known.one_piece
+    assert it.known.covered == "extension F7"
+    for theta, curvature in places.items():
+        for near in (theta - 0.1, theta + 0.1):
+            assert spectrum(it, jnp.array([near])) == pytest.approx([curvature], abs=TOLERANCE)
+    decayed = theory.says(family("curve", NUMBER, 1, function=function), NUMBER, loss("output", 0.5), GD)
+    assert etas(decayed) == pytest.approx(sorted((1 / (v + 0.5) for v in set(places.values())), reverse=True))
+    assert theory.says(family("curve", NUMBER, 1, function=function), NUMBER, loss("half_mse"), GD).bad_steps == ()
+
+
 # Weight decay: what the data term does not see has the eigenvalue w.
 
 W = 0.125
@@ -440,6 +461,7 @@ def test_every_layer_activation_loss_and_optimizer_is_an_ingredient() -> None:
         layer.MixTokens: {"inner": {}},
         layer.Subsample: {"channels": 1},
         layer.QuadraticForm: {"eigenvalues": (1.0,)},
+        layer.Curve: {"function": "figure_1"},
     }
     for kind in subclasses(layer.Layer) - {layer.Layer, layer.Pool, layer.Activation}:
         node = kind(**samples.get(kind, {}))

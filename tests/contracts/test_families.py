@@ -61,6 +61,8 @@ ROWS: dict[str, Row] = {
     ),
     "paper_net": tiny("paper_net", activation="softplus"),
     "quadratic": tiny("quadratic"),
+    "curve": tiny("curve"),
+    "curve, plateaus": tiny("curve", function="plateaus"),
 }
 KEYS = jnp.stack([jax.random.key(seed) for seed in (0, 0, 1)])
 WITH_ACTIVATION = [name for name, row in zoo.FAMILIES.items() if "activation" in row.config.model_fields]
@@ -160,7 +162,7 @@ def test_model_is_two_pure_functions_over_a_plain_dict(label: str) -> None:
     assert outputs.dtype == jnp.float32
     others = apply(params, x.at[1:].set(1 - 3 * x[1:]))
     assert np.array_equal(outputs[0], others[0]), "examples must not see each other"
-    assert row.family == "quadratic" or not np.array_equal(outputs, others)
+    assert row.family in ("quadratic", "curve") or not np.array_equal(outputs, others)
 
 
 @pytest.mark.parametrize("label", ROWS)
@@ -260,7 +262,7 @@ def permuted(params: Tree, where: str, axes: tuple[tuple[str, str, int], ...]) -
 
 
 def test_only_single_units_and_given_eigenvalues_cannot_be_permuted() -> None:
-    assert set(zoo.FAMILIES) - set(PERMUTABLE) == {"paper_net", "quadratic"}
+    assert set(zoo.FAMILIES) - set(PERMUTABLE) == {"paper_net", "quadratic", "curve"}
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,83 @@ def test_eta_lambda_needs_a_positive_eigenvalue_at_the_start(home: pathlib.Path)
         run(one)
 
 
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+def test_eta_lambda_needs_a_finite_hessian_at_the_start(home: pathlib.Path, curvature: str) -> None:
+    one = parsed(
+        data={"name": "point"},
+        model={"family": "paper_net", "activation": "identity"},
+        start={"name": "given", "theta": [1e200, 1e200]},
+        optimizer={"name": "gd", "learning_rate": {"eta_lambda": 1.5}},
+        precision="float64",
+        curvature=curvature,
+    )
+    with pytest.raises(errors.InputError, match="the Hessian is not finite there; give a number, or another start"):
+        run(one)
+
+
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+def test_a_start_that_is_not_finite_has_diverged_at_step_0(home: pathlib.Path, curvature: str) -> None:
+    one = parsed(
+        data={"name": "point"},
+        model={"family": "paper_net", "activation": "identity"},
+        start={"name": "given", "theta": [1e200, 1e200]},
+        optimizer={"name": "gd", "learning_rate": 0.1},
+        precision="float64",
+        curvature=curvature,
+    )
+    folder = run(one)
+    facts = runlog.read(folder)
+    assert facts is not None
+    assert (facts["status"], facts["diverged_at"], facts["verdict"]) == ("diverged", 0, "undecided")
+    assert runlog.read_records(folder) == []
+
+
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
+    home: pathlib.Path, curvature: str
+) -> None:
+    one = parsed(
+        data={"name": "point"},
+        model={"family": "deep_linear", "hidden": [1, 1]},
+        start={"name": "given", "theta": [0.0, 0.0, 0.0]},
+        optimizer={"name": "gd", "learning_rate": 1.0},
+        precision="float64",
+        curvature=curvature,
+    )
+    folder = run(one)
+    for record in runlog.read_records(folder):
+        assert (record.values["grad_norm"], record.values["loss"], record.values["sigma_min"]) == (0, 0.5, 1)
+        assert (record.values["sharpness"], record.values["lambda_min"], record.values["n_negative"]) == (0, 0, 0)
+        unknown = {name for name, value in record.values.items() if np.isnan(value)}
+        assert unknown <= {"train_accuracy"}, "only what numbers as targets do not have"
+    facts = runlog.read(folder)
+    assert facts is not None and facts["verdict"] == ("certified" if curvature == "dense" else "undecided")
+
+
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+@pytest.mark.parametrize(("theta", "ties"), [([0.0, 0.0], 4), ([0.0, 0.7], 4), ([0.7, 0.0], 2)])
+def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
+    home: pathlib.Path, curvature: str, theta: list[float], ties: int
+) -> None:
+    one = parsed(
+        data={"name": "paper_pair"},
+        model={"family": "paper_net", "activation": "relu"},
+        start={"name": "given", "theta": theta},
+        precision="float64",
+        curvature=curvature,
+    )
+    ready = experiment.problem(one)
+    at = np.array(theta)
+    margins = ready.probe.margins(at)
+    assert sum(int(np.sum(np.asarray(array) == 0)) for array in margins.values()) == ties
+    found = experiment.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, diagnostics.DIAGNOSTICS)
+    assert found is not None
+    # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
+    assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)
+    undefined = {"train_accuracy", "flip_fraction", "gradient_defect", "gradient_defect_error"}
+    assert {name for name, value in found.items() if np.isnan(value)} <= undefined
+
+
 @pytest.mark.parametrize(("eta", "said"), [(1.0, "singular"), (0.9, "certified")])
 def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str, home: pathlib.Path) -> None:
     relu = {"family": "mlp", "hidden": [3], "activation": "relu"}

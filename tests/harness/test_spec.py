@@ -249,7 +249,7 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
     text = spec.template("my-net", family)
     assert text.startswith("# yaml-language-server: $schema=../schema.json\n# What this spec claims")
     (only,) = spec.expand(parse(text))
-    dataset = {"paper_net": "point", "quadratic": "point"}.get(family, "digits")
+    dataset = {"paper_net": "point", "quadratic": "point", "curve": "point"}.get(family, "digits")
     assert only.title == f"my-net: {family} on {dataset}, full-batch gradient descent"
     assert only.resolved()["model"]["family"] == family
     lines = text.splitlines()
@@ -269,7 +269,7 @@ def test_a_template_needs_a_file_name_and_a_family() -> None:
         spec.template("my-net", "vitt")
     assert str(error.value) == (
         "there is no family 'vitt'; allowed: "
-        "mlp, deep_linear, vgg, vit, resnet, mixer, paper_net, quadratic; did you mean 'vit'?"
+        "mlp, deep_linear, vgg, vit, resnet, mixer, paper_net, quadratic, curve; did you mean 'vit'?"
     )
     with pytest.raises(errors.InputError) as error:
         spec.template("../x", "vit")
@@ -293,7 +293,7 @@ ACTIVATIONS = (
     "relu, leaky_relu, gelu, gelu_tanh, sigmoid, tanh, silu, softplus, elu, relu6, hard_tanh, identity, square or a "
     "mapping with the key leaky_relu"
 )
-FAMILIES = "deep_linear, mixer, mlp, paper_net, quadratic, resnet, vgg, vit"
+FAMILIES = "curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, vgg, vit"
 DATASETS = (
     "cifar10, cifar100, digits, fashion_mnist, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
     "paper_pair, point, random_labels, svhn_cropped, tfds"

@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 
 import zoo
-from zoo import layer, layers
+from zoo import curve, layer, layers
 
 Tree = dict[str, Any]
 EPSILON = 1e-6
@@ -275,6 +275,37 @@ def test_the_small_networks_are_their_formulas() -> None:
     assert np.allclose(found, np.tanh(second * np.tanh(first * x.reshape(2, 1))), rtol=1e-13)
     params, x, found = made("quadratic", {"eigenvalues": [4, 2.0, -0.5]}, (2, 3, 1), 1)
     assert np.allclose(found, np.full((2, 1), [4, 2, -0.5] @ params["form"]["theta"] ** 2 / 2), rtol=1e-14)
+
+
+def test_the_curves_are_their_formulas_and_their_plateaus_are_what_they_claim() -> None:
+    def figure_1(t: float) -> float:
+        return t**4 / 2 - 3 * t**2 + 8 if abs(t) <= 2 else t**2
+
+    def step(x: float) -> float:
+        return float(x >= 1) if not 0 < x < 1 else 1 / (1 + math.exp(1 / x - 1 / (1 - x)))
+
+    def plateaus(t: float) -> float:
+        return (t**2 + sum(step(2 * t - 2 * k + 1) * (t - k + 1 / 4) ** 2 for k in (1, 2, 3))) / 2
+
+    grid = np.linspace(-4, 4, 161)
+    for name, formula in (("figure_1", figure_1), ("plateaus", plateaus)):
+        row = curve.CURVES[name]
+        function = curve.function(name)
+        assert np.asarray(function(jnp.asarray(grid))) == pytest.approx(
+            [formula(t) for t in grid], rel=1e-14, abs=1e-14
+        )
+        bend = jax.jit(jax.vmap(jax.grad(jax.grad(function))))
+        inside = sorted([-6.0, *row.breakpoints, 6.0])
+        constant = set()
+        for low, high in itertools.pairwise(inside):
+            values = np.asarray(bend(jnp.linspace(low, high, 41)[1:-1]))
+            if np.ptp(values) == 0:
+                constant.add(float(values[0]))
+        assert constant == set(row.plateaus)
+        left, right = (jax.vmap(jax.grad(function))(jnp.asarray(row.breakpoints) + d) for d in (-1e-9, 1e-9))
+        assert np.asarray(left) == pytest.approx(np.asarray(right), abs=1e-7), "the derivative is continuous"
+        params, _, found = made("curve", {"function": name}, (2, 3, 1), 1)
+        assert np.allclose(found, np.full((2, 1), formula(float(params["curve"]["theta"][0]))), rtol=1e-14)
 
 
 def test_three_quarters_of_the_starts_of_the_paper_net_are_dead() -> None:

@@ -66,6 +66,13 @@ def test_margins_of_a_window_tell_its_largest_entry_and_the_runner_up() -> None:
     assert np.asarray(found).ravel().tolist() == [-4.0, 2.0, -2.0, -2.0]
 
 
+def test_margins_of_a_curve_are_those_of_its_parameter() -> None:
+    layers: layer.Layers = {"curve": layer.Curve("figure_1")}
+    params = {"curve": {"theta": jnp.array([-3.0])}}
+    found = pattern.margins(layers, (1, 1, 1))(params, jnp.ones((2, 1, 1, 1)))["curve"]
+    assert np.asarray(found).tolist() == [[-1.0, -5.0]] * 2
+
+
 def test_on_one_pattern_a_relu_network_is_one_polynomial() -> None:
     # Along a line without a sign change the outputs of a network of two affine layers are of degree 2.
     layers, network = built("mlp", {"hidden": [4], "activation": "relu"})

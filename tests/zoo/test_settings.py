@@ -59,7 +59,7 @@ def test_every_family_has_a_tiny_setting_that_fits_small_images(family: str) -> 
     assert next(iter(row.settings)) == "tiny"
     assert counted(family, "tiny") < 2000
     config = row.config.model_validate({"family": family, **tiny.fields})
-    alone = family in ("paper_net", "quadratic")
+    alone = family in ("paper_net", "quadratic", "curve")
     for inputs in [(1, 1, 1)] if alone else [(4, 4, 1), (8, 8, 1)]:
         zoo.check(family, config, inputs, 1 if alone else 10)
     assert (tiny.inputs, tiny.outputs) == (((1, 1, 1), 1) if alone else ((8, 8, 1), 10))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Out of memory: one sentence with what was asked for and what would fit, the run failed, the others go on."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+import rich.console
+
+from harness import engine, errors, experiment, memory, runlog, tracking, workspace
+from harness import spec as specs
+
+GIB = 2**30
+XLA = "RESOURCE_EXHAUSTED: Out of memory allocating 32000000000 bytes."
+SPEC = """
+schema: 1
+title: a test
+data: {name: point}
+model: {family: quadratic, eigenvalues: [2.0, 1.0]}
+loss: {name: output}
+optimizer: {name: gd, learning_rate: 0.3}
+steps: 1
+seeds: 2
+"""
+
+
+def said(error: Exception, parameters: int, examples: int = 64, rows: int = 0, limit: int = 24 * GIB) -> str:
+    return str(memory.explained(error, parameters=parameters, examples=examples, chunk=2048, rows=rows, limit=limit))
+
+
+def test_it_is_told_from_other_errors() -> None:
+    assert memory.exhausted(jax.errors.JaxRuntimeError(XLA))
+    assert memory.exhausted(MemoryError())
+    assert not memory.exhausted(jax.errors.JaxRuntimeError("INTERNAL: something else"))
+    assert not memory.exhausted(ValueError("allocating"))
+
+
+def test_a_dense_spectrum_names_the_size_that_fits() -> None:
+    words = said(jax.errors.JaxRuntimeError(XLA), 63_000)
+    assert words == (
+        "out of memory (32 GB asked for at once, 25.8 GB there): a dense spectrum of 63,000 parameters takes 127 GB; "
+        "up to about 20,066 parameters fit, or write `curvature: lanczos`"
+    )
+    assert 8 * memory.COPIES * 20_066**2 < 24 * GIB / 2 < 8 * memory.COPIES * 20_100**2
+    numpy = MemoryError("Unable to allocate 29.6 GiB for an array with shape (63000, 63000) and data type float64")
+    assert said(numpy, 63_000).startswith("out of memory (31.8 GB asked for at once, 25.8 GB there): a dense")
+
+
+def test_a_lanczos_run_names_the_size_that_fits() -> None:
+    assert said(jax.errors.JaxRuntimeError(XLA), 15_000_000, rows=192) == (
+        "out of memory (32 GB asked for at once, 25.8 GB there): the 192 vectors of a Lanczos run take 23 GB for "
+        "15,000,000 parameters; up to about 8,388,608 parameters fit"
+    )
+
+
+@pytest.mark.parametrize(
+    ("examples", "end"),
+    [
+        (1024, "with 1,024 examples at a time; about 256 fit: `data.examples: 256`"),
+        (9999, "with 2,048 examples at a time; about 512 fit: CHUNK = 512 in harness/objective.py"),
+        (1, "with 1 examples at a time; about 1 fit: `data.examples: 1`"),
+    ],
+)
+def test_else_it_names_the_examples_at_a_time_that_fit(examples: int, end: str) -> None:
+    assert said(jax.errors.JaxRuntimeError(XLA), 1000, examples).endswith(end)
+    assert "about" in said(MemoryError(), 1000, examples)
+
+
+def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
+    home: pathlib.Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells
+    real = experiment.problem(cell)
+    asked: list[int] = []
+
+    def survey(*arguments: object) -> object:
+        asked.append(1)
+        if len(asked) == 1:
+            raise jax.errors.JaxRuntimeError(XLA)
+        return real.surveyor.survey(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(experiment, "problem", lambda _: real._replace(surveyor=real.surveyor._replace(survey=survey)))
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=300)
+    opened = tracking.open_store(store_uri)
+    outcome = engine.work(engine.jobs([cell], None), opened, console, device="cpu", command=lambda _: "")
+    assert [job.seed for job, _ in outcome.failed] == [0] and [job.seed for job in outcome.ran] == [1]
+    assert "failed   t · seed 0: out of memory (32 GB asked for at once" in out.getvalue()
+    assert "Traceback" not in out.getvalue()
+    assert [runlog.status(runlog.folder("tests", cell.run_id(seed))) for seed in (0, 1)] == ["failed", "finished"]
+    again = engine.work(engine.jobs([cell], None), opened, console, device="cpu", command=lambda _: "")
+    assert (len(again.ran), len(again.kept), again.failed) == (1, 1, []), "said again, it is made"
+
+
+def test_the_command_line_ends_with_1_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import gdzoo
+
+    for error in (jax.errors.JaxRuntimeError(XLA), errors.OutOfMemory("out of memory: too large")):
+
+        def fail(_arguments: list[str], error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(gdzoo, "app", fail)
+        with pytest.raises(SystemExit) as left:
+            gdzoo.main()
+        assert left.value.code == errors.EXIT_FAILED
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+TOO_LARGE = """
+import resource, sys
+import jax
+jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp
+from harness import memory
+from harness.curvature import survey
+
+size = 20_000
+ask = survey.surveyor(lambda point: lambda v: point[0] * v, size, sys.argv[1], capacity=15_000)
+point = (jax.block_until_ready(jnp.ones(size)),)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+try:
+    ask.survey(point, 0.5, jax.random.key(0))
+except Exception as error:
+    print(memory.exhausted(error), memory.ASKED.search(str(error)) is not None)
+"""
+
+
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_an_array_that_really_does_not_fit_raises_and_does_not_end_the_process(method: str) -> None:
+    command = [sys.executable, "-c", TOO_LARGE, method]
+    done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr[-2000:]

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not change: the scale of the loss against the step size, the order of units, the scale of ReLU layers.
+
+Every recorded number is held to the rule of its unit in METRICS, so that a new one is covered by its row.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from harness import diagnostics, metrics, objective, recipe
+from harness.curvature import operators, survey
+from harness.diagnostics import trajectory
+from harness.records import Record
+from zoo import pattern
+
+INPUTS, OUTPUTS, N = (1, 1, 3), 2, 7
+WIDTHS = (4, 3)
+ETA, STEPS = 0.6, 6
+METHODS = pytest.mark.parametrize("method", ["dense", "lanczos"])
+POWERS = {
+    "1": 0,
+    "nats": 0,
+    "fraction": 0,
+    "count": 0,
+    "preactivation units": 0,
+    "loss units": 1,
+    "loss units per parameter unit": 1,
+    "loss units per squared parameter unit": 1,
+}
+"""With which power of c a number of a unit grows when the loss is multiplied by c and the step size divided by it."""
+ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
+
+
+class Net(NamedTuple):
+    """A random network with its data and the questions that can be asked of it.
+
+    Attributes:
+        outputs: `(theta, x) -> (N, K)`.
+        start: A random point (P,).
+        batch: Random examples.
+        scaled: `(theta, batch, c) -> c times the risk`; c is data, so that one program serves all.
+        surveyors: The questions, by method.
+        probe: `c -> what kinks ask`.
+    """
+
+    outputs: Callable[[jax.Array, jax.Array], jax.Array]
+    start: jax.Array
+    batch: objective.Batch
+    scaled: Callable[..., jax.Array]
+    surveyors: dict[str, survey.Surveyor]
+    probe: Callable[[float], diagnostics.Probe]
+
+
+@functools.cache
+def programs(activation: str) -> tuple[Any, ...]:
+    """Returns the compiled programs of one architecture, shared by all seeds."""
+    fields = {"family": "mlp", "hidden": list(WIDTHS), "activation": activation}
+    config = zoo.FAMILIES["mlp"].config.model_validate(fields)
+    network = zoo.build("mlp", config, inputs=INPUTS, outputs=OUTPUTS)
+    goal = objective.objective(network, recipe.HalfMse(name="half_mse"))
+
+    def scaled(theta: jax.Array, batch: objective.Batch, c: jax.Array) -> jax.Array:
+        return c * goal.risk(theta, batch)
+
+    surveyors = {name: survey.surveyor(operators.hessian(scaled), goal.size, name) for name in ("dense", "lanczos")}
+    layers = zoo.FAMILIES["mlp"].layers(config, INPUTS, OUTPUTS)
+    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
+    margins = jax.jit(lambda theta, x: pattern.margins(layers, INPUTS)(unflatten(theta), x))
+    gradient = jax.jit(jax.grad(scaled))
+    product = jax.jit(lambda theta, v, *data: operators.hessian(scaled)((theta, *data))(v))
+    return goal, jax.jit(goal.outputs), jax.jit(scaled), surveyors, margins, gradient, product
+
+
+def net(activation: str, seed: int) -> Net:
+    """Returns a random network."""
+    goal, outputs, scaled, surveyors, margins, gradient, product = programs(activation)
+    keys = jax.random.split(jax.random.key(seed), 4)
+    start = goal.init(keys[0]).astype("float64") + 0.1 * jax.random.normal(keys[1], (goal.size,), "float64")
+    x = jax.random.normal(keys[2], (N, *INPUTS), "float64")
+    batch = objective.Batch(x, jax.random.normal(keys[3], (N, OUTPUTS), "float64"), jnp.arange(1.0, N + 1))
+
+    def probe(c: float) -> diagnostics.Probe:
+        return diagnostics.Probe(
+            lambda theta: gradient(theta, batch, c),
+            lambda theta, v: product(theta, v, batch, c),
+            lambda theta: margins(theta, x),
+        )
+
+    return Net(outputs, start, batch, scaled, surveyors, probe)
+
+
+def descended(it: Net, c: float, eta: float, method: str, start: jax.Array | None = None) -> list[Record]:
+    """Returns the records of gradient descent on c times the risk, every diagnostic at every step."""
+    theta, previous = it.start if start is None else start, None
+    ask, found = it.probe(c), []
+    for step in range(STEPS):
+        risk, gradient = float(it.scaled(theta, it.batch, c)), ask.gradient(theta)
+        surveyed = it.surveyors[method].survey((theta, it.batch, jnp.asarray(c)), eta, jax.random.key(step))
+        nearby = diagnostics.Nearby(theta, previous, ask)
+        size = float(jnp.linalg.norm(gradient))
+        point = diagnostics.Point(eta, 0.0, risk, size, math.nan, surveyed, nearby)
+        found.append(Record(step, diagnostics.measure(point, diagnostics.DIAGNOSTICS)))
+        previous, theta = theta, theta - eta * gradient
+    return found
+
+
+def same(left: Sequence[Record], right: Sequence[Record], c: float = 1.0) -> None:
+    """Holds that every number of two runs is the same, up to its unit's power of c."""
+    pairs = [
+        *zip(left, right, strict=True),
+        (Record(0, trajectory.summary(left)), Record(0, trajectory.summary(right))),
+    ]
+    for before, after in pairs:
+        assert set(before.values) == set(after.values)
+        for name in set(before.values) - ERRORS:
+            expected = before.values[name] * c ** POWERS[metrics.METRICS[name].unit]
+            if math.isinf(expected):
+                assert after.values[name] == expected, name
+                continue
+            known = metrics.METRICS[name].error
+            bar = 0.0 if known is None else before.values[known] * c ** POWERS[metrics.METRICS[known].unit]
+            room = 1e-8 * max(1.0, abs(expected)) + (bar if math.isfinite(bar) else 0.0)
+            assert after.values[name] == pytest.approx(expected, rel=0, abs=room, nan_ok=True), name
+
+
+@METHODS
+@pytest.mark.parametrize(("activation", "seed", "c"), [("tanh", 0, 3.7), ("tanh", 1, 1e-3), ("relu", 2, 250.0)])
+def test_a_loss_times_c_and_a_step_over_c_are_the_same_run(method: str, activation: str, seed: int, c: float) -> None:
+    it = net(activation, seed)
+    same(descended(it, 1.0, ETA, method), descended(it, c, ETA / c, method), c)
+
+
+@METHODS
+@pytest.mark.parametrize(("activation", "seed"), [("tanh", 3), ("relu", 4)])
+def test_the_order_of_hidden_units_changes_no_number(method: str, activation: str, seed: int) -> None:
+    it = net(activation, seed)
+    other = permuted(it.start, np.random.default_rng(seed))
+    assert not np.allclose(other, it.start)
+    same(descended(it, 1.0, ETA, method), descended(it, 1.0, ETA, method, other))
+
+
+@METHODS
+@pytest.mark.parametrize("seed", [5, 6])
+def test_scaling_a_relu_layer_against_the_next_changes_the_sharpness_and_no_output(method: str, seed: int) -> None:
+    it = net("relu", seed)
+    parts = split(it.start)
+    for a in (0.5, 3.0):
+        changed = dict(parts)
+        changed["dense_0.bias"], changed["dense_0.kernel"] = a * parts["dense_0.bias"], a * parts["dense_0.kernel"]
+        changed["dense_1.kernel"] = parts["dense_1.kernel"] / a
+        other = jnp.asarray(np.concatenate([part.ravel() for part in changed.values()]))
+        outputs = [np.asarray(it.outputs(at, it.batch.x)) for at in (it.start, other)]
+        assert outputs[1] == pytest.approx(outputs[0], rel=1e-12)
+        top = [
+            it.surveyors[method].top((at, it.batch, jnp.asarray(1.0)), jax.random.key(0))[0] for at in (it.start, other)
+        ]
+        assert abs(top[1] / top[0] - 1) > 0.05
+
+
+def split(theta: jax.Array) -> dict[str, np.ndarray]:
+    """Returns the parameters of the network by name, in the order in which they are flattened."""
+    sizes = (3, *WIDTHS, OUTPUTS)
+    parts, at = {}, 0
+    for i, name in enumerate(("dense_0", "dense_1", "head")):
+        for kind, shape in (("bias", (sizes[i + 1],)), ("kernel", (sizes[i], sizes[i + 1]))):
+            parts[f"{name}.{kind}"] = np.asarray(theta[at : at + math.prod(shape)]).reshape(shape)
+            at += math.prod(shape)
+    assert at == len(theta)
+    return parts
+
+
+def permuted(theta: jax.Array, random: np.random.Generator) -> jax.Array:
+    """Returns the same network with the units of both hidden layers in another order."""
+    parts = split(theta)
+    for before, after, width in (("dense_0", "dense_1", WIDTHS[0]), ("dense_1", "head", WIDTHS[1])):
+        order = np.roll(random.permutation(width), 1)
+        parts[f"{before}.bias"] = parts[f"{before}.bias"][order]
+        parts[f"{before}.kernel"] = parts[f"{before}.kernel"][:, order]
+        parts[f"{after}.kernel"] = parts[f"{after}.kernel"][order]
+    return jnp.asarray(np.concatenate([part.ravel() for part in parts.values()]))
