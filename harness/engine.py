@@ -140,7 +140,6 @@ def _line(job: Job, folder: pathlib.Path) -> str:
     if facts["status"] == "diverged":
         return f"[yellow]diverged[/] {job.name} at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
     values = runlog.read_records(folder)[-1].values
-    return (
-        f"[green]finished[/] {job.name}: loss {values['loss']:.3g}, η·λ_max {values['eta_sharpness']:.3g}, "
-        f"{facts['verdict']} ({facts['seconds']:.0f} s)"
-    )
+    sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
+    end = f"{facts['verdict']} ({facts['seconds']:.0f} s)"
+    return f"[green]finished[/] {job.name}: loss {values['loss']:.3g}{sharpness}, {end}"

@@ -32,5 +32,5 @@ def verdict(run: Iterable[records.Record], *, exact: bool, singular: bool) -> Ve
     if singular:
         return "singular"
     values = [record.values for record in run]
-    sound = all(v["sigma_min"] > MARGIN * v["sigma_min_error"] for v in values)
+    sound = all("sigma_min" in v and v["sigma_min"] > MARGIN * v["sigma_min_error"] for v in values)
     return "certified" if exact and values and sound else "undecided"
