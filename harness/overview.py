@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import rich.console
+import rich.markup
 import rich.table
 
 from harness import diagnostics, progress, runlog, theory
@@ -35,7 +36,11 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for status in shown:
         table.add_column(status, justify="right", no_wrap=True)
     for cell, count in counts.items():
-        table.add_row(f"{cell.suite}/{cell.label}", cell.cell_id, *(str(count[status] or "·") for status in shown))
+        table.add_row(
+            rich.markup.escape(f"{cell.suite}/{cell.label}"),
+            cell.cell_id,
+            *(str(count[status] or "·") for status in shown),
+        )
     console.print(table)
     console.print(", ".join(f"{total[s]} {s}" for s in STATUSES if total[s]) or "no runs", highlight=False)
 
@@ -76,7 +81,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
                 steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
             table.add_row(
-                cell.label,
+                rich.markup.escape(cell.label),
                 f"{known.parameters:,}",
                 str(cell.seeds),
                 known.theory.covered,
