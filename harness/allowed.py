@@ -75,6 +75,8 @@ def words(schema: Schema, node: Schema) -> str:
             return "true or false"
         case "null":
             return "null"
+        case "string" if "examples" in node:
+            return f"a text like {node['examples'][0]}"
         case "string":
             return f"one line of text, {node['minLength']} to {node['maxLength']} characters"
         case "array":
@@ -139,7 +141,8 @@ def _variant(schema: Schema, node: Schema, data: Any) -> Schema:
         reference = rule["mapping"].get(chosen) if isinstance(chosen, str) else None
         return _resolved(schema, {"$ref": reference}) if reference else {}
     options = [_resolved(schema, option) for option in node.get("anyOf") or node.get("oneOf") or []]
-    return next((option for option in options if "properties" in option), node)
+    wanted = "items" if isinstance(data, list) else "properties"
+    return next((option for option in options if wanted in option), node)
 
 
 def _resolved(schema: Schema, node: Schema) -> Schema:

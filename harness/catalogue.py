@@ -104,8 +104,15 @@ def _starts() -> Rows:
 def _diagnostics() -> Rows:
     from harness import diagnostics
 
-    return ("diagnostic", "metrics", "cost per checkpoint step"), [
-        (name, ", ".join(row.metrics), row.cost) for name, row in diagnostics.DIAGNOSTICS.items()
+    return ("diagnostic", "what it asks", "when", "in auto", "cost each time"), [
+        (
+            name,
+            row.title,
+            row.schedule,
+            "·" if not row.auto else "yes" if name in diagnostics.DEFAULT else "if it applies",
+            "the survey of H, shared" if row.surveys and row.cost == "nothing" else row.cost,
+        )
+        for name, row in diagnostics.DIAGNOSTICS.items()
     ]
 
 

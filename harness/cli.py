@@ -106,6 +106,7 @@ def run(
     outcome = run_specs(specs, seeds=seeds, store=store, device=device)
     agree = compare(specs, seeds)
     finish(outcome, console())
+    show_left_out(specs, seeds)
     if not agree:
         raise typer.Exit(errors.EXIT_FAILED)
     console().print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
@@ -230,6 +231,16 @@ def compare(paths: Sequence[pathlib.Path], seeds: int | None) -> bool:
 
     cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
     return not controls.show(cells, seeds, console()).disagree
+
+
+def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None) -> None:
+    """Prints what runs of specs did not measure, if anything."""
+    from harness import overview
+    from harness import spec as spec_module
+
+    line = overview.left_out([cell for spec in spec_module.read_all(paths) for cell in spec.cells], seeds)
+    if line:
+        console().print(line, highlight=False)
 
 
 def finish(outcome: engine.Outcome, out: rich.console.Console) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import rich.console
+import rich.markup
 
 from harness import errors, experiment, progress, runlog, tracking
 from harness import spec as specs
@@ -138,10 +139,10 @@ def _upload(job: Job, store: tracking.Store, outcome: Outcome) -> None:
 def _line(job: Job, folder: pathlib.Path) -> str:
     """Returns what came of a run that was trained to its end, in a line."""
     facts = runlog.read(folder) or {}
+    name = rich.markup.escape(job.name)  # a label may hold a list: diagnostics=[fit, kinks]
     if facts["status"] == "diverged":
-        return f"[yellow]diverged[/] {job.name} at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
+        return f"[yellow]diverged[/] {name} at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
     values = runlog.read_records(folder)[-1].values
-    return (
-        f"[green]finished[/] {job.name}: loss {values['loss']:.3g}, η·λ_max {values['eta_sharpness']:.3g}, "
-        f"{facts['verdict']} ({facts['seconds']:.0f} s)"
-    )
+    sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
+    end = f"{facts['verdict']} ({facts['seconds']:.0f} s)"
+    return f"[green]finished[/] {name}: loss {values['loss']:.3g}{sharpness}, {end}"

@@ -33,6 +33,8 @@ from harness import (
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import operators, survey, trace
+from harness.curvature import spectrum as spectra
+from harness.diagnostics import plan as plans
 from zoo import model as models
 from zoo import pattern
 
@@ -89,6 +91,7 @@ def _problem(
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
     exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
     method = survey.resolve(curvature, goal.size)
+    surveyor = survey.surveyor(operators.hessian(goal.risk), goal.size, method, trace=exact_trace)
 
     @jax.jit
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -103,26 +106,38 @@ def _problem(
         batch=batch(arrays, precision),
         exact=batch(arrays, "float64"),
         trainer=train.trainer(goal.risk, optimizer, batch_size),
-        surveyor=survey.surveyor(operators.hessian(goal.risk), goal.size, method, trace=exact_trace),
+        surveyor=surveyor,
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights),
-        probe=_probe(goal, network, model, facts, batch(arrays, "float64")),
+        probe=_probe(goal, network, model, facts, batch(arrays, "float64"), batch_size, surveyor),
     )
 
 
 def _probe(
-    goal: objective.Objective, network: models.Model, fields: Any, facts: data.Facts, exact: objective.Batch
+    goal: objective.Objective,
+    network: models.Model,
+    fields: Any,
+    facts: data.Facts,
+    exact: objective.Batch,
+    batch_size: int | None,
+    surveyor: survey.Surveyor,
 ) -> diagnostics.Probe:
     """Returns the functions that diagnostics ask around a point; nothing compiles before one is called."""
     layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
     product = jax.jit(lambda theta, v, batch: operators.hessian(goal.risk)((theta, batch))(v))
-    margins = jax.jit(lambda theta, x: pattern.margins(layers, facts.shape)(unflatten(theta), x))
+    margins = pattern.margins(layers, facts.shape)
     return diagnostics.Probe(
-        lambda theta: gradient(theta, exact),
-        lambda theta, v: product(theta, v, exact),
-        lambda theta: margins(theta, exact.x),
+        size=goal.size,
+        risk=goal.risk,
+        margins=lambda theta, x: margins(unflatten(theta), x),
+        batch=exact,
+        batch_size=batch_size,
+        method=surveyor.method,
+        gradient=lambda theta: gradient(theta, exact),
+        product=lambda theta, v: product(theta, v, exact),
+        survey=surveyor.survey,
     )
 
 
@@ -249,11 +264,16 @@ def _advance(
         state = state._replace(optimizer=jax.tree.unflatten(jax.tree.structure(state.optimizer), leaves))
     todo = tuple(s for s in specs.checkpoint_steps(cell.steps, cell.checkpoints) if s > done)
     previous = None if saved is None else theta
+    asked = plan(cell, ready.objective.size)
     for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
         step = int(now.step)
-        values = measure(ready, now.theta, facts["eta"], jax.random.fold_in(keys["probes"], step), previous)
+        key, names = jax.random.fold_in(keys["probes"], step), asked.at(step, cell.steps)
+        known: list[spectra.Spectrum] = []
+        values = measure(ready, now.theta, facts["eta"], key, previous, names, known.append)
         if not bool(now.finite) or values is None:
             return step
+        if "critical" in names:
+            runlog.append_spectrum(folder, step, known[0])
         runlog.append(folder, record_file.Record(step, values))
         moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
         runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
@@ -269,6 +289,7 @@ def measure(
     key: jax.Array,
     previous: jax.Array | None = None,
     names: Iterable[str] = diagnostics.DEFAULT,
+    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
 ) -> dict[str, float] | None:
     """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
 
@@ -279,17 +300,23 @@ def measure(
         key: Random key of Lanczos and its probes.
         previous: theta at the checkpoint step before; None at the first.
         names: Names in diagnostics.DIAGNOSTICS.
+        surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
     """
+    names = tuple(names)
     theta = theta.astype("float64")
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
+    nearby = diagnostics.Nearby(theta, None if previous is None else previous.astype("float64"), ready.probe, key)
+    found = None
     try:
-        found = ready.surveyor.survey((theta, ready.exact), eta, key)
+        if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
+            found = ready.surveyor.survey((theta, ready.exact), eta, key)
+            surveyed(found.spectrum)
+        point = diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found, nearby)
+        return diagnostics.measure(point, names)
     except FloatingPointError:
         return None
-    nearby = diagnostics.Nearby(theta, None if previous is None else previous.astype("float64"), ready.probe)
-    return diagnostics.measure(diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found, nearby), names)
 
 
 def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
@@ -365,6 +392,7 @@ def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: st
         },
         "theory": theory.of(cell).as_dict(),
         "expected": dict(cell.expected),
+        "left_out": plan(cell, ready.objective.size).left_out,
         "cell": cell.resolved(),
     }
 
@@ -378,12 +406,13 @@ def _part(data_: Any, split: str) -> str:
 
 
 class Outline(NamedTuple):
-    """What a cell is, found out from shapes alone: parameters P, examples N, method for eigenvalues, theory."""
+    """What a cell is, found out from shapes alone: parameters P, examples N, eigenvalues, theory, what is measured."""
 
     parameters: int
     examples: int
     curvature: str
     theory: theory.Theory
+    plan: plans.Plan
 
 
 def outline(cell: specs.Cell) -> Outline:
@@ -400,7 +429,17 @@ def outline(cell: specs.Cell) -> Outline:
         starts.check(cell.start, size)
     except errors.InputError as error:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
-    return Outline(size, facts.examples, survey.resolve(cell.curvature, size), theory.of(cell))
+    method = survey.resolve(cell.curvature, size)
+    return Outline(size, facts.examples, method, theory.of(cell), plan(cell, size))
+
+
+def plan(cell: specs.Cell, parameters: int) -> plans.Plan:
+    """Returns what is measured of a cell whose network has so many parameters, and what is left out and why."""
+    facts = data.facts(cell.data)
+    batch_size = getattr(cell.optimizer, "batch_size", facts.examples)
+    method = survey.resolve(cell.curvature, parameters)
+    size = plans.Size(parameters, facts.examples, facts.classes, batch_size, method, cell.steps, cell.checkpoints)
+    return plans.plan(cell, size)
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,10 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import rich.console
+import rich.markup
 import rich.table
 
-from harness import progress, runlog, theory
+from harness import diagnostics, progress, runlog, theory
 from harness import spec as specs
+from harness.diagnostics import plan as plans
 
 TRIAL_UP_TO = 2_000_000
 """Parameters of the largest network that `check` takes a step with."""
@@ -37,7 +39,11 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for status in shown:
         table.add_column(status, justify="right", no_wrap=True)
     for cell, count in counts.items():
-        table.add_row(f"{cell.suite}/{cell.label}", cell.cell_id, *(str(count[status] or "·") for status in shown))
+        table.add_row(
+            rich.markup.escape(f"{cell.suite}/{cell.label}"),
+            cell.cell_id,
+            *(str(count[status] or "·") for status in shown),
+        )
     console.print(table)
     console.print(", ".join(f"{total[s]} {s}" for s in STATUSES if total[s]) or "no runs", highlight=False)
 
@@ -59,6 +65,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for header in ("theorem", "one piece", "known bad η"):
         table.add_column(header)
     theories: dict[theory.Theory, list[str]] = {}
+    measured: list[plans.Plan] = []
     steps: list[str] = []
     away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
@@ -68,6 +75,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
             bar.begin(cell.label, 1)
             known = experiment.outline(cell)
             theories.setdefault(known.theory, []).append(cell.label)
+            measured.append(known.plan)
             here = data.at_hand(cell.data)
             if not here:
                 away.add(getattr(cell.data, "dataset", cell.data.name))
@@ -76,7 +84,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
                 steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
             table.add_row(
-                cell.label,
+                rich.markup.escape(cell.label),
                 f"{known.parameters:,}",
                 str(cell.seeds),
                 known.theory.covered,
@@ -87,6 +95,8 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     console.print(table)
     console.print()
     _theory(theories, console)
+    console.print()
+    _diagnostics(measured, console)
     console.print()
     for step in steps:
         console.print(f"one small step of {step}", highlight=False)
@@ -126,6 +136,48 @@ def _which(labels: Sequence[str], total: int) -> str:
         return "all"
     shown = ", ".join(labels[:NAMED])
     return shown if len(labels) <= NAMED else f"{shown}, … ({len(labels)} cells)"
+
+
+def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) -> None:
+    """Prints what is measured of cells and what is left out, why, and what each costs at most next to the training."""
+    table = rich.table.Table("diagnostic", "measured", box=None, header_style="bold")
+    for header in ("cells", "gradients a run", "of its training"):
+        table.add_column(header, justify="right")
+    for name, row in diagnostics.DIAGNOSTICS.items():
+        groups: dict[str, list[plans.Plan]] = {}
+        for one in measured:
+            reason = one.left_out.get(name)
+            groups.setdefault(row.schedule if reason is None else f"no: {reason}", []).append(one)
+        for words, plans_ in groups.items():
+            prices = _range([one.prices[name] for one in plans_])
+            shares = _range([one.prices[name] / one.training for one in plans_], percent=True)
+            table.add_row(name, words, str(len(plans_)), prices, shares)
+    console.print(table)
+    console.print(
+        "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False
+    )
+
+
+def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+    """Returns what runs of cells did not measure, in a line; empty if they all measured everything.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    for cell in cells:
+        for seed in range(seeds or cell.seeds):
+            facts = runlog.read(runlog.folder(cell.suite, cell.run_id(seed))) or {}
+            counts.update(list(facts.get("left_out", ())))
+    names = ", ".join(f"{name} in {_many(count, 'run')}" for name, count in counts.items())
+    return f"not measured: {names}; `gdzoo check` says why and what it would cost" if names else ""
+
+
+def _range(values: Sequence[float], *, percent: bool = False) -> str:
+    """Returns the least and the largest of some numbers: `12`, `12 to 340`."""
+    ends = [f"{100 * value:,.0f} %" if percent else f"{value:,.0f}" for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _many(count: int, noun: str) -> str:

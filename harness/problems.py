@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import pydantic
     from pydantic_core import ErrorDetails
 
-UNIONS = ("data", "subset", "targets", "model", "activation", "loss", "start", "optimizer", "learning_rate")
+UNIONS = (
+    *("data", "subset", "targets", "model", "activation", "loss", "start", "optimizer", "learning_rate"),
+    "diagnostics",
+)
 """Fields after which pydantic's locations name the chosen variant; a test holds them against the schema."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import rich.console
+import rich.markup
 import rich.progress
 
 
@@ -44,9 +45,9 @@ def bar(console: rich.console.Console, count: int, what: str = "runs") -> Iterat
 
         def begin(name: str, checkpoints: int) -> None:
             nonlocal label
-            label = name
+            label = rich.markup.escape(name)
             state.update(checkpoints=checkpoints, seen=0)
-            progress.update(task, description=f"{name} · compiling")
+            progress.update(task, description=f"{label} · compiling")
 
         def step(at: int) -> None:
             state["seen"] += 1

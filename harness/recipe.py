@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
+import pydantic_core
 
 import zoo
-from harness import data, problems
+from harness import data, diagnostics, problems
 from harness.data import config as data_config
 from harness.part import Part
 from zoo import config
@@ -142,6 +144,60 @@ class Sgd(Part):
 Optimizer = Annotated[Gd | Sgd, pydantic.Field(discriminator="name")]
 
 
+PERCENT = re.compile(r"(?!0*(\.0*)? ?%)([0-9]{1,6}(\.[0-9]{1,3})?) ?%")
+
+
+def _percent(value: Any) -> float:
+    found = PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise pydantic_core.PydanticCustomError("percent", "not a percentage")
+    return float(found[2])
+
+
+class Budget(Part):
+    """Diagnostics in the order of `gdzoo list diagnostics`, each that still fits a share of the training's cost."""
+
+    budget: Annotated[
+        float,
+        pydantic.BeforeValidator(_percent),
+        pydantic.PlainSerializer(lambda value: f"{value:.10g} %", return_type=str),
+        pydantic.WithJsonSchema({"type": "string", "pattern": f"^{PERCENT.pattern}$", "examples": ["10 %"]}),
+        pydantic.Field(description="Share of the training's cost that diagnostics may add, in gradients: `10 %`."),
+    ]
+
+
+if TYPE_CHECKING:
+    DiagnosticName = str
+else:  # the names come from the table
+    DiagnosticName = Literal[tuple(diagnostics.DIAGNOSTICS)]
+
+
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the names as the table has them, each once, `fit` among them, so that one choice is one cell."""
+    return tuple(name for name in diagnostics.DIAGNOSTICS if name in names or name == "fit")
+
+
+def _kind(value: Any) -> str:
+    return "budget" if isinstance(value, dict | Budget) else "names" if isinstance(value, list | tuple) else "auto"
+
+
+Diagnostics = Annotated[
+    Annotated[Literal["auto"], pydantic.Tag("auto")]
+    | Annotated[
+        tuple[DiagnosticName, ...],
+        pydantic.Field(strict=False),
+        pydantic.AfterValidator(_in_order),
+        pydantic.Tag("names"),
+    ]
+    | Annotated[Budget, pydantic.Tag("budget")],
+    pydantic.Discriminator(_kind),
+    pydantic.Field(
+        description="What is measured: auto for the cheap ones that apply, a list of names, or `{budget: 10 %}` of the "
+        "training's cost for as many as fit; `fit` always. `gdzoo check` says what is left out."
+    ),
+]
+
+
 class Recipe(Part):
     """Everything that changes a number, and nothing else."""
 
@@ -168,6 +224,7 @@ class Recipe(Part):
         Literal["auto", "dense", "lanczos"],
         pydantic.Field(description="How eigenvalues are found; auto: dense for small nets, Lanczos above."),
     ] = "auto"
+    diagnostics: Diagnostics = "auto"
 
     def resolved(self) -> dict[str, Any]:
         """Returns the recipe as nested plain values, defaults written out, in the form of a spec."""

@@ -6,11 +6,12 @@
     run.json            facts and status of the run, replaced atomically
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
+    spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/spectra.py)
     state.safetensors   parameters and optimiser state at the last recorded step, replaced atomically
     lock                held (flock) by the process that runs it
 
-A record is on disk before the state of its step, so a run that is killed anywhere goes on from the state, and records
-of later steps are made again and dropped as doubles. A torn last line is ignored.
+A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
+state, and records of later steps are made again and dropped as doubles. A torn last line is ignored.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import records, workspace
+from harness import records, spectra, workspace
+from harness.curvature import spectrum
 
 SCHEMA = 1
 
@@ -98,31 +100,37 @@ def write_cell(path: pathlib.Path, text: str) -> None:
 
 def append(path: pathlib.Path, record: records.Record) -> None:
     """Appends one record, and returns when it is on disk."""
-    with open(path / "records.jsonl", "a", encoding="utf-8") as handle:
-        handle.write(records.dump(record) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+    _append(path / "records.jsonl", records.dump(record))
+
+
+def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> None:
+    """Appends the spectrum at a step, and returns when it is on disk."""
+    _append(path / "spectra.jsonl", spectra.dump(step, known))
 
 
 def read_records(path: pathlib.Path) -> list[records.Record]:
     """Returns the whole records of a run, in order."""
-    try:
-        text = (path / "records.jsonl").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return [records.load(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [records.load(line) for line in _lines(path / "records.jsonl")]
+
+
+def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
+    """Returns step and spectrum of each checkpoint at which a run kept it, in order."""
+    return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
 
 
 def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
-    """Drops what was recorded after step `last` (and a torn line), atomically, and returns what stays."""
+    """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay."""
     kept = [record for record in read_records(path) if record.step <= last]
     _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
+    if (path / "spectra.jsonl").exists():
+        lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
+        _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
     return kept
 
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and state, so that the run begins anew."""
-    for name in ("state.safetensors", "records.jsonl"):
+    for name in ("state.safetensors", "records.jsonl", "spectra.jsonl"):
         (path / name).unlink(missing_ok=True)
 
 
@@ -142,6 +150,22 @@ def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
             return int(file.metadata()["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, safetensors.SafetensorError):
         return None
+
+
+def _append(path: pathlib.Path, line: str) -> None:
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    """Returns the whole lines of a file; none where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:

@@ -36,9 +36,11 @@ ADDED: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "vgg"): {"pool": "max", "width": 1.0, "gain": 1.0},
     ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},
     ("loss", ""): {"weight_decay": 0.0},
+    ("", ""): {"diagnostics": "auto"},
 }
-"""Fields that came after the first cells had been named, by part and family, and the value that means what was meant
-before: at that value a field is left out of the hash, so that a cell keeps its name when a field is added."""
+"""Fields that came after the first cells had been named, by part (empty for the recipe itself) and family, and the
+value that means what was meant before: at that value a field is left out of the hash, so that a cell keeps its name
+when a field is added."""
 MAX_WRONG = 500  # cells to explain before a grid that is wrong everywhere is given back
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', the first not '.' or '-'"
 
@@ -138,9 +140,10 @@ def hash_of(resolved: dict[str, Any]) -> str:
     """Returns the name, 64 hex digits, of a resolved recipe in plain values; fields of ADDED count when they differ."""
     named: dict[str, Any] = {"schema": SCHEMA, **resolved}
     for (part, family), fields in ADDED.items():
-        if family in ("", resolved[part].get("family")):
-            kept = {key: value for key, value in named[part].items() if key not in fields or value != fields[key]}
-            named[part] = kept
+        holder = named[part] if part else named
+        if family in ("", holder.get("family")):
+            kept = {key: value for key, value in holder.items() if key not in fields or value != fields[key]}
+            named = {**named, part: kept} if part else kept
     return canonical.sha256(named, DOMAIN)
 
 

@@ -65,6 +65,7 @@ def fields(name: str, family: str, setting: str) -> dict[str, Any]:
         "checkpoints": 16,
         "precision": "float32",
         "curvature": "auto",
+        "diagnostics": "auto",
         "seeds": 3,
     }
 

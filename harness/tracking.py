@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import mlflow.entities
 
 ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
+OPTIONAL = ("spectra.jsonl",)
 BATCH = 1000
 PAGE = 1000
 STATUS = {
@@ -130,6 +131,9 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
                 opened.client.log_artifact(run_id, str(folder / name))
             else:  # a run that failed before its first record
                 opened.client.log_text(run_id, "", name)
+        for name in OPTIONAL:
+            if (folder / name).exists():
+                opened.client.log_artifact(run_id, str(folder / name))
         _close(opened, run_id, STATUS[run["status"]], started + round(1000 * run["seconds"]))
         for other in same:
             if other.info.run_id != run_id:
@@ -253,6 +257,7 @@ def _tags(run: Json) -> dict[str, str]:
         "gdzoo.one_piece": run["theory"]["one_piece"],
         "gdzoo.bad_steps": json.dumps([bad["eta"] for bad in run["theory"]["bad_steps"]]),
         "gdzoo.curvature": run["curvature"],
+        "gdzoo.left_out": json.dumps(run["left_out"], ensure_ascii=False) if "left_out" in run else None,
         "gdzoo.device": run["device"],
         "gdzoo.precision": run["precision"],
         "gdzoo.versions": json.dumps(run["versions"], sort_keys=True),

@@ -32,5 +32,7 @@ def verdict(run: Iterable[records.Record], *, singular: bool) -> Verdict:
     if singular:
         return "singular"
     values = [record.values for record in run]
-    sound = all(v["sigma_min"] > MARGIN * v["sigma_min_error"] and v["sigma_min_lower"] > 0 for v in values)
+    sound = all(
+        "sigma_min" in v and v["sigma_min"] > MARGIN * v["sigma_min_error"] and v["sigma_min_lower"] > 0 for v in values
+    )
     return "certified" if values and sound else "undecided"

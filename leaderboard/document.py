@@ -222,6 +222,7 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
+    fields.pop("left_out", None)
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
         return Run.model_validate_json(json.dumps(fields, allow_nan=False))

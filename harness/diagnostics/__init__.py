@@ -1,68 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DIAGNOSTICS: what is recorded at checkpoint steps, one file per question; RUN: what a whole run's records say."""
+"""DIAGNOSTICS: what is recorded at checkpoint steps, one file per question; RUN: what a whole run's records say.
+
+Importing this package loads no jax; asking a row for its answer does.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness import records
-from harness.diagnostics import fit, gaps, kinks, sharpness, singularity, trajectory
+from harness import records, theory
 from harness.diagnostics.point import Nearby, Point, Probe
 
+if TYPE_CHECKING:
+    from harness.diagnostics import plan as plans
+
 __all__ = ["DEFAULT", "DIAGNOSTICS", "RUN", "Diagnostic", "Nearby", "Point", "Probe", "RunDiagnostic", "measure"]
+
+Schedule = Literal["every checkpoint", "first and last", "last"]
+
+
+def _always(cell: Any) -> str:
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
-    """One question about a point of a run.
+    """One question about a point of a run, answered by the file of its name.
+
+    The file has `METRICS`, the names in metrics.METRICS that it gives; `measure`, which takes a Point and gives their
+    values; and `gradients`, what one answer costs beyond the survey of the Hessian, unless that is nothing.
 
     Attributes:
-        measure: The answer, as values of METRICS.
-        metrics: The names it gives.
-        cost: In gradients and Hessian-vector products.
-        default: Whether it is asked at every checkpoint step unless told otherwise.
+        name: Its file in this folder.
+        title: The question, in a few words.
+        cost: What it costs beyond the survey, in words.
+        schedule: At which checkpoint steps it is asked.
+        surveys: Whether it reads the survey of the Hessian.
+        auto: Whether `auto` takes it.
+        why_not: `cell -> reason`: why it says nothing of a cell; empty if it does.
     """
 
-    measure: Callable[[Point], dict[str, float]]
-    metrics: tuple[str, ...]
+    name: str
+    title: str
     cost: str
-    default: bool = True
+    schedule: Schedule = "every checkpoint"
+    surveys: bool = False
+    auto: bool = False
+    why_not: Callable[[Any], str] = _always
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that it gives."""
+        return tuple(_module(self.name).METRICS)
+
+    def measure(self, point: Point) -> dict[str, float]:
+        """Returns the answer, as values of METRICS.
+
+        Raises:
+            FloatingPointError: If a number on the way is not finite.
+        """
+        return dict(_module(self.name).measure(point))
+
+    def gradients(self, size: plans.Size) -> float:
+        """Returns what one answer costs beyond the survey, at most, in gradients of the whole risk."""
+        priced = getattr(_module(self.name), "gradients", None)
+        return 0.0 if priced is None else float(priced(size))
+
+    def due(self, step: int, last: int) -> bool:
+        """Says whether it is asked at a checkpoint step of a run whose last step is `last`."""
+        steps = {"every checkpoint": (step,), "first and last": (0, last), "last": (last,)}[self.schedule]
+        return step in steps
+
+    def times(self, checkpoints: int) -> int:
+        """Returns how often it is asked in a run with so many checkpoint steps."""
+        return {"every checkpoint": checkpoints, "first and last": 2, "last": 1}[self.schedule]
 
 
 @dataclasses.dataclass(frozen=True)
 class RunDiagnostic:
-    """One question about a whole run, answered from its records.
+    """One question about a whole run, answered from its records by the file of its name; it costs nothing.
 
     Attributes:
-        measure: The answer, as values of METRICS.
-        metrics: The names it gives.
-        cost: In words.
+        name: Its file in this folder.
+        title: The question, in a few words.
     """
 
-    measure: Callable[[Sequence[records.Record]], dict[str, float]]
-    metrics: tuple[str, ...]
-    cost: str
+    name: str
+    title: str
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that it gives."""
+        return tuple(_module(self.name).METRICS)
+
+    def measure(self, recorded: Sequence[records.Record]) -> dict[str, float]:
+        """Returns the answer, as values of METRICS."""
+        return dict(_module(self.name).summary(recorded))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"harness.diagnostics.{name}")
+
+
+def _analytic(cell: Any) -> str:
+    return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
+
+
+def _whole(cell: Any) -> str:
+    return "" if hasattr(cell.optimizer, "batch_size") else "every step sees the whole batch"
 
 
 DIAGNOSTICS: dict[str, Diagnostic] = {
-    "fit": Diagnostic(fit.measure, fit.METRICS, "1 gradient"),
-    "sharpness": Diagnostic(sharpness.measure, sharpness.METRICS, "P products (dense) or one Lanczos run"),
-    "singularity": Diagnostic(singularity.measure, singularity.METRICS, "that same run, and 32 products for log|det|"),
-    "gaps": Diagnostic(gaps.measure, gaps.METRICS, "nothing beyond that same run"),
-    "kinks": Diagnostic(
-        kinks.measure, kinks.METRICS, "2 forward passes, 2 gradients, 1 product; not asked by default", default=False
-    ),
+    row.name: row
+    for row in (
+        Diagnostic("fit", "how well the network fits", "1 gradient, 1 forward pass", auto=True),
+        Diagnostic("sharpness", "the ends of the spectrum", "nothing", surveys=True, auto=True),
+        Diagnostic("singularity", "how far I − ηH is from singular", "nothing", surveys=True, auto=True),
+        Diagnostic("gaps", "the eigenvalues on either side of 1/η", "nothing", surveys=True, auto=True),
+        Diagnostic("critical", "all critical step sizes; keeps the spectrum", "nothing", surveys=True, auto=True),
+        Diagnostic(
+            "kinks",
+            "how far the piece reaches",
+            "2 gradients, 1 product, about 10 forward passes",
+            auto=True,
+            why_not=_analytic,
+        ),
+        Diagnostic(
+            "minibatches",
+            "the maps of single mini-batches",
+            "a survey of each of 8 batches",
+            schedule="first and last",
+            auto=True,
+            why_not=_whole,
+        ),
+        Diagnostic(
+            "sweep",
+            "every step size at a frozen point",
+            "2 P products (dense), or at most 210 (Lanczos)",
+            schedule="last",
+            surveys=True,
+        ),
+        Diagnostic(
+            "inverse",
+            "which points one step takes to the next",
+            "at most 1,200 products, mostly some 100",
+            schedule="first and last",
+            surveys=True,
+        ),
+        Diagnostic(
+            "exponents",
+            "finite-time Lyapunov exponents",
+            "80 steps, each a gradient and 2 products of what a step sees",
+            schedule="first and last",
+        ),
+    )
 }
 
 RUN: dict[str, RunDiagnostic] = {
-    "trajectory": RunDiagnostic(trajectory.summary, trajectory.METRICS, "nothing: from the records"),
+    "trajectory": RunDiagnostic("trajectory", "crossing phases, closest approach, accumulated volume"),
 }
 
-DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.default)
-"""What is asked at every checkpoint step."""
+DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.why_not is _always)
+"""What `auto` takes of every cell."""
 
 
 def measure(point: Point, names: Iterable[str] = DEFAULT) -> dict[str, float]:
-    """Returns the value of every metric of some diagnostics at a point of a run."""
+    """Returns the value of every metric of some diagnostics at a point of a run.
+
+    Raises:
+        FloatingPointError: If a number on the way is not finite.
+    """
     return {metric: value for name in names for metric, value in DIAGNOSTICS[name].measure(point).items()}

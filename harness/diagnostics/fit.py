@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
 METRICS = ("loss", "loss_gap", "grad_norm", "train_accuracy")
+
+
+def gradients(size: plan.Size) -> float:
+    """Returns what one answer costs, in gradients: risk and gradient, and a forward pass for the accuracy."""
+    return 1 + plan.FORWARD
 
 
 def measure(point: points.Point) -> dict[str, float]:

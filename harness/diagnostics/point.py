@@ -3,27 +3,41 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
-
-from harness.curvature import survey
 
 if TYPE_CHECKING:
     import jax
 
+    from harness import objective
+    from harness.curvature import survey
+
 
 class Probe(NamedTuple):
-    """Compiled functions of a run's problem in float64; each compiles when it is first called.
+    """A run's problem in float64, and compiled functions of it; each compiles when it is first called.
 
     Attributes:
+        size: P.
+        risk: `(theta, batch) -> scalar`.
+        margins: `(theta, x) -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
+        batch: The whole training set.
+        batch_size: Examples that a step sees; None for all.
+        method: How the spectrum is found, `dense` or `lanczos`.
         gradient: `theta -> (P,)`, of the whole risk.
         product: `(theta, v) -> H v`.
-        margins: `theta -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
+        survey: `((theta, batch), eta, key) -> Survey`, of any batch.
     """
 
+    size: int
+    risk: Callable[..., jax.Array]
+    margins: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
+    batch: objective.Batch
+    batch_size: int | None
+    method: str
     gradient: Callable[[jax.Array], jax.Array]
     product: Callable[[jax.Array, jax.Array], jax.Array]
-    margins: Callable[[jax.Array], dict[str, jax.Array]]
+    survey: Callable[..., survey.Survey]
 
 
 class Nearby(NamedTuple):
@@ -33,11 +47,19 @@ class Nearby(NamedTuple):
         theta: (P,) float64.
         previous: The same at the checkpoint step before; None at the first.
         probe: What can be asked there.
+        key: Random key of this seed and step.
     """
 
     theta: jax.Array
     previous: jax.Array | None
     probe: Probe
+    key: jax.Array
+
+    def key_of(self, name: str) -> jax.Array:
+        """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""
+        import jax
+
+        return jax.random.fold_in(self.key, zlib.crc32(name.encode()))
 
 
 class Point(NamedTuple):
@@ -49,8 +71,8 @@ class Point(NamedTuple):
         loss: L(theta).
         grad_norm: Norm of the gradient of L.
         accuracy: Share of training examples classified right.
-        survey: Spectrum of the Hessian and log|det(I - eta H)|.
-        nearby: Where the point is; None where only its numbers are known.
+        surveyed: Spectrum of the Hessian and log|det(I - eta H)|; None where nothing asked for it.
+        where: Where the point is; None where only its numbers are known.
     """
 
     eta: float
@@ -58,5 +80,27 @@ class Point(NamedTuple):
     loss: float
     grad_norm: float
     accuracy: float
-    survey: survey.Survey
-    nearby: Nearby | None = None
+    surveyed: survey.Survey | None
+    where: Nearby | None = None
+
+    @property
+    def survey(self) -> survey.Survey:
+        """What is known of the Hessian.
+
+        Raises:
+            ValueError: If it was not surveyed.
+        """
+        if self.surveyed is None:
+            raise ValueError("the spectrum at this point is not known")
+        return self.surveyed
+
+    @property
+    def nearby(self) -> Nearby:
+        """Where the point is.
+
+        Raises:
+            ValueError: If only its numbers are known.
+        """
+        if self.where is None:
+            raise ValueError("what is around a point cannot be told from its numbers")
+        return self.where

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from harness import diagnostics, errors, experiment, metrics, records, runlog
+from harness import diagnostics, errors, experiment, metrics, overview, records, runlog
 from harness import spec as specs
 
 SPEC = """
@@ -23,6 +23,7 @@ optimizer: {optimizer}
 steps: {steps}
 checkpoints: 5
 curvature: {curvature}
+diagnostics: {diagnostics}
 seeds: 2
 """
 
@@ -33,8 +34,10 @@ def cell(
     activation: str = "tanh",
     steps: int = 20,
     curvature: str = "dense",
+    diagnostics: str = "auto",
 ) -> specs.Cell:
-    text = SPEC.format(optimizer=optimizer, activation=activation, steps=steps, curvature=curvature)
+    fields = {"activation": activation, "steps": steps, "curvature": curvature, "diagnostics": diagnostics}
+    text = SPEC.format(optimizer=optimizer, **fields)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
@@ -94,14 +97,19 @@ def test_dense_and_lanczos_record_the_same_run(home: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["{name: gd, learning_rate: {eta_lambda: 0.7}}", "{name: sgd, learning_rate: 0.2, batch_size: 8}"]
+    ("optimizer", "asked"),
+    [
+        ("{name: gd, learning_rate: {eta_lambda: 0.7}}", "auto"),
+        ("{name: sgd, learning_rate: 0.2, batch_size: 8}", f"[{', '.join(diagnostics.DIAGNOSTICS)}]"),
+    ],
 )
 def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
-    optimizer: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, asked: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell(optimizer)
+    one = cell(optimizer, activation="tanh" if asked == "auto" else "relu", diagnostics=asked)
     whole = run(one)
     expected = (whole / "records.jsonl").read_bytes(), runlog.load_state(whole)
+    spectra = (whole / "spectra.jsonl").read_bytes()
     for cut in specs.checkpoint_steps(20, 5)[:-1]:
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
 
@@ -116,13 +124,66 @@ def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
         assert [r.step for r in runlog.read_records(folder)][-1] == cut
         # Killed between the record of a step and its state: the record is made again, not doubled.
         runlog.append(folder, records.Record(19, {"loss": 1.0}))
+        runlog.append_spectrum(folder, 19, runlog.read_spectra(folder)[0][1])
         run(one)
         assert runlog.status(folder) == "finished"
         assert (folder / "records.jsonl").read_bytes() == expected[0]
+        assert (folder / "spectra.jsonl").read_bytes() == spectra
         state = runlog.load_state(folder)
         assert state is not None
         assert expected[1] is not None
         assert (state[1]["theta"] == expected[1][1]["theta"]).all()
+
+
+def test_a_run_keeps_its_spectra_with_their_bits_and_error_bars(home: pathlib.Path) -> None:
+    one = cell("{name: gd, learning_rate: 0.3}", curvature="lanczos")
+    folder = run(one)
+    found, kept = runlog.read_records(folder), runlog.read_spectra(folder)
+    assert [step for step, _ in kept] == [record.step for record in found]
+    for record, (_, known) in zip(found, kept, strict=True):
+        assert known.values[-1] == record.values["sharpness"]
+        assert known.errors[0] == record.values["lambda_min_error"]
+        assert (known.size, known.complete) == (310, False)
+    with (folder / "spectra.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"step": 20, "val')
+    assert len(runlog.read_spectra(folder)) == len(kept), "a torn line is ignored"
+
+
+def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_out(home: pathlib.Path) -> None:
+    sgd = "{name: sgd, learning_rate: 0.2, batch_size: 8}"
+    folder = run(cell(sgd, activation="relu", diagnostics="[sweep, exponents, minibatches]"))
+    facts, found = runlog.read(folder), runlog.read_records(folder)
+    assert facts is not None
+    assert facts["left_out"] == dict.fromkeys(
+        ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse"), "not named"
+    )
+    assert facts["verdict"] == "undecided", "sigma_min was not asked for"
+    assert not (folder / "spectra.jsonl").exists()
+    names = [set(record.values) for record in found]
+    rows = diagnostics.DIAGNOSTICS
+    ends = {*rows["fit"].metrics, *rows["exponents"].metrics, *rows["minibatches"].metrics}
+    assert names == [ends, *[set(rows["fit"].metrics)] * 3, ends | set(rows["sweep"].metrics)]
+    for row in found[-1:]:
+        assert 0 <= row.values["sweep_zero"] <= row.values["sweep_zero_error"] < 1e-6
+    gd = runlog.read(run(cell()))
+    assert gd is not None
+    assert gd["left_out"]["minibatches"] == "every step sees the whole batch"
+    assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
+    assert gd["left_out"]["sweep"] == "auto takes the cheap ones"
+    assert overview.left_out([cell()], None) == (
+        "not measured: kinks in 1 run, minibatches in 1 run, sweep in 1 run, inverse in 1 run, exponents in 1 run; "
+        "`gdzoo check` says why and what it would cost"
+    )
+    assert overview.left_out([parsed()], None) == "", "a run that is not there"
+
+
+def test_a_diagnostic_s_numbers_do_not_depend_on_those_beside_it(home: pathlib.Path) -> None:
+    sgd = "{name: sgd, learning_rate: 0.2, batch_size: 8}"
+    alone = runlog.read_records(run(cell(sgd, diagnostics="[exponents]", curvature="lanczos")))[-1].values
+    beside = runlog.read_records(
+        run(cell(sgd, diagnostics="[singularity, minibatches, exponents]", curvature="lanczos"))
+    )
+    assert {name: beside[-1].values[name] for name in alone} == alone
 
 
 def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
@@ -196,10 +257,7 @@ def test_a_seeds_bits_do_not_depend_on_other_seeds(home: pathlib.Path, monkeypat
 
 
 def test_float64_training_is_float64(home: pathlib.Path) -> None:
-    text = SPEC.format(
-        optimizer="{name: gd, learning_rate: 0.1}", activation="tanh", steps=3, curvature="dense"
-    ).replace("seeds: 2", "seeds: 1\nprecision: float64")
-    one = specs.parse(text.replace("checkpoints: 5", "checkpoints: 2"), file="t.yaml", suite="tests", name="t").cells[0]
+    one = parsed(precision="float64")
     state = runlog.load_state(run(one))
     assert state is not None
     assert state[1]["theta"].dtype == np.float64
@@ -334,7 +392,7 @@ def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
         unknown = {name for name, value in record.values.items() if np.isnan(value)}
         assert unknown <= {"train_accuracy"}, "only what numbers as targets do not have"
     facts = runlog.read(folder)
-    assert facts is not None and facts["verdict"] == ("certified" if curvature == "dense" else "undecided")
+    assert facts is not None and facts["verdict"] == "certified", "a basis that spans the space knows all"
 
 
 @pytest.mark.parametrize("curvature", ["dense", "lanczos"])
@@ -351,9 +409,10 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
     )
     ready = experiment.problem(one)
     at = np.array(theta)
-    margins = ready.probe.margins(at)
+    margins = ready.probe.margins(at, ready.exact.x)
     assert sum(int(np.sum(np.asarray(array) == 0)) for array in margins.values()) == ties
-    found = experiment.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, diagnostics.DIAGNOSTICS)
+    asked = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks")
+    found = experiment.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, asked)
     assert found is not None
     # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
     assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)

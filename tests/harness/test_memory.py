@@ -123,7 +123,7 @@ from harness import memory
 from harness.curvature import survey
 
 size = 20_000
-ask = survey.surveyor(lambda point: lambda v: point[0] * v, size, sys.argv[1], capacity=15_000)
+ask = survey.surveyor(lambda point: lambda v: point[0] * v, size, sys.argv[1], rows=15_000)
 point = (jax.block_until_ready(jnp.ones(size)),)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)

@@ -124,6 +124,7 @@ def test_defaults_are_written_out() -> None:
         "checkpoints": 16,
         "precision": "float32",
         "curvature": "auto",
+        "diagnostics": "auto",
     }
     assert cell(varied((", examples: 512", ""))).data.examples is None
     assert cell(varied(("half_mse", "smoothed_ce"))).loss.smoothing == 0.1  # type: ignore[union-attr]
@@ -300,9 +301,11 @@ DATASETS = (
 )
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
-    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, precision, curvature, seeds, "
-    "grid, expected"
+    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, precision, curvature, "
+    "diagnostics, seeds, grid, expected"
 )
+DIAGNOSTICS = "fit, sharpness, singularity, gaps, critical, kinks, minibatches, sweep, inverse, exponents"
+CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
     (("relu", "rleu"),
@@ -351,6 +354,17 @@ MESSAGES = [
     (("300", "300\nprecision: float16"),
      "8:12: precision: 'float16' is not allowed; allowed: float32, float64; did you mean 'float64'?"),
     (("300", "300\ncurvature: exact"), "8:12: curvature: 'exact' is not allowed; allowed: auto, dense, lanczos"),
+    (("300", "300\ndiagnostics: atuo"),
+     f"8:14: diagnostics: 'atuo' is not allowed; allowed: {CHOICE}; did you mean 'auto'?"),
+    (("300", "300\ndiagnostics: kinks"), f"8:14: diagnostics: 'kinks' is not allowed; allowed: {CHOICE}"),
+    (("300", "300\ndiagnostics: [fit, kink]"),
+     f"8:20: diagnostics[1]: 'kink' is not allowed; allowed: {DIAGNOSTICS}; did you mean 'kinks'?"),
+    (("300", "300\ndiagnostics: {budget: 0 %}"),
+     "8:23: diagnostics.budget: '0 %' is not allowed; allowed: a text like 10 %"),
+    (("300", "300\ndiagnostics: {budget: 0.1}"),
+     "8:23: diagnostics.budget: 0.1 is not allowed; allowed: a text like 10 %"),
+    (("300", "300\ndiagnostics: {bugdet: 10 %}"),
+     "8:15: diagnostics.bugdet: unknown key; allowed: budget; did you mean 'budget'?"),
     (("300", "300\nstart: {name: zero}"), "8:15: start.name: 'zero' is not allowed; allowed: given, random"),
     (("seeds: 3", "seeds: -1"), "8:8: seeds: -1 is not allowed; allowed: an integer from 1 to 1000"),
     (("seeds: 3", "seeds: 4294967296"), "8:8: seeds: 4294967296 is not allowed; allowed: an integer from 1 to 1000"),
@@ -456,7 +470,8 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 PATHS = (
     "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
     "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
-    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, steps, checkpoints, precision, curvature"
+    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, steps, checkpoints, precision, curvature, "
+    "diagnostics"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
@@ -559,6 +574,7 @@ def test_the_hash_is_of_the_canonical_json_behind_its_domain() -> None:
         varied((MODEL, "\n  family: mlp\n  hidden:\n  - 16\n  - 16\n  activation: relu")),
         varied(("relu", "relu, bias: true")),
         MLP + "checkpoints: 16\nprecision: float32\ncurvature: auto\nstart: {name: random}\nsource: null\n",
+        MLP + "diagnostics: auto\n",
         varied(("MLP on digits", "another title"), ("seeds: 3", "seeds: 9\nsource: a paper")),
         MLP.replace("\n", "\r\n"),
     ],
@@ -604,6 +620,7 @@ OTHER: dict[str, Any] = {
     "checkpoints": 15,
     "precision": "float64",
     "curvature": "dense",
+    "diagnostics": ["kinks"],
 }
 BASES = {"mlp": MLP, "sgd": SGD, "smoothed_ce": varied(("half_mse", "smoothed_ce")), "vgg": VGG, "vit": VIT}
 FIELDS = [
@@ -624,6 +641,21 @@ def test_every_field_that_changes_a_number_changes_the_name(base: str, path: str
     *parts, last = path.split(".")
     functools.reduce(lambda part, key: part.setdefault(key, {}), parts, mapping)[last] = OTHER[path]
     assert cell(json.dumps(mapping)).spec_hash != whole.spec_hash
+
+
+def test_one_choice_of_diagnostics_is_one_name() -> None:
+    def named(choice: str) -> spec.Cell:
+        return cell(f"{MLP}diagnostics: {choice}\n")
+
+    same = [["[kinks, gaps]", "[gaps, fit, kinks, gaps]"], ["{budget: 10 %}", "{budget: 10.0%}"], ["[]", "[fit]"]]
+    for left, right in same:
+        assert named(left).spec_hash == named(right).spec_hash
+        assert cell(spec.dump(named(left))).spec_hash == named(left).spec_hash
+    assert named("[kinks]").resolved()["diagnostics"] == ["fit", "kinks"]
+    assert named("{budget: 2.5%}").resolved()["diagnostics"] == {"budget": "2.5 %"}
+    found = parse(grid("diagnostics: [auto, [sweep], {budget: 20 %}]"))
+    assert len({each.spec_hash for each in found.cells}) == 3
+    assert found.cells[2].label == "mlp · diagnostics={budget: 20 %}"
 
 
 def test_variants_change_the_name() -> None:

@@ -66,6 +66,7 @@ def run_json(**changes: Any) -> dict[str, Any]:
             "licence": "CC BY 4.0",
             "citation": "a paper",
         },
+        "left_out": {"sweep": "auto takes the cheap ones"},
         "theory": {
             "covered": "theorem 1",
             "one_piece": False,
@@ -140,8 +141,8 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
     assert (tags["gdzoo.theorem"], tags["gdzoo.one_piece"], tags["gdzoo.bad_steps"]) == ("theorem 1", "False", "[1.0]")
     assert "gdzoo.diverged_at" not in tags
     names = (
-        "bad_steps cell cell_id curvature device one_piece precision run_id spec spec_hash status suite theorem "
-        "verdict versions"
+        "bad_steps cell cell_id curvature device left_out one_piece precision run_id spec spec_hash status suite "
+        "theorem verdict versions"
     )
     assert sorted(key for key in tags if key.startswith("gdzoo.")) == [f"gdzoo.{name}" for name in names.split()]
     history = opened.client.get_metric_history(run_id, "train/loss")
@@ -153,9 +154,18 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
     (final,) = opened.client.get_metric_history(run_id, "final/loss")
     assert (final.step, final.value) == (0, 1 / 301)
     assert points(store_uri) == 4 * len(METRICS)
+    assert tags["gdzoo.left_out"] == '{"sweep": "auto takes the cheap ones"}'
     assert {file.path for file in opened.client.list_artifacts(run_id)} == set(tracking.ARTIFACTS)
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("digits:1.0.0[train]", "bbbbbbbb")
+
+
+def test_the_spectra_of_a_run_are_uploaded_where_it_kept_them(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    (folder / "spectra.jsonl").write_text("{}\n", encoding="utf-8")
+    run_id = tracking.upload(opened, folder)
+    assert {file.path for file in opened.client.list_artifacts(run_id)} == {*tracking.ARTIFACTS, "spectra.jsonl"}
 
 
 def test_experiment_says_what_it_is_and_keeps_artifacts_beside_the_database(store_uri: str, home: pathlib.Path) -> None:

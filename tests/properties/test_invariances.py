@@ -33,11 +33,17 @@ POWERS = {
     "fraction": 0,
     "count": 0,
     "preactivation units": 0,
+    "step size": -1,
+    "steps": 0,
+    "fraction of the step": 0,
     "loss units": 1,
     "loss units per parameter unit": 1,
     "loss units per squared parameter unit": 1,
 }
 """With which power of c a number of a unit grows when the loss is multiplied by c and the step size divided by it."""
+ASKED = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks")
+"""What follows from the point alone; the others draw random vectors or batches, or go on from the point."""
+
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
 
 
@@ -91,25 +97,31 @@ def net(activation: str, seed: int) -> Net:
 
     def probe(c: float) -> diagnostics.Probe:
         return diagnostics.Probe(
-            lambda theta: gradient(theta, batch, c),
-            lambda theta, v: product(theta, v, batch, c),
-            lambda theta: margins(theta, x),
+            size=goal.size,
+            risk=lambda theta, data: scaled(theta, data, c),
+            margins=margins,
+            batch=batch,
+            batch_size=None,
+            method="dense",
+            gradient=lambda theta: gradient(theta, batch, c),
+            product=lambda theta, v: product(theta, v, batch, c),
+            survey=lambda point, eta, key: surveyors["dense"].survey((*point, jnp.asarray(c)), eta, key),
         )
 
     return Net(outputs, start, batch, scaled, surveyors, probe)
 
 
 def descended(it: Net, c: float, eta: float, method: str, start: jax.Array | None = None) -> list[Record]:
-    """Returns the records of gradient descent on c times the risk, every diagnostic at every step."""
+    """Returns the records of gradient descent on c times the risk, ASKED at every step."""
     theta, previous = it.start if start is None else start, None
     ask, found = it.probe(c), []
     for step in range(STEPS):
         risk, gradient = float(it.scaled(theta, it.batch, c)), ask.gradient(theta)
         surveyed = it.surveyors[method].survey((theta, it.batch, jnp.asarray(c)), eta, jax.random.key(step))
-        nearby = diagnostics.Nearby(theta, previous, ask)
+        nearby = diagnostics.Nearby(theta, previous, ask, jax.random.key(step))
         size = float(jnp.linalg.norm(gradient))
         point = diagnostics.Point(eta, 0.0, risk, size, math.nan, surveyed, nearby)
-        found.append(Record(step, diagnostics.measure(point, diagnostics.DIAGNOSTICS)))
+        found.append(Record(step, diagnostics.measure(point, ASKED)))
         previous, theta = theta, theta - eta * gradient
     return found
 

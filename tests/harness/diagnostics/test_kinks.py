@@ -94,12 +94,59 @@ def test_the_defect_of_a_quadratic_is_within_its_error_bar(home: pathlib.Path) -
     assert found["gradient_defect_error"] < 1e-12
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_step_leaves_the_piece_where_the_first_straight_line_is_crossed(seed: int, home: pathlib.Path) -> None:
+    it = ready("relu")
+    theta = jnp.asarray(np.random.default_rng(seed).normal(size=it.objective.size))
+    inputs = np.asarray(it.exact.x).reshape(9, 3)
+
+    def preactivations(at: np.ndarray) -> np.ndarray:  # linear in the parameters of the first layer
+        return inputs @ at[4:16].reshape(3, 4) + at[:4]
+
+    step = -0.5 * np.asarray(jax.grad(it.objective.risk)(theta, it.exact))
+    before, change = preactivations(np.asarray(theta)), preactivations(step)
+    crossed = before * (before + change) < 0
+    assert crossed.any()
+    found = measured(it, theta, 0.5)
+    assert found["segment_exit"] == pytest.approx(
+        (-before[crossed] / change[crossed]).min(), abs=2 * found["segment_exit_error"]
+    )
+    assert 0 < found["segment_exit_error"] <= kinks.WIDTH
+    assert measured(it, theta, 0.4 * found["segment_exit"])["segment_exit"] == math.inf
+
+
+def test_the_exit_is_the_first_of_all_chunks(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = ready("relu")
+    theta = jnp.asarray(np.random.default_rng(1).normal(size=it.objective.size))
+    whole = measured(it, theta, 0.5, theta + 0.1)
+    monkeypatch.setattr(kinks, "CHUNK", 2)
+    kinks.programs.cache_clear()
+    pieces = measured(it, theta, 0.5, theta + 0.1)
+    kinks.programs.cache_clear()
+    assert pieces["segment_exit"] == pytest.approx(whole["segment_exit"], rel=2 * kinks.WIDTH)
+    for name in ("kink_distance", "flip_fraction"):
+        assert pieces[name] == whole[name]
+
+
+def test_a_point_on_a_kink_leaves_at_once(home: pathlib.Path) -> None:
+    it = ready("relu")
+    theta = jnp.asarray(np.random.default_rng(0).normal(size=it.objective.size))
+    x = np.asarray(it.exact.x).reshape(9, 3)[0]
+    kernel = np.asarray(theta[4:16]).reshape(3, 4)
+    tied = next(
+        at
+        for unit in range(4)
+        if 0 in np.asarray(it.probe.margins(at := theta.at[unit].set(-x @ kernel[:, unit]), it.exact.x)["activation_0"])
+    )
+    assert measured(it, tied, 0.1)["segment_exit"] <= kinks.AT_ONCE
+
+
 def test_numbers_alone_do_not_tell_of_kinks() -> None:
-    with pytest.raises(ValueError, match="kinks"):
-        kinks.measure(diagnostics.Point(0.1, 0.0, 0.0, 0.0, 0.0, None))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="cannot be told from its numbers"):
+        kinks.measure(diagnostics.Point(0.1, 0.0, 0.0, 0.0, 0.0, None))
 
 
-def test_kinks_are_not_asked_by_default() -> None:
-    assert "kinks" not in diagnostics.DEFAULT
+def test_every_metric_is_some_diagnostic_s() -> None:
+    assert "kinks" not in diagnostics.DEFAULT, "an analytic network has none"
     asked = {name for row in (*diagnostics.DIAGNOSTICS.values(), *diagnostics.RUN.values()) for name in row.metrics}
-    assert asked == set(metrics.METRICS), "every metric is some diagnostic's"
+    assert asked == set(metrics.METRICS)

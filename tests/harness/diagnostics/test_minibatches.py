@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The maps of mini-batches (D10), against the Gram matrix of the batch at a planted minimum."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from harness import experiment
+from harness import spec as specs
+from harness.diagnostics import minibatches
+
+
+def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None) -> experiment.Problem:
+    text: dict[str, object] = {
+        "schema": 1,
+        "title": "a test",
+        "data": {"name": "digits", "examples": 30, "targets": {"planted": 5}},
+        "model": {"family": "mlp", "hidden": [1], "activation": "tanh"},
+        "loss": {"name": "half_mse"},
+        "optimizer": optimizer or {"name": "sgd", "learning_rate": 0.1, "batch_size": 6},
+        "steps": 3,
+        "curvature": curvature,
+        "seeds": 1,
+    }
+    return experiment.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
+
+
+def measured(ready: experiment.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
+    found = experiment.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("curvature", ["dense", "lanczos"])
+def test_at_a_planted_minimum_the_determinant_is_that_of_the_batch_s_gram_matrix(
+    curvature: str, home: pathlib.Path
+) -> None:
+    ready, eta = problem(curvature), 0.7
+    theta = ready.objective.init(jax.random.key(5)).astype("float64")
+    determinants, sigmas = [], []
+    for batch in minibatches.batches(ready.exact, 6):
+        jacobian = np.asarray(jax.jacrev(ready.objective.outputs)(theta, batch.x)).reshape(60, -1)
+        gram = np.eye(60) - eta / 6 * jacobian @ jacobian.T
+        determinants.append(np.linalg.slogdet(gram)[1])
+        values = np.abs(np.linalg.eigvalsh(gram))
+        sigmas.append(min(values.min(), 1.0))  # H_B has the eigenvalue 0 outside the range of the Jacobian
+    assert len(determinants) == minibatches.BATCHES
+    found = measured(ready, theta, eta)
+    for name, exact in (("sigma_min", sigmas), ("log_abs_det", determinants)):
+        # An error bar of probes is one standard error; dense ones are bounds.
+        room = found[f"batch_{name}_error"] * (4 if curvature == "lanczos" else 1) + 1e-12
+        assert found[f"batch_{name}_worst"] == pytest.approx(np.min(exact), abs=room)
+        assert found[f"batch_{name}_median"] == pytest.approx(np.median(exact), abs=room)
+    assert found["batch_sigma_min_error"] < 1e-6
+    assert found["batch_log_abs_det_error"] < (1e-8 if curvature == "dense" else 2.0)
+    assert found["batch_sigma_min_worst"] < found["batch_sigma_min_median"]
+
+
+def test_the_probe_set_is_the_same_for_every_key_and_drawn_as_training_draws(home: pathlib.Path) -> None:
+    ready = problem()
+    theta = jnp.asarray(np.random.default_rng(0).normal(size=ready.objective.size))
+    assert measured(ready, theta, 0.3, 0) == measured(ready, theta, 0.3, 1)
+    first, second = minibatches.batches(ready.exact, 6)[:2]
+    assert first.x.shape == (6, 8, 8, 1)
+    assert bool((first.x != second.x).any())
+    rows = np.asarray(ready.exact.x).reshape(30, -1)
+    assert all((rows == np.asarray(row).ravel()).all(axis=1).any() for row in first.x)
+
+
+def test_descent_on_the_whole_batch_has_no_mini_batches(home: pathlib.Path) -> None:
+    ready = problem(optimizer={"name": "gd", "learning_rate": 0.1})
+    theta = ready.objective.init(jax.random.key(0))
+    with pytest.raises(ValueError, match="whole batch"):
+        measured(ready, theta, 0.3)

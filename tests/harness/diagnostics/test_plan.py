@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which diagnostics a cell gets (`diagnostics:` of a spec), what they cost, and what is left out and why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import diagnostics
+from harness import spec as specs
+from harness.curvature import exclusion, logdet, survey
+from harness.diagnostics import plan
+
+SURVEYED = ("sharpness", "singularity", "gaps", "critical")
+
+
+def cell(choice: object, activation: str = "relu", optimizer: str = "gd") -> specs.Cell:
+    batch = {"batch_size": 10} if optimizer == "sgd" else {}
+    text = {
+        "schema": 1,
+        "title": "a test",
+        "data": {"name": "digits", "examples": 100},
+        "model": {"family": "mlp", "hidden": [4], "activation": activation},
+        "loss": {"name": "half_mse"},
+        "optimizer": {"name": optimizer, "learning_rate": 0.1, **batch},
+        "steps": 1000,
+        "diagnostics": choice,
+        "seeds": 1,
+    }
+    return specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
+
+
+def size(*, batch: int = 100, method: str = "dense", steps: int = 1000) -> plan.Size:
+    return plan.Size(300, 100, 10, batch, method, steps, 16)  # type: ignore[arg-type]
+
+
+def test_auto_takes_the_cheap_ones_that_apply() -> None:
+    found = plan.plan(cell("auto"), size())
+    assert found.taken == ("fit", *SURVEYED, "kinks")
+    assert found.left_out["minibatches"] == "every step sees the whole batch"
+    assert found.left_out["exponents"] == "auto takes the cheap ones"
+    assert plan.plan(cell("auto", "tanh"), size()).taken == ("fit", *SURVEYED)
+    assert plan.plan(cell("auto", "tanh", "sgd"), size(batch=10)).taken == ("fit", *SURVEYED, "minibatches")
+    assert ("fit", *SURVEYED) == diagnostics.DEFAULT
+
+
+def test_names_are_taken_and_what_says_nothing_of_the_cell_is_not() -> None:
+    found = plan.plan(cell(["kinks", "exponents", "minibatches"], "tanh"), size())
+    assert found.taken == ("fit", "exponents")
+    assert found.left_out["kinks"].startswith("the risk is analytic everywhere")
+    assert found.left_out["sweep"] == "not named"
+
+
+@pytest.mark.parametrize("choice", ["auto", ["sweep"], {"budget": "10 %"}, {"budget": "3000 %"}])
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_every_row_is_taken_or_left_out_with_a_reason_and_has_a_price(choice: object, method: str) -> None:
+    found = plan.plan(cell(choice), size(method=method))
+    assert sorted([*found.taken, *found.left_out]) == sorted(found.prices) == sorted(diagnostics.DIAGNOSTICS)
+    assert all(found.left_out.values())
+    assert sum(found.prices[name] for name in found.taken) == pytest.approx(plan.cost(found.taken, size(method=method)))
+
+
+def test_a_budget_takes_rows_in_order_while_they_fit() -> None:
+    for share in (1, 10, 15, 100, 300, 700, 1000, 2000, 5000):
+        found = plan.plan(cell({"budget": f"{share} %"}), size())
+        spent = 0.0
+        for name in diagnostics.DIAGNOSTICS:
+            fits = spent + found.prices[name] <= share / 100 * 1000 or name == "fit"
+            assert (name in found.taken) == (fits and name != "minibatches")
+            spent += found.prices[name] * (name in found.taken)
+    assert plan.plan(cell({"budget": "0.1 %"}), size()).taken == ("fit",), "fit is taken always"
+    assert plan.plan(cell({"budget": "20 %"}), size()).taken == ("fit", "kinks")
+    assert plan.plan(cell({"budget": "20 %"}), size()).left_out["sharpness"] == "beyond the budget"
+    assert set(plan.plan(cell({"budget": "9999 %"}), size()).left_out) == {"minibatches"}
+
+
+def test_the_survey_is_paid_once_and_as_often_as_it_is_read() -> None:
+    dense = size()
+    assert plan.survey(dense) == plan.PRODUCT * 300
+    assert plan.cost(["sharpness"], dense) == plan.cost(SURVEYED, dense) == 16 * plan.survey(dense)
+    assert plan.cost(["sweep"], dense) == plan.survey(dense) + 2 * plan.PRODUCT * 300
+    assert plan.cost(["sharpness", "sweep"], dense) == 16 * plan.survey(dense) + 2 * plan.PRODUCT * 300
+    capped = survey.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS
+    assert plan.survey(size(method="lanczos")) == plan.PRODUCT * capped + size().outputs
+
+
+def test_what_a_step_sees_is_what_a_mini_batch_costs() -> None:
+    whole, part = size(), size(batch=10)
+    assert part.training == whole.training / 10
+    for name in ("exponents", "minibatches"):
+        row = diagnostics.DIAGNOSTICS[name]
+        assert row.gradients(part) == pytest.approx(row.gradients(whole) / 10)
+
+
+def test_each_is_due_at_the_steps_of_its_schedule() -> None:
+    found = plan.plan(cell([*diagnostics.DIAGNOSTICS], "relu", "sgd"), size(batch=10))
+    assert set(diagnostics.DIAGNOSTICS) - set(found.at(0, 100)) == {"sweep"}
+    assert found.at(50, 100) == ("fit", *SURVEYED, "kinks")
+    assert found.at(100, 100) == tuple(diagnostics.DIAGNOSTICS)
+    for row in diagnostics.DIAGNOSTICS.values():
+        assert row.times(16) == sum(row.due(step, 15) for step in range(16))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Critical step sizes (D11) and the sweep at a frozen point (D12): zeros where they are claimed, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from harness import diagnostics, experiment
+from harness import spec as specs
+from harness.curvature import logdet, survey
+from harness.curvature import spectrum as spectra
+from harness.diagnostics import sweep
+
+
+def problem(**fields: object) -> experiment.Problem:
+    text: dict[str, object] = {
+        "schema": 1,
+        "title": "a test",
+        "data": {"name": "digits", "examples": 30},
+        "model": {"family": "mlp", "hidden": [1], "activation": "tanh"},
+        "loss": {"name": "half_mse"},
+        "optimizer": {"name": "gd", "learning_rate": 0.5},
+        "steps": 3,
+        "seeds": 1,
+    }
+    return experiment.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
+
+
+def quadratic(*eigenvalues: float) -> experiment.Problem:
+    model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
+    return problem(data={"name": "point"}, model=model, loss={"name": "output"})
+
+
+def measured(ready: experiment.Problem, theta: jax.Array, eta: float, *names: str) -> dict[str, float]:
+    found = experiment.measure(ready, theta, eta, jax.random.key(0), None, names)
+    assert found is not None
+    return found
+
+
+def test_a_quadratic_is_singular_at_the_reciprocals_of_its_eigenvalues(home: pathlib.Path) -> None:
+    found = measured(quadratic(4.0, 2.0, 2.0, 1.0, -0.5, 0.0), jnp.ones(6), 0.3, "sweep", "critical")
+    assert (found["sweep_zeros"], found["critical_steps"]) == (4, 4)
+    assert found["sweep_zero"] <= 1e-14
+    assert found["sweep_zero"] <= found["sweep_zero_error"] < 1e-13
+    assert found["sweep_regular"] == 1
+    assert found["critical_step"] == pytest.approx(0.25, abs=found["critical_step_error"])
+    assert measured(quadratic(4.0, 1.0), jnp.ones(2), 0.9, "critical")["critical_step"] == pytest.approx(1.0)
+
+
+def test_without_a_positive_eigenvalue_no_step_is_critical(home: pathlib.Path) -> None:
+    found = measured(quadratic(-1.0, 0.0), jnp.ones(2), 0.3, "sweep", "critical")
+    assert (found["sweep_zeros"], found["critical_steps"]) == (0, 0)
+    assert all(math.isnan(found[name]) for name in ("sweep_zero", "sweep_zero_error"))
+    assert found["critical_step"] == math.inf
+
+
+@pytest.mark.parametrize(("curvature", "zeros"), [("dense", None), ("lanczos", sweep.TOP)])
+def test_every_zero_of_a_network_is_confirmed_by_another_decomposition(
+    curvature: str, zeros: int | None, home: pathlib.Path
+) -> None:
+    ready = problem(curvature=curvature)
+    theta = ready.objective.init(jax.random.key(0)).astype("float64")
+    found = measured(ready, theta, 0.5, "sweep", "sharpness")
+    exact = np.linalg.eigvalsh(np.asarray(jax.jit(jax.hessian(ready.objective.risk))(theta, ready.exact)))
+    assert found["sweep_zeros"] == (zeros or np.sum(exact * sweep.MOST >= exact[-1]))
+    assert 0 < found["sweep_zero"] <= found["sweep_zero_error"]
+    assert found["sweep_zero_error"] < 1e-8
+
+
+def test_a_wrong_claim_is_found_out(home: pathlib.Path) -> None:
+    ready = quadratic(4.0, 2.0, 1.0)
+    false = spectra.Spectrum(np.array([1.0, 2.1, 4.0]), np.full(3, 1e-12), True, 3, 3)
+    where = diagnostics.Nearby(jnp.ones(3), None, ready.probe, jax.random.key(0))
+    found = sweep.measure(
+        diagnostics.Point(0.3, 0.0, 0.0, 0.0, 0.0, survey.Survey(false, logdet.exact(false, 0.3)), where)
+    )
+    assert found["sweep_zero"] == pytest.approx(0.1 / 2.1)
+    assert found["sweep_zero"] > 1e6 * found["sweep_zero_error"]
+
+
+def test_the_value_at_a_zero_bounds_the_least_singular_value_whatever_the_vector() -> None:
+    drawn = np.random.default_rng(0)
+    matrix = drawn.normal(size=(7, 7))
+    matrix = matrix + matrix.T
+    vectors = drawn.normal(size=(5, 7))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    claims = np.array([0.5, 1.5, 3.0])
+    zeros, bars = sweep.at_zeros(claims, np.zeros(3), vectors, vectors @ matrix)
+    for claim, zero in zip(claims, zeros, strict=True):
+        assert np.linalg.svd(np.eye(7) - matrix / claim, compute_uv=False)[-1] <= zero
+    assert bars.min() > 0
