@@ -116,7 +116,12 @@ def bench(
     if benches.find(what).one_core and device in ("auto", "cpu"):
         benches.timing.keep_to_one_core()
     words = devices.configure(device)
-    if not benches.show(what, quick, words, console(), as_json=json):
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        agreed = benches.show(what, quick, words, console(), as_json=json)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if not agreed:
         raise typer.Exit(errors.EXIT_FAILED)
 
 

@@ -55,29 +55,37 @@ def show(what: str, quick: bool, device: str, console: rich.console.Console, *, 
     """Measures a bench and prints its table; says whether nothing was refused.
 
     Raises:
-        errors.Stopped: On Ctrl-C, after what was measured has been printed.
+        errors.Stopped: On Ctrl-C or SIGTERM, after what was measured has been printed.
     """
     units = find(what).units(quick)
     rows: list[row.Row] = []
-    stopped = False
-    with progress.bar(rich.console.Console(stderr=True), len(units), "parts") as bar:
-        try:
+    try:
+        with progress.bar(rich.console.Console(stderr=True), len(units), "parts") as bar:
             for unit in units:
                 bar.begin(unit.title, 1)
                 rows += unit.rows()
                 bar.end()
-        except KeyboardInterrupt:
-            stopped = True
-    rows.sort(key=lambda each: list(dict.fromkeys(one.group for one in rows)).index(each.group))
+    except KeyboardInterrupt:
+        raise errors.Stopped(
+            f"stopped: {len(rows)} rows were measured; they are of one run, so the others need a new one"
+        ) from None
+    finally:
+        _print(what, quick, device, rows, console, as_json=as_json)
+    return not any(each.refused for each in rows)
+
+
+def _print(
+    what: str, quick: bool, device: str, rows: list[row.Row], console: rich.console.Console, *, as_json: bool
+) -> None:
+    """Prints rows, those of a group together, and what a table needs to be compared with another."""
+    groups = {name: place for place, name in enumerate(dict.fromkeys(each.group for each in rows))}
+    rows = sorted(rows, key=lambda each: groups[each.group])
     facts = _facts(what, quick, device)
     if as_json:
         print(json.dumps({**facts, "rows": [each.as_dict() for each in rows]}, ensure_ascii=False, indent=2))
     else:
         row.show(rows, console)
         console.print(f"{facts['command']}, {facts['date']}, {device}, {facts['clock']}", highlight=False)
-    if stopped:
-        raise errors.Stopped(f"stopped: {len(rows)} rows were measured; a bench is measured in one go, so begin anew")
-    return not any(each.refused for each in rows)
 
 
 def _facts(what: str, quick: bool, device: str) -> dict[str, Any]:

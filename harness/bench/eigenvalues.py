@@ -32,7 +32,7 @@ FLOOR = 1e-7
 CAPACITY = 160
 """Products that our run may take, as in runs."""
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 """CPU seconds after which no further settings of a peer are tried."""
 
 

@@ -9,7 +9,9 @@ help: our run stops by its own error bars. Peers are imported when they are aske
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from unittest import mock
@@ -122,17 +124,16 @@ def _eigenthings(problem: problems.Problem, k: int) -> Solve:
 
 
 def _pyhessian(problem: problems.Problem, k: int) -> Solve:
-    import pyhessian
-    import pyhessian.hessian
     import torch
+
+    module = importlib.import_module("pyhessian.hessian")  # a class of the package hides it by the same name
 
     made = twins.twin(problem, "float32")
 
     def solve(tolerance: float) -> Solved:
         torch.manual_seed(0)
         made.module.zero_grad()
-        computed = pyhessian.hessian(made.module, made.criterion, data=(made.x, made.y), cuda=False)
-        product = pyhessian.hessian.hessian_vector_product
+        product = module.hessian_vector_product
         count = 0
 
         def counted(*arguments: Any) -> Any:
@@ -140,7 +141,9 @@ def _pyhessian(problem: problems.Problem, k: int) -> Solve:
             count += 1
             return product(*arguments)
 
-        with mock.patch.object(pyhessian.hessian, "hessian_vector_product", counted):
+        with mock.patch.object(module, "hessian_vector_product", counted), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of the graph that PyHessian keeps in .grad
+            computed = module.hessian(made.module, made.criterion, data=(made.x, made.y), cuda=False)
             values, _ = computed.eigenvalues(maxIter=300, tol=tolerance, top_n=k)
         return Solved(np.sort(values)[::-1], count)
 

@@ -110,7 +110,7 @@ def chunks(name: str, size: problems.Size, examples: int, rounds: int = 3) -> li
     ]
 
 
-def against_torch(size: problems.Size, examples: int, sizes: Sequence[int] = (16, 32, 64)) -> list[row.Row]:
+def against_torch(size: problems.Size, examples: int, sizes: Sequence[int] = (16, 64)) -> list[row.Row]:
     """Times our product on the VGG, in a loop, against PyTorch's kept gradient graph, whole and in chunks."""
     group = "one product against PyTorch's kept graph, float32"
     problem = problems.problem("VGG", size, examples)

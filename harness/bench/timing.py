@@ -25,7 +25,7 @@ SPREAD = 0.15
 SHORTEST = 0.05
 """CPU seconds that one reading lasts at least; a shorter case is called several times."""
 
-LONGEST = 300.0
+LONGEST = 100.0
 """CPU seconds that the rounds of a measurement may take; beyond that there are fewer of them, at least one."""
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
