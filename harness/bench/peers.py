@@ -65,7 +65,7 @@ def _tolerances(_k: int) -> tuple[float, ...]:
 
 
 def _steps(k: int) -> tuple[float, ...]:
-    return tuple(range(k + 2, k + 23, 4)) + tuple(range(k + 30, k + 131, 20))
+    return tuple(range(k + 6, k + 31, 6)) + tuple(range(k + 40, k + 131, 20))
 
 
 def _scipy(problem: problems.Problem, k: int) -> Solve:
