@@ -94,6 +94,38 @@ def certify(
 
 
 @app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="curvature, or large: VGG-16 at full width.", metavar="[WHAT]")] = (
+        "curvature"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Small networks, few rounds: minutes.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure the speed of the curvature engine again, against other programs, and say which targets are met.
+
+    One table of ratios from one run: medians over interleaved rounds of this process's CPU seconds, on one core. Peers
+    that are not installed have a row that says so; `pip install -e '.[bench]'` brings them. A missed target is a
+    result: exit code 0. A peer that disagrees with us about the same network has no number: exit code 1.
+
+    `gdzoo bench --quick` takes minutes, `gdzoo bench` the better part of an hour.
+    """
+    from harness import bench as benches
+    from harness import device as devices
+
+    if benches.find(what).one_core and device in ("auto", "cpu"):
+        benches.timing.keep_to_one_core()
+    words = devices.configure(device)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        agreed = benches.show(what, quick, words, console(), as_json=json)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    if not agreed:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+@app.command()
 def run(
     specs: Specs,
     seeds: Annotated[

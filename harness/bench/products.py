@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products: what one Hessian-vector product costs, alone, inside a compiled loop, in chunks, and in PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harness import objective
+from harness.bench import problems, row, timing, twins
+from harness.curvature import operators
+
+LOOP = 4
+"""Products in the compiled loop that a product alone is compared with."""
+
+GRADIENTS = row.Target(2.2)
+"""What a product may cost in gradients."""
+
+
+def alone(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
+    """Returns one compiled product, linearised anew in each call."""
+    product = jax.jit(lambda point, v: operator(point)(v))
+    return lambda: product(point, v)
+
+
+def looped(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
+    """Returns LOOP products in one compiled loop, linearised once, as in a block of Lanczos steps."""
+
+    @jax.jit
+    def loop(point: Any, v: jax.Array) -> jax.Array:
+        matvec = operator(point)
+
+        def step(_: int, v: jax.Array) -> jax.Array:
+            w = matvec(v)
+            return w / jnp.linalg.norm(w)
+
+        return jax.lax.fori_loop(0, LOOP, step, v)
+
+    return lambda: loop(point, v)
+
+
+def vector(problem: problems.Problem, precision: str) -> jax.Array:
+    """Returns a random unit vector (P,)."""
+    v = jax.random.normal(jax.random.key(3), (problem.goal.size,), precision)
+    return v / jnp.linalg.norm(v)
+
+
+def one(name: str, size: problems.Size, precision: str, rounds: int = timing.ROUNDS) -> list[row.Row]:
+    """Times a product against a gradient, and a product in a compiled loop against one outside."""
+    problem = problems.problem(name, size)
+    point, v = problem.point(precision), vector(problem, precision)
+    gradient = jax.jit(jax.grad(problem.goal.risk))
+    operator = operators.hessian(problem.goal.risk)
+    found = timing.interleaved(
+        {
+            "gradient": lambda: gradient(*point),
+            "product": alone(operator, point, v),
+            "loop": looped(operator, point, v),
+        },
+        rounds=rounds,
+    )
+    group = f"one product, {precision}"
+    seconds = f"{_ms(found['product'])} against {_ms(found['gradient'])}"
+    inside = f"{_ms(found['loop'], LOOP)} against {_ms(found['product'])}"
+    return [
+        row.ratio(
+            group, f"{problem.title}: / gradient", timing.ratio(found["product"], found["gradient"]), GRADIENTS, seconds
+        ),
+        row.ratio(
+            group,
+            f"{problem.name}: in a loop / alone",
+            timing.ratio(found["loop"], found["product"], LOOP),
+            row.Target(1.0),
+            inside,
+        ),
+    ]
+
+
+def chunks(name: str, size: problems.Size, examples: int, rounds: int = 3) -> list[row.Row]:
+    """Times a product with 16, 32, ... examples at once, up to all, and with the chunk that runs have."""
+    problem = problems.problem(name, size, examples)
+    point, v = problem.point("float32"), vector(problem, "float32")
+    sizes = [chunk for chunk in (16, 32, 64, 128, 256, 512) if chunk < examples] + [examples]
+    cases = {str(chunk): alone(problem.chunked(chunk), point, v) for chunk in sizes}
+    cases["runs"] = alone(operators.hessian(problem.goal.risk), point, v)
+    found = timing.interleaved(cases, against=str(examples), rounds=rounds)
+    whole = found[str(examples)]
+    best = min(sizes, key=lambda chunk: found[str(chunk)].median)
+    shares = ", ".join(f"{chunk}: {timing.ratio(found[str(chunk)], whole).value:.2f}" for chunk in sizes)
+    group = "chunk size, float32"
+    return [
+        row.ratio(
+            group,
+            f"{problem.title}: {best} at once / all at once",
+            timing.ratio(found[str(best)], whole),
+            note=f"{shares}; all at once {whole.median:.3g} s",
+        ),
+        row.ratio(
+            group,
+            f"{problem.name}: as runs do it / best",
+            timing.ratio(found["runs"], found[str(best)]),
+            row.Target(1.1),
+            f"runs take at most {objective.CHUNK} at once",
+        ),
+    ]
+
+
+def against_torch(size: problems.Size, examples: int, sizes: Sequence[int] = (16, 64)) -> list[row.Row]:
+    """Times our product on the VGG, in a loop, against PyTorch's kept gradient graph, whole and in chunks."""
+    group = "one product against PyTorch's kept graph, float32"
+    problem = problems.problem("VGG", size, examples)
+    if importlib.util.find_spec("torch") is None:
+        return [row.absent(group, problem.title, "torch is not installed (pip install -e '.[bench]')")]
+    try:
+        twins.check(problem)
+    except twins.Disagreement as error:
+        return [row.Row(group, problem.title, np.nan, note=str(error), refused=True)]
+    import torch
+
+    point, v = problem.point("float32"), vector(problem, "float32")
+    made = twins.twin(problem, "float32")
+    parts = [torch.randn_like(parameter) for parameter in made.parameters]
+    cases: dict[str, Callable[[], Any]] = {
+        f"ours {chunk}": looped(problem.chunked(chunk), point, v) for chunk in (*sizes, examples)
+    }
+    for chunk in (*sizes, examples):
+        kept = twins.kept_graph(made, chunk)
+        cases[f"torch {chunk}"] = lambda kept=kept: kept(parts)  # type: ignore[misc]
+    found = timing.interleaved(cases, rounds=3)
+    ours = min(sizes, key=lambda chunk: found[f"ours {chunk}"].median)
+    theirs = min(sizes, key=lambda chunk: found[f"torch {chunk}"].median)
+    best = found[f"ours {ours}"]
+    rows = []
+    for what, ours_, theirs_ in (
+        (f"ours ({ours} at once) / theirs ({theirs} at once)", best, found[f"torch {theirs}"]),
+        (f"ours ({ours} at once) / theirs (all at once)", best, found[f"torch {examples}"]),
+        ("both all at once", found[f"ours {examples}"], found[f"torch {examples}"]),
+    ):
+        note = f"{_ms(ours_, LOOP)} against {_ms(theirs_)}"
+        rows.append(
+            row.ratio(group, f"{problem.title}: {what}", timing.ratio(ours_, theirs_, LOOP), row.Target(1.0), note)
+        )
+    return rows
+
+
+def _ms(found: timing.Timing, calls: int = 1) -> str:
+    return f"{1000 * found.median / calls:.3g} ms"
