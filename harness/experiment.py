@@ -35,8 +35,8 @@ from harness import spec as specs
 from harness.curvature import operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
+from zoo import layer, pattern
 from zoo import model as models
-from zoo import pattern
 
 ENVIRONMENT = ("commit", "dirty", "versions", "device", "dataset")
 """Facts that are the same for all of a run: where one has changed, a run that was cut off begins anew."""
@@ -86,9 +86,10 @@ def _problem(
 ) -> Problem:
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
-    goal = objective.objective(network, loss)
-    arrays = planted(data_, data.load(data_), goal, loss)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
+    activity = layer.activity(layers, facts.shape)
+    goal = objective.objective(network, loss, chunk=objective.chunk(activity, facts.examples))
+    arrays = planted(data_, data.load(data_), goal, loss)
     exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
     method = survey.resolve(curvature, goal.size)
     surveyor = survey.surveyor(operators.hessian(goal.risk), goal.size, method, trace=exact_trace)
@@ -230,7 +231,7 @@ def _too_large(error: BaseException, ready: Problem) -> errors.OutOfMemory:
         error,
         parameters=ready.objective.size,
         examples=len(ready.arrays.x),
-        chunk=objective.CHUNK,
+        chunk=ready.objective.chunk,
         rows=rows,
         limit=memory.available(),
     )

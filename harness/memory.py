@@ -71,7 +71,7 @@ def explained(
     taken = min(chunk, examples)
     share = min(0.5, (limit - held) / (2 * asked)) if asked else 0.5
     fits = 2 ** int(math.log2(max(1, taken * share)))
-    remedy = f"`data.examples: {fits}`" if examples <= chunk else f"CHUNK = {fits} in harness/objective.py"
+    remedy = f"`data.examples: {fits}`" if examples <= chunk else "ACTIVITY in harness/objective.py sets how many"
     return errors.OutOfMemory(f"{head} with {taken:,} examples at a time; about {fits:,} fit: {remedy}")
 
 

@@ -287,6 +287,22 @@ def output(layers: Layers, shape: Shape) -> Shape:
     return shape
 
 
+def activity(layers: Layers, shape: Shape) -> int:
+    """Returns how many numbers all layers together give for one example, inner layers included.
+
+    Raises:
+        ValueError: If one does not take the shape it is given.
+    """
+    total = 0
+    for layer in layers.values():
+        for name in ("inner", "shortcut"):
+            turned = shape[::-1] if isinstance(layer, MixTokens) else shape
+            total += activity(getattr(layer, name, {}), turned)
+        shape = layer.output(shape)
+        total += math.prod(shape)
+    return total
+
+
 def walk(layers: Layers) -> Iterator[Layer]:
     """Yields every layer, those inside residual sums and token mixers after the one that holds them."""
     for layer in layers.values():

@@ -20,6 +20,7 @@ from harness import data, objective, recipe
 from harness.curvature import dense, lanczos, operators
 from harness.curvature import spectrum as spectra
 from harness.data import config as configs
+from zoo import layer
 from zoo import model as models
 
 Size = Literal["full", "small"]
@@ -151,17 +152,24 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     network = NETWORKS[size][name]
     if examples is not None and examples != network.examples:
         trained = problem(name, size)
-        return trained._replace(arrays=_data(network, examples))
+        goal = objective.objective(trained.model, trained.loss, chunk=_chunk(trained.config, trained.shape, examples))
+        return trained._replace(arrays=_data(network, examples), goal=goal)
     family = network.fields["family"]
     config = zoo.FAMILIES[family].config.model_validate(network.fields)
     arrays = _data(network, network.examples)
     shape = arrays.x.shape[1:]
     model = zoo.build(family, config, inputs=shape, outputs=10)
     loss = recipe.Ce(name="ce")
-    goal = objective.objective(model, loss)
+    goal = objective.objective(model, loss, chunk=_chunk(config, shape, network.examples))
     made = Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
     start = goal.init(jax.random.key(0))
     return made._replace(theta=np.asarray(_descend(made._replace(theta=np.asarray(start)))))
+
+
+def _chunk(config: Any, shape: layer.Shape, examples: int) -> int:
+    """Returns how many examples runs evaluate at once."""
+    layers = zoo.FAMILIES[config.family].layers(config, shape, 10)
+    return objective.chunk(layer.activity(layers, shape), examples)
 
 
 def _data(network: Network, examples: int) -> data.Arrays:

@@ -63,14 +63,14 @@ def bound(
         fixed: How many of them are kept, and stay out of it.
         key: Random key of the start vector.
     """
-    vector = jax.random.normal(key, (program.size,), rows.dtype)
-    basis = program.extend(point, program.begin(rows, fixed, vector), key, STEPS)
-    nodes = lanczos.ritz(basis, first=fixed)
+    vector = jax.random.normal(key, (1, program.size), rows.dtype)
+    rows, probes = program.probe(point, rows, fixed, vector, key, STEPS)
+    nodes = lanczos.probe_ritz(probes, 0)
     steps = len(nodes.values)
     lost = share(program.size, steps, FAILURE / 2)
     if steps + fixed >= program.size:
         lost = 0.0  # the whole complement
     if lost >= 0.5:
-        return math.inf, basis.rows, steps
+        return math.inf, rows, steps
     width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
-    return float(nodes.values[-1] + nodes.residuals.min() + lost * width), basis.rows, steps
+    return float(nodes.values[-1] + nodes.residuals.min() + lost * width), rows, steps

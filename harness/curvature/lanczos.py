@@ -74,6 +74,23 @@ class Ritz(NamedTuple):
     beta: float
 
 
+class Probes(NamedTuple):
+    """Short runs whose vectors were not kept, on the host.
+
+    Attributes:
+        projected: (k, capacity + 1, capacity + 1) of each, as in Basis.
+        beta: (k,) of each.
+        lengths: (k,) squared norm of each start vector without its part along the fixed rows.
+        first, steps: Index of the first row of each, and of the row after its last.
+    """
+
+    projected: np.ndarray
+    beta: np.ndarray
+    lengths: np.ndarray
+    first: int
+    steps: int
+
+
 class Lanczos(NamedTuple):
     """The compiled programs of one operator. Programs take over the buffers of the bases that they are given.
 
@@ -82,6 +99,8 @@ class Lanczos(NamedTuple):
         capacity: Largest number of rows that are multiplied, at most P.
         extend: `(point, basis, key, steps) -> basis` with so many more products, or as many as there is room for.
         begin: `(rows, fixed, vector) -> basis` that goes on from a vector, orthogonal to the first `fixed` rows.
+        probe: `(point, rows, fixed, vectors, key, steps) -> rows, probes`: for each of vectors (k, P) a run of so
+            many products that begins as above; the operator is linearised once for all of them.
         combine: `(rows, weights) -> rows`, the first of which are the combinations of rows that weights (k, j) name.
     """
 
@@ -89,6 +108,7 @@ class Lanczos(NamedTuple):
     capacity: int
     extend: Callable[[Any, Basis, jax.Array, int], Basis]
     begin: Callable[[jax.Array, int, jax.Array], Basis]
+    probe: Callable[..., tuple[jax.Array, Probes]]
     combine: Callable[[jax.Array, np.ndarray], jax.Array]
 
 
@@ -108,9 +128,7 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
         w, _ = _orthogonalise(drawn, filled, k)
         return w / jnp.linalg.norm(w)
 
-    @functools.partial(jax.jit, donate_argnums=1)
-    def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
-        matvec = operator(point)
+    def grown(matvec: operators.Matvec, basis: Basis, key: jax.Array, stop: jax.Array) -> Basis:
         floor = 0.5 * rounding(basis.rows.dtype)
 
         def step(k: jax.Array, basis: Basis) -> Basis:
@@ -122,18 +140,44 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
             broken = beta <= floor * jnp.maximum(jnp.max(jnp.abs(projected)), basis.beta)
             w = jax.lax.cond(broken, lambda: fresh(k, basis.rows, key), lambda: w / beta)
             full = k + 1 >= size
-            grown = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
-            return Basis(grown, projected, jnp.where(broken | full, 0, beta), k + 1)
+            longer = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
+            return Basis(longer, projected, jnp.where(broken | full, 0, beta), k + 1)
 
-        return jax.lax.fori_loop(basis.steps, jnp.minimum(basis.steps + steps, capacity), step, basis)
+        return jax.lax.fori_loop(basis.steps, jnp.minimum(stop, capacity), step, basis)
+
+    def started(filled: jax.Array, fixed: jax.Array, vector: jax.Array) -> tuple[Basis, jax.Array]:
+        kept = jnp.where(jnp.arange(rows)[:, None] < fixed, filled, 0)
+        w, _ = _orthogonalise(vector, kept, fixed)
+        length = w @ w
+        longer = kept.at[fixed].set(w / jnp.sqrt(length))
+        zero = jnp.zeros((), filled.dtype)
+        return Basis(longer, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed)), length
+
+    @functools.partial(jax.jit, donate_argnums=1)
+    def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
+        return grown(operator(point), basis, key, basis.steps + steps)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def begin(filled: jax.Array, fixed: int, vector: jax.Array) -> Basis:
-        kept = jnp.where(jnp.arange(rows)[:, None] < fixed, filled, 0)
-        w, _ = _orthogonalise(vector, kept, jnp.asarray(fixed))
-        zero = jnp.zeros((), filled.dtype)
-        grown = kept.at[fixed].set(w / jnp.linalg.norm(w))
-        return Basis(grown, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed))
+        return started(filled, jnp.asarray(fixed), vector)[0]
+
+    @functools.partial(jax.jit, donate_argnums=1)
+    def probed(point: Any, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int) -> Any:
+        matvec = operator(point)
+
+        def one(filled: jax.Array, vector: jax.Array) -> tuple[jax.Array, Any]:
+            basis, length = started(filled, jnp.asarray(fixed), vector)
+            basis = grown(matvec, basis, key, basis.steps + steps)
+            return basis.rows, (basis.projected, basis.beta, length)
+
+        return jax.lax.scan(one, filled, vectors)
+
+    def probe(
+        point: Any, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int
+    ) -> tuple[jax.Array, Probes]:
+        filled, found = jax.block_until_ready(probed(point, filled, fixed, vectors, key, steps))
+        projected, beta, lengths = (np.asarray(each) for each in found)
+        return filled, Probes(projected, beta, lengths, fixed, min(fixed + steps, capacity))
 
     @functools.partial(jax.jit, donate_argnums=0)
     def combined(filled: jax.Array, weights: jax.Array) -> jax.Array:
@@ -152,7 +196,7 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
         padded[: weights.shape[0], : weights.shape[1]] = weights
         return combined(filled, jnp.asarray(padded))
 
-    return Lanczos(size, capacity, extend, begin, combine)
+    return Lanczos(size, capacity, extend, begin, probe, combine)
 
 
 def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -174,22 +218,34 @@ def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> tuple[jax.
     return jax.lax.fori_loop(0, 2 * blocks, remove, (w, jnp.zeros(rows.shape[0], w.dtype)))
 
 
-def ritz(basis: Basis, *, first: int = 0, drop: int = 0) -> Ritz:
-    """Returns the Ritz pairs of the rows from `first` on, without the last `drop` of them (host, float64).
+def ritz(basis: Basis) -> Ritz:
+    """Returns the Ritz pairs of a basis (host, float64).
 
     Raises:
         FloatingPointError: If a product was not finite.
     """
-    steps = max(int(basis.steps) - drop, first + 1)
-    upper = np.triu(np.asarray(basis.projected[first : steps + 1, first : steps + 1], np.float64))
-    beta = float(basis.beta) if drop == 0 else float(upper[-2, -1])
-    if not np.isfinite(upper).all() or not np.isfinite(beta):
+    return _ritz(np.asarray(basis.projected, np.float64), float(basis.beta), 0, int(basis.steps), basis.rows.dtype)
+
+
+def probe_ritz(probes: Probes, i: int, *, drop: int = 0) -> Ritz:
+    """Returns the Ritz pairs of probe i, without its last `drop` products.
+
+    Raises:
+        FloatingPointError: If a product was not finite.
+    """
+    projected = np.asarray(probes.projected[i], np.float64)
+    last = probes.steps - drop
+    beta = float(probes.beta[i]) if drop == 0 else float(projected[last - 1, last])
+    return _ritz(projected, beta, probes.first, last, probes.projected.dtype)
+
+
+def _ritz(projected: np.ndarray, beta: float, first: int, last: int, dtype: Any) -> Ritz:
+    square = np.triu(projected[first:last, first:last])
+    if not np.isfinite(square).all() or not np.isfinite(beta):
         raise FloatingPointError("a product with the operator is not finite")
-    square = upper[:-1, :-1]
     values, weights = np.linalg.eigh(square + np.triu(square, 1).T, UPLO="U")
-    residuals = np.abs(beta * weights[-1])
-    floor = rounding(basis.rows.dtype) * np.abs(values).max()
-    return Ritz(values, np.maximum(residuals, floor), weights, max(beta, floor))
+    floor = rounding(dtype) * np.abs(values).max()
+    return Ritz(values, np.maximum(np.abs(beta * weights[-1]), floor), weights, max(beta, floor))
 
 
 def run(

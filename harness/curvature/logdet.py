@@ -90,18 +90,12 @@ def estimate(
         deflated: What was deflated; its rows are taken over.
         trace: The trace of H where it is known exactly, else None.
     """
-    count, rows = len(deflated.values), deflated.rows
     value, error = _sum(deflated.values, deflated.errors, eta)
     slope = 0.0 if trace is None else eta
-    forms, shorter = [], []
-    for probe_key in jax.random.split(key, PROBES):
-        probe = jax.random.rademacher(probe_key, (program.size,), rows.dtype)
-        inside = rows[:count] @ probe
-        length = program.size - float(inside @ inside)
-        basis = program.extend(point, program.begin(rows, count, probe), probe_key, STEPS)
-        forms.append(_form(basis, count, eta, slope, 0) * length)
-        shorter.append(_form(basis, count, eta, slope, 1) * length)
-        rows = basis.rows
+    vectors = jax.random.rademacher(key, (PROBES, program.size), deflated.rows.dtype)
+    _, probes = program.probe(point, deflated.rows, len(deflated.values), vectors, key, STEPS)
+    forms = [_form(probes, i, eta, slope, 0) for i in range(PROBES)]
+    shorter = [_form(probes, i, eta, slope, 1) for i in range(PROBES)]
     if trace is not None:
         value -= eta * (trace - float(deflated.values.sum()))
     if not np.isfinite(forms).all():  # an eigenvalue that was not deflated is 1/eta to the last bit
@@ -111,14 +105,14 @@ def estimate(
     return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
 
 
-def _form(basis: lanczos.Basis, first: int, eta: float, slope: float, drop: int) -> float:
-    """Returns the Gauss quadrature of log|1 - eta x| + slope x for a probe's unit vector, without its last steps."""
-    nodes = lanczos.ritz(basis, first=first, drop=drop)
+def _form(probes: lanczos.Probes, i: int, eta: float, slope: float, drop: int) -> float:
+    """Returns the Gauss quadrature of log|1 - eta x| + slope x for probe i, without its last `drop` products."""
+    nodes = lanczos.probe_ritz(probes, i, drop=drop)
     shares = nodes.weights[0] ** 2
     seen = shares > 0  # a node that the vector does not see may be 1/eta, and 0 times its logarithm is no number
     with np.errstate(divide="ignore"):
         values = np.log(np.abs(1 - eta * nodes.values[seen])) + slope * nodes.values[seen]
-    return float(shares[seen] @ values)
+    return float(probes.lengths[i]) * float(shares[seen] @ values)
 
 
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def test_a_lanczos_run_names_the_size_that_fits() -> None:
     ("examples", "end"),
     [
         (1024, "with 1,024 examples at a time; about 256 fit: `data.examples: 256`"),
-        (9999, "with 2,048 examples at a time; about 512 fit: CHUNK = 512 in harness/objective.py"),
+        (9999, "with 2,048 examples at a time; about 512 fit: ACTIVITY in harness/objective.py sets how many"),
         (1, "with 1 examples at a time; about 1 fit: `data.examples: 1`"),
     ],
 )

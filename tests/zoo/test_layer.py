@@ -94,6 +94,15 @@ def test_walk_yields_what_is_inside_after_what_holds_it() -> None:
     assert list(layer.walk({"block": block, "head": head})) == [block, mixer, inside, subsample, head]
 
 
+def test_activity_counts_what_all_layers_give_for_one_example() -> None:
+    mixer = layer.MixTokens({"dense": layer.Dense(5)})  # across 4 tokens of width 2: (2, 4) to (2, 5), and back
+    block = layer.Residual(
+        {"mix": mixer}, {"code": layer.Position(), "more": layer.MixTokens({"dense": layer.Dense(5)})}
+    )
+    inside = (2 * 5 + 5 * 2) + (4 * 2 + 2 * 5 + 5 * 2)
+    assert layer.activity({"block": block, "mean": layer.Mean(), "head": layer.Dense(3)}, (4, 2)) == inside + 10 + 2 + 3
+
+
 @pytest.mark.parametrize(
     ("each", "shape", "words"),
     [

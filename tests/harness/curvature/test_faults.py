@@ -85,7 +85,8 @@ def test_a_repeated_eigenvalue_whose_multiplicity_no_krylov_space_sees(method: s
     # Lanczos sees one of 200 equal eigenvalues unless it restarts; sigma_min is right all the same.
     found = measured(np.full(200, 1.0), 0.5, method)
     assert found["sigma_min"] == pytest.approx(0.5, abs=1e-12)
-    assert abs(found["log_abs_det"] - 200 * math.log(0.5)) <= 4 * found["log_abs_det_error"]
+    # Eight probes: Student's t with 7 degrees of freedom exceeds 5.4 with probability 1e-3.
+    assert abs(found["log_abs_det"] - 200 * math.log(0.5)) <= 5.4 * found["log_abs_det_error"]
 
 
 @METHODS

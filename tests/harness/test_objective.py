@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many examples are evaluated at once: what is small whole, images with large layers few at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import objective
+
+
+@pytest.mark.parametrize(
+    ("activity", "examples", "expected"),
+    [
+        (586, 1797, objective.CHUNK),  # an MLP on digits, whole
+        (4000, 256, objective.CHUNK),  # a small ViT, whole
+        (80_000, 1024, objective.LEAST),  # a VGG on 28x28 pixels
+        (5_000, 60_000, 128),
+        (10**9, 60_000, objective.LEAST),
+        (1, 10**6, objective.CHUNK),
+    ],
+)
+def test_the_chunk_is_a_rule_of_shapes(activity: int, examples: int, expected: int) -> None:
+    assert objective.chunk(activity, examples) == expected
