@@ -202,7 +202,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues of H above 1/eta; the sign of det DG is (−1) to this power.",
-        estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the run is certified.",
         source="Mathematics D4.",
         bound="≥",
     ),

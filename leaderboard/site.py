@@ -120,7 +120,7 @@ def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
             held["crossed"],
             len(rows),
             "cells",
-            "In some seed the number of eigenvalues above 1/η, known from the whole spectrum, changed between looks.",
+            "In some seed the number of eigenvalues above 1/η, where none can be missing, changed between looks.",
         ),
         Tally(
             "edge",

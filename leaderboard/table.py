@@ -83,9 +83,17 @@ def activation(run: document.Run) -> str:
     return str(said or "")
 
 
+SETTLED = ("n_above_inv_eta",)
+"""What a certificate leaves no doubt about: no eigenvalue that Lanczos never saw is above 1/eta."""
+
+
 def bound(cell: cells.Cell, metric: str) -> Bound:
     """Returns the sign that a metric carries in this cell: none with the whole spectrum, METRICS' with a part of it."""
-    return metrics.METRICS[metric].bound if any(run.curvature == "lanczos" for run in cell.runs) else ""
+
+    def open_(run: document.Run) -> bool:
+        return run.curvature == "lanczos" and not (metric in SETTLED and run.verdict == "certified")
+
+    return metrics.METRICS[metric].bound if any(open_(run) for run in cell.runs) else ""
 
 
 def _cell(cell: cells.Cell) -> Entry:
@@ -194,7 +202,7 @@ COLUMNS: dict[str, Column] = {
         "For each seed the least σ_min(I − ηH) over its checkpoints; shown are the median over the seeds, the error "
         "bar of that median run, the full range of the seeds, and the number of steps looked at. Looking more often "
         "finds smaller values, so margins are comparable only at equal numbers. ≤ marks an upper bound: part of the "
-        "spectrum is unknown.",
+        "spectrum is unknown; where the run is certified, a lower one above 0 is proven as well.",
         _margin,
     ),
     "fold_crossings": Column(

@@ -211,8 +211,12 @@ def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None
 
 def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> None:
     curves = {"sigma_min": [0.5, 0.5], "sigma_min_error": [0.1, 0.1], "n_above_inv_eta": [1.0, 3.0]}
-    for method, expected in (("dense", ["crossed"]), ("lanczos", [])):
-        cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict="undecided"),))
+    for method, verdict, expected in (
+        ("dense", "undecided", ["crossed"]),
+        ("lanczos", "undecided", []),
+        ("lanczos", "certified", ["crossed"]),
+    ):
+        cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict),))
         assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected
 
 
