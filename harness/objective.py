@@ -31,7 +31,7 @@ ACTIVITY = 600_000
 def chunk(activity: int, examples: int) -> int:
     """Returns how many examples are best evaluated at once: all of them, or a power of 2 from LEAST to CHUNK.
 
-    Products of a VGG on 1,024 images of 28x28 cost 2.7 times as much all at once as 16 at a time, those of an MLP 2.2
+    Products of a VGG on 1,024 images of 28x28 cost 2.7 times as much all at once as 16 at a time, those of an MLP 2.3
     times as much 16 at a time as 128 (`gdzoo bench curvature`). A rule of shapes, not a measurement at each start: the
     order of summation, and so the last bits of a run, must not depend on how busy a machine is.
 

@@ -18,6 +18,9 @@ see also van Dorsselaer, Hochstenbach & van der Vorst, SIAM J. Matrix Anal. Appl
 
 It is used on the complement of the converged Ritz vectors V, of which few steps suffice: what is left there is small.
 If A V = V Theta + R, the eigenvalues of A are within |R| of those of Theta and of the complement, one for one (Weyl).
+
+The probability is that of an ideal random start in exact arithmetic. The start here is pseudo-random, from the seed and
+step of the run, and what rounding does is left to the floor of the error bars (a model, not a bound).
 """
 
 from __future__ import annotations
