@@ -32,7 +32,7 @@ from harness import (
 )
 from harness import records as record_file
 from harness import spec as specs
-from harness.curvature import operators, survey, trace
+from harness.curvature import dense, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
@@ -74,10 +74,12 @@ def problem(cell: specs.Cell) -> Problem:
     """Builds the problem of a cell; cells that differ in step size or length alone share one, and its programs.
 
     Raises:
-        errors.InputError: If the data set cannot be had.
+        errors.InputError: If the data set cannot be had, or the network is too large for `curvature: dense`.
     """
     size = getattr(cell.optimizer, "batch_size", None)
-    return _problem(cell.data, cell.model, cell.loss, cell.optimizer.name, size, cell.precision, cell.curvature)
+    ready = _problem(cell.data, cell.model, cell.loss, cell.optimizer.name, size, cell.precision, cell.curvature)
+    _check_dense(cell, ready.objective.size)
+    return ready
 
 
 @functools.lru_cache(maxsize=1)
@@ -416,13 +418,22 @@ class Outline(NamedTuple):
     plan: plans.Plan
 
 
+def _check_dense(cell: specs.Cell, parameters: int) -> None:
+    """Raises errors.InputError if a cell asks for the dense method and has more parameters than its limit."""
+    if cell.curvature == "dense" and parameters > dense.limit():
+        raise errors.InputError(
+            f"{cell.suite}/{cell.label}: curvature: dense is not allowed for {parameters:,} parameters; allowed: at "
+            f"most {dense.limit():,} on this device; write `curvature: lanczos`, or leave it out"
+        )
+
+
 def outline(cell: specs.Cell) -> Outline:
     """Traces the risk of a cell in its precision and in float64, without data and without an array.
 
     Cost: the tracing of one forward pass for each precision, shared by cells that differ in the optimizer alone.
 
     Raises:
-        errors.InputError: If the given start does not fit the network.
+        errors.InputError: If the given start does not fit the network, or this is too large for `curvature: dense`.
     """
     facts = data.facts(cell.data)
     size = _traced(facts.shape, facts.classes, facts.examples, cell.model, cell.loss, cell.precision)
@@ -430,6 +441,7 @@ def outline(cell: specs.Cell) -> Outline:
         starts.check(cell.start, size)
     except errors.InputError as error:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
+    _check_dense(cell, size)
     method = survey.resolve(cell.curvature, size)
     return Outline(size, facts.examples, method, theory.of(cell), plan(cell, size))
 
