@@ -129,6 +129,7 @@ def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
     Raises:
         errors.InputError: If the data set cannot be had, the step size is none in the training precision, or the
             network is too large for `curvature: dense`.
+        errors.OutOfMemory: If a point does not fit into memory.
     """
     says = theory.of(cell)
     ready = experiment.problem(cell)
@@ -136,24 +137,23 @@ def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
     rate = cell.optimizer.learning_rate
     start = None if isinstance(rate, int | float) else starts.start(cell.start, ready.objective, keys[0])
     theta = (jnp.zeros(0) if start is None else start).astype(ready.batch.x.dtype)
-    eta = experiment.step_size(cell, ready, theta, keys[2])
+    with experiment.explaining(ready):
+        eta = experiment.step_size(cell, ready, theta, keys[2])
     size = ready.objective.size
-    whole = size <= dense.limit() and cell.curvature != "lanczos"
+    whole = _whole_matrices(cell, size)
+    found: tuple[evidence.Evidence, ...] = ()
+    missing = ""
     if says.one_piece:
         found, missing = evidence.whole_map(cell.data, cell.model, cell.loss, points, eta, whole=whole)
-    else:
-        found, missing = (), "the risk has pieces"
-        if whole:
-            found = evidence.pieces(cell.data, cell.model, cell.loss, cell.start, points)
+    elif whole:
+        found = evidence.pieces(cell.data, cell.model, cell.loss, cell.start, points)
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:
         pieces.setdefault(one.piece, []).append(one)
     sound = sum(any(one.certifies(eta) for one in group) for group in pieces.values())
     ranges = [steps.certified(one.spectrum for one in group) for group in pieces.values()]
-    result, why = _verdict(says, cell, eta, found, len(pieces), sound, size, missing)
-    return Certificate(
-        cell, eta, size, says, result, why, found, missing if says.one_piece else "", _all(ranges), len(pieces), sound
-    )
+    result, why = _verdict(says, cell, eta, found, len(pieces), sound, size)
+    return Certificate(cell, eta, size, says, result, why, found, missing, _all(ranges), len(pieces), sound)
 
 
 def _verdict(
@@ -164,7 +164,6 @@ def _verdict(
     visited: int,
     sound: int,
     size: int,
-    missing: str,
 ) -> tuple[verdict.Verdict, str]:
     """Returns the verdict on the whole map at eta, and what it rests on."""
     bad = theory.matches(says, eta, cell.precision)
@@ -173,10 +172,7 @@ def _verdict(
     if says.complete:
         return "certified", says.others
     if not found:
-        why = "the spec says `curvature: lanczos`"
-        if cell.curvature != "lanczos":
-            why = f"{size:,} parameters are more than {dense.limit():,}"
-        return "undecided", f"no point: {why}, and {missing}"
+        return "undecided", f"no point: {_no_point(says, cell, size)}"
     if not says.one_piece:
         return "undecided", f"certified on {sound} of {visited} pieces visited; nothing is said of the others"
     if sound:
@@ -187,6 +183,23 @@ def _verdict(
     if not all(one.spectrum.complete for one in found):
         return "undecided", f"no point excludes that 1/η = {1 / eta:.4g} is an eigenvalue"
     return "undecided", f"σ_min is within {verdict.MARGIN:g} error bars of 0 at every point"
+
+
+def _whole_matrices(cell: specs.Cell, size: int) -> bool:
+    """Says whether whole Hessians are made."""
+    return size <= dense.limit() and cell.curvature != "lanczos"
+
+
+def _no_point(says: theory.Theory, cell: specs.Cell, size: int) -> str:
+    """Returns why there is no point at which anything is known."""
+    if says.one_piece:
+        return "the Hessian is not finite where it was asked"
+    if _whole_matrices(cell, size):
+        return "no start lies inside a piece, with a Hessian that is finite"
+    why = f"{size:,} parameters are more than {dense.limit():,}"
+    if cell.curvature == "lanczos":
+        why = "the spec says `curvature: lanczos`"
+    return f"{why}, and the risk has pieces"
 
 
 def _all(ranges: Sequence[steps.Steps]) -> steps.Steps:

@@ -7,6 +7,7 @@ bounds the others, which fails with a stated probability (harness/curvature/excl
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import closed_point, data, experiment, objective, starts, steps, verdict
+from harness import closed_point, data, experiment, memory, objective, starts, steps, verdict
 from harness.curvature import dense, exclusion, operators, survey
 from harness.curvature import spectrum as spectra
 from zoo import layer, model, pattern
@@ -90,14 +91,15 @@ def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evid
     head, missing = closed_point.find(layers)
     if head is None:
         return (), missing
-    batch = _ready(data_, model_, loss).exact
+    ready = _ready(data_, model_, loss)
     found: list[Evidence] = []
     for seed in range(points):
         shift = 0.5 * seed if head.shifts else 0.0
         place = closed_point.Place(seed, shift, 0.5 if seed else 0.0)
         try:
-            spectrum = closed_point.spectrum(head, facts.shape, loss, batch, place)
-        except ValueError as error:
+            with _explaining(ready, rows=1):
+                spectrum = closed_point.spectrum(head, facts.shape, loss, ready.exact, place)
+        except (ValueError, FloatingPointError) as error:
             return (), str(error)
         where = f"{head.inner} = 0, {head.outer} = 0, seed {seed}, shift {shift:g}, offset {place.offset:g}"
         found.append(Evidence("closed form", where, spectrum, ""))
@@ -106,7 +108,7 @@ def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evid
 
 @functools.lru_cache(maxsize=8)
 def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
-    """Returns random points with their dense spectra."""
+    """Returns random points with their dense spectra, where these are finite."""
     ready = _ready(data_, model_, loss)
     size = ready.objective.size
     hessian = dense.matrix(operators.hessian(ready.objective.risk), size)
@@ -114,26 +116,29 @@ def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, .
     for seed in range(points):
         theta = ready.objective.init(jax.random.key(seed)).astype("float64")
         theta = theta + 0.1 * np.random.default_rng(seed).standard_normal(size)
-        spectrum = dense.spectrum(np.asarray(hessian((theta, ready.exact))))
-        found.append(Evidence("dense", f"random start of seed {seed} plus 0.1 times normal numbers", spectrum, ""))
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
+            spectrum = dense.spectrum(np.asarray(hessian((theta, ready.exact))))
+            found.append(Evidence("dense", f"random start of seed {seed} plus 0.1 times normal numbers", spectrum, ""))
     return tuple(found)
 
 
 @functools.lru_cache(maxsize=8)
 def _lanczos(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
-    """Returns starts of runs, each half as large as the one before, with their outer eigenvalues.
+    """Returns random starts, each half as large as the one before, with their outer eigenvalues where they are finite.
 
     Smaller parameters make for smaller curvature, and so for a longer range of step sizes; the first is not shrunk.
     """
     ready = _ready(data_, model_, loss)
     goal, size = ready.objective, ready.objective.size
-    outer = exclusion.outer(operators.hessian(goal.risk), size, survey.capacity(size))
+    capacity = survey.capacity(size)
+    outer = exclusion.outer(operators.hessian(goal.risk), size, capacity)
     found = []
     for seed in range(points):
         key = jax.random.key(seed)
         theta = 2.0**-seed * goal.init(key).astype("float64")
-        spectrum = outer((theta, ready.exact), jax.random.fold_in(key, 1))
-        found.append(Evidence("Lanczos", f"random start of seed {seed} times 2^-{seed}", spectrum, ""))
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=min(capacity, exclusion.ROWS) + 1):
+            spectrum = outer((theta, ready.exact), jax.random.fold_in(key, 1))
+            found.append(Evidence("Lanczos", f"random start of seed {seed} times 2^-{seed}", spectrum, ""))
     return tuple(found)
 
 
@@ -152,8 +157,10 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     signs = piece_of(layers, facts.shape, network, ready.exact.x)
     hessian = dense.matrix(operators.hessian(goal.risk), size)
 
-    def evidence(theta: jax.Array, where: str, piece: str) -> Evidence:
-        return Evidence("dense", where, dense.spectrum(np.asarray(hessian((theta, ready.exact)))), piece)
+    def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
+            return [Evidence("dense", where, dense.spectrum(np.asarray(hessian((theta, ready.exact)))), piece)]
+        return []
 
     def beside(theta: jax.Array, piece: str, move: jax.Array) -> tuple[jax.Array, int] | None:
         """Returns a point near theta with the same pattern, and how often the move was halved."""
@@ -176,8 +183,8 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
             near = beside(theta, piece, jnp.asarray(moves[0]))
         if near is None or any(one.piece == piece for one in found):
             continue
-        found.append(evidence(theta, where, piece))
-        found.append(evidence(near[0], f"{where}, plus 2^-{near[1]} times normal numbers", piece))
+        found += evidence(theta, where, piece)
+        found += evidence(near[0], f"{where}, plus 2^-{near[1]} times normal numbers", piece)
     return tuple(found)
 
 
@@ -192,9 +199,16 @@ def piece_of(layers: Any, inputs: tuple[int, ...], network: model.Model, x: jax.
         return [jnp.sign(found[name]).astype("int8") for name in sorted(found)]
 
     def name(theta: jax.Array) -> str:
-        return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in signs(theta))).hexdigest()[:16]
+        arrays = jax.block_until_ready(signs(theta))  # see curvature/dense.py
+        return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()[:16]
 
     return name
+
+
+def _explaining(ready: _Ready, *, rows: int) -> contextlib.AbstractContextManager[None]:
+    """Returns what says of a point that did not fit into memory what would; `rows` as in memory.explained."""
+    goal = ready.objective
+    return memory.explaining(parameters=goal.size, examples=len(ready.exact.weights), chunk=goal.chunk, rows=rows)
 
 
 class _Ready(NamedTuple):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import math
@@ -206,7 +207,8 @@ def run(
         runlog.write(folder, facts)
         began, spent = time.monotonic(), facts["seconds"]
         try:
-            diverged_at = _advance(cell, seed, ready, folder, facts, on_step)
+            with explaining(ready):
+                diverged_at = _advance(cell, seed, ready, folder, facts, on_step)
             facts["status"] = "finished" if diverged_at is None else "diverged"
             facts["diverged_at"] = diverged_at
             recorded = runlog.read_records(folder)
@@ -215,10 +217,8 @@ def run(
         except KeyboardInterrupt:
             facts["status"] = "interrupted"
             raise
-        except BaseException as error:
+        except BaseException:
             facts["status"] = "failed"
-            if memory.exhausted(error):
-                raise _too_large(error, ready) from error
             raise
         finally:
             facts["seconds"] = round(spent + time.monotonic() - began, 3)
@@ -226,16 +226,14 @@ def run(
     return folder
 
 
-def _too_large(error: BaseException, ready: Problem) -> errors.OutOfMemory:
-    """Returns what to say of a run that did not fit into memory."""
-    rows = 0 if ready.surveyor.method == "dense" else survey.capacity(ready.objective.size) + 1
-    return memory.explained(
-        error,
+def explaining(ready: Problem) -> contextlib.AbstractContextManager[None]:
+    """Returns what says of a block that did not fit into memory what would: a spectrum, or examples at a time."""
+    dense_ = ready.surveyor.method == "dense"
+    return memory.explaining(
         parameters=ready.objective.size,
         examples=len(ready.arrays.x),
         chunk=ready.objective.chunk,
-        rows=rows,
-        limit=memory.available(),
+        rows=0 if dense_ else survey.capacity(ready.objective.size) + 1,
     )
 
 
@@ -475,12 +473,16 @@ def trial(cell: specs.Cell) -> tuple[float, float]:
 
     Raises:
         errors.InputError: If the data set cannot be had.
+        errors.OutOfMemory: If it does not fit into memory.
     """
     ready = problem(cell)
     rate = cell.optimizer.learning_rate
-    theta = starts.start(cell.start, ready.objective, jax.random.key(0)).astype(ready.batch.x.dtype)
-    eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
-    state = ready.trainer.begin(theta, eta, 0)
-    after = ready.trainer.advance(state, eta, jax.random.key(1), ready.batch, 1)
-    risk = jax.jit(ready.objective.risk)
-    return float(risk(theta, ready.batch)), float(risk(after.theta, ready.batch))
+    goal = ready.objective
+    with memory.explaining(parameters=goal.size, examples=len(ready.arrays.x), chunk=goal.chunk, rows=1):
+        theta = starts.start(cell.start, goal, jax.random.key(0)).astype(ready.batch.x.dtype)
+        eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
+        state = ready.trainer.begin(theta, eta, 0)
+        after = jax.block_until_ready(ready.trainer.advance(state, eta, jax.random.key(1), ready.batch, 1))
+        risk = jax.jit(goal.risk)
+        before, moved = jax.block_until_ready([risk(at, ready.batch) for at in (theta, after.theta)])
+    return float(before), float(moved)

@@ -48,6 +48,10 @@ SHARP = 1e-8
 """Residual, relative to the largest Ritz value in modulus, below which `outer` takes a pair out."""
 
 
+ROWS = PRODUCTS + STEPS
+"""Rows of a basis that `outer` has use for."""
+
+
 class Excluded(NamedTuple):
     """What is known of the complement of some Ritz pairs.
 
@@ -132,9 +136,9 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
     Args:
         operator: The symmetric operator.
         size: P.
-        rows: Largest capacity of the basis, at least 2 STEPS; PRODUCTS + STEPS are of use.
+        rows: Largest capacity of the basis, at least 2 STEPS; ROWS are of use.
     """
-    program = lanczos.lanczos(operator, size, capacity=min(rows, PRODUCTS + STEPS))
+    program = lanczos.lanczos(operator, size, capacity=min(rows, ROWS))
 
     def spectrum(point: Any, key: jax.Array) -> spectra.Spectrum:
         run_key, rest_key = jax.random.split(key)

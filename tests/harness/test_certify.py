@@ -233,3 +233,26 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
         "2 certified, 1 undecided",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("curvature", ["auto", "lanczos"])
+def test_a_hessian_that_is_not_finite_is_no_evidence(curvature: str, home: pathlib.Path) -> None:
+    square = "{family: mlp, hidden: [2, 2, 2, 2, 2, 2, 2], activation: square, gain: 100.0}"
+    found = certify.certify(cell(square, curvature=curvature), 1)
+    assert (found.verdict, found.evidence) == ("undecided", ())
+    assert found.why == "no point: the Hessian is not finite where it was asked"
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_pieces_whose_hessian_is_not_finite_are_no_evidence(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise FloatingPointError("an entry of the matrix is not finite")
+
+    monkeypatch.setattr(dense, "spectrum", fail)
+    evidence.pieces.cache_clear()
+    found = certify.certify(cell(RELU), 1)
+    evidence.pieces.cache_clear()
+    assert (found.verdict, found.evidence) == ("undecided", ())
+    assert found.why == "no point: no start lies inside a piece, with a Hessian that is finite"
