@@ -63,6 +63,7 @@ class Run(_Part):
     """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
 
     Attributes:
+        left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
     """
@@ -95,6 +96,7 @@ class Run(_Part):
     dataset: Dataset
     cell: dict[str, JsonValue]
     expected: dict[str, Finite | Status | Verdict] = Field(default={}, max_length=200)
+    left_out: dict[Name, Line] = Field(default={}, max_length=40)
     cell_yaml: Lines
     steps: tuple[Count, ...] = Field(max_length=1000)
     curves: dict[str, tuple[Finite | None, ...]]
@@ -222,7 +224,6 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
-    fields.pop("left_out", None)
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
         return Run.model_validate_json(json.dumps(fields, allow_nan=False))
