@@ -16,6 +16,7 @@ import rich.console
 from harness import certificates, certify, evidence, steps
 from harness import spec as specs
 from harness.curvature import dense, exclusion, operators
+from harness.curvature import spectrum as spectra
 
 SPEC = """
 schema: 1
@@ -110,6 +111,13 @@ def test_what_lanczos_points_certify_the_dense_method_certifies_too(home: pathli
         for eta in np.random.default_rng(0).uniform(0, alone.below, 200):
             value, error = one.sigma(float(eta))
             assert value - error - 1e-12 <= np.abs(1 - eta * truth).min() <= value + error + 1e-12
+
+
+def test_the_error_bar_of_a_point_known_in_part_reaches_down_to_what_was_not_seen() -> None:
+    known = spectra.Spectrum(np.array([2.0]), np.array([1e-9]), False, 99, 1, rest=0.5, coupling=1e-9)
+    value, error = evidence.Evidence("Lanczos", "", known, "").sigma(1.2)
+    assert value == pytest.approx(1.4)
+    assert value - error == pytest.approx(1 - 1.2 * 0.5), "an eigenvalue of 0.5 was not excluded"
 
 
 def test_a_lanczos_certificate_says_by_what_it_may_fail(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
