@@ -62,6 +62,7 @@ def test_a_lanczos_run_names_the_size_that_fits() -> None:
 @pytest.mark.parametrize(
     ("examples", "end"),
     [
+        (2048, "with 2,048 examples at a time; about 512 fit: `data.examples: 512`"),
         (1024, "with 1,024 examples at a time; about 256 fit: `data.examples: 256`"),
         (9999, "with 2,048 examples at a time; about 512 fit: ACTIVITY in harness/objective.py sets how many"),
         (1, "with 1 examples at a time; about 1 fit: `data.examples: 1`"),
@@ -70,6 +71,17 @@ def test_a_lanczos_run_names_the_size_that_fits() -> None:
 def test_else_it_names_the_examples_at_a_time_that_fit(examples: int, end: str) -> None:
     assert said(jax.errors.JaxRuntimeError(XLA), 1000, examples).endswith(end)
     assert "about" in said(MemoryError(), 1000, examples)
+
+
+def test_what_there_is_is_the_least_of_machine_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = memory.available()
+    assert machine > GIB
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (GIB, memory.resource.RLIM_INFINITY))
+    assert memory.available() == GIB
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (2 * machine,) * 2)
+    assert memory.available() == machine
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (memory.resource.RLIM_INFINITY,) * 2)
+    assert memory.available() == machine
 
 
 def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(

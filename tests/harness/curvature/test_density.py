@@ -38,3 +38,12 @@ def test_shares_of_separated_clusters_are_within_four_standard_errors() -> None:
     exact = np.array([0, 250, 350, 400]) / SIZE
     assert np.all(np.abs(share - exact) <= 4 * error + 1e-12)
     assert 0 < error[1] < 0.03
+
+
+def test_a_share_is_the_mean_over_probes_with_its_standard_error() -> None:
+    nodes = np.array([[0.0, 1.0, 3.0], [0.5, 1.0, 2.0], [-1.0, 0.0, 4.0]])
+    weights = np.array([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3], [0.1, 0.6, 0.3]])
+    share, error = density.share_below(density.Density(nodes, weights, 9), np.array([1.0]))
+    each = [0.5, 0.7, 0.7]  # a node at the level counts as below it
+    assert share == [np.mean(each)]
+    assert error[0] == np.sqrt(sum((x - np.mean(each)) ** 2 for x in each) / 2 / 3)
