@@ -46,6 +46,13 @@ def test_each_expectation_is_a_row_that_says_whether_it_agrees(sample: ModuleTyp
     assert "did not fire" in shown
 
 
+def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:
+    first, *_, last = sample.run("relu").curves["loss"]
+    run = sample.run("relu", expected={"start.loss": last, "end.loss": last, "end.train_accuracy": first})
+    assert [found.agrees for found in controls.compared(run)] == [False, True, False]
+    assert [found.agrees for found in controls.compared(sample.run("relu", expected={"start.loss": first}))] == [True]
+
+
 def test_specs_of_one_name_in_two_suites_are_two_controls(sample: ModuleType) -> None:
     runs = [sample.run("relu", suite=suite, expected={"verdict": "certified"}) for suite in ("a", "b")]
     shown = document.compose([document.Suite(name=run.suite, note="") for run in runs], runs)
