@@ -89,8 +89,8 @@ def certify(
     """Say what is certain of the map before any training: at this step size, and for a whole range of them.
 
     Networks of one analytic piece: from closed-form points at any size, else from whole Hessians up to 5,000 parameters
-    (20,000 on an accelerator), else from Lanczos, false with a stated probability. Others: the pieces on which runs
-    begin, up to that size.
+    (20,000 on an accelerator), else from Lanczos: 128 products with the Hessian for each point, false with a stated
+    probability. Others: the pieces on which runs begin, up to that size.
     """
     from harness import certificates
     from harness import device as devices

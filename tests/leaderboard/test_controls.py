@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +45,29 @@ def test_each_expectation_is_a_row_that_says_whether_it_agrees(sample: ModuleTyp
     assert "Of <strong>4</strong> answers that are known exactly, <strong>2</strong> agree." in shown
     assert shown.count("✕</span> disagrees") == 2 and shown.count("✓</span> agrees") == 2
     assert "did not fire" in shown
+
+
+def test_the_page_shows_each_row_and_each_count_in_its_place(sample: ModuleType) -> None:
+    shown = page(board(sample.run("relu", expected=EXPECTED)))
+    counts = re.findall(r'"count">(\d+)<span class="of"> / (\d+)</span></span><span class="what">(.*?)<', shown)
+    assert counts == [
+        ("0", "1", "fired where it must"),
+        ("1", "1", "silent where it must be"),
+        ("2", "4", "agree in all"),
+    ]
+    rows = [re.findall(r"<td(.*?)>(.*?)</td>", row) for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", shown)]
+    cells = [[re.sub(r"<.*?>", "", text) for _, text in row] for row in rows]
+    assert [(row[1], row[2], row[4], row[5]) for row in cells[:2]] == [
+        ("0.452", "0.452", "✓ agrees", ""),
+        ("3", "0", "✕ disagrees", ""),
+    ]
+    assert cells[3][1:] == ["certified", "certified", "", "✓ agrees", "silent"]
+    value, found, allowed, agrees, detector = cells[2][1:]
+    assert (value, agrees, detector) == ("0", "✕ disagrees", "did not fire")
+    assert float(found) > 0 and allowed.startswith("± ")
+    assert ["disagrees" in row[-1][0] for row in rows] == [False, False, True, False], (
+        "a detector that failed is marked"
+    )
 
 
 def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import rich.console
 from harness import bench, errors
 from harness.bench import checkpoint, curvature, eigenvalues, memory, peers, problems, products, row, timing, twins
 from harness.curvature import spectrum as spectra
+from harness.curvature import survey
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +134,21 @@ def test_every_chunk_size_is_tried_and_gives_the_same_product() -> None:
     assert all(math.isfinite(each.value) for each in (best, runs))
 
 
-def test_a_checkpoint_tells_its_cost_and_what_two_cells_compile(home: object) -> None:
+def test_a_checkpoint_tells_its_cost_and_what_two_cells_compile(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[survey.Survey] = []
+    real = survey.Surveyor
+
+    def watched(method: survey.Method, top: Any, ask: Any) -> survey.Surveyor:
+        def asked(*arguments: Any) -> survey.Survey:
+            seen.append(ask(*arguments))
+            return seen[-1]
+
+        return real(method, top, asked)
+
+    monkeypatch.setattr(survey, "Surveyor", watched)
     cost, first, second = checkpoint.rows("VGG", "small", rounds=1)
     assert 0 < cost.value < math.inf
+    assert f"s for {seen[0].spectrum.products + seen[0].log_det.products} products of" in cost.note
     assert cost.target is None, "a target is for 100,000 parameters and more"
     assert first.value > 10 * second.value, "programs are shared between cells of the same shapes"
     assert second.verdict == ("met" if second.value == 0 else "missed")
