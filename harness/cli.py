@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import pathlib
-import signal
 import subprocess
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness import errors, workspace
+from harness import errors, interrupts, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,11 +115,8 @@ def bench(
     if benches.find(what).one_core and device in ("auto", "cpu"):
         benches.timing.keep_to_one_core()
     words = devices.configure(device)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
+    with interrupts.handled():
         agreed = benches.show(what, quick, words, console(), as_json=json)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     if not agreed:
         raise typer.Exit(errors.EXIT_FAILED)
 
@@ -243,8 +239,7 @@ def run_specs(
 
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
     todo = engine.jobs([cell for spec in found for cell in spec.cells], seeds)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
+    with interrupts.handled():
         return engine.work(
             todo,
             opened,
@@ -252,8 +247,6 @@ def run_specs(
             device=words,
             command=lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}",
         )
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def compare(paths: Sequence[pathlib.Path], seeds: int | None) -> bool:
@@ -295,7 +288,3 @@ def _shown(file: str) -> str:
     """Returns a spec's path relative to the checkout where it lies in it, as a command for others to repeat."""
     path = pathlib.Path(file).resolve()
     return str(path.relative_to(workspace.CHECKOUT)) if path.is_relative_to(workspace.CHECKOUT) else path.name
-
-
-def _terminate(_signal: int, _frame: Any) -> None:
-    raise KeyboardInterrupt

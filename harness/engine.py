@@ -10,7 +10,7 @@ from typing import NamedTuple
 import rich.console
 import rich.markup
 
-from harness import errors, experiment, progress, runlog, tracking
+from harness import errors, events, experiment, progress, runlog, tracking
 from harness import spec as specs
 
 
@@ -108,7 +108,12 @@ def _one(
         if runlog.status(folder) in ("finished", "diverged"):
             outcome.kept.append(job)
         else:
-            experiment.run(job.cell, job.seed, device=device, command=command, on_step=bar.step)
+
+            def tell(event: events.Event) -> None:
+                if event.kind == "record":
+                    bar.step(event.step)
+
+            experiment.run(job.cell, (job.seed,), device=device, command=command, tell=tell)
             outcome.ran.append(job)
             console.print(_line(job, folder), highlight=False, soft_wrap=True)
     except runlog.Busy:

@@ -8,7 +8,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,8 @@ from harness import (
     data,
     diagnostics,
     errors,
+    events,
+    interrupts,
     losses,
     memory,
     objective,
@@ -164,15 +166,15 @@ def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: An
     return arrays._replace(targets=targets, sha256=data.fingerprint(arrays.x, targets, arrays.weights))
 
 
+def groups(cell: specs.Cell, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """Returns which seeds of a cell are run together."""
+    return [(seed,) for seed in seeds]
+
+
 def run(
-    cell: specs.Cell,
-    seed: int,
-    *,
-    device: str,
-    command: str,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> pathlib.Path:
-    """Runs one seed of a cell, or what is missing of it, and returns its folder.
+    cell: specs.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.nobody
+) -> list[pathlib.Path]:
+    """Runs some seeds of a cell, or what is missing of them, and returns their folders.
 
     A run that was cut off goes on from its last checkpoint step with the same bits as if it had not been (CPU), or
     begins anew where the code, the versions, the device or the data have changed since. A run whose loss stops being
@@ -180,17 +182,22 @@ def run(
 
     Args:
         cell: What to run.
-        seed: Which seed.
+        seeds: Which seeds; one of `groups`.
         device: The device in words, recorded.
         command: The command that repeats the run, recorded.
-        on_step: Called with the number of steps taken, at each checkpoint step.
+        tell: Called with what happens.
 
     Raises:
-        runlog.Busy: If another process is at it.
+        runlog.Busy: If another process is at one of them.
         errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
         errors.OutOfMemory: If it does not fit; the status `failed` is on disk, and what was recorded is kept.
         KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
     """
+    return [_run(cell, seed, device, command, tell) for seed in seeds]
+
+
+def _run(cell: specs.Cell, seed: int, device: str, command: str, tell: events.Tell) -> pathlib.Path:
+    """Runs one seed of a cell."""
     folder = runlog.folder(cell.suite, cell.run_id(seed))
     with runlog.claimed(folder):
         ready = problem(cell)
@@ -203,8 +210,9 @@ def run(
         runlog.write_cell(folder, specs.dump(cell))
         runlog.write(folder, facts)
         began, spent = time.monotonic(), facts["seconds"]
+        tell(events.Event("begin", facts["run_id"]))
         try:
-            diverged_at = _advance(cell, seed, ready, folder, facts, on_step)
+            diverged_at = _advance(cell, seed, ready, folder, facts, tell)
             facts["status"] = "finished" if diverged_at is None else "diverged"
             facts["diverged_at"] = diverged_at
             recorded = runlog.read_records(folder)
@@ -221,6 +229,7 @@ def run(
         finally:
             facts["seconds"] = round(spent + time.monotonic() - began, 3)
             runlog.write(folder, facts)
+            tell(events.Event("end", facts["run_id"], status=facts["status"]))
     return folder
 
 
@@ -243,7 +252,7 @@ def _advance(
     ready: Problem,
     folder: pathlib.Path,
     facts: dict[str, Any],
-    on_step: Callable[[int], None],
+    tell: events.Tell,
 ) -> int | None:
     """Trains from where the folder stands to the end; returns the first step whose loss is not finite, if any."""
     keys = dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
@@ -273,13 +282,14 @@ def _advance(
         values = measure(ready, now.theta, facts["eta"], key, previous, names, known.append)
         if not bool(now.finite) or values is None:
             return step
-        if "critical" in names:
-            runlog.append_spectrum(folder, step, known[0])
-        runlog.append(folder, record_file.Record(step, values))
         moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
-        runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
+        with interrupts.shielded():
+            if "critical" in names:
+                runlog.append_spectrum(folder, step, known[0])
+            runlog.append(folder, record_file.Record(step, values))
+            runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
         previous = jnp.asarray(np.asarray(now.theta))
-        on_step(step)
+        tell(events.Event("record", facts["run_id"], step, values))
     return None
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from harness import diagnostics, errors, experiment, metrics, overview, records, runlog
+from harness import diagnostics, errors, events, experiment, metrics, overview, records, runlog
 from harness import spec as specs
 
 SPEC = """
@@ -42,7 +42,8 @@ def cell(
 
 
 def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
-    return experiment.run(cell, seed, device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    (folder,) = experiment.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    return folder
 
 
 def test_a_run_leaves_its_facts_and_a_record_at_every_checkpoint(home: pathlib.Path) -> None:
@@ -113,12 +114,12 @@ def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
     for cut in specs.checkpoint_steps(20, 5)[:-1]:
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
 
-        def stop(step: int, cut: int = cut) -> None:
-            if step == cut:
+        def stop(event: events.Event, cut: int = cut) -> None:
+            if event.kind == "record" and event.step == cut:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run(one, on_step=stop)
+            run(one, tell=stop)
         folder = runlog.folder("tests", one.run_id(0))
         assert runlog.status(folder) == "interrupted"
         assert [r.step for r in runlog.read_records(folder)][-1] == cut
@@ -200,12 +201,13 @@ def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
 
 
 def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
-    def fail(step: int) -> None:
-        raise RuntimeError("no")
+    def fail(event: events.Event) -> None:
+        if event.kind == "record":
+            raise RuntimeError("no")
 
     one = cell()
     with pytest.raises(RuntimeError):
-        run(one, on_step=fail)
+        run(one, tell=fail)
     folder = runlog.folder("tests", one.run_id(0))
     assert runlog.status(folder) == "failed"
     run(one)
@@ -215,20 +217,26 @@ def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
 def test_a_run_is_made_by_one_environment(home: pathlib.Path) -> None:
     one = cell()
 
-    def stop(step: int) -> None:
-        raise KeyboardInterrupt
+    def stop(event: events.Event) -> None:
+        if event.kind == "record":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(one, on_step=stop)
+        run(one, tell=stop)
     folder = runlog.folder("tests", one.run_id(0))
     first = runlog.read(folder)
     assert first is not None
     seen: list[int] = []
-    run(one, on_step=seen.append)
+
+    def see(event: events.Event) -> None:
+        if event.kind == "record":
+            seen.append(event.step)
+
+    run(one, tell=see)
     assert seen[0] > 0, "the same environment goes on"
     runlog.write(folder, {**first, "device": "another machine", "eta": 123.0, "status": "interrupted"})
     seen.clear()
-    run(one, on_step=seen.append)
+    run(one, tell=see)
     again = runlog.read(folder)
     assert seen[0] == 0, "another environment begins anew"
     assert again is not None
