@@ -10,7 +10,7 @@ from typing import NamedTuple
 import rich.console
 import rich.markup
 
-from harness import errors, events, experiment, progress, runlog, tracking
+from harness import errors, events, progress, run, runlog, tracking
 from harness import spec as specs
 
 
@@ -113,7 +113,7 @@ def _one(
                 if event.kind == "record":
                     bar.step(event.step)
 
-            experiment.run(job.cell, (job.seed,), device=device, command=command, tell=tell)
+            run.run(job.cell, (job.seed,), device=device, command=command, tell=tell)
             outcome.ran.append(job)
             console.print(_line(job, folder), highlight=False, soft_wrap=True)
     except runlog.Busy:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness import diagnostics, errors, events, experiment, metrics, overview, records, runlog
+from harness import run as runs
 from harness import spec as specs
 
 SPEC = """
@@ -42,7 +43,7 @@ def cell(
 
 
 def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
-    (folder,) = experiment.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    (folder,) = runs.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
     return folder
 
 
@@ -214,11 +215,11 @@ def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
     assert runlog.status(folder) == "finished"
 
 
-def test_a_run_is_made_by_one_environment(home: pathlib.Path) -> None:
+def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pathlib.Path) -> None:
     one = cell()
 
     def stop(event: events.Event) -> None:
-        if event.kind == "record":
+        if event.kind == "record" and event.step > 0:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -226,22 +227,36 @@ def test_a_run_is_made_by_one_environment(home: pathlib.Path) -> None:
     folder = runlog.folder("tests", one.run_id(0))
     first = runlog.read(folder)
     assert first is not None
+    cut = runlog.read_records(folder)[-1].step
     seen: list[int] = []
 
     def see(event: events.Event) -> None:
         if event.kind == "record":
             seen.append(event.step)
+            raise KeyboardInterrupt
 
-    run(one, tell=see)
-    assert seen[0] > 0, "the same environment goes on"
-    runlog.write(folder, {**first, "device": "another machine", "eta": 123.0, "status": "interrupted"})
-    seen.clear()
-    run(one, tell=see)
+    elsewhere = [{**first["environments"][0], "device": "another machine"}]
+    runlog.write(folder, {**first, "environments": elsewhere})
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
     again = runlog.read(folder)
-    assert seen[0] == 0, "another environment begins anew"
     assert again is not None
-    assert again["device"] == "cpu"
-    assert again["eta"] == first["eta"]
+    assert seen.pop() > cut, "it goes on"
+    assert [(place["from"], place["device"]) for place in again["environments"]] == [
+        (0, "another machine"),
+        (cut, "cpu"),
+    ]
+    assert again["environments"][1]["commit"] == first["commit"]
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
+    assert (runlog.read(folder) or {})["environments"] == again["environments"], "the same place is named once"
+    other = {**again["dataset"], "sha256": "0" * 64}
+    runlog.write(folder, {**again, "dataset": other, "eta": 123.0, "status": "interrupted"})
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
+    assert seen == [0], "other data are another problem"
+    assert (runlog.read(folder) or {})["eta"] == first["eta"]
 
 
 @pytest.mark.parametrize("rate", ["1.0e-50", "1.0e+39"])
