@@ -21,7 +21,7 @@ TRIAL_UP_TO = 2_000_000
 NAMED = 2
 """Most cells that a sentence names."""
 
-STATUS_ORDER = {"outside": 0, "extension F7": 1, "theorem 1": 2}
+STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1": 3}
 STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing")
 
 

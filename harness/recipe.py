@@ -179,6 +179,7 @@ Schedule = Annotated[
 CONSTANT = Constant(name="constant")
 
 BatchSize = Annotated[Count, pydantic.Field(description="Examples in each mini-batch.")]
+MaybeBatch = Annotated[Count | None, pydantic.Field(description="Examples in each mini-batch; null for all.")]
 Sampling = Annotated[
     Literal["replacement", "reshuffling", "cyclic"],
     pydantic.Field(
@@ -213,7 +214,7 @@ class HeavyBall(Part):
     name: Literal["heavy_ball"]
     learning_rate: LearningRate
     momentum: Momentum
-    batch_size: BatchSize | None = None
+    batch_size: MaybeBatch = None
     sampling: Sampling = "replacement"
     schedule: Schedule = CONSTANT
 
@@ -224,7 +225,7 @@ class Nesterov(Part):
     name: Literal["nesterov"]
     learning_rate: LearningRate
     momentum: Momentum
-    batch_size: BatchSize | None = None
+    batch_size: MaybeBatch = None
     sampling: Sampling = "replacement"
     schedule: Schedule = CONSTANT
 
@@ -336,6 +337,10 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
     if wrong:
         return
     facts = data.facts(recipe.data)
+    sampling = getattr(recipe.optimizer, "sampling", "replacement")
+    if sampling != "replacement" and len(set(getattr(recipe.data, "weights", ()))) > 1:
+        text = f"{sampling!r} is not allowed; allowed: replacement, as the examples have unequal weights"
+        yield problems.Problem(("optimizer", "sampling"), text)
     batch_size = getattr(recipe.optimizer, "batch_size", None)
     if batch_size is not None and batch_size > facts.examples:
         limit = f"at most {facts.examples}, the examples of a full batch"

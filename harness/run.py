@@ -28,6 +28,9 @@ ENDED = ("finished", "diverged")
 PIECE = 1.0
 """Seconds that training goes on without a look at signals, about; bits do not depend on where it is cut."""
 
+PACE = 64
+"""Steps of the first piece; later ones are as long as PIECE allows."""
+
 SAVED = 60.0
 """Seconds of training after which the state is saved between checkpoint steps too."""
 
@@ -257,7 +260,7 @@ def _place_of(name: str) -> int:
 class _Pace:
     """How many steps are made between two looks at the clock, so that they take about PIECE."""
 
-    steps: int = 64
+    steps: int = dataclasses.field(default_factory=lambda: PACE)
     spent: float = 0.0
 
     def took(self, steps: int, seconds: float) -> None:
@@ -347,8 +350,9 @@ def _recorded(
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
     one.facts["status"] = "finished" if one.facts["diverged_at"] is None else "diverged"
-    says = theory.of(cell)
-    known = theory.matches(says, one.facts["eta"], cell.precision)
-    one.facts["verdict"] = verdict.verdict(runlog.read_records(one.folder), singular=known is not None)
+    known = theory.matches(theory.of(cell), one.facts["eta"], cell.precision)
+    proven = cell.optimizer.name == "heavy_ball"
+    recorded = runlog.read_records(one.folder)
+    one.facts["verdict"] = verdict.verdict(recorded, singular=known is not None, proven=proven)
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))
