@@ -8,10 +8,11 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import rich.console
 import rich.table
 
-from harness import certify, progress, verdict
+from harness import certify, evidence, progress, verdict
 from harness import spec as specs
 
 SHOWN = 5
@@ -93,11 +94,20 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
         value, error = point.sigma(one.eta)
         piece = f"piece {point.piece}, " if point.piece else ""
         yield (
-            f"point: {point.method}, {point.where}; {piece}σ_min = {value:.6g} ± {error:.1g}, eigenvalues in "
-            f"[{point.spectrum.values[0]:.4g}, {point.spectrum.values[-1]:.4g}] ± {point.spectrum.errors.max():.1g}"
+            f"point: {point.method}, {point.where}; {piece}σ_min = {value:.6g} ± {error:.1g}, "
+            f"{_eigenvalues(point)} ± {point.error:.1g}"
         )
     if one.missing:
         yield f"No closed point (F8): {one.missing}."
+
+
+def _eigenvalues(point: evidence.Evidence) -> str:
+    """Returns where the eigenvalues of a point lie, as far as they are known."""
+    values, unseen = point.spectrum.values, point.unseen
+    if unseen is None:
+        return f"eigenvalues in [{values[0]:.4g}, {values[-1]:.4g}]"
+    known = int(np.sum(values > unseen))
+    return f"λ_max = {values[-1]:.6g}, {known} known and all others below {unseen:.4g}"
 
 
 def _certified(one: certify.Certificate) -> str:
@@ -106,7 +116,9 @@ def _certified(one: certify.Certificate) -> str:
     end = f"0 < η < {one.range.below:.4g}" if math.isfinite(one.range.below) else "η > 0"
     left = len(one.range.candidates)
     but = f", except {left} left over" if left else ""
-    return f"For every {end}{but}, {what} certified non-singular (F9; eigenvalues widened {verdict.MARGIN:g} times)."
+    sure = f"; false with probability {one.failure:.1g} at most" if one.failure else ""
+    basis = f"F9; eigenvalues widened {verdict.MARGIN:g} times{sure}"
+    return f"For every {end}{but}, {what} certified non-singular ({basis})."
 
 
 def _candidates(one: certify.Certificate) -> str:

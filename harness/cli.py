@@ -71,7 +71,10 @@ def new(
 
 @app.command()
 def check(specs: Specs, device: Device = "auto") -> None:
-    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell."""
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
+
+    `curvature: dense` is refused beyond 5,000 parameters on a CPU, 20,000 on an accelerator.
+    """
     check_specs(specs, device=device)
 
 
@@ -82,7 +85,12 @@ def certify(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Say what is certain of the map before any training: at this step size, and for a whole range of them."""
+    """Say what is certain of the map before any training: at this step size, and for a whole range of them.
+
+    Networks of one analytic piece: from closed-form points at any size, else from whole Hessians up to 5,000 parameters
+    (20,000 on an accelerator), else from Lanczos, false with a stated probability. Others: the pieces on which runs
+    begin, up to that size.
+    """
     from harness import certificates
     from harness import device as devices
     from harness import spec as spec_module

@@ -264,7 +264,7 @@ def _moments(
     scale = 0.0
     for start in range(0, len(x), objective.CHUNK):
         part = slice(start, start + objective.CHUNK)
-        moments, bound = made(x[part], gradients[part])
+        moments, bound = jax.block_until_ready(made(x[part], gradients[part]))  # see curvature/dense.py
         total = total + np.asarray(moments)
         scale += float(bound)
     return np.asarray(total), scale, units

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from harness import (
     diagnostics,
     errors,
     losses,
+    memory,
     objective,
     optimizers,
     starts,
@@ -25,7 +27,7 @@ from harness import (
     train,
 )
 from harness import spec as specs
-from harness.curvature import operators, survey, trace
+from harness.curvature import dense, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
@@ -66,10 +68,12 @@ def problem(cell: specs.Cell) -> Problem:
     """Builds the problem of a cell; cells that differ in step size or length alone share one, and its programs.
 
     Raises:
-        errors.InputError: If the data set cannot be had.
+        errors.InputError: If the data set cannot be had, or the network is too large for `curvature: dense`.
     """
     rule = optimizers.rule(cell)
-    return _problem(cell.data, cell.model, cell.loss, rule, cell.precision, cell.curvature)
+    ready = _problem(cell.data, cell.model, cell.loss, rule, cell.precision, cell.curvature)
+    _check_dense(cell, ready.objective.size)
+    return ready
 
 
 @functools.lru_cache(maxsize=1)
@@ -156,6 +160,17 @@ def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: An
     return arrays._replace(targets=targets, sha256=data.fingerprint(arrays.x, targets, arrays.weights))
 
 
+def explaining(ready: Problem) -> contextlib.AbstractContextManager[None]:
+    """Returns what says of a block that did not fit into memory what would: a spectrum, or examples at a time."""
+    dense_ = ready.surveyor.method == "dense"
+    return memory.explaining(
+        parameters=ready.objective.size,
+        examples=len(ready.arrays.x),
+        chunk=ready.objective.chunk,
+        rows=0 if dense_ else survey.capacity(ready.objective.size) + 1,
+    )
+
+
 def measure(
     ready: Problem,
     theta: jax.Array,
@@ -234,13 +249,22 @@ class Outline(NamedTuple):
     plan: plans.Plan
 
 
+def _check_dense(cell: specs.Cell, parameters: int) -> None:
+    """Raises errors.InputError if a cell asks for the dense method and has more parameters than its limit."""
+    if cell.curvature == "dense" and parameters > dense.limit():
+        raise errors.InputError(
+            f"{cell.suite}/{cell.label}: curvature: dense is not allowed for {parameters:,} parameters; allowed: at "
+            f"most {dense.limit():,} on this device; write `curvature: lanczos`, or leave it out"
+        )
+
+
 def outline(cell: specs.Cell) -> Outline:
     """Traces the risk of a cell in its precision and in float64, without data and without an array.
 
     Cost: the tracing of one forward pass for each precision, shared by cells that differ in the optimizer alone.
 
     Raises:
-        errors.InputError: If the given start does not fit the network.
+        errors.InputError: If the given start does not fit the network, or this is too large for `curvature: dense`.
     """
     facts = data.facts(cell.data)
     size = _traced(facts.shape, facts.classes, facts.examples, cell.model, cell.loss, cell.precision)
@@ -248,6 +272,7 @@ def outline(cell: specs.Cell) -> Outline:
         starts.check(cell.start, size)
     except errors.InputError as error:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
+    _check_dense(cell, size)
     method = survey.resolve(cell.curvature, size)
     return Outline(size, facts.examples, method, theory.of(cell), plan(cell, size))
 
@@ -281,13 +306,17 @@ def trial(cell: specs.Cell) -> tuple[float, float]:
 
     Raises:
         errors.InputError: If the data set cannot be had.
+        errors.OutOfMemory: If it does not fit into memory.
     """
     ready = problem(cell)
     rate = cell.optimizer.learning_rate
-    theta = starts.start(cell.start, ready.objective, jax.random.key(0)).astype(ready.batch.x.dtype)
-    eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
-    risk = jax.jit(ready.objective.risk)
-    before = float(risk(theta, ready.batch))
-    state = ready.trainer.begin(theta[None], eta[None], jnp.zeros(1, int))
-    after = ready.trainer.advance(state, eta[None], jax.random.key(1)[None], ready.batch, 1)
-    return before, float(risk(after.theta[0], ready.batch))
+    goal = ready.objective
+    with memory.explaining(parameters=goal.size, examples=len(ready.arrays.x), chunk=goal.chunk, rows=1):
+        theta = starts.start(cell.start, goal, jax.random.key(0)).astype(ready.batch.x.dtype)
+        eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
+        risk = jax.jit(goal.risk)
+        before = jax.block_until_ready(risk(theta, ready.batch))
+        state = ready.trainer.begin(theta[None], eta[None], jnp.zeros(1, int))
+        after = ready.trainer.advance(state, eta[None], jax.random.key(1)[None], ready.batch, 1)
+        moved = jax.block_until_ready(risk(after.theta[0], ready.batch))
+    return float(before), float(moved)

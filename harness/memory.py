@@ -8,10 +8,12 @@ are taken at a time.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 import resource
+from collections.abc import Iterator
 
 from harness import errors
 
@@ -37,6 +39,23 @@ def available() -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     return machine if soft == resource.RLIM_INFINITY else min(machine, soft)
+
+
+@contextlib.contextmanager
+def explaining(*, parameters: int, examples: int, chunk: int, rows: int) -> Iterator[None]:
+    """Turns the error of a block that did not fit into one that says what would; arguments as of `explained`.
+
+    Raises:
+        errors.OutOfMemory: If memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not exhausted(error):
+            raise
+        raise explained(
+            error, parameters=parameters, examples=examples, chunk=chunk, rows=rows, limit=available()
+        ) from error
 
 
 def explained(

@@ -54,7 +54,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     The step is left out where the data set is not prepared or the network has more than TRIAL_UP_TO parameters.
 
     Raises:
-        errors.InputError: If a start does not fit its network.
+        errors.InputError: If a start does not fit its network, or a network is too large for `curvature: dense`.
     """
     from harness import data, experiment
 

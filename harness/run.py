@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import errors, events, experiment, facts, interrupts, memory, runlog, starts, theory, train, verdict
+from harness import errors, events, experiment, facts, interrupts, runlog, starts, theory, train, verdict
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import spectrum as spectra
-from harness.curvature import survey
 from harness.diagnostics import plan as plans
 
 ENDED = ("finished", "diverged")
@@ -130,13 +129,12 @@ def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem,
         tell(events.Event("begin", one.facts["run_id"]))
     status = "failed"
     try:
-        _advance(cell, runs, ready, tell)
+        with experiment.explaining(ready):
+            _advance(cell, runs, ready, tell)
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     except Exception as error:
-        if memory.exhausted(error):
-            raise _too_large(error, ready) from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             status = "interrupted"
             raise errors.Stopped(
@@ -156,19 +154,6 @@ def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem,
 def _megabytes(ready: experiment.Problem, runs: int) -> float:
     """Returns about what the states of some runs take on disk, in MB."""
     return 1 + 4 * runlog.KEPT * runs * ready.objective.size * ready.batch.x.dtype.itemsize / 1e6
-
-
-def _too_large(error: BaseException, ready: experiment.Problem) -> errors.OutOfMemory:
-    """Returns what to say of a run that did not fit into memory."""
-    rows = 0 if ready.surveyor.method == "dense" else survey.capacity(ready.objective.size) + 1
-    return memory.explained(
-        error,
-        parameters=ready.objective.size,
-        examples=len(ready.arrays.x),
-        chunk=ready.objective.chunk,
-        rows=rows,
-        limit=memory.available(),
-    )
 
 
 def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:

@@ -4,6 +4,10 @@
 If eta is bad for a piece, 1/eta is an eigenvalue of H at every point of it (F3). So 1/eta lies in the intersection,
 over any points of the piece, of the sets of eigenvalues there, each eigenvalue widened by its error. What the
 intersection leaves out is certified: for every such eta at once, not for almost every one.
+
+A spectrum need not be complete. Where all eigenvalues above some level are known (harness/curvature/exclusion.py), the
+others lie between 0 and that level: the point excludes small step sizes, up to the inverse of the level, and nothing
+beyond. Such a point fails with the probability of its exclusion; several with the sum of theirs at most.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ class Steps(NamedTuple):
     """Every eta with 0 < eta < below is certified, except those in `candidates`.
 
     Attributes:
-        below: End of the range; infinity if there is none. Eigenvalues that cannot be told from 0 set it.
+        below: End of the range; infinity if there is none. Eigenvalues that cannot be told from 0 set it, and those
+            that no point has seen.
         candidates: The intervals left over, in increasing order; they lie below `below`.
     """
 
@@ -43,7 +48,7 @@ def certified(found: Iterable[spectra.Spectrum]) -> Steps:
     """Returns the step sizes that points of one piece certify; none if there is no point.
 
     Args:
-        found: A complete spectrum at each point; multiplicities do not matter.
+        found: A spectrum at each point; multiplicities do not matter.
     """
     left = np.array([[0.0, np.inf]])
     for spectrum in found:
@@ -55,18 +60,25 @@ def certified(found: Iterable[spectra.Spectrum]) -> Steps:
     return Steps(below, tuple(candidates))
 
 
+def excluded(spectrum: spectra.Spectrum, eta: float) -> bool:
+    """Says whether no eigenvalue, widened, can be 1/eta."""
+    return not any(low <= 1 / eta <= high for low, high in bands(spectrum))
+
+
 def bands(spectrum: spectra.Spectrum) -> np.ndarray:
     """Returns the set in which the eigenvalues > 0 lie, (k, 2): disjoint intervals, increasing, cut off at 0.
 
-    Each eigenvalue is widened by verdict.MARGIN times its error bar, as a certificate at one eta asks.
-
-    Raises:
-        ValueError: If the spectrum is not complete.
+    Each eigenvalue is widened by verdict.MARGIN times its error bar, as a certificate at one eta asks. Where the
+    spectrum is not complete, the first interval holds all that was never seen: from 0 to `rest` plus MARGIN times
+    `coupling`, which is also what the others are widened by.
     """
+    values, room = spectrum.values, verdict.MARGIN * spectrum.errors
     if not spectrum.complete:
-        raise ValueError("eigenvalues that were not seen exclude nothing")
-    room = verdict.MARGIN * spectrum.errors
-    lows, highs = np.maximum(spectrum.values - room, 0.0), spectrum.values + room
+        values = np.r_[spectrum.rest, values[values > spectrum.rest]]
+        room = np.full(len(values), verdict.MARGIN * spectrum.coupling)
+    lows, highs = np.maximum(values - room, 0.0), values + room
+    if not spectrum.complete:
+        lows[0] = 0.0
     merged: list[list[float]] = []
     for i in np.argsort(lows):
         if highs[i] <= 0:

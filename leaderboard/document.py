@@ -65,6 +65,7 @@ class Run(_Part):
     Attributes:
         mixed: Whether it was begun with other code or on another device than the ones named here.
         reached_at: The step at which it reached its target and ended, if it did.
+        left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
     """
@@ -99,6 +100,7 @@ class Run(_Part):
     dataset: Dataset
     cell: dict[str, JsonValue]
     expected: dict[str, Finite | Status | Verdict] = Field(default={}, max_length=200)
+    left_out: dict[Name, Line] = Field(default={}, max_length=40)
     cell_yaml: Lines
     steps: tuple[Count, ...] = Field(max_length=1000)
     curves: dict[str, tuple[Finite | None, ...]]
@@ -226,7 +228,7 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
-    for name in ("left_out", "together", "seconds_training", "seconds_measuring"):
+    for name in ("together", "seconds_training", "seconds_measuring"):
         fields.pop(name, None)
     fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}

@@ -13,6 +13,7 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -222,8 +223,17 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "margin": cells.margin_of(run),
         "crossings": cells.fold_crossings_of(run),
         "plots": figure.plots((run,)),
+        "left_out": _by_reason(run.left_out),
         "numbers": [name for name in metrics.METRICS if name in run.curves and name not in ERRORS],
     }
+
+
+def _by_reason(left_out: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns, for each reason, which diagnostics were left out for it."""
+    found: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def _method() -> dict[str, Any]:

@@ -241,6 +241,19 @@ def test_certify_says_what_is_certain_without_training(home: pathlib.Path) -> No
     assert (code, one["verdict"], one["but"]) == (0, "certified", [])
 
 
+def test_a_network_too_large_for_the_dense_method_is_refused(home: pathlib.Path, store_uri: str) -> None:
+    large = SPEC.replace("[4]", "[100]") + "curvature: dense\n"
+    for command in ("check", "run", "certify"):
+        code, out, err = gdzoo(command, written(home, large), home=home)
+        assert code == 2, err
+        assert err.endswith(
+            "tests/t: curvature: dense is not allowed for 7,510 parameters; allowed: at most 5,000 on this device; "
+            "write `curvature: lanczos`, or leave it out\n"
+        )
+        assert "Traceback" not in out + err
+    assert not list(home.glob("runs/**/run.json"))
+
+
 def test_a_control_that_disagrees_ends_with_1(home: pathlib.Path, store_uri: str) -> None:
     short = SPEC.replace("steps: 12", "steps: 1").replace("checkpoints: 4\n", "").replace("seeds: 2", "seeds: 1")
     code, out, _ = gdzoo("run", written(home, short + "expected: {status: [finished]}\n"), home=home)

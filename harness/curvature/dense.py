@@ -16,6 +16,17 @@ from harness.curvature import spectrum as spectra
 
 Matrix = Callable[[Any], jax.Array]
 
+LIMIT = 5_000
+"""Most parameters whose whole matrix is made on a CPU: two minutes of one core for its eigenvalues, 800 MB."""
+
+ACCELERATED = 20_000
+"""Most parameters on an accelerator."""
+
+
+def limit() -> int:
+    """Returns the most parameters of the dense method on the device in use."""
+    return LIMIT if jax.default_backend() == "cpu" else ACCELERATED
+
 
 def matrix(operator: operators.Operator, size: int) -> Matrix:
     """Returns the compiled function `point -> (P, P)`, one product per column, columns one after the other.

@@ -26,17 +26,45 @@ step of the run, and what rounding does is left to the floor of the error bars (
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from harness.curvature import lanczos
+from harness.curvature import lanczos, operators
+from harness.curvature import spectrum as spectra
 
 STEPS = 32
 """Products of the run on the complement."""
 
 FAILURE = 1e-12
 """Probability over the start vector that the bound is false, at most."""
+
+PRODUCTS = 96
+"""Products that `outer` spends before the run on the complement."""
+
+SHARP = 1e-8
+"""Residual, relative to the largest Ritz value in modulus, below which `outer` takes a pair out."""
+
+
+ROWS = PRODUCTS + STEPS
+"""Rows of a basis that `outer` has use for."""
+
+
+class Excluded(NamedTuple):
+    """What is known of the complement of some Ritz pairs.
+
+    Attributes:
+        rest, coupling: As in Spectrum.
+        rows: A basis whose first rows are the vectors of the pairs.
+        products: Products that were spent.
+    """
+
+    rest: float
+    coupling: float
+    rows: jax.Array
+    products: int
 
 
 def share(size: int, steps: int, failure: float) -> float:
@@ -77,3 +105,50 @@ def bound(
         return math.inf, rows, steps
     width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
     return float(nodes.values[-1] + nodes.residuals.min() + lost * width), rows, steps
+
+
+def complement(
+    program: lanczos.Lanczos, point: Any, rows: jax.Array, pairs: lanczos.Ritz, taken: np.ndarray, key: jax.Array
+) -> Excluded:
+    """Returns what bounds all eigenvalues but those of some Ritz pairs. Cost: STEPS products.
+
+    Args:
+        program: The programs of the operator.
+        point: Where it is taken.
+        rows: Rows of the basis of the pairs; they are taken over.
+        pairs: Its Ritz pairs.
+        taken: Indices of those that are taken out; at most the capacity less STEPS.
+        key: Random key of the start vector.
+    """
+    weights = pairs.weights[:, taken]
+    rest, rows, spent = bound(program, point, program.combine(rows, weights), len(taken), key)
+    # The residual of all pairs together: they share one direction, that of the next row.
+    coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
+    return Excluded(rest, coupling, rows, spent)
+
+
+def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, jax.Array], spectra.Spectrum]:
+    """Returns the function `(point, key) -> spectrum` that knows the outer eigenvalues, and bounds all others.
+
+    For statements about every step size at once: no step size decides what is resolved. All that converges to SHARP
+    within PRODUCTS products is taken out. Cost: PRODUCTS + STEPS products.
+
+    Args:
+        operator: The symmetric operator.
+        size: P.
+        rows: Largest capacity of the basis, at least 2 STEPS; ROWS are of use.
+    """
+    program = lanczos.lanczos(operator, size, capacity=min(rows, ROWS))
+
+    def spectrum(point: Any, key: jax.Array) -> spectra.Spectrum:
+        run_key, rest_key = jax.random.split(key)
+        known, basis, pairs = lanczos.run(program, point, run_key, lambda _: False, limit=PRODUCTS)
+        if known.complete:
+            return known
+        sharp = np.flatnonzero(pairs.residuals <= SHARP * np.abs(pairs.values).max())
+        largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
+        found = complement(program, point, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
+        products = known.products + found.products
+        return known._replace(rest=found.rest, coupling=found.coupling, products=products)
+
+    return spectrum

@@ -98,15 +98,12 @@ def surveyor(
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
-        weights = pairs.weights[:, taken]
-        rows = program.combine(basis.rows, weights)
-        rest, rows, spent = exclusion.bound(program, point, rows, len(taken), rest_key)
-        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], rows)
+        left = exclusion.complement(program, point, basis.rows, pairs, taken, rest_key)
+        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
         exact = None if trace is None else float(trace(point))
         found = logdet.estimate(program, point, eta, probe_key, deflated, exact)
-        # The residual of all deflated pairs together: they share one direction, that of the next row.
-        coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
-        return Survey(known._replace(rest=rest, coupling=coupling, products=known.products + spent), found)
+        products = known.products + left.products
+        return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
 
     return Surveyor("lanczos", top, survey)
 

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import pathlib
 
+import jax
+import numpy as np
 import pytest
 import rich.console
 
-from harness import certificates, certify
+from harness import certificates, certify, evidence, steps
 from harness import spec as specs
+from harness.curvature import dense, exclusion, operators
+from harness.curvature import spectrum as spectra
 
 SPEC = """
 schema: 1
@@ -23,13 +28,14 @@ optimizer: {{name: gd, learning_rate: {rate}}}
 steps: 2
 seeds: 1
 precision: float64
+curvature: {curvature}
 """
 CLASSES = "{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}"
 MSE = "{name: half_mse}"
 
 
-def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE) -> specs.Cell:
-    text = SPEC.format(model=model, rate=rate, data=data, loss=loss)
+def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto") -> specs.Cell:
+    text = SPEC.format(model=model, rate=rate, data=data, loss=loss, curvature=curvature)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
@@ -52,7 +58,7 @@ def test_an_analytic_network_is_certified_at_eta_and_at_every_step_size(home: pa
 
 def test_closed_and_dense_points_agree_on_the_map(home: pathlib.Path) -> None:
     found = certify.certify(cell(TANH))
-    for one in certify._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
+    for one in evidence._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
         assert one.certifies(0.3)
         assert one.spectrum.size == found.parameters == len(one.spectrum.values)
 
@@ -67,17 +73,90 @@ def test_without_a_closed_point_dense_ones_serve(home: pathlib.Path) -> None:
     assert found.range.candidates == ()
 
 
-def test_a_network_too_large_for_either_is_undecided(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certify, "DENSE_UP_TO", 10)
+GELU = "{family: resnet, channels: [3], blocks: 1, activation: gelu}"
+IMAGES = "{name: gaussian_classes, examples: 6, shape: [5, 5, 1], classes: 3, separation: 2.0}"
+
+
+@functools.cache
+def exact(seed: int) -> np.ndarray:
+    """Returns all eigenvalues at the point of that seed at which Lanczos is asked, by the dense method."""
+    one = cell(GELU, data=IMAGES, curvature="lanczos")
+    ready = evidence._ready(one.data, one.model, one.loss)
+    theta = 2.0**-seed * ready.objective.init(jax.random.key(seed)).astype("float64")
+    matrix = dense.matrix(operators.hessian(ready.objective.risk), ready.objective.size)((theta, ready.exact))
+    return np.asarray(dense.spectrum(np.asarray(matrix)).values)
+
+
+def test_lanczos_points_know_what_the_dense_method_knows_above_their_bound(home: pathlib.Path) -> None:
+    found = certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2)
+    assert [one.method for one in found.evidence] == ["Lanczos", "Lanczos"]
+    for seed, one in enumerate(found.evidence):
+        assert one.unseen is not None
+        truth, listed = exact(seed), one.spectrum.values[one.spectrum.values > one.unseen]
+        assert found.parameters == len(truth) > exclusion.PRODUCTS + exclusion.STEPS, "else the space is spanned whole"
+        assert len(listed) >= 5
+        assert listed == pytest.approx(truth[truth > one.unseen], abs=one.spectrum.coupling), "one for one"
+        assert truth[truth < one.unseen].max() > 0.05 * one.unseen, "something is left to be excluded"
+
+
+def test_what_lanczos_points_certify_the_dense_method_certifies_too(home: pathlib.Path) -> None:
+    for seed, one in enumerate(certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2).evidence):
+        truth, alone = exact(seed), steps.certified([one.spectrum])
+        assert 1 / alone.below >= truth[truth <= one.unseen].max()
+        for value in truth[truth > 1e-9]:
+            eta = 1 / float(value)
+            assert not one.certifies(eta), "an eigenvalue, seen or not, is never excluded"
+            left = eta >= alone.below or any(x.low <= eta <= x.high for x in alone.candidates)
+            assert left, f"{eta} is bad for all that is known, and was certified"
+        for eta in np.random.default_rng(0).uniform(0, alone.below, 200):
+            value, error = one.sigma(float(eta))
+            assert value - error - 1e-12 <= np.abs(1 - eta * truth).min() <= value + error + 1e-12
+
+
+def test_the_error_bar_of_a_point_known_in_part_reaches_down_to_what_was_not_seen() -> None:
+    known = spectra.Spectrum(np.array([2.0]), np.array([1e-9]), False, 99, 1, rest=0.5, coupling=1e-9)
+    value, error = evidence.Evidence("Lanczos", "", known, "").sigma(1.2)
+    assert value == pytest.approx(1.4)
+    assert value - error == pytest.approx(1 - 1.2 * 0.5), "an eigenvalue of 0.5 was not excluded"
+
+
+def test_a_lanczos_certificate_says_by_what_it_may_fail(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2)
+    assert found.verdict == "certified"
+    assert found.why.endswith("at a point (Lanczos; F3), false with probability 1e-12 at most")
+    assert found.failure == 2e-12
+    lines = list(certificates.sentences(found))
+    assert any("eigenvalues widened 100 times; false with probability 2e-12 at most" in line for line in lines)
+    assert any("known and all others below" in line for line in lines)
+    plain = found.as_dict()
+    assert plain["failure_probability"] == 2e-12
+    assert plain["every_step_below"] == found.range.below < 1e6
+    assert all(point["lambda_min"] is None and point["unseen_below"] > 0 for point in plain["points"])
+    json.dumps(plain, allow_nan=False)
+
+
+def test_a_step_size_beyond_what_lanczos_saw_is_undecided(home: pathlib.Path) -> None:
+    beyond = 2 * certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2).range.below
+    found = certify.certify(cell(GELU, repr(beyond), data=IMAGES, curvature="lanczos"), 2)
+    assert (found.verdict, found.why.startswith("no point excludes that 1/η = ")) == ("undecided", True)
+    assert certify.certify(cell(GELU, repr(beyond), data=IMAGES), 1).verdict == "certified", "by the dense method"
+
+
+def test_a_network_with_pieces_too_large_for_dense_is_undecided(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "LIMIT", 10)
     one = "{family: paper_net, activation: tanh}"
     small = certify.certify(cell(one, data="{name: point}"))
     assert small.evidence
-    for model in ("{family: mlp, hidden: [7], activation: relu}", "{family: mlp, hidden: [], activation: relu}"):
-        found = certify.certify(cell(model))
-        assert found.verdict == "undecided"
-        assert found.evidence == ()
-        assert found.range == (0.0, ())
-        assert "parameters are more than 10" in found.why
+    found = certify.certify(cell("{family: mlp, hidden: [7], activation: relu}"))
+    assert found.verdict == "undecided"
+    assert found.evidence == ()
+    assert found.range == (0.0, ())
+    assert found.why == "no point: 52 parameters are more than 10, and the risk has pieces"
+    told = certify.certify(cell(RELU, curvature="lanczos"))
+    assert told.evidence == ()
+    assert told.why == "no point: the spec says `curvature: lanczos`, and the risk has pieces"
 
 
 def test_weight_decay_is_left_over_and_known(home: pathlib.Path) -> None:
@@ -162,3 +241,26 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
         "2 certified, 1 undecided",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("curvature", ["auto", "lanczos"])
+def test_a_hessian_that_is_not_finite_is_no_evidence(curvature: str, home: pathlib.Path) -> None:
+    square = "{family: mlp, hidden: [2, 2, 2, 2, 2, 2, 2], activation: square, gain: 100.0}"
+    found = certify.certify(cell(square, curvature=curvature), 1)
+    assert (found.verdict, found.evidence) == ("undecided", ())
+    assert found.why == "no point: the Hessian is not finite where it was asked"
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_pieces_whose_hessian_is_not_finite_are_no_evidence(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise FloatingPointError("an entry of the matrix is not finite")
+
+    monkeypatch.setattr(dense, "spectrum", fail)
+    evidence.pieces.cache_clear()
+    found = certify.certify(cell(RELU), 1)
+    evidence.pieces.cache_clear()
+    assert (found.verdict, found.evidence) == ("undecided", ())
+    assert found.why == "no point: no start lies inside a piece, with a Hessian that is finite"

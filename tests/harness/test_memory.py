@@ -12,8 +12,9 @@ import jax
 import pytest
 import rich.console
 
-from harness import engine, errors, experiment, memory, runlog, tracking, workspace
+from harness import certify, engine, errors, experiment, memory, runlog, tracking, workspace
 from harness import spec as specs
+from harness.curvature import dense, exclusion
 
 GIB = 2**30
 XLA = "RESOURCE_EXHAUSTED: Out of memory allocating 32000000000 bytes."
@@ -61,6 +62,7 @@ def test_a_lanczos_run_names_the_size_that_fits() -> None:
 @pytest.mark.parametrize(
     ("examples", "end"),
     [
+        (2048, "with 2,048 examples at a time; about 512 fit: `data.examples: 512`"),
         (1024, "with 1,024 examples at a time; about 256 fit: `data.examples: 256`"),
         (9999, "with 2,048 examples at a time; about 512 fit: ACTIVITY in harness/objective.py sets how many"),
         (1, "with 1 examples at a time; about 1 fit: `data.examples: 1`"),
@@ -69,6 +71,17 @@ def test_a_lanczos_run_names_the_size_that_fits() -> None:
 def test_else_it_names_the_examples_at_a_time_that_fit(examples: int, end: str) -> None:
     assert said(jax.errors.JaxRuntimeError(XLA), 1000, examples).endswith(end)
     assert "about" in said(MemoryError(), 1000, examples)
+
+
+def test_what_there_is_is_the_least_of_machine_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = memory.available()
+    assert machine > GIB
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (GIB, memory.resource.RLIM_INFINITY))
+    assert memory.available() == GIB
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (2 * machine,) * 2)
+    assert memory.available() == machine
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (memory.resource.RLIM_INFINITY,) * 2)
+    assert memory.available() == machine
 
 
 def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
@@ -139,3 +152,72 @@ def test_an_array_that_really_does_not_fit_raises_and_does_not_end_the_process(m
     command = [sys.executable, "-c", TOO_LARGE, method]
     done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr[-2000:]
+
+
+COMMAND = """
+import resource, sys
+import jax
+import gdzoo
+from harness import certificates, device, overview
+device.configure("cpu")
+jax.block_until_ready(jax.jit(lambda x: x @ x)(jax.numpy.ones((64, 64))))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+gdzoo.main()
+"""
+WIDE = """
+schema: 1
+title: 16 images at a time give 270 million numbers
+data: {name: gaussian_classes, examples: 16, shape: [512, 512, 1], classes: 2, separation: 2.0}
+model: {family: vgg, stages: [[64], [1], [1], [1]], dense: [4], activation: gelu, pool: average}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.3}
+steps: 1
+seeds: 1
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "certify"])
+def test_a_command_that_really_does_not_fit_says_one_sentence(command: str, home: pathlib.Path) -> None:
+    (home / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    words = [sys.executable, "-c", COMMAND, command, str(home / "wide.yaml")]
+    done = subprocess.run(words, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == errors.EXIT_FAILED, done.stderr[-2000:]
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("out of memory (") and "there) with 16 examples at a time; about " in last
+    assert last.endswith(tuple(f"fit: `data.examples: {fits}`" for fits in (1, 2, 4, 8)))
+    assert "Traceback" not in done.stderr and "RESOURCE_EXHAUSTED" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("curvature", "method", "words"),
+    [
+        ("dense", "matrix", "a dense spectrum of 34 parameters takes 0.037 MB; up to about 22 parameters fit, or"),
+        ("lanczos", "outer", "the 129 vectors of a Lanczos run take 0.0351 MB for 34 parameters; up to about 16"),
+    ],
+)
+def test_a_certificate_s_spectra_are_named_too(
+    curvature: str, method: str, words: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> object:
+        raise jax.errors.JaxRuntimeError(XLA)
+
+    module = dense if method == "matrix" else exclusion
+    monkeypatch.setattr(module, method, lambda *_: fail)
+    monkeypatch.setattr(memory, "available", lambda: 33_100)
+    image = "{name: gaussian_classes, examples: 4, shape: [3, 3, 1], classes: 2, separation: 2.0}"
+    text = SPEC.replace("{name: point}", image).replace(
+        "{family: quadratic, eigenvalues: [2.0, 1.0]}", "{family: resnet, channels: [1], blocks: 1, activation: tanh}"
+    )
+    text = text.replace("{name: output}", "{name: half_mse}") + f"curvature: {curvature}\n"
+    (cell,) = specs.parse(text, file="t.yaml", suite="tests", name="t").cells
+    with pytest.raises(errors.OutOfMemory, match=words):
+        certify.certify(cell, 1)
+
+
+def test_what_fits_is_not_touched() -> None:
+    for error in (ValueError("allocating"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), memory.explaining(parameters=1, examples=1, chunk=1, rows=1):
+            raise error
+    with memory.explaining(parameters=1, examples=1, chunk=1, rows=1):
+        pass

@@ -15,6 +15,8 @@ from harness import objective
         (4000, 256, objective.CHUNK),  # a small ViT, whole
         (80_000, 1024, objective.LEAST),  # a VGG on 28x28 pixels
         (5_000, 60_000, 128),
+        (8_000, 60_000, 64),  # 75 would be best: the nearest power of 2, not the next
+        (2_000, 2_400, 256),  # little enough to be whole, but for CHUNK
         (10**9, 60_000, objective.LEAST),
         (1, 10**6, objective.CHUNK),
     ],

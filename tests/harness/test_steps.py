@@ -42,9 +42,43 @@ def test_eigenvalues_that_may_be_zero_end_the_range() -> None:
     assert found.candidates == ()
 
 
-def test_a_spectrum_known_in_part_excludes_nothing() -> None:
-    with pytest.raises(ValueError, match="not seen"):
-        steps.certified([spectrum([1.0], complete=False)])
+def partial(values: list[float], rest: float, coupling: float = 1e-6) -> spectra.Spectrum:
+    return spectrum(values, 1e-9, complete=False)._replace(size=99, rest=rest, coupling=coupling)
+
+
+def test_a_spectrum_of_which_nothing_is_excluded_certifies_nothing() -> None:
+    assert steps.certified([spectrum([1.0], complete=False)]) == steps.Steps(0.0, ())
+    assert not steps.excluded(spectrum([1.0], complete=False), 1e-9)
+
+
+def test_what_was_not_seen_ends_the_range_and_what_was_is_left_over() -> None:
+    found = steps.certified([partial([-3.0, 0.2, 0.5, 2.0, 4.0], 0.5)])
+    assert found.below == pytest.approx(1 / (0.5 + verdict.MARGIN * 1e-6))
+    assert [0.5 * (one.low + one.high) for one in found.candidates] == pytest.approx([0.25, 0.5], rel=1e-6)
+    width = 2 * verdict.MARGIN * 1e-6  # the others' error bars, 1e-9, do not say how far an eigenvalue may be
+    assert found.candidates[0].high - found.candidates[0].low == pytest.approx(width / 4.0**2, rel=1e-3)
+
+
+def test_points_known_in_part_share_the_longest_range_and_only_common_candidates() -> None:
+    found = steps.certified([partial([0.7, 2.0, 4.0], 0.5), partial([0.3, 0.5, 2.0], 0.1)])
+    assert found.below == pytest.approx(1 / (0.1 + verdict.MARGIN * 1e-6))
+    # 0.5 may be an eigenvalue of the first point too, which saw nothing below it; 0.7 and 4 are not at the second.
+    assert [round(0.5 * (one.low + one.high), 3) for one in found.candidates] == [0.5, 2.0, 3.333]
+    both = steps.certified([partial([0.7, 2.0], 0.5), spectrum([0.3, 0.7])])
+    assert both.below == math.inf
+    assert [round(0.5 * (one.low + one.high), 3) for one in both.candidates] == [1.429, 3.333]
+
+
+def test_a_level_below_zero_leaves_every_step_size_but_the_known_ones() -> None:
+    found = steps.certified([partial([2.0], -0.5)])
+    assert found.below == math.inf
+    assert len(found.candidates) == 1
+
+
+def test_a_step_size_is_excluded_as_the_range_says() -> None:
+    one = partial([2.0, 4.0], 0.5)
+    for eta, expected in ((0.1, True), (0.25, False), (0.250003, False), (0.26, True), (1.9, True), (2.1, False)):
+        assert steps.excluded(one, eta) is expected
 
 
 @pytest.mark.parametrize("seed", range(5))

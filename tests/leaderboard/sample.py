@@ -125,7 +125,8 @@ def export() -> document.Export:
     vit = {"model": {"family": "vit", "patch": 2, "width": 12, "depth": 1, "heads": 2, "activation": "gelu"}}
     sgd = {"optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}}
     fast = {"optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 8}}}
-    mark = {"label": HOSTILE, "title": HOSTILE, "source": HOSTILE, "device": HOSTILE, "command": HOSTILE}
+    mark: dict[str, Any] = dict.fromkeys(("label", "title", "source", "device", "command"), HOSTILE)
+    mark["left_out"] = {"sweep": HOSTILE}
     known = {
         "start.loss": 0.452,
         "start.n_above_inv_eta": 1 + round(math.sin(3)),

@@ -46,6 +46,24 @@ def test_each_expectation_is_a_row_that_says_whether_it_agrees(sample: ModuleTyp
     assert "did not fire" in shown
 
 
+def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:
+    first, *_, last = sample.run("relu").curves["loss"]
+    run = sample.run("relu", expected={"start.loss": last, "end.loss": last, "end.train_accuracy": first})
+    assert [found.agrees for found in controls.compared(run)] == [False, True, False]
+    assert [found.agrees for found in controls.compared(sample.run("relu", expected={"start.loss": first}))] == [True]
+
+
+def test_specs_of_one_name_in_two_suites_are_two_controls(sample: ModuleType) -> None:
+    runs = [sample.run("relu", suite=suite, expected={"verdict": "certified"}) for suite in ("a", "b")]
+    shown = document.compose([document.Suite(name=run.suite, note="") for run in runs], runs)
+    assert [control.first.suite for control in controls.controls(shown)] == ["a", "b"]
+
+
+def test_the_status_and_the_verdict_are_the_run_s_own(sample: ModuleType) -> None:
+    wrong = sample.run("relu", verdict="undecided", expected={"verdict": "certified", "status": "diverged"})
+    assert [found.agrees for found in controls.compared(wrong)] == [False, False]
+
+
 def test_a_detector_that_fires_where_it_must_is_counted(sample: ModuleType) -> None:
     run = sample.run("relu", verdict="singular", expected={"verdict": "singular"})
     assert controls.scores(controls.controls(board(run)))["fired"] == (1, 1)

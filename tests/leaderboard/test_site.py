@@ -156,6 +156,25 @@ def test_page_and_terminal_print_the_same_numbers(board: document.Export, files:
         assert all(re.sub(r" [↗‖◔✕]$", "", entry) in index for entry in row[1:])
 
 
+def test_a_run_says_what_was_not_measured_and_why(sample: ModuleType) -> None:
+    def page(**changes: object) -> str:
+        run = sample.run("relu", **changes)
+        shown = site.render(document.compose([document.Suite(name=run.suite, note="")], [run]))
+        return shown[f"{site.run_path(run)}.html"].decode()
+
+    cheap = "auto takes the cheap ones"
+    told = page(left_out={"sweep": cheap, "minibatches": "steps take <all> examples", "inverse": cheap})
+    line = re.search(r"<p class=\"caption\">(Not measured:.*?)</p>", told)
+    assert line is not None
+    assert re.sub(r"</?bdi>", "", line[1]) == (
+        "Not measured: sweep, inverse (auto takes the cheap ones); minibatches (steps take &lt;all&gt; examples)."
+    )
+    assert "Not measured" not in page() and "Not measured" not in page(left_out={})
+    for wrong in ({"<b>": "no"}, {"sweep": 1}, ["sweep"], {"sweep": "x" * 5000}):
+        with pytest.raises(ValueError, match="left_out"):
+            sample.run("relu", left_out=wrong)
+
+
 def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
     method = files["method.html"].decode()
     for name in metrics.METRICS:

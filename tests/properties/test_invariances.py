@@ -19,7 +19,7 @@ import pytest
 import zoo
 from harness import diagnostics, metrics, objective, optimizers, recipe
 from harness.curvature import operators, survey
-from harness.diagnostics import trajectory
+from harness.diagnostics import exponents, trajectory
 from harness.records import Record
 from zoo import pattern
 
@@ -160,6 +160,37 @@ def test_the_order_of_hidden_units_changes_no_number(method: str, activation: st
     other = permuted(it.start, np.random.default_rng(seed))
     assert not np.allclose(other, it.start)
     same(descended(it, 1.0, ETA, method), descended(it, 1.0, ETA, method, other))
+
+
+@pytest.mark.parametrize(("activation", "seed", "c"), [("tanh", 7, 250.0), ("relu", 8, 1e-3)])
+def test_the_exponents_of_a_loss_times_c_and_a_step_over_c_are_the_same(activation: str, seed: int, c: float) -> None:
+    it = net(activation, seed)
+
+    def measured(c: float, eta: float) -> dict[str, float]:
+        nearby = diagnostics.Nearby(it.start, None, it.probe(c), jax.random.key(0))
+        return exponents.measure(diagnostics.Point(eta, 0.0, 0.0, 0.0, math.nan, None, nearby))
+
+    one, other = measured(1.0, ETA), measured(c, ETA / c)
+    assert one == pytest.approx(other, rel=1e-8, abs=1e-10)
+    assert measured(1.0, ETA / 2) != pytest.approx(one, rel=1e-2), "another step size is another map"
+
+
+@pytest.mark.parametrize(("activation", "seed"), [("tanh", 9), ("relu", 10)])
+def test_the_order_of_hidden_units_changes_no_exponent(activation: str, seed: int) -> None:
+    it = net(activation, seed)
+    rows = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(it.start), 2)))[0].T
+    along = exponents.program(it.probe(1.0).risk, None)
+
+    def growths(moved: Callable[[jax.Array], jax.Array]) -> np.ndarray:
+        columns = jnp.stack([moved(jnp.asarray(row)) for row in rows])
+        return np.asarray(along(moved(it.start), ETA, it.batch, jax.random.key(0), columns))
+
+    plain = growths(lambda theta: theta)
+    both = growths(lambda theta: permuted(theta, np.random.default_rng(seed)))
+    assert plain.shape == (exponents.STEPS, 2)
+    assert both == pytest.approx(plain, rel=0, abs=1e-9)
+    mixed = np.asarray(along(permuted(it.start, np.random.default_rng(seed)), ETA, it.batch, jax.random.key(0), rows))
+    assert np.abs(mixed - plain).max() > 1e-3, "columns belong to the order of units"
 
 
 @METHODS

@@ -39,6 +39,8 @@ def test_a_ratio_is_the_median_of_ratios_of_the_same_round() -> None:
     slow_minute = timing.Timing(0, (2.0, 20.0, 2.0)), timing.Timing(0, (1.0, 10.0, 1.0))
     assert timing.ratio(*slow_minute) == timing.Ratio(2.0, 0.0)
     assert timing.ratio(*slow_minute, scale=4).value == 0.5
+    # Ratios 1, 2 and 3, between whose quartiles 1 lies; medians 6 and 2 would give 3.
+    assert timing.ratio(timing.Timing(0, (1.0, 20.0, 6.0)), timing.Timing(0, (1.0, 10.0, 2.0))) == (2.0, 0.25)
 
 
 def test_compilations_are_counted_while_the_context_lasts() -> None:
@@ -69,6 +71,19 @@ def test_the_truth_of_a_small_problem_is_its_dense_spectrum() -> None:
     assert np.all(np.diff(truth.top) <= 0)
     nearest = truth.top[np.abs(truth.top - 1 / truth.eta).argmin()]
     assert truth.nearest == nearest == truth.top[truth.rank - 1]
+
+
+def test_an_answer_is_as_wrong_as_its_worst_eigenvalue() -> None:
+    truth = problems.Reference("by hand", np.arange(10.0, 0, -1), 0.3, 3.0, 8)
+    first, nearest = (
+        eigenvalues.Task(question, problems.problem("VGG", "small"), truth) for question in ("top 10", "nearest 1/η")
+    )
+    assert (first.k, nearest.k) == (10, 8)
+    found = truth.top.copy()
+    found[[0, 7]] = 10.1, 3.06
+    assert first.error(found) == pytest.approx(0.02)
+    assert nearest.error(found) == pytest.approx(0.02)
+    assert first.error(found[:9]) == nearest.error(found[:7]) == math.inf, "too few"
 
 
 @pytest.mark.parametrize("question", ["top 10", "nearest 1/η"])

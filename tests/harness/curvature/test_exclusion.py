@@ -128,3 +128,44 @@ def test_a_known_trace_narrows_the_error_of_the_log_determinant() -> None:
         assert abs(one.value - truth) <= 5.4 * one.error
     assert found[True].error < 0.5 * found[False].error
     assert found[True].products == logdet.STEPS * logdet.PROBES
+
+
+OUTER = exclusion.outer(diagonal, SIZE, exclusion.ROWS)
+BULK = np.random.default_rng(7).normal(scale=0.02, size=SIZE - 12)
+FAULTY = {
+    "all zero": np.zeros(SIZE),
+    "all the same": np.full(SIZE, 3.0),
+    "all negative": -1 - np.random.default_rng(3).uniform(size=SIZE),
+    "a cluster at the top": np.r_[4 + 1e-9 * np.arange(12), BULK],
+    "a repeated outlier": np.r_[np.full(12, 4.0), BULK],
+    "spread evenly": np.linspace(-1.0, 1.0, SIZE),
+    "like a network's": hessian_like(5),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_outer_eigenvalues_are_known_one_for_one_above_the_bound_of_the_rest(name: str) -> None:
+    exact = np.sort(FAULTY[name])
+    known = OUTER((jnp.asarray(exact),), jax.random.key(0))
+    level = known.rest + known.coupling
+    assert not known.complete and math.isfinite(level)
+    listed, above = known.values[known.values > level], exact[exact > level]
+    assert len(listed) == len(above)
+    assert np.all(np.abs(listed - above) <= known.coupling + 1e-15)
+    if name == "like a network's":
+        assert len(listed) >= 12 and level < 0.1, "sharp enough to be of use"
+        assert known.coupling <= exclusion.SHARP * exact[-1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 60, exclusion.PRODUCTS])
+def test_a_space_smaller_than_the_run_is_spanned_whole(size: int) -> None:
+    exact = np.linspace(-1.0, 2.0, size)
+    known = exclusion.outer(diagonal, size, exclusion.ROWS)((jnp.asarray(exact),), jax.random.key(0))
+    assert known.complete
+    assert known.values == pytest.approx(exact, abs=1e-12)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_product_that_is_not_finite_is_said(value: float) -> None:
+    with pytest.raises(FloatingPointError, match="not finite"):
+        OUTER((jnp.full(SIZE, value),), jax.random.key(0))

@@ -20,6 +20,7 @@ LOSSES = {
     "half_mse": types.SimpleNamespace(name="half_mse", weight_decay=0.0),
     "smoothed_ce": types.SimpleNamespace(name="smoothed_ce", smoothing=0.2, weight_decay=0.0),
     "ce with decay": types.SimpleNamespace(name="ce", weight_decay=0.3),
+    "output with decay": types.SimpleNamespace(name="output", weight_decay=0.3),
 }
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp", {"hidden": [4, 3], "activation": "relu"}),

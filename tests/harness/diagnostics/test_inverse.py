@@ -96,6 +96,50 @@ def test_small_steps_of_a_network_can_be_taken_back(activation: str, home: pathl
     assert found["inverse_distance"] <= 2 * found["inverse_distance_error"] + 1e-12
 
 
+@pytest.mark.parametrize(("activation", "product"), [("tanh", 0.7), ("tanh", 1.6), ("relu", 2.5)])
+def test_every_linear_system_is_solved_as_the_dense_matrix_says(
+    activation: str, product: float, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"name": "gaussian_classes", "examples": 9, "shape": [1, 1, 3], "classes": 3, "separation": 2.0}
+    ready = problem(data=data, model={"family": "mlp", "hidden": [4], "activation": activation})
+    hessian = jax.jit(lambda z: jax.hessian(ready.objective.risk)(z, ready.exact))
+    theta = ready.objective.init(jax.random.key(1)).astype("float64")
+    eta = product / float(np.linalg.eigvalsh(hessian(theta))[-1])
+    visited: list[np.ndarray] = []
+    systems: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]] = []
+
+    def product_at(z: np.ndarray, v: np.ndarray) -> np.ndarray:
+        visited.append(z)
+        return np.asarray(ready.probe.product(jnp.asarray(z), jnp.asarray(v)))
+
+    def watched(operator: object, right: np.ndarray, **options: float) -> tuple[np.ndarray, int]:
+        found, told = minres(operator, right, **options)
+        matrix = np.eye(len(theta)) - eta * np.asarray(hessian(jnp.asarray(visited[-1])))
+        systems.append((matrix, right, found, options["rtol"]))
+        return found, told
+
+    minres = inverse.linalg.minres
+    monkeypatch.setattr(inverse.linalg, "minres", watched)
+    target = np.asarray(theta - eta * ready.probe.gradient(theta))
+    start = np.asarray(theta) + 1e-2 * np.random.default_rng(0).standard_normal(len(theta))
+    found = inverse.preimage(lambda z: np.asarray(ready.probe.gradient(jnp.asarray(z))), product_at, eta, target, start)
+    assert len(systems) >= 3
+    for matrix, right, solved, accuracy in systems:
+        # MINRES stops at a residual relative to |A|_F |x|; 1 / sigma_min turns that into a distance.
+        room = accuracy * np.linalg.norm(matrix) / np.abs(np.linalg.eigvalsh(matrix)).min() + 1e-13
+        room *= np.linalg.norm(solved)
+        assert np.linalg.norm(solved - np.linalg.solve(matrix, right)) <= room
+    indefinite = np.linalg.eigvalsh(systems[-1][0])[0] < 0
+    assert indefinite == (product > 1)
+
+    z = start
+    for _ in range(30):  # Newton with the dense matrix, from the same point
+        right = z - eta * np.asarray(ready.probe.gradient(jnp.asarray(z))) - target
+        z = z - np.linalg.solve(np.eye(len(theta)) - eta * np.asarray(hessian(jnp.asarray(z))), right)
+    assert np.linalg.norm(found.z - z) <= 2 * found.error + 1e-12
+    assert np.linalg.norm(found.z - np.asarray(theta)) <= 2 * found.error + 1e-12
+
+
 def test_at_an_exactly_critical_step_a_stall_is_said_and_nothing_is_claimed(home: pathlib.Path) -> None:
     model = {"family": "quadratic", "eigenvalues": [4.0, 1.0]}
     found = measured(problem(model=model, loss={"name": "output"}), jnp.ones(2), 0.25)
