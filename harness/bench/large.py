@@ -23,7 +23,7 @@ from harness.curvature import spectrum as spectra
 from harness.data import config as configs
 
 STEPS = 16
-"""Products of the run; each takes about a minute on one core."""
+"""Products of the run; each takes 40 to 50 seconds of one core."""
 
 PATIENCE = 1200.0
 """Seconds of wall time after which no further block of products is begun."""
