@@ -26,11 +26,10 @@ step of the run, and what rounding does is left to the floor of the error bars (
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 
-from harness.curvature import lanczos
+from harness.curvature import lanczos, operators
 
 STEPS = 32
 """Products of the run on the complement."""
@@ -52,7 +51,7 @@ def share(size: int, steps: int, failure: float) -> float:
 
 
 def bound(
-    program: lanczos.Lanczos, point: Any, rows: jax.Array, fixed: int, key: jax.Array
+    program: lanczos.Lanczos, at: operators.Linear, rows: jax.Array, fixed: int, key: jax.Array
 ) -> tuple[float, jax.Array, int]:
     """Returns what no eigenvalue on the complement of the first `fixed` rows exceeds, the rows, and products spent.
 
@@ -61,13 +60,13 @@ def bound(
 
     Args:
         program: The programs of the operator.
-        point: Where it is taken.
+        at: The operator at a point.
         rows: Rows of a basis with room for STEPS more; they are taken over.
         fixed: How many of them are kept, and stay out of it.
         key: Random key of the start vector.
     """
     vector = jax.random.normal(key, (1, program.size), rows.dtype)
-    rows, probes = program.probe(point, rows, fixed, vector, key, STEPS)
+    rows, probes = program.probe(at, rows, fixed, vector, key, STEPS)
     nodes = lanczos.probe_ritz(probes, 0)
     steps = len(nodes.values)
     lost = share(program.size, steps, FAILURE / 2)

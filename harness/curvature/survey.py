@@ -85,25 +85,26 @@ def surveyor(
     program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
-        known, _, _ = lanczos.run(program, point, key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
+        known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
         run_key, rest_key, probe_key = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
+        at = program.at(point)
         known, basis, pairs = lanczos.run(
-            program, point, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+            program, at, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
         )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         weights = pairs.weights[:, taken]
         rows = program.combine(basis.rows, weights)
-        rest, rows, spent = exclusion.bound(program, point, rows, len(taken), rest_key)
+        rest, rows, spent = exclusion.bound(program, at, rows, len(taken), rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], rows)
         exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, point, eta, probe_key, deflated, exact)
+        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         # The residual of all deflated pairs together: they share one direction, that of the next row.
         coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
         return Survey(known._replace(rest=rest, coupling=coupling, products=known.products + spent), found)
