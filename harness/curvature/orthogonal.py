@@ -45,34 +45,43 @@ def orthogonalise(w: jax.Array, rows: jax.Array, count: jax.Array) -> tuple[jax.
         cut = jax.lax.dynamic_slice(rows, (first, left), (high, wide))
         return cut, first, (place >= i * high) & (place < count)
 
-    def sweep(w: jax.Array, off: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """Takes the components `off` off w, and returns it with its components after that."""
+    blocks = (count + high - 1) // high
+
+    def off(piece: jax.Array, along: jax.Array, left: jax.Array, new: jax.Array) -> jax.Array:
+        """Takes components off the columns from `left`, those that are new."""
+
+        def remove(i: jax.Array, piece: jax.Array) -> jax.Array:
+            cut, first, counts = block(i, left)
+            here = jax.lax.dynamic_slice_in_dim(along, first, high)
+            return piece - jnp.where(new, jnp.where(counts, here, 0) @ cut, 0)
+
+        return jax.lax.fori_loop(0, blocks, remove, piece)
+
+    def onto(found: jax.Array, piece: jax.Array, left: jax.Array) -> jax.Array:
+        """Adds the components of the columns from `left`."""
+
+        def add(i: jax.Array, found: jax.Array) -> jax.Array:
+            cut, first, counts = block(i, left)
+            here = jax.lax.dynamic_slice_in_dim(found, first, high)
+            return jax.lax.dynamic_update_slice_in_dim(found, here + jnp.where(counts, cut @ piece, 0), first, axis=0)
+
+        return jax.lax.fori_loop(0, blocks, add, found)
+
+    def sweep(w: jax.Array, along: jax.Array | None, *, last: bool = False) -> tuple[jax.Array, jax.Array]:
+        """Takes the components `along` off w, and returns it with its components after that, unless it is the last."""
 
         def part(j: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             w, found = state
             left = jnp.minimum(j * wide, size - wide)
             new = left + jnp.arange(wide) >= j * wide
             piece = jax.lax.dynamic_slice_in_dim(w, left, wide)
-
-            def remove(i: jax.Array, piece: jax.Array) -> jax.Array:
-                cut, first, counts = block(i, left)
-                here = jax.lax.dynamic_slice_in_dim(off, first, high)
-                return piece - jnp.where(new, jnp.where(counts, here, 0) @ cut, 0)
-
-            def add(i: jax.Array, found: jax.Array) -> jax.Array:
-                cut, first, counts = block(i, left)
-                here = jax.lax.dynamic_slice_in_dim(found, first, high)
-                more = jnp.where(counts, cut @ jnp.where(new, piece, 0), 0)
-                return jax.lax.dynamic_update_slice_in_dim(found, here + more, first, axis=0)
-
-            blocks = (count + high - 1) // high
-            if off is not None:
-                piece = jax.lax.fori_loop(0, blocks, remove, piece)
+            if along is not None:
+                piece = off(piece, along, left, new)
                 w = jax.lax.dynamic_update_slice_in_dim(w, piece, left, axis=0)
-            return w, jax.lax.fori_loop(0, blocks, add, found)
+            return w, found if last else onto(found, jnp.where(new, piece, 0), left)
 
         return jax.lax.fori_loop(0, parts, part, (w, nothing))
 
     w, once = sweep(w, None)
     w, twice = sweep(w, once)
-    return sweep(w, twice)[0], once + twice
+    return sweep(w, twice, last=True)[0], once + twice
