@@ -38,7 +38,7 @@ BENCHES: dict[str, Bench] = {
     "training": Bench(
         "the training loop against a scan by hand and PyTorch", "5, quick 2", training.units, one_core=True
     ),
-    "large": Bench("VGG-16 at full width: 15 million parameters", "60 or more, quick 1", large.units, one_core=False),
+    "large": Bench("VGG-16 at full width: 15 million parameters", "20, quick 1", large.units, one_core=False),
 }
 
 

@@ -85,23 +85,24 @@ def surveyor(
     program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
-        known, _, _ = lanczos.run(program, point, key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
+        known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
         run_key, rest_key, probe_key = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
+        at = program.at(point)
         known, basis, pairs = lanczos.run(
-            program, point, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+            program, at, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
         )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
-        left = exclusion.complement(program, point, basis.rows, pairs, taken, rest_key)
+        left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
         exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, point, eta, probe_key, deflated, exact)
+        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
         return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
 
