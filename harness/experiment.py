@@ -204,7 +204,7 @@ def _run(cell: specs.Cell, seed: int, device: str, command: str, tell: events.Te
         facts = _facts(cell, seed, ready, device, command)
         earlier = runlog.read(folder)
         if earlier is not None and all(earlier[name] == facts[name] for name in ENVIRONMENT):
-            facts = {**earlier, "status": "running"}
+            facts = {**earlier, "status": "running", "reason": None}
         else:
             runlog.clear(folder)
         runlog.write_cell(folder, specs.dump(cell))
