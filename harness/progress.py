@@ -8,7 +8,6 @@ one JSON object a line (harness/README.md has its fields).
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
@@ -23,9 +22,9 @@ import rich.markup
 import rich.progress
 import rich.progress_bar
 import rich.table
+import rich.text
 
-from harness import events, pace, task
-from harness import spec as specs
+from harness import events, pace, task, underway
 
 EVERY = 10.0
 """Seconds between two lines about runs that go on, where there is no terminal."""
@@ -66,84 +65,6 @@ class Display(NamedTuple):
     note: Callable[[str, task.Task, str], None]
     done: Callable[[dict[str, int]], None]
     line: Callable[[str], None]
-
-
-@dataclasses.dataclass
-class Row:
-    """A task that is being run.
-
-    Attributes:
-        task: Which.
-        pace: How fast it goes.
-        checkpoints: All checkpoint steps of its runs.
-        values: The last record of each run, by run_id.
-    """
-
-    task: task.Task
-    pace: pace.Pace
-    checkpoints: tuple[int, ...]
-    values: dict[str, dict[str, float]]
-
-
-class Board:
-    """What is known of the runs of a command while they are made; it prints nothing."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
-        self.rows: dict[tuple[str, ...], Row] = {}
-        self.missing = self.kept = self.done = 0
-        self.spent: list[float] = []
-        self.most = 1
-
-    def plan(self, missing: int, kept: int) -> None:
-        """Takes note of how much there is to do."""
-        self.missing, self.kept = missing, kept
-
-    def tell(self, event: events.Event) -> None:
-        """Takes note of an event."""
-        row = self.row(event.run_id)
-        if row is not None and event.kind in ("step", "record"):
-            row.pace = pace.after(row.pace, event.step, event.kind == "record", self.clock())
-            if event.values:
-                row.values[event.run_id] = event.values
-
-    def note(self, what: str, one: task.Task, _why: str) -> None:
-        """Takes note of a task that begins, and of its runs as they end."""
-        if what in ("begin", "retry"):
-            steps = specs.checkpoint_steps(one.cell.steps, one.cell.checkpoints)
-            self.rows[one.run_ids] = Row(one, pace.begun(self.clock()), steps, {})
-            self.most = max(self.most, len(self.rows))
-            return
-        self.done += 1
-        for ids, row in list(self.rows.items()):
-            if one.run_ids[0] in ids:
-                self.spent.append((self.clock() - row.pace.begun) / len(ids))
-                del self.rows[ids]
-
-    def row(self, run_id: str) -> Row | None:
-        """Returns the task of a run that is being made."""
-        return next((row for ids, row in self.rows.items() if run_id in ids), None)
-
-    def left(self, row: Row) -> float | None:
-        """Returns the seconds that a task still takes, if that is known."""
-        known = pace.left(row.pace, row.checkpoints)
-        return None if known is None else max(0.0, known - (self.clock() - row.pace.moment))
-
-    def all_left(self) -> float | None:
-        """Returns the seconds that everything still takes, if that is known: tasks to come take what others took."""
-        known = {ids: self.left(row) for ids, row in self.rows.items()}
-        lefts = [seconds for seconds in known.values() if seconds is not None]
-        whole = [
-            (self.clock() - row.pace.begun + seconds) / len(ids)
-            for (ids, row), seconds in zip(self.rows.items(), known.values(), strict=True)
-            if seconds is not None
-        ]
-        each = [*self.spent, *whole]
-        queued = self.missing - self.done - sum(map(len, self.rows))
-        if len(lefts) < len(self.rows) or (queued > 0 and not each):
-            return None
-        to_come = max(queued, 0) * sum(each) / len(each) if each else 0.0
-        return max([(sum(lefts) + to_come) / self.most, *lefts], default=0.0)
 
 
 @contextlib.contextmanager
@@ -188,12 +109,12 @@ def shown(console: rich.console.Console, *, as_json: bool = False) -> Iterator[D
         with _alone_on_stdout() as stream:
             yield machine(lambda line: print(line, file=stream, flush=True), console)
         return
-    board = Board()
+    now = underway.Underway()
     if not console.is_terminal:
-        yield plain(board, console)
+        yield plain(now, console)
         return
-    with rich.live.Live(get_renderable=lambda: table(board), console=console, transient=True, refresh_per_second=4):
-        yield Display(board.plan, board.tell, _noted(board, console), lambda counts: None, _line(console))
+    with rich.live.Live(get_renderable=lambda: table(now), console=console, transient=True, refresh_per_second=4):
+        yield Display(now.plan, now.tell, _noted(now, console), lambda counts: None, _line(console))
 
 
 @contextlib.contextmanager
@@ -209,19 +130,19 @@ def _alone_on_stdout() -> Iterator[TextIO]:
             os.dup2(stream.fileno(), 1)
 
 
-def plain(board: Board, console: rich.console.Console) -> Display:
+def plain(now: underway.Underway, console: rich.console.Console) -> Display:
     """Returns the display that prints a line when a run ends, and one every EVERY seconds while none does."""
-    last = board.clock()
+    last = now.clock()
 
     def tell(event: events.Event) -> None:
         nonlocal last
-        board.tell(event)
-        row = board.row(event.run_id)
-        if row is not None and event.kind in ("step", "record") and board.clock() - last >= EVERY:
-            last = board.clock()
-            console.print(summary(board, row), markup=False, highlight=False, soft_wrap=True)
+        now.tell(event)
+        row = now.row(event.run_id)
+        if row is not None and event.kind in ("step", "record") and now.clock() - last >= EVERY:
+            last = now.clock()
+            console.print(summary(now, row), markup=False, highlight=False, soft_wrap=True)
 
-    return Display(board.plan, tell, _noted(board, console), lambda counts: None, _line(console))
+    return Display(now.plan, tell, _noted(now, console), lambda counts: None, _line(console))
 
 
 def machine(write: Callable[[str], None], console: rich.console.Console) -> Display:
@@ -254,38 +175,42 @@ def machine(write: Callable[[str], None], console: rich.console.Console) -> Disp
     return Display(plan, tell, note, lambda counts: say("done", **counts), _line(console))
 
 
-def table(board: Board) -> rich.console.RenderableType:
+def table(now: underway.Underway) -> rich.console.RenderableType:
     """Returns a row for each task that is being run, and a line about all."""
-    drawn = rich.table.Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    drawn.add_column("cell", overflow="ellipsis", no_wrap=True, ratio=1)
-    for header in ("step", "steps/s", "left", "loss", "η·λ_max"):
-        drawn.add_column(header, justify="right", no_wrap=True)
-    for row in list(board.rows.values()):
-        name = rich.markup.escape(f"{row.task.cell.suite}/{row.task.name}")
-        rate, left = _rate(row), board.left(row)
-        step = f"{row.pace.step} of {row.task.cell.steps}" if row.pace.step >= 0 else "compiling"
-        words = (rate, duration(left), values(row, "loss"), values(row, "eta_sharpness"))
-        drawn.add_row(name, step, *words)
-    share = sum(max(row.pace.step, 0) / row.task.cell.steps * len(row.task.seeds) for row in board.rows.values())
+    headers, rows = ("step", "steps/s", "left", "loss", "η·λ_max"), list(now.rows.values())
+    cells = [_cells(now, row) for row in rows]
+    drawn = rich.table.Table(box=None, header_style="bold", padding=(0, 2, 0, 0), show_header=bool(rows))
+    drawn.add_column("cell", overflow="fold")
+    for header, column in zip(headers, zip(headers, *cells, strict=True), strict=True):
+        drawn.add_column(header, justify="right", no_wrap=True, min_width=max(map(len, column)))
+    for row, words in zip(rows, cells, strict=True):
+        drawn.add_row(rich.markup.escape(f"{row.task.cell.suite}/{row.task.name}"), *words)
+    share = sum(max(row.pace.step, 0) / row.task.cell.steps * len(row.task.seeds) for row in rows)
     line = rich.table.Table.grid(padding=(0, 1))
-    whole = rich.progress_bar.ProgressBar(total=max(board.missing, 1), completed=board.done + share, width=24)
-    line.add_row(whole, f"{board.done}/{board.missing} runs · left {duration(board.all_left())}")
+    whole = rich.progress_bar.ProgressBar(total=max(now.missing, 1), completed=now.done + share, width=24)
+    line.add_row(whole, f"{now.done}/{now.missing} runs · left {duration(now.all_left())}")
     return rich.console.Group(drawn, line)
 
 
-def summary(board: Board, row: Row) -> str:
+def _cells(now: underway.Underway, row: underway.Row) -> tuple[str, ...]:
+    """Returns a row of the table, but for its name."""
+    step = f"{row.pace.step} of {row.task.cell.steps}" if row.pace.step >= 0 else "compiling"
+    return step, _rate(row), duration(now.left(row)), values(row, "loss"), values(row, "eta_sharpness")
+
+
+def summary(now: underway.Underway, row: underway.Row) -> str:
     """Returns a line about a task that is being run, and about all."""
     parts = [f"step {row.pace.step} of {row.task.cell.steps}"]
     parts += [f"{_rate(row)} steps/s"] if _rate(row) else []
-    parts += [f"{duration(board.left(row))} left", f"loss {values(row, 'loss')}"]
+    parts += [f"{duration(now.left(row))} left", f"loss {values(row, 'loss')}"]
     parts += [f"η·λ_max {found}"] if (found := values(row, "eta_sharpness")) else []
     return (
-        f"running  {row.task.name}: {', '.join(parts)}; {board.done} of {board.missing} runs made, "
-        f"{duration(board.all_left())} left"
+        f"running  {row.task.name}: {', '.join(parts)}; {now.done} of {now.missing} runs made, "
+        f"{duration(now.all_left())} left"
     )
 
 
-def values(row: Row, name: str) -> str:
+def values(row: underway.Row, name: str) -> str:
     """Returns the last values of a metric, seed by seed; least and largest where there are many seeds."""
     found = [last[name] for last in row.values.values() if name in last]
     if len(found) > SEEDS:
@@ -303,21 +228,21 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-def _rate(row: Row) -> str:
+def _rate(row: underway.Row) -> str:
     """Returns the steps per second of a task, measuring not counted; empty before that can be told."""
     known = pace.seconds(row.pace)
     return "" if known is None or known[0] <= 0 else f"{1 / known[0]:.3g}"
 
 
-def _noted(board: Board, console: rich.console.Console) -> Callable[[str, task.Task, str], None]:
+def _noted(now: underway.Underway, console: rich.console.Console) -> Callable[[str, task.Task, str], None]:
     """Returns the function that takes note, and prints what people want to know of it."""
 
     def note(what: str, one: task.Task, why: str) -> None:
-        board.note(what, one, why)
+        now.note(what, one, why)
         if what != "begin":
-            colon = "" if what == "diverged" else ":"
-            console.print(f"[{COLOURS[what]}]{what:<8}[/] {rich.markup.escape(one.name)}{colon} ", end="")
-            console.print(why, markup=False, highlight=False, soft_wrap=True)
+            between = " " if what == "diverged" else ": "
+            words = rich.text.Text.assemble((f"{what:<8}", COLOURS[what]), f" {one.name}{between}{why}")
+            console.print(words, soft_wrap=True)
 
     return note
 

@@ -147,11 +147,14 @@ def test_a_second_signal_ends_workers_that_do_not_answer(home: pathlib.Path, sto
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         wait(lambda: len(runlog.read_records(folder)) > 1)
         # A second command, meanwhile, says who is at it and leaves.
-        other = subprocess.run([*command, "--seeds", "1"], cwd=home, capture_output=True, text=True, check=False)
+        other = subprocess.run([*command, "--seeds", "1", "--json"], cwd=home, capture_output=True, text=True, check=False)
         assert other.returncode == 0, other.stderr
         child = holder(cell.run_id(0))
-        assert f"busy     t · seed 0: process {child} on {os.uname().nodename} since 20" in other.stdout
-        assert "0 runs made, 0 there already, 1 run elsewhere" in other.stdout
+        said = [json.loads(line) for line in other.stdout.splitlines()]
+        assert [one["event"] for one in said] == ["plan", "busy", "done"]
+        assert (said[1]["run_id"], said[2]["busy"]) == (cell.run_id(0), 1)
+        assert said[1]["why"].startswith(f"process {child} on {os.uname().nodename} since 20")
+        assert "0 runs made, 0 there already, 1 run elsewhere" in other.stderr
         os.kill(child, signal.SIGSTOP)
         parent.send_signal(signal.SIGINT)
         assert parent.stdout is not None

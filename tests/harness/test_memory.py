@@ -13,7 +13,20 @@ import jax
 import pytest
 import rich.console
 
-from harness import engines, errors, events, experiment, memory, progress, runlog, runs, task, tracking, workspace
+from harness import (
+    engines,
+    errors,
+    events,
+    experiment,
+    memory,
+    progress,
+    runlog,
+    runs,
+    task,
+    tracking,
+    underway,
+    workspace,
+)
 from harness import spec as specs
 
 GIB = 2**30
@@ -94,7 +107,7 @@ def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
 
     monkeypatch.setattr(experiment, "problem", lambda _: real._replace(surveyor=real.surveyor._replace(survey=survey)))
     out = io.StringIO()
-    display = progress.plain(progress.Board(), rich.console.Console(file=out, width=300))
+    display = progress.plain(underway.Underway(), rich.console.Console(file=out, width=300))
     opened = tracking.open_store(store_uri)
     wanted = runs.wanted([cell], None, (1, 1), lambda _: "")
     here = engines.Engine(in_this_process, lambda: None)
