@@ -158,6 +158,25 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
     )
 
 
+def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+    """Returns what the diagnostics of the runs of cells cost next to their training, measured; empty if not recorded.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    training = measuring = 0.0
+    for cell in cells:
+        for seed in range(seeds or cell.seeds):
+            facts = runlog.read(runlog.folder(cell.suite, cell.run_id(seed))) or {}
+            if "seconds_training" in facts and "seconds_measuring" in facts:
+                training, measuring = training + facts["seconds_training"], measuring + facts["seconds_measuring"]
+    if not training:
+        return ""
+    share = f"{100 * measuring / training:,.0f} % of training"
+    return f"diagnostics cost {share}: {progress.duration(measuring)} next to {progress.duration(training)}"
+
+
 def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
     """Returns what runs of cells did not measure, in a line; empty if they all measured everything.
 

@@ -105,7 +105,7 @@ def _opened(
     said = facts.begun(cell, seed, ready, device, command)
     earlier = runlog.read(folder)
     if earlier and "together" in earlier and earlier["dataset"] == said["dataset"]:
-        said = earlier
+        said = {**earlier, "reason": None}
     else:
         runlog.clear(folder)
         said["together"] = list(beside)

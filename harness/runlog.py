@@ -8,7 +8,7 @@
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/spectra.py)
     state-STEP.safetensors  parameters and optimiser state after so many steps; the last KEPT of them
-    lock                held (flock) by the process that runs it
+    lock                held (flock) by the process that runs it, and says which one
 
 A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
 state, and records of later steps are made again and dropped as doubles. A torn last line is ignored. A state carries
@@ -21,15 +21,17 @@ is noticed.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import socket
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -43,7 +45,7 @@ KEPT = 2
 
 
 class Busy(Exception):
-    """Another process is running this run."""
+    """Another process is running this run; the message says which: process, machine, since when."""
 
 
 def folder(suite: str, run_id: str) -> pathlib.Path:
@@ -53,22 +55,33 @@ def folder(suite: str, run_id: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def claimed(path: pathlib.Path) -> Iterator[None]:
-    """Holds a run folder, which is made if it is missing, against every other process.
+    """Holds a run folder, which is made if it is missing, against every other process, and says in it who holds it.
 
     Raises:
         Busy: If another process holds it.
     """
+    with _locked(path) as handle:
+        handle.truncate(0)
+        since = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds").partition("+")[0]
+        handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since} UTC\n")
+        handle.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[TextIO]:
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / "lock", "a", encoding="utf-8") as handle:
+    with open(path / "lock", "a+", encoding="utf-8") as handle:
         for last in (*[False] * 10, True):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if last:
-                    raise Busy(str(path)) from error
+                    handle.seek(0)
+                    raise Busy(handle.read().strip() or "another process") from error
                 time.sleep(0.02)  # somebody who only asks for the status holds it for less
-        yield
+        yield handle
 
 
 def status(path: pathlib.Path) -> str:
@@ -82,7 +95,7 @@ def status(path: pathlib.Path) -> str:
     if facts["status"] != "running":
         return str(facts["status"])
     try:
-        with claimed(path):
+        with _locked(path):
             return "interrupted"
     except Busy:
         return "running"
