@@ -32,6 +32,9 @@ Store = Annotated[
     str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, max=4096, help="Devices that share the examples of each batch.")
+]
 
 
 @app.command("list")
@@ -129,9 +132,10 @@ def run(
     ] = None,
     store: Store = None,
     device: Device = "auto",
+    devices: Devices = 1,
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result."""
-    outcome = run_specs(specs, seeds=seeds, store=store, device=device)
+    outcome = run_specs(specs, seeds=seeds, store=store, device=device, devices=devices)
     agree = compare(specs, seeds)
     finish(outcome, console())
     show_left_out(specs, seeds)
@@ -220,7 +224,12 @@ def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[
 
 
 def run_specs(
-    paths: Sequence[pathlib.Path], *, seeds: int | None = None, store: str | None = None, device: str = "auto"
+    paths: Sequence[pathlib.Path],
+    *,
+    seeds: int | None = None,
+    store: str | None = None,
+    device: str = "auto",
+    devices: int = 1,
 ) -> engine.Outcome:
     """Makes the missing runs of specs exist, in their folders and in the store.
 
@@ -228,13 +237,13 @@ def run_specs(
         errors.InputError: If a spec is wrong, a data set cannot be had, or the store cannot be opened.
         errors.Stopped: On Ctrl-C or SIGTERM.
     """
-    from harness import device as devices
+    from harness import device as front
     from harness import spec as spec_module
     from harness import tracking
 
     found = spec_module.read_all(paths)
     opened = tracking.open_store(workspace.store(store))
-    words = devices.configure(device)
+    words = front.configure(device, devices)
     from harness import engine
 
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
