@@ -32,6 +32,9 @@ Store = Annotated[
     str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, max=4096, help="Devices that share the examples of each batch.")
+]
 
 
 @app.command("list")
@@ -137,6 +140,7 @@ def run(
     ] = None,
     store: Store = None,
     device: Device = "auto",
+    devices: Devices = 1,
     engine: Annotated[
         str, typer.Option("--engine", help="local (worker processes here) or ray (a cluster).")
     ] = "local",
@@ -165,7 +169,7 @@ def run(
     """
     from harness import engines
 
-    options = engines.Options(device, jobs, gpus_per_task, cpus_per_task, ray_address)
+    options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address)
     outcome = run_specs(specs, seeds=seeds, store=store, engine=engine, options=options, shard=shard, as_json=json)
     out = console(stderr=json)
     agree = compare(specs, seeds, out)

@@ -22,6 +22,7 @@ from harness import (
     memory,
     objective,
     optimizers,
+    sharding,
     starts,
     theory,
     train,
@@ -139,8 +140,8 @@ def _probe(
 
 
 def batch(arrays: data.Arrays, precision: str) -> objective.Batch:
-    """Returns a training set on the device in a precision."""
-    return objective.Batch(*(jnp.asarray(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
+    """Returns a training set on the device, or in shares on several, in a precision."""
+    return objective.Batch(*(sharding.place(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
 
 
 def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: Any) -> data.Arrays:
@@ -192,11 +193,11 @@ def measure(
         surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
     """
     names = tuple(names)
-    theta = theta.astype("float64")
+    theta = sharding.exact(theta)
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
-    nearby = diagnostics.Nearby(theta, None if previous is None else previous.astype("float64"), ready.probe, key)
+    nearby = diagnostics.Nearby(theta, None if previous is None else sharding.exact(previous), ready.probe, key)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from harness import device as devices
 from harness import experiment, provenance, runlog, theory
 from harness import spec as specs
 
@@ -46,6 +47,7 @@ def begun(cell: specs.Cell, seed: int, ready: experiment.Problem, device: str, c
         "examples": len(ready.arrays.x),
         "curvature": ready.surveyor.method,
         "device": device,
+        "profile": devices.profile(),
         "precision": cell.precision,
         "command": command,
         "together": [seed],

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness import device as devices
 from harness import errors, events, experiment, facts, interrupts, runlog, starts, theory, train, verdict
 from harness import records as record_file
 from harness import spec as specs
@@ -109,7 +110,7 @@ def _opened(
     else:
         runlog.clear(folder)
         said["together"] = list(beside)
-    place = {"device": device, **facts.code()}
+    place = {"device": device, "profile": devices.profile(), **facts.code()}
     saved = runlog.load_state(folder)
     step = 0 if saved is None else saved[0]
     before = [one for one in said["environments"] if one["from"] < step]

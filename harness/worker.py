@@ -34,16 +34,18 @@ def main() -> int:
     threading.Thread(target=_listen, args=(orders, inbox), daemon=True).start()
     with interrupts.handled():
         try:
-            return _work(sys.argv[1], inbox, lambda message: _say(replies, message))
+            return _work(sys.argv[1], int(sys.argv[2]), inbox, lambda message: _say(replies, message))
         except KeyboardInterrupt:
             return errors.EXIT_STOPPED
 
 
-def _work(choice: str, inbox: queue.SimpleQueue[dict[str, Any]], say: Callable[[dict[str, Any]], None]) -> int:
+def _work(
+    choice: str, count: int, inbox: queue.SimpleQueue[dict[str, Any]], say: Callable[[dict[str, Any]], None]
+) -> int:
     from harness import device as devices
 
     try:
-        device = devices.configure(choice)
+        device = devices.configure(choice, count)
     except errors.InputError as error:
         say({"input": str(error)})
         return errors.EXIT_INPUT

@@ -228,7 +228,7 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
-    for name in ("together", "reason", "seconds_training", "seconds_measuring"):
+    for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
         fields.pop(name, None)
     fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}

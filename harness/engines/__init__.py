@@ -24,6 +24,7 @@ class Options(NamedTuple):
 
     Attributes:
         device: auto, cpu, gpu or tpu.
+        devices: Devices that share the examples of a batch, in each worker.
         jobs: Tasks at once; None: 1 locally, as many as fit on a cluster.
         gpus: GPUs that a task takes (ray).
         cpus: Cores that a task takes (ray).
@@ -31,6 +32,7 @@ class Options(NamedTuple):
     """
 
     device: str = "auto"
+    devices: int = 1
     jobs: int | None = None
     gpus: float = 0
     cpus: float = 1

@@ -73,7 +73,7 @@ class Worker:
 @contextlib.contextmanager
 def opened(options: engines.Options, expected: int) -> Iterator[engines.Engine]:
     """Opens the engine and starts workers for about `expected` tasks, `--jobs` at most."""
-    crew = Crew(options.device, options.jobs or 1)
+    crew = Crew(options, options.jobs or 1)
     try:
         for _ in range(min(crew.jobs, expected)):
             crew.start()
@@ -85,8 +85,8 @@ def opened(options: engines.Options, expected: int) -> Iterator[engines.Engine]:
 class Crew:
     """The workers of one command."""
 
-    def __init__(self, device: str, jobs: int) -> None:
-        self.device = device
+    def __init__(self, options: engines.Options, jobs: int) -> None:
+        self.device = (options.device, str(options.devices))
         self.jobs = jobs
         self.workers: list[Worker] = []
         self.inbox: queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]] = queue.SimpleQueue()
@@ -97,7 +97,7 @@ class Crew:
         """Starts one more worker."""
         path = os.pathsep.join(filter(None, (str(workspace.CHECKOUT), os.environ.get("PYTHONPATH"))))
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.worker", self.device],
+            [sys.executable, "-m", "harness.worker", *self.device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -96,7 +96,7 @@ class Cluster:
         while todo or self.at_hand:
             while todo and len(self.at_hand) < (self.options.jobs or len(todo) + len(self.at_hand)):
                 one = todo.pop(0)
-                reference = self.remote.remote(one.dump(), self.options.device, self.environment)
+                reference = self.remote.remote(one.dump(), self.options[:2], self.environment)
                 self.at_hand[reference] = Watch(one)
             done, _ = ray.wait(list(self.at_hand), timeout=POLL)
             waiting = 0
@@ -133,7 +133,7 @@ class Cluster:
     def _tasks(self, portions: Sequence[task.Portion]) -> list[task.Task]:
         """Returns the tasks of portions; which seeds run together is asked on a node like theirs."""
         wholes = [portion.whole.dump() for portion in portions]
-        groups = ray.get(self.divide.remote(wholes, self.options.device, self.environment)) if wholes else []
+        groups = ray.get(self.divide.remote(wholes, self.options[:2], self.environment)) if wholes else []
         if isinstance(groups, str):
             raise errors.InputError(groups)
         return [one for portion, some in zip(portions, groups, strict=True) for one in portion.tasks(some)]
@@ -221,13 +221,13 @@ def _appears(path: pathlib.Path) -> bool:
     return False
 
 
-def _perform(plain: dict[str, Any], choice: str, environment: dict[str, str]) -> tuple[str, str]:
+def _perform(plain: dict[str, Any], choice: tuple[str, int], environment: dict[str, str]) -> tuple[str, str]:
     """Runs a task in the process that Ray made for it."""
     os.environ.update(environment)
     from harness import device as devices
 
     try:
-        device = devices.configure(choice)
+        device = devices.configure(*choice)
     except errors.InputError as error:
         return "input", str(error)
     with interrupts.handled():
@@ -235,14 +235,14 @@ def _perform(plain: dict[str, Any], choice: str, environment: dict[str, str]) ->
 
 
 def _groups(
-    wholes: list[dict[str, Any]], choice: str, environment: dict[str, str]
+    wholes: list[dict[str, Any]], choice: tuple[str, int], environment: dict[str, str]
 ) -> list[list[tuple[int, ...]]] | str:
     """Returns which seeds run together, for each cell; a message where there is no such device."""
     os.environ.update(environment)
     from harness import device as devices
 
     try:
-        devices.configure(choice)
+        devices.configure(*choice)
     except errors.InputError as error:
         return str(error)
     return [task.groups(task.load(plain)) for plain in wholes]
