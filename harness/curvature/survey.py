@@ -23,6 +23,9 @@ PRODUCTS = 160
 MEMORY = 8 * 2**30
 """Bytes that a float64 basis may take. It has room for PRODUCTS rows below that, for fewer above (then it restarts)."""
 
+HOLD = 8
+"""Products that a resolved run goes on, to see whether an eigenvalue stands for several that lie close together."""
+
 ROOM = 2 * exclusion.STEPS
 """Rows of the smallest basis: half of them can be deflated, and the run on the complement fits in the other half."""
 
@@ -93,8 +96,15 @@ def surveyor(
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
+        far: list[int] = []
+
+        def settled(seen: spectra.Spectrum) -> bool:
+            """Says whether the run is resolved, and HOLD products have shown no further outer eigenvalue."""
+            far.append(int(np.sum(eta * np.abs(seen.values) > logdet.CUT)))
+            return resolved(seen, eta) and far[-1 - HOLD :][:1] == far[-1:] and len(far) > HOLD
+
         known, basis, pairs = lanczos.run(
-            program, at, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+            program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
