@@ -158,7 +158,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
         ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse"), "not named"
-    )
+    ) | {"state": "steps have no momentum"}
     assert facts["verdict"] == "undecided", "sigma_min was not asked for"
     assert not (folder / "spectra.jsonl").exists()
     names = [set(record.values) for record in found]
