@@ -92,8 +92,8 @@ def _losses() -> Rows:
 
 
 def _optimizers() -> Rows:
-    return ("optimizer", "map", "batch", "source"), [
-        (name, row.map, row.batch, row.source) for name, row in optimizers.OPTIMIZERS.items()
+    return ("optimizer", "map", "|det| of its derivative", "batch", "source"), [
+        (name, row.map, row.determinant, row.batch, row.source) for name, row in optimizers.OPTIMIZERS.items()
     ]
 
 

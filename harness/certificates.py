@@ -75,7 +75,9 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
 def sentences(one: certify.Certificate) -> Iterator[str]:
     """Yields what is certain of a cell, what it rests on, and what is left open."""
     yield f"η = {one.eta:.6g}: {one.verdict}; {one.why}."
-    if one.cell.optimizer.name != "gd":
+    if getattr(one.cell.optimizer, "momentum", None) is not None:
+        yield "The map of plain descent is meant; what momentum adds is F11 of `gdzoo check`."
+    if getattr(one.cell.optimizer, "batch_size", None):
         yield "The map of the full batch is meant; a mini-batch has a map of its own, which is not looked at here."
     if one.theory.no_bad_step:
         yield f"Every η: {one.theory.no_bad_step}"

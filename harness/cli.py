@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import pathlib
-import signal
 import subprocess
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness import errors, workspace
+from harness import errors, interrupts, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import rich.console
 
-    from harness import engine
+    from harness import engines, runs
     from harness import spec as specs
 
 app = typer.Typer()
@@ -33,6 +32,9 @@ Store = Annotated[
     str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, max=4096, help="Devices that share the examples of each batch.")
+]
 
 
 @app.command("list")
@@ -124,11 +126,8 @@ def bench(
     if benches.find(what).one_core and device in ("auto", "cpu"):
         benches.timing.keep_to_one_core()
     words = devices.configure(device)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
+    with interrupts.handled():
         agreed = benches.show(what, quick, words, console(), as_json=json)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     if not agreed:
         raise typer.Exit(errors.EXIT_FAILED)
 
@@ -141,15 +140,44 @@ def run(
     ] = None,
     store: Store = None,
     device: Device = "auto",
+    devices: Devices = 1,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local (worker processes here) or ray (a cluster).")
+    ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, max=1000, help="Tasks at once; each may use all cores. Default: 1, a cluster's room"
+        ),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option("--shard", metavar="I/N", help="Make share I of N only, I from 1 to N: for array jobs.")
+    ] = "1/1",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line for each event, and nothing else.")
+    ] = False,
+    gpus_per_task: Annotated[float, typer.Option("--gpus-per-task", min=0, help="GPUs that a task takes (ray).")] = 0,
+    cpus_per_task: Annotated[float, typer.Option("--cpus-per-task", min=0, help="Cores that a task takes (ray).")] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="The cluster. Default: RAY_ADDRESS, else this machine alone.")
+    ] = None,
 ) -> None:
-    """Make the missing runs exist; go on with what was cut off. A diverged run is a result."""
-    outcome = run_specs(specs, seeds=seeds, store=store, device=device)
-    agree = compare(specs, seeds)
-    finish(outcome, console())
-    show_left_out(specs, seeds)
+    """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
+
+    A task is a group of seeds of one cell. Training is done in other processes: one that dies is begun again where it
+    was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
+    """
+    from harness import engines
+
+    options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address)
+    outcome = run_specs(specs, seeds=seeds, store=store, engine=engine, options=options, shard=shard, as_json=json)
+    out = console(stderr=json)
+    agree = compare(specs, seeds, out)
+    finish(outcome, out)
+    show_left_out(specs, seeds, out)
     if not agree:
         raise typer.Exit(errors.EXIT_FAILED)
-    console().print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
+    out.print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
 
 
 @app.command()
@@ -208,11 +236,11 @@ def data_prepare(
     console().print(f"{name} is ready", highlight=False)
 
 
-def console() -> rich.console.Console:
+def console(*, stderr: bool = False) -> rich.console.Console:
     """Returns the terminal; colours follow NO_COLOR and whether it is one."""
     import rich.console
 
-    return rich.console.Console()
+    return rich.console.Console(stderr=stderr)
 
 
 def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
@@ -232,66 +260,71 @@ def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[
 
 
 def run_specs(
-    paths: Sequence[pathlib.Path], *, seeds: int | None = None, store: str | None = None, device: str = "auto"
-) -> engine.Outcome:
+    paths: Sequence[pathlib.Path],
+    *,
+    seeds: int | None = None,
+    store: str | None = None,
+    engine: str = "local",
+    options: engines.Options | None = None,
+    shard: str = "1/1",
+    as_json: bool = False,
+) -> runs.Outcome:
     """Makes the missing runs of specs exist, in their folders and in the store.
 
+    The workers are started first: they load their libraries while this process loads MLflow.
+
     Raises:
-        errors.InputError: If a spec is wrong, a data set cannot be had, or the store cannot be opened.
+        errors.InputError: If a spec is wrong, a data set cannot be had, or the store or the engine cannot be opened.
         errors.Stopped: On Ctrl-C or SIGTERM.
     """
-    from harness import device as devices
+    from harness import engines, progress, runs, task, tracking
     from harness import spec as spec_module
-    from harness import tracking
 
+    part = task.shard(shard)
     found = spec_module.read_all(paths)
-    opened = tracking.open_store(workspace.store(store))
-    words = devices.configure(device)
-    from harness import engine
-
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
-    todo = engine.jobs([cell for spec in found for cell in spec.cells], seeds)
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    cells = [cell for spec in found for cell in spec.cells]
+    portions = runs.wanted(cells, seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
     try:
-        return engine.work(
-            todo,
-            opened,
-            console(),
-            device=words,
-            command=lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}",
-        )
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        with (
+            interrupts.handled(),
+            engines.opened(engine, options or engines.Options(), runs.open_tasks(portions)) as workers,
+            progress.shown(console(stderr=as_json), as_json=as_json) as display,
+        ):
+            opened = tracking.open_store(workspace.store(store))
+            return runs.work(portions, opened, workers, display)
+    except KeyboardInterrupt:
+        raise errors.Stopped("stopped before anything was run; say the same command again") from None
 
 
-def compare(paths: Sequence[pathlib.Path], seeds: int | None) -> bool:
+def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> bool:
     """Prints what specs expect of their runs beside what these show; says whether all of it agrees."""
     from harness import controls
     from harness import spec as spec_module
 
     cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
-    return not controls.show(cells, seeds, console()).disagree
+    return not controls.show(cells, seeds, out).disagree
 
 
-def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None) -> None:
-    """Prints what runs of specs did not measure, if anything."""
+def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> None:
+    """Prints what measuring the runs of specs cost, where that is known, and what they did not measure, if anything."""
     from harness import overview
     from harness import spec as spec_module
 
-    line = overview.left_out([cell for spec in spec_module.read_all(paths) for cell in spec.cells], seeds)
-    if line:
-        console().print(line, highlight=False)
+    cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
+    for line in filter(None, (overview.cost(cells, seeds), overview.left_out(cells, seeds))):
+        out.print(line, highlight=False)
 
 
-def finish(outcome: engine.Outcome, out: rich.console.Console) -> None:
+def finish(outcome: runs.Outcome, out: rich.console.Console) -> None:
     """Prints what came of a list of runs, and exits with 1 where something is left to do."""
     words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"
-    for jobs, what in (
+    for run_ids, what in (
         (outcome.failed, "failed"),
         (outcome.waiting, "wait for the store"),
         (outcome.busy, "run elsewhere"),
     ):
-        words += f", {len(jobs)} {what}" if jobs else ""
+        words += f", {len(run_ids)} {what}" if run_ids else ""
     out.print(words, highlight=False)
     if outcome.waiting:
         out.print("the store did not take everything; nothing is lost: say the same command again", highlight=False)
@@ -303,7 +336,3 @@ def _shown(file: str) -> str:
     """Returns a spec's path relative to the checkout where it lies in it, as a command for others to repeat."""
     path = pathlib.Path(file).resolve()
     return str(path.relative_to(workspace.CHECKOUT)) if path.is_relative_to(workspace.CHECKOUT) else path.name
-
-
-def _terminate(_signal: int, _frame: Any) -> None:
-    raise KeyboardInterrupt

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiment: one run, from a cell and a seed to a run folder."""
+"""The experiment: a cell made ready to run, and what is measured at a point of its runs."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import math
-import pathlib
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -24,23 +21,18 @@ from harness import (
     losses,
     memory,
     objective,
-    provenance,
-    runlog,
+    optimizers,
+    sharding,
     starts,
     theory,
     train,
-    verdict,
 )
-from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import dense, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
 from zoo import model as models
-
-ENVIRONMENT = ("commit", "dirty", "versions", "device", "dataset")
-"""Facts that are the same for all of a run: where one has changed, a run that was cut off begins anew."""
 
 
 class Problem(NamedTuple):
@@ -52,6 +44,7 @@ class Problem(NamedTuple):
         objective: Risk and outputs of the network.
         batch: The training set in the training precision.
         exact: The training set in float64.
+        rule: What a step does.
         trainer: The training programs.
         surveyor: The questions asked of the Hessian.
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
@@ -64,6 +57,7 @@ class Problem(NamedTuple):
     objective: objective.Objective
     batch: objective.Batch
     exact: objective.Batch
+    rule: optimizers.Rule
     trainer: train.Trainer
     surveyor: survey.Surveyor
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
@@ -77,16 +71,14 @@ def problem(cell: specs.Cell) -> Problem:
     Raises:
         errors.InputError: If the data set cannot be had, or the network is too large for `curvature: dense`.
     """
-    size = getattr(cell.optimizer, "batch_size", None)
-    ready = _problem(cell.data, cell.model, cell.loss, cell.optimizer.name, size, cell.precision, cell.curvature)
+    rule = optimizers.rule(cell)
+    ready = _problem(cell.data, cell.model, cell.loss, rule, cell.precision, cell.curvature)
     _check_dense(cell, ready.objective.size)
     return ready
 
 
 @functools.lru_cache(maxsize=1)
-def _problem(
-    data_: Any, model: Any, loss: Any, optimizer: str, batch_size: int | None, precision: str, curvature: str
-) -> Problem:
+def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision: str, curvature: str) -> Problem:
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
@@ -109,11 +101,12 @@ def _problem(
         objective=goal,
         batch=batch(arrays, precision),
         exact=batch(arrays, "float64"),
-        trainer=train.trainer(goal.risk, optimizer, batch_size),
+        trainer=train.trainer(goal.risk, rule, facts.examples),
+        rule=rule,
         surveyor=surveyor,
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights),
-        probe=_probe(goal, network, model, facts, batch(arrays, "float64"), batch_size, surveyor),
+        probe=_probe(goal, network, model, facts, batch(arrays, "float64"), rule, surveyor),
     )
 
 
@@ -123,7 +116,7 @@ def _probe(
     fields: Any,
     facts: data.Facts,
     exact: objective.Batch,
-    batch_size: int | None,
+    rule: optimizers.Rule,
     surveyor: survey.Surveyor,
 ) -> diagnostics.Probe:
     """Returns the functions that diagnostics ask around a point; nothing compiles before one is called."""
@@ -137,7 +130,8 @@ def _probe(
         risk=goal.risk,
         margins=lambda theta, x: margins(unflatten(theta), x),
         batch=exact,
-        batch_size=batch_size,
+        rule=rule,
+        examples=facts.examples,
         method=surveyor.method,
         gradient=lambda theta: gradient(theta, exact),
         product=lambda theta, v: product(theta, v, exact),
@@ -146,8 +140,8 @@ def _probe(
 
 
 def batch(arrays: data.Arrays, precision: str) -> objective.Batch:
-    """Returns a training set on the device in a precision."""
-    return objective.Batch(*(jnp.asarray(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
+    """Returns a training set on the device, or in shares on several, in a precision."""
+    return objective.Batch(*(sharding.place(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
 
 
 def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: Any) -> data.Arrays:
@@ -167,65 +161,6 @@ def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: An
     return arrays._replace(targets=targets, sha256=data.fingerprint(arrays.x, targets, arrays.weights))
 
 
-def run(
-    cell: specs.Cell,
-    seed: int,
-    *,
-    device: str,
-    command: str,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> pathlib.Path:
-    """Runs one seed of a cell, or what is missing of it, and returns its folder.
-
-    A run that was cut off goes on from its last checkpoint step with the same bits as if it had not been (CPU), or
-    begins anew where the code, the versions, the device or the data have changed since. A run whose loss stops being
-    finite is a result: status `diverged`.
-
-    Args:
-        cell: What to run.
-        seed: Which seed.
-        device: The device in words, recorded.
-        command: The command that repeats the run, recorded.
-        on_step: Called with the number of steps taken, at each checkpoint step.
-
-    Raises:
-        runlog.Busy: If another process is at it.
-        errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
-        errors.OutOfMemory: If it does not fit; the status `failed` is on disk, and what was recorded is kept.
-        KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
-    """
-    folder = runlog.folder(cell.suite, cell.run_id(seed))
-    with runlog.claimed(folder):
-        ready = problem(cell)
-        facts = _facts(cell, seed, ready, device, command)
-        earlier = runlog.read(folder)
-        if earlier is not None and all(earlier[name] == facts[name] for name in ENVIRONMENT):
-            facts = {**earlier, "status": "running"}
-        else:
-            runlog.clear(folder)
-        runlog.write_cell(folder, specs.dump(cell))
-        runlog.write(folder, facts)
-        began, spent = time.monotonic(), facts["seconds"]
-        try:
-            with explaining(ready):
-                diverged_at = _advance(cell, seed, ready, folder, facts, on_step)
-            facts["status"] = "finished" if diverged_at is None else "diverged"
-            facts["diverged_at"] = diverged_at
-            recorded = runlog.read_records(folder)
-            known = theory.matches(theory.of(cell), facts["eta"], cell.precision)
-            facts["verdict"] = verdict.verdict(recorded, singular=known is not None)
-        except KeyboardInterrupt:
-            facts["status"] = "interrupted"
-            raise
-        except BaseException:
-            facts["status"] = "failed"
-            raise
-        finally:
-            facts["seconds"] = round(spent + time.monotonic() - began, 3)
-            runlog.write(folder, facts)
-    return folder
-
-
 def explaining(ready: Problem) -> contextlib.AbstractContextManager[None]:
     """Returns what says of a block that did not fit into memory what would: a spectrum, or examples at a time."""
     dense_ = ready.surveyor.method == "dense"
@@ -235,52 +170,6 @@ def explaining(ready: Problem) -> contextlib.AbstractContextManager[None]:
         chunk=ready.objective.chunk,
         rows=0 if dense_ else survey.capacity(ready.objective.size) + 1,
     )
-
-
-def _advance(
-    cell: specs.Cell,
-    seed: int,
-    ready: Problem,
-    folder: pathlib.Path,
-    facts: dict[str, Any],
-    on_step: Callable[[int], None],
-) -> int | None:
-    """Trains from where the folder stands to the end; returns the first step whose loss is not finite, if any."""
-    keys = dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
-    saved = runlog.load_state(folder)
-    if saved is None:
-        theta = starts.start(cell.start, ready.objective, keys["start"]).astype(ready.batch.x.dtype)
-        done = -1
-    else:
-        done, arrays = saved
-        theta = jnp.asarray(arrays["theta"])
-    runlog.keep_records(folder, done)
-    if facts["eta"] is None:
-        facts["eta"] = step_size(cell, ready, theta, keys["top"])
-        runlog.write(folder, facts)
-    eta = jnp.asarray(facts["eta"], theta.dtype)
-    state = ready.trainer.begin(theta, eta, max(done, 0))
-    if saved is not None:
-        leaves = [jnp.asarray(arrays[f"optimizer_{i}"]) for i in range(len(arrays) - 1)]
-        state = state._replace(optimizer=jax.tree.unflatten(jax.tree.structure(state.optimizer), leaves))
-    todo = tuple(s for s in specs.checkpoint_steps(cell.steps, cell.checkpoints) if s > done)
-    previous = None if saved is None else theta
-    asked = plan(cell, ready.objective.size)
-    for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
-        step = int(now.step)
-        key, names = jax.random.fold_in(keys["probes"], step), asked.at(step, cell.steps)
-        known: list[spectra.Spectrum] = []
-        values = measure(ready, now.theta, facts["eta"], key, previous, names, known.append)
-        if not bool(now.finite) or values is None:
-            return step
-        if "critical" in names:
-            runlog.append_spectrum(folder, step, known[0])
-        runlog.append(folder, record_file.Record(step, values))
-        moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
-        runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
-        previous = jnp.asarray(np.asarray(now.theta))
-        on_step(step)
-    return None
 
 
 def measure(
@@ -304,11 +193,11 @@ def measure(
         surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
     """
     names = tuple(names)
-    theta = theta.astype("float64")
+    theta = sharding.exact(theta)
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
-    nearby = diagnostics.Nearby(theta, None if previous is None else previous.astype("float64"), ready.probe, key)
+    nearby = diagnostics.Nearby(theta, None if previous is None else sharding.exact(previous), ready.probe, key)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
@@ -349,61 +238,6 @@ def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array
             "choose another, or `precision: float64`"
         )
     return eta
-
-
-def _facts(cell: specs.Cell, seed: int, ready: Problem, device: str, command: str) -> dict[str, Any]:
-    commit, dirty = provenance.commit()
-    return {
-        "schema": runlog.SCHEMA,
-        "run_id": cell.run_id(seed),
-        "cell_id": cell.cell_id,
-        "spec_hash": cell.spec_hash,
-        "suite": cell.suite,
-        "spec": cell.spec,
-        "label": cell.label,
-        "title": cell.title,
-        "source": cell.source,
-        "seed": seed,
-        "seeds": max(cell.seeds, seed + 1),  # `--seeds` may ask for more than the spec does
-        "status": "running",
-        "diverged_at": None,
-        "verdict": None,
-        "eta": None,
-        "parameters": ready.objective.size,
-        "examples": len(ready.arrays.x),
-        "curvature": ready.surveyor.method,
-        "device": device,
-        "precision": cell.precision,
-        "command": command,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": 0.0,
-        "versions": provenance.versions(),
-        "commit": commit,
-        "dirty": dirty,
-        "dataset": {
-            "name": cell.data.name,
-            "version": ready.arrays.version,
-            "split": _part(cell.data, ready.facts.split),
-            "examples": len(ready.arrays.x),
-            "shape": list(ready.facts.shape),
-            "classes": ready.facts.classes,
-            "sha256": ready.arrays.sha256,
-            "licence": ready.arrays.licence,
-            "citation": ready.arrays.citation,
-        },
-        "theory": theory.of(cell).as_dict(),
-        "expected": dict(cell.expected),
-        "left_out": plan(cell, ready.objective.size).left_out,
-        "cell": cell.resolved(),
-    }
-
-
-def _part(data_: Any, split: str) -> str:
-    """Returns which examples of a data set a run saw: `train`, `train[:256]` or `train[256 balanced by seed 0]`."""
-    examples, subset = getattr(data_, "examples", None), getattr(data_, "subset", None)
-    if examples is None or subset is None:
-        return split
-    return f"{split}[:{examples}]" if subset == "first" else f"{split}[{examples} balanced by seed {subset.balanced}]"
 
 
 class Outline(NamedTuple):
@@ -447,7 +281,7 @@ def outline(cell: specs.Cell) -> Outline:
 def plan(cell: specs.Cell, parameters: int) -> plans.Plan:
     """Returns what is measured of a cell whose network has so many parameters, and what is left out and why."""
     facts = data.facts(cell.data)
-    batch_size = getattr(cell.optimizer, "batch_size", facts.examples)
+    batch_size = getattr(cell.optimizer, "batch_size", None) or facts.examples
     method = survey.resolve(cell.curvature, parameters)
     size = plans.Size(parameters, facts.examples, facts.classes, batch_size, method, cell.steps, cell.checkpoints)
     return plans.plan(cell, size)
@@ -481,8 +315,9 @@ def trial(cell: specs.Cell) -> tuple[float, float]:
     with memory.explaining(parameters=goal.size, examples=len(ready.arrays.x), chunk=goal.chunk, rows=1):
         theta = starts.start(cell.start, goal, jax.random.key(0)).astype(ready.batch.x.dtype)
         eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
-        state = ready.trainer.begin(theta, eta, 0)
-        after = jax.block_until_ready(ready.trainer.advance(state, eta, jax.random.key(1), ready.batch, 1))
         risk = jax.jit(goal.risk)
-        before, moved = jax.block_until_ready([risk(at, ready.batch) for at in (theta, after.theta)])
+        before = jax.block_until_ready(risk(theta, ready.batch))
+        state = ready.trainer.begin(theta[None], eta[None], jnp.zeros(1, int))
+        after = ready.trainer.advance(state, eta[None], jax.random.key(1)[None], ready.batch, 1)
+        moved = jax.block_until_ready(risk(after.theta[0], ready.batch))
     return float(before), float(moved)

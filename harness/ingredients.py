@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from zoo import activations, layer
 
-Status = Literal["theorem 1", "extension F7", "outside"]
+Status = Literal["theorem 1", "extension F7", "extension F11", "outside"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +127,8 @@ INGREDIENTS: dict[str, Ingredient] = {
             "Theorem 1 for each of finitely many mini-batches; one drawn with replacement is a risk with repeated "
             "examples. What is said below holds for the map of every mini-batch",
         ),
+        Ingredient("heavy_ball", "extension F11", "a map of (theta, v), which the paper does not speak of"),
+        Ingredient("nesterov", "extension F11", "a map of (theta, v), which the paper does not speak of"),
     )
 }
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import losses
+from harness import losses, sharding
 from zoo import model as zoo_model
 
 CHUNK = 2048
@@ -80,8 +80,8 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
     Args:
         model: The network.
         loss: The `loss` part of a cell.
-        chunk: Number of examples evaluated at once; larger batches are summed chunk by chunk with recomputation,
-            which costs one more forward pass per gradient and keeps the risk exact for every N.
+        chunk: Number of examples that a device evaluates at once; larger batches are summed chunk by chunk with
+            recomputation, which costs one more forward pass per gradient and keeps the risk exact for every N.
     """
     abstract = jax.eval_shape(model.init, jax.random.key(0))
     unflatten = flattening(abstract)
@@ -94,27 +94,31 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
     def outputs(theta: jax.Array, x: jax.Array) -> jax.Array:
         return model.apply(unflatten(theta), x)
 
-    def total(theta: jax.Array, batch: Batch) -> jax.Array:
+    def whole(theta: jax.Array, batch: Batch) -> jax.Array:
         return jnp.sum(batch.weights * losses.per_example(loss, outputs(theta, batch.x), batch.targets))
 
-    def risk(theta: jax.Array, batch: Batch) -> jax.Array:
+    def total(theta: jax.Array, batch: Batch) -> jax.Array:
         if batch.weights.shape[0] <= chunk:
-            sum_ = total(theta, batch)
-        else:
-            sum_ = jax.lax.scan(
-                lambda so_far, piece: (so_far + jax.checkpoint(total)(theta, piece), None),
-                jnp.zeros((), theta.dtype),
-                chunks(batch, chunk),
-            )[0]
-        mean = sum_ / jnp.sum(batch.weights)
-        return mean + 0.5 * loss.weight_decay * (theta @ theta) if loss.weight_decay else mean
+            return whole(theta, batch)
+        return jax.lax.scan(
+            lambda so_far, piece: (so_far + jax.checkpoint(whole)(theta, piece), None),
+            sharding.start(jnp.zeros((), theta.dtype)),
+            chunks(batch, chunk),
+        )[0]
 
-    def accuracy(theta: jax.Array, batch: Batch) -> jax.Array:
-        def right(piece: Batch) -> jax.Array:
+    def right(theta: jax.Array, batch: Batch) -> jax.Array:
+        def count(piece: Batch) -> jax.Array:
             guess = jnp.argmax(outputs(theta, piece.x), axis=-1)
             return jnp.sum(piece.weights * (guess == jnp.argmax(piece.targets, axis=-1)))
 
-        return jnp.sum(jax.lax.map(right, chunks(batch, chunk))) / jnp.sum(batch.weights)
+        return jnp.sum(jax.lax.map(count, chunks(batch, chunk)))
+
+    def risk(theta: jax.Array, batch: Batch) -> jax.Array:
+        mean = sharding.summed(total)(theta, batch) / jnp.sum(batch.weights)
+        return mean + 0.5 * loss.weight_decay * (theta @ theta) if loss.weight_decay else mean
+
+    def accuracy(theta: jax.Array, batch: Batch) -> jax.Array:
+        return sharding.summed(right)(theta, batch) / jnp.sum(batch.weights)
 
     return Objective(size, init, outputs, risk, accuracy, chunk)
 

@@ -21,7 +21,7 @@ TRIAL_UP_TO = 2_000_000
 NAMED = 2
 """Most cells that a sentence names."""
 
-STATUS_ORDER = {"outside": 0, "extension F7": 1, "theorem 1": 2}
+STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1": 3}
 STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing")
 
 
@@ -156,6 +156,25 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False
     )
+
+
+def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+    """Returns what the diagnostics of the runs of cells cost next to their training, measured; empty if not recorded.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    training = measuring = 0.0
+    for cell in cells:
+        for seed in range(seeds or cell.seeds):
+            facts = runlog.read(runlog.folder(cell.suite, cell.run_id(seed))) or {}
+            if "seconds_training" in facts and "seconds_measuring" in facts:
+                training, measuring = training + facts["seconds_training"], measuring + facts["seconds_measuring"]
+    if not training:
+        return ""
+    share = f"{100 * measuring / training:,.0f} % of training"
+    return f"diagnostics cost {share}: {progress.duration(measuring)} next to {progress.duration(training)}"
 
 
 def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 UNIONS = (
     *("data", "subset", "targets", "model", "activation", "loss", "start", "optimizer", "learning_rate"),
-    "diagnostics",
+    *("schedule", "diagnostics"),
 )
 """Fields after which pydantic's locations name the chosen variant; a test holds them against the schema."""
 

@@ -126,11 +126,76 @@ LearningRate = Annotated[
 ]
 
 
+class Constant(Part):
+    """The same step size at every step."""
+
+    name: Literal["constant"]
+
+
+class Piecewise(Part):
+    """A step size that jumps at given steps."""
+
+    name: Literal["piecewise"]
+    at: Annotated[
+        tuple[Count, ...],
+        pydantic.Field(strict=False, min_length=1, max_length=100, description="Ascending steps at which it jumps."),
+    ]
+    factors: Annotated[
+        tuple[Annotated[float, pydantic.Field(gt=0, le=1000)], ...],
+        pydantic.Field(
+            strict=False, min_length=1, max_length=100, description="What learning_rate is multiplied by from each on."
+        ),
+    ]
+
+
+Warmup = Annotated[
+    int, pydantic.Field(ge=0, le=2**31 - 1, description="Steps in which it first rises to learning_rate.")
+]
+To = Annotated[
+    float, pydantic.Field(gt=0, le=1, description="Share of learning_rate that is left after the last step.")
+]
+
+
+class Linear(Part):
+    """A step size that falls in a straight line."""
+
+    name: Literal["linear"]
+    warmup: Warmup = 0
+    to: To = 0.01
+
+
+class Cosine(Part):
+    """A step size that falls along half a cosine."""
+
+    name: Literal["cosine"]
+    warmup: Warmup = 0
+    to: To = 0.01
+
+
+Schedule = Annotated[
+    Annotated[Constant | Piecewise | Linear | Cosine, pydantic.Field(discriminator="name")],
+    pydantic.Field(description="How the step size changes from step to step; constant unless given."),
+]
+CONSTANT = Constant(name="constant")
+
+BatchSize = Annotated[Count, pydantic.Field(description="Examples in each mini-batch.")]
+MaybeBatch = Annotated[Count | None, pydantic.Field(description="Examples in each mini-batch; null for all.")]
+Sampling = Annotated[
+    Literal["replacement", "reshuffling", "cyclic"],
+    pydantic.Field(
+        description="Which examples a mini-batch has: drawn with replacement; the next in an order drawn anew for each "
+        "epoch; the next in the order of the data set."
+    ),
+]
+Momentum = Annotated[float, pydantic.Field(gt=0, lt=1, description="What v is multiplied by at each step.")]
+
+
 class Gd(Part):
     """Full-batch gradient descent."""
 
     name: Literal["gd"]
     learning_rate: LearningRate
+    schedule: Schedule = CONSTANT
 
 
 class Sgd(Part):
@@ -138,10 +203,34 @@ class Sgd(Part):
 
     name: Literal["sgd"]
     learning_rate: LearningRate
-    batch_size: Annotated[Count, pydantic.Field(description="Examples in each mini-batch.")]
+    batch_size: BatchSize
+    sampling: Sampling = "replacement"
+    schedule: Schedule = CONSTANT
 
 
-Optimizer = Annotated[Gd | Sgd, pydantic.Field(discriminator="name")]
+class HeavyBall(Part):
+    """Gradient descent with Polyak's momentum."""
+
+    name: Literal["heavy_ball"]
+    learning_rate: LearningRate
+    momentum: Momentum
+    batch_size: MaybeBatch = None
+    sampling: Sampling = "replacement"
+    schedule: Schedule = CONSTANT
+
+
+class Nesterov(Part):
+    """Gradient descent with Nesterov's momentum."""
+
+    name: Literal["nesterov"]
+    learning_rate: LearningRate
+    momentum: Momentum
+    batch_size: MaybeBatch = None
+    sampling: Sampling = "replacement"
+    schedule: Schedule = CONSTANT
+
+
+Optimizer = Annotated[Gd | Sgd | HeavyBall | Nesterov, pydantic.Field(discriminator="name")]
 
 
 PERCENT = re.compile(r"(?!0*(\.0*)? ?%)([0-9]{1,6}(\.[0-9]{1,3})?) ?%")
@@ -217,6 +306,12 @@ class Recipe(Part):
             "`steps` + 1 for shorter runs.",
         ),
     ]
+    target_loss: Annotated[
+        float | None,
+        pydantic.Field(
+            description="A run ends at the first checkpoint step whose training loss is at most this; null for never."
+        ),
+    ] = None
     precision: Annotated[
         Literal["float32", "float64"], pydantic.Field(description="Arithmetic of training; diagnostics use float64.")
     ] = "float32"
@@ -241,13 +336,18 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
     if recipe.checkpoints > recipe.steps + 1:
         text = f"{recipe.checkpoints} is not allowed; allowed: at most {recipe.steps + 1}, which is steps + 1"
         yield problems.Problem(("checkpoints",), text)
+    yield from _misscheduled(recipe)
     if wrong:
         return
     facts = data.facts(recipe.data)
-    if isinstance(recipe.optimizer, Sgd) and recipe.optimizer.batch_size > facts.examples:
+    sampling = getattr(recipe.optimizer, "sampling", "replacement")
+    if sampling != "replacement" and len(set(getattr(recipe.data, "weights", ()))) > 1:
+        text = f"{sampling!r} is not allowed; allowed: replacement, as the examples have unequal weights"
+        yield problems.Problem(("optimizer", "sampling"), text)
+    batch_size = getattr(recipe.optimizer, "batch_size", None)
+    if batch_size is not None and batch_size > facts.examples:
         limit = f"at most {facts.examples}, the examples of a full batch"
-        text = f"{recipe.optimizer.batch_size} is not allowed; allowed: {limit}"
-        yield problems.Problem(("optimizer", "batch_size"), text)
+        yield problems.Problem(("optimizer", "batch_size"), f"{batch_size} is not allowed; allowed: {limit}")
     if facts.task == "regression" and recipe.loss.name in ("ce", "smoothed_ce"):
         why = f"the targets of {recipe.data.name} are numbers"
         text = f"{recipe.loss.name!r} is not allowed; allowed: half_mse, output; {why}"
@@ -260,3 +360,18 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
         yield problems.Problem(("model",), str(error), key=True)
+
+
+def _misscheduled(recipe: Recipe) -> Iterator[problems.Problem]:
+    """Yields what is wrong with the steps of a schedule."""
+    schedule = recipe.optimizer.schedule
+    where = ("optimizer", "schedule")
+    if isinstance(schedule, Piecewise):
+        if len(schedule.at) != len(schedule.factors):
+            text = f"{len(schedule.factors)} numbers; allowed: {len(schedule.at)}, one for each step of `at`"
+            yield problems.Problem((*where, "factors"), text)
+        if list(schedule.at) != sorted(set(schedule.at)):
+            yield problems.Problem((*where, "at"), "not ascending; allowed: each step once, the first first")
+    elif isinstance(schedule, Linear | Cosine) and schedule.warmup >= recipe.steps:
+        text = f"{schedule.warmup} is not allowed; allowed: less than the {recipe.steps} steps of a run"
+        yield problems.Problem((*where, "warmup"), text)

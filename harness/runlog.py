@@ -7,23 +7,31 @@
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/spectra.py)
-    state.safetensors   parameters and optimiser state at the last recorded step, replaced atomically
-    lock                held (flock) by the process that runs it
+    state-STEP.safetensors  parameters and optimiser state after so many steps; the last KEPT of them
+    lock                held (flock) by the process that runs it, and says which one
 
 A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
-state, and records of later steps are made again and dropped as doubles. A torn last line is ignored.
+state, and records of later steps are made again and dropped as doubles. A torn last line is ignored. A state carries
+the SHA-256 of its arrays: one that is damaged is passed over for the one before, or for the beginning.
+
+safetensors rather than Orbax: one file instead of some fifteen, no code or shape that a reader must trust, and damage
+is noticed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
+import socket
 import time
+import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -32,9 +40,12 @@ from harness.curvature import spectrum
 
 SCHEMA = 1
 
+KEPT = 2
+"""States that are kept, the newest."""
+
 
 class Busy(Exception):
-    """Another process is running this run."""
+    """Another process is running this run; the message says which: process, machine, since when."""
 
 
 def folder(suite: str, run_id: str) -> pathlib.Path:
@@ -44,22 +55,33 @@ def folder(suite: str, run_id: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def claimed(path: pathlib.Path) -> Iterator[None]:
-    """Holds a run folder, which is made if it is missing, against every other process.
+    """Holds a run folder, which is made if it is missing, against every other process, and says in it who holds it.
 
     Raises:
         Busy: If another process holds it.
     """
+    with _locked(path) as handle:
+        handle.truncate(0)
+        since = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds").partition("+")[0]
+        handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since} UTC\n")
+        handle.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[TextIO]:
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / "lock", "a", encoding="utf-8") as handle:
+    with open(path / "lock", "a+", encoding="utf-8") as handle:
         for last in (*[False] * 10, True):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if last:
-                    raise Busy(str(path)) from error
+                    handle.seek(0)
+                    raise Busy(handle.read().strip() or "another process") from error
                 time.sleep(0.02)  # somebody who only asks for the status holds it for less
-        yield
+        yield handle
 
 
 def status(path: pathlib.Path) -> str:
@@ -73,7 +95,7 @@ def status(path: pathlib.Path) -> str:
     if facts["status"] != "running":
         return str(facts["status"])
     try:
-        with claimed(path):
+        with _locked(path):
             return "interrupted"
     except Busy:
         return "running"
@@ -119,7 +141,13 @@ def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
 
 
 def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
-    """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay."""
+    """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay.
+
+    States of later steps, which were found damaged, go too.
+    """
+    for file in _states(path):
+        if _step(file) > last:
+            file.unlink(missing_ok=True)
     kept = [record for record in read_records(path) if record.step <= last]
     _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
     if (path / "spectra.jsonl").exists():
@@ -129,27 +157,57 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
 
 
 def clear(path: pathlib.Path) -> None:
-    """Forgets records and state, so that the run begins anew."""
-    for name in ("state.safetensors", "records.jsonl", "spectra.jsonl"):
-        (path / name).unlink(missing_ok=True)
+    """Forgets records and states, so that the run begins anew."""
+    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl"):
+        file.unlink(missing_ok=True)
 
 
 def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
-    """Replaces the state from which a run goes on, atomically."""
+    """Writes the state from which a run goes on, atomically, and forgets all but the last KEPT."""
     from safetensors import numpy as tensors
 
-    _replace(path / "state.safetensors", tensors.save(arrays, metadata={"step": str(step)}))
+    metadata = {"step": str(step), "format": str(SCHEMA), "sha256": _digest(step, arrays)}
+    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata=metadata))
+    for old in _states(path)[KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """Returns step and arrays of the saved state, or None where there is none that is whole."""
+    """Returns step and arrays of the last saved state that is whole, or None where there is none; warns of others."""
     import safetensors
 
-    try:
-        with safetensors.safe_open(path / "state.safetensors", framework="numpy") as file:
-            return int(file.metadata()["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, safetensors.SafetensorError):
-        return None
+    for file in _states(path):
+        try:
+            with safetensors.safe_open(file, framework="numpy") as opened:
+                metadata = opened.metadata() or {}
+                arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            step = _step(file)
+            if metadata.get("sha256") == _digest(step, arrays):
+                return step, arrays
+        except (OSError, safetensors.SafetensorError):
+            pass
+        warnings.warn(f"{file} is damaged; the run goes on from before it", stacklevel=2)
+    return None
+
+
+def _states(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files of saved states, the newest first."""
+    found = [file for file in path.glob("state-*.safetensors") if file.stem.removeprefix("state-").isdecimal()]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(file: pathlib.Path) -> int:
+    """Returns the step in the name of a state."""
+    return int(file.stem.removeprefix("state-"))
+
+
+def _digest(step: int, arrays: dict[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of a step, and of names, types, shapes and bytes."""
+    known = hashlib.sha256(f"{step}\n".encode())
+    for name, array in sorted(arrays.items()):
+        known.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        known.update(np.ascontiguousarray(array).data)
+    return known.hexdigest()
 
 
 def _append(path: pathlib.Path, line: str) -> None:
@@ -170,8 +228,12 @@ def _lines(path: pathlib.Path) -> list[str]:
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -36,7 +36,8 @@ ADDED: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "vgg"): {"pool": "max", "width": 1.0, "gain": 1.0},
     ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},
     ("loss", ""): {"weight_decay": 0.0},
-    ("", ""): {"diagnostics": "auto"},
+    ("optimizer", ""): {"sampling": "replacement", "schedule": {"name": "constant"}},
+    ("", ""): {"diagnostics": "auto", "target_loss": None},
 }
 """Fields that came after the first cells had been named, by part (empty for the recipe itself) and family, and the
 value that means what was meant before: at that value a field is left out of the hash, so that a cell keeps its name

@@ -19,7 +19,7 @@ from harness.bad_steps import BadStep as BadStep
 from harness.ingredients import Ingredient as Ingredient
 from zoo import layer
 
-Covered = Literal["theorem 1", "proposition 11", "extension F7", "outside"]
+Covered = Literal["theorem 1", "proposition 11", "extension F11", "extension F7", "outside"]
 
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -27,6 +27,8 @@ COVERED: dict[Covered, str] = {
     "theorem 1": "every ingredient is one that the paper's Theorem 1 or its corollaries name",
     "proposition 11": "the paper does not name every ingredient, but the risk is analytic everywhere, and its "
     "Proposition 11 asks no more",
+    "extension F11": "steps have momentum, and the map of (theta, v) is covered by our extension F11, which has not "
+    "been reviewed",
     "extension F7": "some ingredient is covered by our extension F7 only, which has not been reviewed",
     "outside": "some ingredient is covered neither by the paper nor by our extension",
 }
@@ -55,6 +57,9 @@ STATEMENTS: dict[str, str] = {
     "piecewise-analytic function; the paper's argument then holds for it, for any data.",
     "F10": "Weight decay w adds w to every eigenvalue. A direction that the data term does not see has the eigenvalue "
     "w, and η = 1/w is bad.",
+    "F11": "With momentum b > 0 a step is a map of (theta, v). Wherever L is twice differentiable its derivative has "
+    "the determinant b^P for heavy_ball, so no step size is bad, and b^P det(I − ηH) for nesterov, H at the stored "
+    "theta, so the bad step sizes are those of gradient descent. Runs start at v = 0, a null set of states.",
 }
 """What we say beyond the paper: proved in a few lines, held against numbers in the tests, and not reviewed."""
 
@@ -74,6 +79,19 @@ ETA_LAMBDA = (
     "every start at one η need not hold at an η that depends on the start; with eta_lambda 1 the start itself lies on "
     "the singular set."
 )
+
+
+MOMENTUM = (
+    "Steps have momentum: the map is one of (theta, v), and what is measured of I − ηH is of plain descent from the "
+    "same theta. Runs start at v = 0, a null set of states: what holds for almost every state need not hold for them."
+)
+
+SCHEDULED = (
+    "The step size changes: a run composes the maps of its step sizes, and what is certified or bad is said of the "
+    "maps at its checkpoint steps, and of learning_rate itself."
+)
+
+FIXED_VOLUME = "No step size is bad: the map of (theta, v) changes volume by momentum^P at every step (F11, ours)."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,17 +161,32 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -
     covered: Covered = "theorem 1"
     if "outside" in statuses:
         covered = "outside"
+    elif "extension F7" in statuses and not one_piece:
+        covered = "extension F7"
+    elif "extension F11" in statuses:
+        covered = "extension F11"
     elif "extension F7" in statuses:
-        covered = "proposition 11" if one_piece else "extension F7"
+        covered = "proposition 11"
     pieces = (
         "the risk is analytic everywhere: one point with σ_min > 0 certifies the whole map (F3, ours)"
         if one_piece
         else f"analytic in pieces ({'; '.join(breaks)}): a point with σ_min > 0 certifies its own piece (F3, ours)"
     )
     steps, complete, others = bad_steps.of(layers, inputs, loss, one_piece=one_piece)
-    given = isinstance(optimizer.learning_rate, int | float)
-    remarks = (*([MINIBATCH] if optimizer.name == "sgd" else []), *([] if given else [ETA_LAMBDA]))
-    return Theory(covered, found, one_piece, pieces, steps, complete, others, remarks)
+    if optimizer.name == "heavy_ball":
+        steps, complete, others = (), True, FIXED_VOLUME
+    remarks = [
+        *([MINIBATCH] if getattr(optimizer, "batch_size", None) else []),
+        *([MOMENTUM] if hasattr(optimizer, "momentum") else []),
+        *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
+        *([] if _constant(optimizer) else [SCHEDULED]),
+    ]
+    return Theory(covered, found, one_piece, pieces, steps, complete, others, tuple(remarks))
+
+
+def _constant(optimizer: Any) -> bool:
+    schedule = getattr(optimizer, "schedule", None)
+    return schedule is None or schedule.name == "constant"
 
 
 def matches(theory: Theory, eta: float, precision: str) -> BadStep | None:

@@ -262,6 +262,7 @@ def _tags(run: Json) -> dict[str, str]:
         "gdzoo.precision": run["precision"],
         "gdzoo.versions": json.dumps(run["versions"], sort_keys=True),
         "gdzoo.diverged_at": run["diverged_at"],
+        "gdzoo.reason": run.get("reason"),
         "mlflow.source.name": "gdzoo",
         "mlflow.source.git.commit": run["commit"],
         "mlflow.note.content": _sentence(run),

@@ -46,9 +46,11 @@ def board_build(
 @app.command()
 def submit(specs: harness_cli.Specs, store: harness_cli.Store = None, device: harness_cli.Device = "auto") -> None:
     """Check specs, make the missing runs, rebuild the board, and say what was found."""
+    from harness import engines
+
     out = harness_cli.console()
     harness_cli.check_specs(specs, device=device)
-    outcome = harness_cli.run_specs(specs, store=store, device=device)
+    outcome = harness_cli.run_specs(specs, store=store, options=engines.Options(device=device))
     build_board(workspace.store(store), workspace.site(), out)
     harness_cli.finish(outcome, out)
     out.print("next: `gdzoo ui` opens the runs in MLflow", highlight=False)

@@ -63,6 +63,8 @@ class Run(_Part):
     """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
 
     Attributes:
+        mixed: Whether it was begun with other code or on another device than the ones named here.
+        reached_at: The step at which it reached its target and ended, if it did.
         left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
@@ -93,6 +95,8 @@ class Run(_Part):
     versions: dict[Name, Line] = Field(max_length=40)
     commit: Commit | None
     dirty: bool
+    mixed: bool = False
+    reached_at: Count | None = None
     dataset: Dataset
     cell: dict[str, JsonValue]
     expected: dict[str, Finite | Status | Verdict] = Field(default={}, max_length=200)
@@ -224,6 +228,9 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
+    for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
+        fields.pop(name, None)
+    fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
         return Run.model_validate_json(json.dumps(fields, allow_nan=False))

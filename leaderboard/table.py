@@ -61,10 +61,17 @@ class Summary(NamedTuple):
 
 
 def optimizer(run: document.Run) -> str:
-    """Returns the optimiser and its settings in a few words, for example `sgd, batch 64`."""
+    """Returns the optimiser and its settings in a few words, for example `sgd, batch 64, reshuffling`."""
     part = run.part("optimizer")
-    batch = part.get("batch_size")
-    return f"{part['name']}, batch {batch}" if batch else str(part["name"])
+    schedule = part.get("schedule")
+    words = [
+        str(part["name"]).replace("_", " "),
+        f"momentum {part['momentum']}" if "momentum" in part else "",
+        f"batch {part['batch_size']}" if part.get("batch_size") else "",
+        str(part.get("sampling", "")) if part.get("batch_size") else "",
+        str(schedule.get("name")) if isinstance(schedule, dict) else "",
+    ]
+    return ", ".join(word for word in words if word not in ("", "replacement", "constant"))
 
 
 def learning_rate(run: document.Run) -> str:

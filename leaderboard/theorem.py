@@ -13,6 +13,7 @@ from leaderboard import document
 LABELS: dict[theory.Covered, str] = {
     "theorem 1": "Theorem 1",
     "proposition 11": "Proposition 11",
+    "extension F11": "F11 (ours)",
     "extension F7": "F7 (ours)",
     "outside": "outside",
 }

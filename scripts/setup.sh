@@ -148,7 +148,7 @@ renew_constraints() {
     trap 'rm -rf "$fresh"' EXIT
     say "Resolving the lower bounds of pyproject.toml in a fresh environment (minutes)"
     make_venv "$fresh" "$python"
-    "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'setuptools>=77' '.[test]'
+    "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'setuptools>=77' '.[test,ray]'
     # Names as the package index writes them, no addresses, and setuptools, which builds gdzoo itself.
     "$fresh/bin/python" -m pip freeze --all --disable-pip-version-check |
         awk -F '==' 'NF == 2 && $1 != "pip" { name = tolower($1); gsub(/[._]+/, "-", name); print name "==" $2 }' |

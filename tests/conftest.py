@@ -16,12 +16,14 @@ from typing import Any
 import jax
 import pytest
 
-from harness import store, tracking
+from harness import device, store, tracking, workspace
 
 # A shell starts what it sends to the background with SIGINT ignored, and children inherit that; tests stop children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 tracking.quieten()
-jax.config.update("jax_enable_x64", True)
+# What one session compiled the next need not; programs are told apart by their text, flags and jaxlib.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(workspace.CHECKOUT / ".pytest_cache" / "xla"))
+device.configure()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 LOOPBACK = ("127.", "::1", "localhost")

@@ -32,8 +32,9 @@ ONLY_IN = {
     "mlflow": ("harness/tracking.py", "leaderboard/export.py", "mlflow.db-init/"),
     "jax": ("zoo/", "harness/"),
     "optax": ("harness/",),
+    "ray": ("harness/engines/ray.py",),
 }
-HEAVY = ("jax", "flax", "optax", "mlflow", "tensorflow_datasets", "sklearn", "scipy", "pandas", "matplotlib")
+HEAVY = ("jax", "flax", "optax", "mlflow", "tensorflow_datasets", "sklearn", "scipy", "pandas", "matplotlib", "ray")
 HELP_CPU_SECONDS = 0.7
 
 
@@ -111,6 +112,9 @@ def test_imports_are_found_wherever_they_stand() -> None:
         "harness.spec",
         "harness.theory",
         "harness.metrics",
+        "harness.runs",
+        "harness.engines.local",
+        "harness.worker",
         "harness.tracking",
         "harness.store",
         "leaderboard.table",

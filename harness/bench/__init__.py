@@ -13,7 +13,7 @@ from typing import Any
 import rich.console
 
 from harness import errors, progress, provenance
-from harness.bench import curvature, large, row, timing
+from harness.bench import curvature, large, row, timing, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Bench:
 
 BENCHES: dict[str, Bench] = {
     "curvature": Bench("the curvature engine against its peers", "25, quick 6", curvature.units, one_core=True),
-    "large": Bench("VGG-16 at full width: 15 million parameters", "60 or more, quick 1", large.units, one_core=False),
+    "training": Bench(
+        "the training loop against a scan by hand and PyTorch", "5, quick 2", training.units, one_core=True
+    ),
+    "large": Bench("VGG-16 at full width: 15 million parameters", "20, quick 1", large.units, one_core=False),
 }
 
 

@@ -131,7 +131,7 @@ def _ours(asked: Task, to: float = TO) -> Callable[[], spectra.Spectrum]:
         beyond = bool(np.all(bars[nearest:] <= 1e-2 * np.abs(known.values[nearest:])))
         return beyond and bars[nearest] <= to * abs(known.values[nearest])
 
-    return lambda: lanczos.run(program, point, jax.random.key(5), good)[0]
+    return lambda: lanczos.run(program, program.at(point), jax.random.key(5), good)[0]
 
 
 def bounds(known: spectra.Spectrum) -> np.ndarray:

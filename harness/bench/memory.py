@@ -2,7 +2,8 @@
 """Memory: how many vectors of length P a Lanczos run of m steps holds at its peak; each case in its own process.
 
 The peak of the resident set during a second run, above what was resident before it, when everything is compiled. The
-network is wide and has few examples, so that vectors are nearly all there is. Linux only.
+network is wide and has few examples, so that vectors are nearly all there is. What is freed goes back to the system at
+once here, so that what is counted is held, and not what the C library keeps for later (device.KEPT). Linux only.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def hold(case: Case) -> Held:
     program = lanczos.lanczos(operators.hessian(goal.risk), goal.size, capacity=case.steps)
 
     def run() -> None:
-        lanczos.run(program, (theta, batch), key, lambda known: len(known.values) >= case.steps)
+        lanczos.run(program, program.at((theta, batch)), key, lambda known: len(known.values) >= case.steps)
 
     run()
     before = _fresh()
@@ -102,5 +103,6 @@ if __name__ == "__main__":
     from harness import device
 
     device.configure("cpu")
+    device.keep_memory(2**16)
     width, steps, precision = sys.argv[1:]
     print(json.dumps(hold(Case(int(width), int(steps), precision))._asdict()))

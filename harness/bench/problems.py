@@ -196,7 +196,10 @@ def sharpness(name: str, size: Size) -> float:
     program = lanczos.lanczos(operators.hessian(made.goal.risk), made.goal.size, capacity=80)
     close = 1e-6
     known, _, _ = lanczos.run(
-        program, made.point("float64"), jax.random.key(98), lambda s: bool(s.errors[-1] <= close * s.values[-1])
+        program,
+        program.at(made.point("float64")),
+        jax.random.key(98),
+        lambda s: bool(s.errors[-1] <= close * s.values[-1]),
     )
     return float(known.values[-1])
 
@@ -212,7 +215,7 @@ def reference(name: str, size: Size) -> Reference:
         method = "dense float64"
     else:
         program = lanczos.lanczos(operator, made.goal.size, capacity=CAPACITY)
-        known, _, _ = lanczos.run(program, point, jax.random.key(99), _converged)
+        known, _, _ = lanczos.run(program, program.at(point), jax.random.key(99), _converged)
         method = f"float64 Lanczos, residuals {known.errors[-TOP:].max() / known.values[-TOP]:.0e}"
     values = known.values[::-1]
     eta = ETA_LAMBDA / float(values[0])

@@ -22,9 +22,10 @@ GRADIENTS = row.Target(2.2)
 
 
 def alone(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
-    """Returns one compiled product, linearised anew in each call."""
-    product = jax.jit(lambda point, v: operator(point)(v))
-    return lambda: product(point, v)
+    """Returns one compiled product, linearised anew in each call, in two programs as in a run of Lanczos."""
+    at = operators.linearised(operator, v.size)
+    product = jax.jit(lambda at, v: at(v))
+    return lambda: product(at(point), v)
 
 
 def looped(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:

@@ -66,6 +66,7 @@ def keep_to_one_core() -> int | None:
     allowed = sorted(os.sched_getaffinity(0))
     core = allowed[os.getpid() % len(allowed)]  # two benches at once should not meet
     os.sched_setaffinity(0, {core})
+    os.environ.setdefault("PJRT_NPROC", "1")  # one thread, as the peers have on one core
     return core
 
 

@@ -8,13 +8,13 @@ their vectors, are the Gauss quadrature of the density as that vector sees it. S
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.curvature import lanczos
+from harness.curvature import lanczos, operators
 
 PROBES = 8
 """Probe vectors."""
@@ -38,21 +38,20 @@ class Density(NamedTuple):
 
 
 def estimate(
-    program: lanczos.Lanczos, point: Any, key: jax.Array, *, probes: int = PROBES, steps: int = STEPS
+    program: lanczos.Lanczos, at: operators.Linear, key: jax.Array, *, probes: int = PROBES, steps: int = STEPS
 ) -> Density:
     """Returns the quadratures of some probes, in one compiled call. Cost: probes * steps products.
 
     Args:
         program: The programs of the operator; its capacity is at least `steps`.
-        point: Where it is taken.
+        at: The operator at a point.
         key: Random key of the probes.
         probes: Number of probe vectors.
         steps: Products per probe.
     """
-    dtype = jax.tree.leaves(point)[0].dtype
-    vectors = jax.random.normal(key, (probes, program.size), dtype)
-    rows = jnp.zeros((program.capacity + 1, program.size), dtype)
-    _, found = program.probe(point, rows, 0, vectors, key, steps)
+    vectors = jax.random.normal(key, (probes, program.size), at.dtype)
+    rows = jnp.zeros((program.capacity + 1, program.size), at.dtype)
+    _, found = program.probe(at, rows, 0, vectors, key, steps)
     pairs = [lanczos.probe_ritz(found, i) for i in range(probes)]
     nodes, weights = np.stack([one.values for one in pairs]), np.stack([one.weights[0] ** 2 for one in pairs])
     return Density(nodes, weights, nodes.size)

@@ -80,7 +80,7 @@ def share(size: int, steps: int, failure: float) -> float:
 
 
 def bound(
-    program: lanczos.Lanczos, point: Any, rows: jax.Array, fixed: int, key: jax.Array
+    program: lanczos.Lanczos, at: operators.Linear, rows: jax.Array, fixed: int, key: jax.Array
 ) -> tuple[float, jax.Array, int]:
     """Returns what no eigenvalue on the complement of the first `fixed` rows exceeds, the rows, and products spent.
 
@@ -89,13 +89,13 @@ def bound(
 
     Args:
         program: The programs of the operator.
-        point: Where it is taken.
+        at: The operator at a point.
         rows: Rows of a basis with room for STEPS more; they are taken over.
         fixed: How many of them are kept, and stay out of it.
         key: Random key of the start vector.
     """
     vector = jax.random.normal(key, (1, program.size), rows.dtype)
-    rows, probes = program.probe(point, rows, fixed, vector, key, STEPS)
+    rows, probes = program.probe(at, rows, fixed, vector, key, STEPS)
     nodes = lanczos.probe_ritz(probes, 0)
     steps = len(nodes.values)
     lost = share(program.size, steps, FAILURE / 2)
@@ -108,20 +108,25 @@ def bound(
 
 
 def complement(
-    program: lanczos.Lanczos, point: Any, rows: jax.Array, pairs: lanczos.Ritz, taken: np.ndarray, key: jax.Array
+    program: lanczos.Lanczos,
+    at: operators.Linear,
+    rows: jax.Array,
+    pairs: lanczos.Ritz,
+    taken: np.ndarray,
+    key: jax.Array,
 ) -> Excluded:
     """Returns what bounds all eigenvalues but those of some Ritz pairs. Cost: STEPS products.
 
     Args:
         program: The programs of the operator.
-        point: Where it is taken.
+        at: The operator at a point.
         rows: Rows of the basis of the pairs; they are taken over.
         pairs: Its Ritz pairs.
         taken: Indices of those that are taken out; at most the capacity less STEPS.
         key: Random key of the start vector.
     """
     weights = pairs.weights[:, taken]
-    rest, rows, spent = bound(program, point, program.combine(rows, weights), len(taken), key)
+    rest, rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
     # The residual of all pairs together: they share one direction, that of the next row.
     coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
     return Excluded(rest, coupling, rows, spent)
@@ -142,12 +147,13 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
 
     def spectrum(point: Any, key: jax.Array) -> spectra.Spectrum:
         run_key, rest_key = jax.random.split(key)
-        known, basis, pairs = lanczos.run(program, point, run_key, lambda _: False, limit=PRODUCTS)
+        at = program.at(point)
+        known, basis, pairs = lanczos.run(program, at, run_key, lambda _: False, limit=PRODUCTS)
         if known.complete:
             return known
         sharp = np.flatnonzero(pairs.residuals <= SHARP * np.abs(pairs.values).max())
         largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
-        found = complement(program, point, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
+        found = complement(program, at, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
         products = known.products + found.products
         return known._replace(rest=found.rest, coupling=found.coupling, products=products)
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanczos with full reorthogonalisation, grown in compiled blocks of steps until stated residuals are met.
+"""Lanczos with full reorthogonalisation, grown by compiled steps until stated residuals are met.
 
 Own code rather than matfree or scipy's eigsh: neither lets one run grow until a condition on its Ritz pairs holds, and
-both cost more here (matfree 1.2 to 1.4 times, eigsh 1.1 to 1.8 times, measured on CPU). Both serve as test oracles.
+both cost more here (`gdzoo bench curvature`). Both serve as test oracles.
 
 The basis is one array whose buffer every step reuses: a run of m products holds m + 1 vectors, and what the operator
-itself needs. Where it is full the run restarts thick, with the Ritz vectors of both ends of the spectrum. Sources:
-Lanczos 1950; Parlett, The Symmetric Eigenvalue Problem, 1980; "twice is enough" orthogonalisation: Giraud et al.,
-Numer. Math. 2005; restart: Wu & Simon, SIAM J. Matrix Anal. Appl. 2000.
+itself needs. The operator is linearised once for all products at a point. The host looks at the residuals after each
+of the first products, later less often; a look costs 0.02 ms at 16 products, 0.3 ms at 64. Where the basis is full the
+run restarts thick, with the Ritz vectors of both ends of the spectrum. Sources: Lanczos 1950; Parlett, The Symmetric
+Eigenvalue Problem, 1980; restart: Wu & Simon, SIAM J. Matrix Anal. Appl. 2000.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.curvature import operators
+from harness.curvature import operators, orthogonal
 from harness.curvature import spectrum as spectra
 
-STEPS = 8
-"""Products per compiled call of a run; the host looks at the residuals between calls."""
+FIRST = 6
+"""Products before the host looks at the residuals of a run for the first time."""
 
-ROWS = 16
-"""Rows of the basis that one reorthogonalisation product takes."""
+SHARE = 16
+"""After k products it looks again after k // SHARE more, at least one: a run takes a sixteenth too many at most."""
 
 COLUMNS = 65536
 """Columns of the basis that are combined at once, so that combining needs no second basis."""
@@ -45,7 +46,7 @@ class Basis(NamedTuple):
     """A growing orthonormal basis and the operator in it.
 
     Attributes:
-        rows: (capacity + 1, P); row k is q_k, rows beyond `steps` are zero.
+        rows: (capacity + 1, P); row k is q_k, rows beyond `steps` are finite and mean nothing.
         projected: (capacity + 1, capacity + 1); column k holds q_i . A q_k for i <= k.
         beta: Norm of what the basis lacks of the last product: the coupling of its last row to row `steps`.
         steps: Scalar int: index of the next row to multiply.
@@ -97,17 +98,19 @@ class Lanczos(NamedTuple):
     Attributes:
         size: P.
         capacity: Largest number of rows that are multiplied, at most P.
-        extend: `(point, basis, key, steps) -> basis` with so many more products, or as many as there is room for.
-        begin: `(rows, fixed, vector) -> basis` that goes on from a vector, orthogonal to the first `fixed` rows.
-        probe: `(point, rows, fixed, vectors, key, steps) -> rows, probes`: for each of vectors (k, P) a run of so
-            many products that begins as above; the operator is linearised once for all of them.
+        at: `point -> Linear`, which the others multiply with: the operator is linearised once for all of them.
+        begin: `(key, dtype) -> basis` of one random vector.
+        extend: `(at, basis, key, steps) -> basis` with so many more products, or as many as there is room for.
+        probe: `(at, rows, fixed, vectors, key, steps) -> rows, probes`: for each of vectors (k, P) a run of so many
+            products from it, orthogonal to the first `fixed` rows.
         combine: `(rows, weights) -> rows`, the first of which are the combinations of rows that weights (k, j) name.
     """
 
     size: int
     capacity: int
-    extend: Callable[[Any, Basis, jax.Array, int], Basis]
-    begin: Callable[[jax.Array, int, jax.Array], Basis]
+    at: Callable[[Any], operators.Linear]
+    begin: Callable[[jax.Array, Any], Basis]
+    extend: Callable[[operators.Linear, Basis, jax.Array, int], Basis]
     probe: Callable[..., tuple[jax.Array, Probes]]
     combine: Callable[[jax.Array, np.ndarray], jax.Array]
 
@@ -125,14 +128,14 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
 
     def fresh(k: jax.Array, filled: jax.Array, key: jax.Array) -> jax.Array:
         drawn = jax.random.normal(jax.random.fold_in(key, k), (size,), filled.dtype)
-        w, _ = _orthogonalise(drawn, filled, k)
+        w, _ = orthogonal.orthogonalise(drawn, filled, k + 1)
         return w / jnp.linalg.norm(w)
 
-    def grown(matvec: operators.Matvec, basis: Basis, key: jax.Array, stop: jax.Array) -> Basis:
+    def grown(at: operators.Linear, basis: Basis, key: jax.Array, stop: jax.Array) -> Basis:
         floor = 0.5 * rounding(basis.rows.dtype)
 
         def step(k: jax.Array, basis: Basis) -> Basis:
-            w, along = _orthogonalise(matvec(basis.rows[k]), basis.rows, k)
+            w, along = orthogonal.orthogonalise(at(basis.rows[k]), basis.rows, k + 1)
             projected = basis.projected.at[:, k].set(along)
             beta = jnp.linalg.norm(w)
             # An invariant subspace: go on in a random direction outside it, which finds repeated eigenvalues. What is
@@ -146,36 +149,36 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
         return jax.lax.fori_loop(basis.steps, jnp.minimum(stop, capacity), step, basis)
 
     def started(filled: jax.Array, fixed: jax.Array, vector: jax.Array) -> tuple[Basis, jax.Array]:
-        kept = jnp.where(jnp.arange(rows)[:, None] < fixed, filled, 0)
-        w, _ = _orthogonalise(vector, kept, fixed)
+        w, _ = orthogonal.orthogonalise(vector, filled, fixed)
         length = w @ w
-        longer = kept.at[fixed].set(w / jnp.sqrt(length))
+        longer = filled.at[fixed].set(w / jnp.sqrt(length))
         zero = jnp.zeros((), filled.dtype)
         return Basis(longer, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed)), length
 
-    @functools.partial(jax.jit, donate_argnums=1)
-    def extend(point: Any, basis: Basis, key: jax.Array, steps: int) -> Basis:
-        return grown(operator(point), basis, key, basis.steps + steps)
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def begin(filled: jax.Array, fixed: int, vector: jax.Array) -> Basis:
-        return started(filled, jnp.asarray(fixed), vector)[0]
+    @functools.partial(jax.jit, static_argnums=1)
+    def begin(key: jax.Array, dtype: Any) -> Basis:
+        vector = jax.random.normal(key, (size,), dtype)
+        return started(jnp.zeros((rows, size), dtype), jnp.asarray(0), vector)[0]
 
     @functools.partial(jax.jit, donate_argnums=1)
-    def probed(point: Any, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int) -> Any:
-        matvec = operator(point)
+    def extend(at: operators.Linear, basis: Basis, key: jax.Array, steps: int) -> Basis:
+        return grown(at, basis, key, basis.steps + steps)
 
+    @functools.partial(jax.jit, donate_argnums=1)
+    def probed(
+        at: operators.Linear, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int
+    ) -> Any:
         def one(filled: jax.Array, vector: jax.Array) -> tuple[jax.Array, Any]:
             basis, length = started(filled, jnp.asarray(fixed), vector)
-            basis = grown(matvec, basis, key, basis.steps + steps)
+            basis = grown(at, basis, key, basis.steps + steps)
             return basis.rows, (basis.projected, basis.beta, length)
 
         return jax.lax.scan(one, filled, vectors)
 
     def probe(
-        point: Any, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int
+        at: operators.Linear, filled: jax.Array, fixed: int, vectors: jax.Array, key: jax.Array, steps: int
     ) -> tuple[jax.Array, Probes]:
-        filled, found = jax.block_until_ready(probed(point, filled, fixed, vectors, key, steps))
+        filled, found = jax.block_until_ready(probed(at, filled, fixed, vectors, key, steps))
         projected, beta, lengths = (np.asarray(each) for each in found)
         return filled, Probes(projected, beta, lengths, fixed, min(fixed + steps, capacity))
 
@@ -196,26 +199,7 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
         padded[: weights.shape[0], : weights.shape[1]] = weights
         return combined(filled, jnp.asarray(padded))
 
-    return Lanczos(size, capacity, extend, begin, probe, combine)
-
-
-def _orthogonalise(w: jax.Array, rows: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Removes from w its components along rows 0..last, twice, ROWS rows at a time; returns them beside what is left.
-
-    The last block is moved down to fit: the rows that it shares with the one before have nothing left to remove.
-    """
-    width = min(ROWS, rows.shape[0])
-    blocks = last // width + 1
-
-    def remove(i: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        w, along = state
-        first = jnp.minimum((i % blocks) * width, rows.shape[0] - width)
-        block = jax.lax.dynamic_slice_in_dim(rows, first, width)
-        found = block @ w
-        here = jax.lax.dynamic_slice_in_dim(along, first, width)
-        return w - found @ block, jax.lax.dynamic_update_slice_in_dim(along, here + found, first, axis=0)
-
-    return jax.lax.fori_loop(0, 2 * blocks, remove, (w, jnp.zeros(rows.shape[0], w.dtype)))
+    return Lanczos(size, capacity, operators.linearised(operator, size), begin, extend, probe, combine)
 
 
 def ritz(basis: Basis) -> Ritz:
@@ -250,7 +234,7 @@ def _ritz(projected: np.ndarray, beta: float, first: int, last: int, dtype: Any)
 
 def run(
     program: Lanczos,
-    point: Any,
+    at: operators.Linear,
     key: jax.Array,
     satisfied: Callable[[spectra.Spectrum], bool],
     *,
@@ -260,7 +244,7 @@ def run(
 
     Args:
         program: The compiled programs of an operator.
-        point: Where the operator is taken; its dtype is that of the basis.
+        at: The operator at a point; its dtype is that of the basis.
         key: Random key of the start vector.
         satisfied: Looks at the spectrum known so far and says whether it is good enough.
         limit: Most products, the capacity unless given. Beyond the capacity the run restarts.
@@ -269,14 +253,12 @@ def run(
         The spectrum (complete when the basis spans the whole space), the basis and its Ritz pairs.
     """
     vector_key, fresh_key = jax.random.split(key)
-    dtype = jax.tree.leaves(point)[0].dtype
     limit = program.capacity if limit is None else limit
-    empty = jnp.zeros((program.capacity + 1, program.size), dtype)
-    basis = program.begin(empty, 0, jax.random.normal(vector_key, (program.size,), dtype))
+    basis = program.begin(vector_key, at.dtype)
     products = steps = 0
     while True:
-        next_key = jax.random.fold_in(fresh_key, products)
-        basis = program.extend(point, basis, next_key, min(STEPS, limit - products))
+        more = max(1, steps // SHARE) if products else FIRST
+        basis = program.extend(at, basis, fresh_key, min(more, limit - products))
         jax.block_until_ready(basis)  # see dense.matrix
         pairs = ritz(basis)
         products += len(pairs.values) - steps
@@ -287,6 +269,7 @@ def run(
         if steps == program.capacity:
             basis = restart(program, basis, pairs)
             steps = int(basis.steps)
+            fresh_key = jax.random.fold_in(fresh_key, products)
 
 
 def restart(program: Lanczos, basis: Basis, pairs: Ritz) -> Basis:

@@ -11,12 +11,12 @@ slope at 0 is gone and with it most of the probes' spread, and the trace is take
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from harness.curvature import lanczos
+from harness.curvature import lanczos, operators
 from harness.curvature import spectrum as spectra
 
 CUT = 0.3
@@ -70,7 +70,7 @@ def chosen(pairs: lanczos.Ritz, eta: float, room: int) -> np.ndarray:
 
 def estimate(
     program: lanczos.Lanczos,
-    point: Any,
+    at: operators.Linear,
     eta: float,
     key: jax.Array,
     deflated: Deflated,
@@ -84,7 +84,7 @@ def estimate(
 
     Args:
         program: The programs of the operator.
-        point: Where it is taken.
+        at: The operator at a point.
         eta: Step size.
         key: Random key of the probes.
         deflated: What was deflated; its rows are taken over.
@@ -93,7 +93,7 @@ def estimate(
     value, error = _sum(deflated.values, deflated.errors, eta)
     slope = 0.0 if trace is None else eta
     vectors = jax.random.rademacher(key, (PROBES, program.size), deflated.rows.dtype)
-    _, probes = program.probe(point, deflated.rows, len(deflated.values), vectors, key, STEPS)
+    _, probes = program.probe(at, deflated.rows, len(deflated.values), vectors, key, STEPS)
     forms = [_form(probes, i, eta, slope, 0) for i in range(PROBES)]
     shorter = [_form(probes, i, eta, slope, 1) for i in range(PROBES)]
     if trace is not None:

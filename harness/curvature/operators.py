@@ -7,13 +7,58 @@ inside compiled code, so the point is an argument and one compiled program serve
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.extend import core
 
 Matvec = Callable[[jax.Array], jax.Array]
 Operator = Callable[[Any], Matvec]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("constants",), meta_fields=("product", "size", "dtype")
+)
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """An operator at a point as arrays, which compiled programs give and take: what its products need, computed once.
+
+    Attributes:
+        constants: What the linearisation left.
+        product: The product, as a jaxpr of constants and vector.
+        size: P.
+        dtype: That of vectors.
+    """
+
+    constants: tuple[jax.Array, ...]
+    product: Any
+    size: int
+    dtype: Any
+
+    def __call__(self, v: jax.Array) -> jax.Array:
+        """Returns the product with v (P,)."""
+        result: jax.Array = core.jaxpr_as_fun(core.ClosedJaxpr(self.product, self.constants))(v)[0]
+        return result
+
+
+def linearised(operator: Operator, size: int) -> Callable[[Any], Linear]:
+    """Returns the compiled function from a point to its Linear; vectors have the dtype of the point's first array.
+
+    Products of several programs at one point, or of one that the host calls again and again, so pay for the
+    linearisation once. Cost: for a Hessian about a gradient, nothing where the risk is summed in chunks, which each
+    product computes anew.
+    """
+
+    @jax.jit
+    def at(point: Any) -> Linear:
+        dtype = jax.tree.leaves(point)[0].dtype
+        traced = jax.make_jaxpr(operator(point))(jax.ShapeDtypeStruct((size,), dtype))
+        return Linear(tuple(traced.consts), traced.jaxpr, size, dtype)
+
+    return at
 
 
 def hessian(risk: Callable[..., jax.Array]) -> Operator:

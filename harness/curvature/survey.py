@@ -23,6 +23,9 @@ PRODUCTS = 160
 MEMORY = 8 * 2**30
 """Bytes that a float64 basis may take. It has room for PRODUCTS rows below that, for fewer above (then it restarts)."""
 
+HOLD = 8
+"""Products that a resolved run goes on, to see whether an eigenvalue stands for several that lie close together."""
+
 ROOM = 2 * exclusion.STEPS
 """Rows of the smallest basis: half of them can be deflated, and the run on the complement fits in the other half."""
 
@@ -85,23 +88,31 @@ def surveyor(
     program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
-        known, _, _ = lanczos.run(program, point, key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
+        known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
         run_key, rest_key, probe_key = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
+        at = program.at(point)
+        far: list[int] = []
+
+        def settled(seen: spectra.Spectrum) -> bool:
+            """Says whether the run is resolved, and HOLD products have shown no further outer eigenvalue."""
+            far.append(int(np.sum(eta * np.abs(seen.values) > logdet.CUT)))
+            return resolved(seen, eta) and far[-1 - HOLD :][:1] == far[-1:] and len(far) > HOLD
+
         known, basis, pairs = lanczos.run(
-            program, point, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+            program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
-        left = exclusion.complement(program, point, basis.rows, pairs, taken, rest_key)
+        left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
         exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, point, eta, probe_key, deflated, exact)
+        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
         return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
 

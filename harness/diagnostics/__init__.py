@@ -111,7 +111,21 @@ def _analytic(cell: Any) -> str:
 
 
 def _whole(cell: Any) -> str:
-    return "" if hasattr(cell.optimizer, "batch_size") else "every step sees the whole batch"
+    return "" if getattr(cell.optimizer, "batch_size", None) else "every step sees the whole batch"
+
+
+def _plain(cell: Any) -> str:
+    return "steps have no momentum" if getattr(cell.optimizer, "momentum", None) is None else ""
+
+
+def _momentum(cell: Any) -> str:
+    return "" if _plain(cell) else "it is of the map of plain descent, and steps have momentum"
+
+
+def _one_map(cell: Any) -> str:
+    return _momentum(cell) or (
+        "" if cell.optimizer.schedule.name == "constant" else "it iterates one map, and the step size changes"
+    )
 
 
 DIAGNOSTICS: dict[str, Diagnostic] = {
@@ -121,6 +135,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         Diagnostic("sharpness", "the ends of the spectrum", "nothing", surveys=True, auto=True),
         Diagnostic("singularity", "how far I − ηH is from singular", "nothing", surveys=True, auto=True),
         Diagnostic("gaps", "the eigenvalues on either side of 1/η", "nothing", surveys=True, auto=True),
+        Diagnostic("state", "the map of (θ, v) under momentum", "nothing", surveys=True, auto=True, why_not=_plain),
         Diagnostic("critical", "all critical step sizes; keeps the spectrum", "nothing", surveys=True, auto=True),
         Diagnostic(
             "kinks",
@@ -150,12 +165,14 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             "at most 1,200 products, mostly some 100",
             schedule="first and last",
             surveys=True,
+            why_not=_momentum,
         ),
         Diagnostic(
             "exponents",
             "finite-time Lyapunov exponents",
             "80 steps, each a gradient and 2 products of what a step sees",
             schedule="first and last",
+            why_not=_one_map,
         ),
     )
 }

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective, train
+from harness import objective, optimizers, train
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
@@ -58,7 +58,7 @@ def measure(point: points.Point) -> dict[str, float]:
     theta, _, probe, _ = point.nearby
     first, second = jax.random.split(point.nearby.key_of("exponents"))
     columns = np.linalg.qr(np.asarray(jax.random.normal(first, (len(theta), min(COLUMNS, len(theta))))))[0]
-    along = program(probe.risk, probe.batch_size)
+    along = program(probe.risk, probe.rule, probe.examples)
     logs = np.asarray(along(theta, point.eta, probe.batch, second, jnp.asarray(columns.T, theta.dtype)))
     found = [average(row[BURN:]) for row in logs.T] + [(math.nan, math.nan)] * (COLUMNS - logs.shape[1])
     return {
@@ -79,7 +79,7 @@ def average(logs: np.ndarray) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=1)
-def program(risk: Callable[..., jax.Array], batch_size: int | None) -> Callable[..., jax.Array]:
+def program(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int) -> Callable[..., jax.Array]:
     """Returns the compiled function `(theta, eta, batch, key, columns) -> log|R_ii|` of shape (STEPS, columns).
 
     The columns (k, P) are multiplied one after the other, with H linearised once per step.
@@ -89,7 +89,7 @@ def program(risk: Callable[..., jax.Array], batch_size: int | None) -> Callable[
     def along(
         theta: jax.Array, eta: jax.Array, batch: objective.Batch, key: jax.Array, columns: jax.Array
     ) -> jax.Array:
-        draw = train.drawing(batch, key, batch_size)
+        draw = train.drawing(rule, batch, key, examples)
 
         def step(state: tuple[jax.Array, jax.Array], t: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             at, rows = state

@@ -6,7 +6,7 @@ from __future__ import annotations
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
-METRICS = ("loss", "loss_gap", "grad_norm", "train_accuracy")
+METRICS = ("loss", "loss_gap", "grad_norm", "train_accuracy", "eta")
 
 
 def gradients(size: plan.Size) -> float:
@@ -15,10 +15,11 @@ def gradients(size: plan.Size) -> float:
 
 
 def measure(point: points.Point) -> dict[str, float]:
-    """Returns loss, its gap to the infimum, gradient norm and accuracy."""
+    """Returns loss, its gap to the infimum, gradient norm, accuracy, and the step size of the next step."""
     return {
         "loss": point.loss,
         "loss_gap": point.loss - point.infimum,
         "grad_norm": point.grad_norm,
         "train_accuracy": point.accuracy,
+        "eta": point.eta,
     }

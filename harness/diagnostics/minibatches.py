@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective, train
+from harness import objective, optimizers, train
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
@@ -49,11 +49,11 @@ def measure(point: points.Point) -> dict[str, float]:
         FloatingPointError: If a product is not finite.
     """
     theta, _, probe, _ = point.nearby
-    if probe.batch_size is None:
+    if probe.rule.batch_size is None:
         raise ValueError("every step sees the whole batch")
     key = point.nearby.key_of("minibatches")
     sigmas, determinants = [], []
-    for i, batch in enumerate(batches(probe.batch, probe.batch_size)):
+    for i, batch in enumerate(batches(probe.rule, probe.batch, probe.examples)):
         found = probe.survey((theta, batch), point.eta, jax.random.fold_in(key, i))
         sigmas.append(spectra.distance_from_one(found.spectrum, point.eta))
         determinants.append((found.log_det.value, found.log_det.error))
@@ -68,7 +68,7 @@ def measure(point: points.Point) -> dict[str, float]:
     }
 
 
-def batches(whole: objective.Batch, size: int) -> list[objective.Batch]:
-    """Returns the probe set: BATCHES mini-batches of `size` examples, the same for every point of every run."""
-    draw = train.drawing(whole, jax.random.key(KEY), size)
+def batches(rule: optimizers.Rule, whole: objective.Batch, examples: int) -> list[objective.Batch]:
+    """Returns the probe set: the first BATCHES mini-batches of a rule, the same for every point of every run."""
+    draw = train.drawing(rule, whole, jax.random.key(KEY), examples)
     return [draw(jnp.asarray(i)) for i in range(BATCHES)]

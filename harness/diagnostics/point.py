@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import jax
 
-    from harness import objective
+    from harness import objective, optimizers
     from harness.curvature import survey
 
 
@@ -22,7 +22,8 @@ class Probe(NamedTuple):
         risk: `(theta, batch) -> scalar`.
         margins: `(theta, x) -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
         batch: The whole training set.
-        batch_size: Examples that a step sees; None for all.
+        rule: What a step of the training does.
+        examples: N, the examples of the training set.
         method: How the spectrum is found, `dense` or `lanczos`.
         gradient: `theta -> (P,)`, of the whole risk.
         product: `(theta, v) -> H v`.
@@ -33,7 +34,8 @@ class Probe(NamedTuple):
     risk: Callable[..., jax.Array]
     margins: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
     batch: objective.Batch
-    batch_size: int | None
+    rule: optimizers.Rule
+    examples: int
     method: str
     gradient: Callable[[jax.Array], jax.Array]
     product: Callable[[jax.Array, jax.Array], jax.Array]

@@ -70,15 +70,17 @@ def closest_over_null(recorded: Sequence[records.Record]) -> float:
 def log_volume(recorded: Sequence[records.Record]) -> tuple[float, float]:
     """Returns the sum of log|det DG| over the steps of a run, and its error bar (D6).
 
-    Each step t contributes log|det(I - eta H(theta_t))|, of the point it starts from. Exact if every step but the last
+    Each step t contributes log|det(I - eta H(theta_t))|, of the point it starts from; under momentum log|det| of the
+    map of (theta, v). Exact if every step but the last
     has its record; else straight lines run between records, and the error adds half the difference between holding the
     earlier and holding the later value throughout. Errors of single values are added up. -inf where one is.
     """
     total = error = 0.0
+    name = "state_log_abs_det" if recorded and "state_log_abs_det" in recorded[0].values else "log_abs_det"
     for before, after in itertools.pairwise(recorded):
         steps = after.step - before.step
-        left, right = before.values["log_abs_det"], after.values["log_abs_det"]
-        bars = before.values["log_abs_det_error"], after.values["log_abs_det_error"]
+        left, right = before.values[name], after.values[name]
+        bars = before.values[f"{name}_error"], after.values[f"{name}_error"]
         if steps == 1:  # the value after is of the next step, and does not count
             total, error = total + left, error + bars[0]
             continue

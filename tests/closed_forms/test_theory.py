@@ -561,7 +561,7 @@ def test_biases_break_the_chain_of_two_numbers() -> None:
 
 
 def test_remarks_are_about_runs_not_about_maps() -> None:
-    sgd = types.SimpleNamespace(name="sgd", learning_rate=types.SimpleNamespace(eta_lambda=1.5))
+    sgd = types.SimpleNamespace(name="sgd", batch_size=4, learning_rate=types.SimpleNamespace(eta_lambda=1.5))
     known = theory.says(mlp("relu", [3]), ROW, loss("half_mse"), sgd)
     assert known.remarks == (theory.MINIBATCH, theory.ETA_LAMBDA)
     assert known.covered == "theorem 1"

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from harness import diagnostics, errors, experiment, metrics, overview, records, runlog
+from harness import diagnostics, errors, events, experiment, metrics, overview, records, runlog
+from harness import run as runs
 from harness import spec as specs
 
 SPEC = """
@@ -42,7 +43,8 @@ def cell(
 
 
 def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
-    return experiment.run(cell, seed, device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    (folder,) = runs.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    return folder
 
 
 def test_a_run_leaves_its_facts_and_a_record_at_every_checkpoint(home: pathlib.Path) -> None:
@@ -113,12 +115,12 @@ def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
     for cut in specs.checkpoint_steps(20, 5)[:-1]:
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
 
-        def stop(step: int, cut: int = cut) -> None:
-            if step == cut:
+        def stop(event: events.Event, cut: int = cut) -> None:
+            if event.kind == "record" and event.step == cut:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run(one, on_step=stop)
+            run(one, tell=stop)
         folder = runlog.folder("tests", one.run_id(0))
         assert runlog.status(folder) == "interrupted"
         assert [r.step for r in runlog.read_records(folder)][-1] == cut
@@ -156,7 +158,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
         ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse"), "not named"
-    )
+    ) | {"state": "steps have no momentum"}
     assert facts["verdict"] == "undecided", "sigma_min was not asked for"
     assert not (folder / "spectra.jsonl").exists()
     names = [set(record.values) for record in found]
@@ -200,40 +202,61 @@ def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
 
 
 def test_a_failure_is_recorded_and_tried_again(home: pathlib.Path) -> None:
-    def fail(step: int) -> None:
-        raise RuntimeError("no")
+    def fail(event: events.Event) -> None:
+        if event.kind == "record":
+            raise RuntimeError("no")
 
     one = cell()
     with pytest.raises(RuntimeError):
-        run(one, on_step=fail)
+        run(one, tell=fail)
     folder = runlog.folder("tests", one.run_id(0))
     assert runlog.status(folder) == "failed"
     run(one)
     assert runlog.status(folder) == "finished"
 
 
-def test_a_run_is_made_by_one_environment(home: pathlib.Path) -> None:
+def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pathlib.Path) -> None:
     one = cell()
 
-    def stop(step: int) -> None:
-        raise KeyboardInterrupt
+    def stop(event: events.Event) -> None:
+        if event.kind == "record" and event.step > 0:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(one, on_step=stop)
+        run(one, tell=stop)
     folder = runlog.folder("tests", one.run_id(0))
     first = runlog.read(folder)
     assert first is not None
+    cut = runlog.read_records(folder)[-1].step
     seen: list[int] = []
-    run(one, on_step=seen.append)
-    assert seen[0] > 0, "the same environment goes on"
-    runlog.write(folder, {**first, "device": "another machine", "eta": 123.0, "status": "interrupted"})
-    seen.clear()
-    run(one, on_step=seen.append)
+
+    def see(event: events.Event) -> None:
+        if event.kind == "record":
+            seen.append(event.step)
+            raise KeyboardInterrupt
+
+    elsewhere = [{**first["environments"][0], "device": "another machine"}]
+    runlog.write(folder, {**first, "environments": elsewhere})
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
     again = runlog.read(folder)
-    assert seen[0] == 0, "another environment begins anew"
     assert again is not None
-    assert again["device"] == "cpu"
-    assert again["eta"] == first["eta"]
+    assert seen.pop() > cut, "it goes on"
+    assert [(place["from"], place["device"]) for place in again["environments"]] == [
+        (0, "another machine"),
+        (cut, "cpu"),
+    ]
+    assert again["environments"][1]["commit"] == first["commit"]
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
+    assert (runlog.read(folder) or {})["environments"] == again["environments"], "the same place is named once"
+    other = {**again["dataset"], "sha256": "0" * 64}
+    runlog.write(folder, {**again, "dataset": other, "eta": 123.0, "status": "interrupted"})
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
+    assert seen == [0], "other data are another problem"
+    assert (runlog.read(folder) or {})["eta"] == first["eta"]
 
 
 @pytest.mark.parametrize("rate", ["1.0e-50", "1.0e+39"])

@@ -7,12 +7,27 @@ import io
 import pathlib
 import subprocess
 import sys
+from collections.abc import Generator, Sequence
 
 import jax
 import pytest
 import rich.console
 
-from harness import certify, engine, errors, experiment, memory, runlog, tracking, workspace
+from harness import (
+    certify,
+    engines,
+    errors,
+    events,
+    experiment,
+    memory,
+    progress,
+    runlog,
+    runs,
+    task,
+    tracking,
+    underway,
+    workspace,
+)
 from harness import spec as specs
 from harness.curvature import dense, exclusion
 
@@ -84,6 +99,13 @@ def test_what_there_is_is_the_least_of_machine_and_limit(monkeypatch: pytest.Mon
     assert memory.available() == machine
 
 
+def in_this_process(portions: Sequence[task.Portion], tell: events.Tell, note: engines.Note) -> Generator[task.Result]:
+    for portion in portions:
+        for one in portion.tasks(task.groups(portion.whole)):
+            note("begin", one, "")
+            yield task.Result(one, *task.perform(one, "cpu", tell))
+
+
 def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
     home: pathlib.Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,14 +121,18 @@ def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
 
     monkeypatch.setattr(experiment, "problem", lambda _: real._replace(surveyor=real.surveyor._replace(survey=survey)))
     out = io.StringIO()
-    console = rich.console.Console(file=out, width=300)
+    display = progress.plain(underway.Underway(), rich.console.Console(file=out, width=300))
     opened = tracking.open_store(store_uri)
-    outcome = engine.work(engine.jobs([cell], None), opened, console, device="cpu", command=lambda _: "")
-    assert [job.seed for job, _ in outcome.failed] == [0] and [job.seed for job in outcome.ran] == [1]
+    wanted = runs.wanted([cell], None, (1, 1), lambda _: "")
+    here = engines.Engine(in_this_process, lambda: None)
+    outcome = runs.work(wanted, opened, here, display)
+    assert (outcome.failed, outcome.ran) == ([cell.run_id(0)], [cell.run_id(1)])
     assert "failed   t · seed 0: out of memory (32 GB asked for at once" in out.getvalue()
     assert "Traceback" not in out.getvalue()
     assert [runlog.status(runlog.folder("tests", cell.run_id(seed))) for seed in (0, 1)] == ["failed", "finished"]
-    again = engine.work(engine.jobs([cell], None), opened, console, device="cpu", command=lambda _: "")
+    facts = runlog.read(runlog.folder("tests", cell.run_id(0))) or {}
+    assert facts["reason"].startswith("out of memory (32 GB asked for at once")
+    again = runs.work(wanted, opened, here, display)
     assert (len(again.ran), len(again.kept), again.failed) == (1, 1, []), "said again, it is made"
 
 

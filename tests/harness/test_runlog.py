@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import pathlib
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -41,15 +44,57 @@ def test_a_torn_line_is_ignored_wherever_it_is_cut(tmp_path: pathlib.Path) -> No
     assert [record.step for record in runlog.read_records(tmp_path)] == [0, 1]
 
 
-def test_a_damaged_state_is_no_state(tmp_path: pathlib.Path) -> None:
+def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: pathlib.Path) -> None:
     assert runlog.load_state(tmp_path) is None
-    runlog.save_state(tmp_path, 7, {"theta": np.arange(3.0)})
+    for step in (3, 7, 20):
+        runlog.save_state(tmp_path, step, {"theta": np.arange(3.0) + step, "optimizer_0": np.asarray(step)})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["state-20.safetensors", "state-7.safetensors"]
     step, arrays = runlog.load_state(tmp_path) or (None, {})
+    assert step == 20
+    assert arrays["theta"].tolist() == [20.0, 21.0, 22.0]
+    file = tmp_path / "state-20.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match=r"state-20\.safetensors is damaged"):
+        step, arrays = runlog.load_state(tmp_path) or (None, {})
     assert step == 7
-    assert arrays["theta"].tolist() == [0.0, 1.0, 2.0]
-    whole = (tmp_path / "state.safetensors").read_bytes()
-    (tmp_path / "state.safetensors").write_bytes(whole[: len(whole) // 2])
-    assert runlog.load_state(tmp_path) is None
+    assert arrays["theta"].tolist() == [7.0, 8.0, 9.0]
+    runlog.keep_records(tmp_path, 7)
+    assert not file.exists()
+
+
+def test_any_changed_byte_of_a_state_is_noticed(tmp_path: pathlib.Path) -> None:
+    arrays = {"theta": np.arange(5.0), "optimizer_0": np.asarray([[1, 2]])}
+    runlog.save_state(tmp_path, 7, arrays)
+    file = tmp_path / "state-7.safetensors"
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            found = runlog.load_state(tmp_path)
+        if found is not None:  # a change in the format's number, or in white space, changes no array
+            assert found[0] == 7
+            assert found[1].keys() == arrays.keys()
+            assert all(np.array_equal(found[1][name], array) for name, array in arrays.items())
+    file.rename(tmp_path / "state-8.safetensors")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert runlog.load_state(tmp_path) is None
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runlog.save_state(tmp_path, 1, {"theta": np.arange(3.0)})
+    runlog.write(tmp_path, {"status": "running"})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        runlog.save_state(tmp_path, 2, {"theta": np.arange(3.0)})
+    with pytest.raises(OSError, match="No space"):
+        runlog.write(tmp_path, {"status": "finished"})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.json", "state-1.safetensors"]
+    assert runlog.read(tmp_path) == {"status": "running"}
 
 
 def test_status_tells_interrupted_from_running(tmp_path: pathlib.Path) -> None:

@@ -69,7 +69,9 @@ def leaves(mapping: dict[str, Any], prefix: str = "") -> list[str]:
         path
         for key, value in mapping.items()
         for path in (
-            leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and key != "learning_rate" else [prefix + key]
+            leaves(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and key not in ("learning_rate", "schedule")
+            else [prefix + key]
         )
     ]
 
@@ -119,9 +121,10 @@ def test_defaults_are_written_out() -> None:
         "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu", "bias": True, "gain": 1.0},
         "loss": {"name": "half_mse", "weight_decay": 0.0},
         "start": {"name": "random"},
-        "optimizer": {"name": "gd", "learning_rate": 0.001},
+        "optimizer": {"name": "gd", "learning_rate": 0.001, "schedule": {"name": "constant"}},
         "steps": 300,
         "checkpoints": 16,
+        "target_loss": None,
         "precision": "float32",
         "curvature": "auto",
         "diagnostics": "auto",
@@ -301,10 +304,10 @@ DATASETS = (
 )
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
-    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, precision, curvature, "
-    "diagnostics, seeds, grid, expected"
+    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, target_loss, precision, "
+    "curvature, diagnostics, seeds, grid, expected"
 )
-DIAGNOSTICS = "fit, sharpness, singularity, gaps, critical, kinks, minibatches, sweep, inverse, exponents"
+DIAGNOSTICS = "fit, sharpness, singularity, gaps, state, critical, kinks, minibatches, sweep, inverse, exponents"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
@@ -470,8 +473,8 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 PATHS = (
     "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
     "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
-    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, steps, checkpoints, precision, curvature, "
-    "diagnostics"
+    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
+    "optimizer.schedule.name, steps, checkpoints, target_loss, precision, curvature, diagnostics"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
@@ -616,13 +619,19 @@ OTHER: dict[str, Any] = {
     "model.norm_epsilon": None,
     "optimizer.learning_rate": 0.0010000000000000002,
     "optimizer.batch_size": 63,
+    "optimizer.sampling": "cyclic",
+    "optimizer.momentum": 0.8,
+    "optimizer.schedule": {"name": "cosine"},
+    "target_loss": 0.5,
     "steps": 301,
     "checkpoints": 15,
     "precision": "float64",
     "curvature": "dense",
     "diagnostics": ["kinks"],
 }
-BASES = {"mlp": MLP, "sgd": SGD, "smoothed_ce": varied(("half_mse", "smoothed_ce")), "vgg": VGG, "vit": VIT}
+HEAVY_BALL = varied(("{name: gd, learning_rate: 0.001}", "{name: heavy_ball, learning_rate: 0.001, momentum: 0.9}"))
+SMOOTHED = varied(("half_mse", "smoothed_ce"))
+BASES = {"mlp": MLP, "sgd": SGD, "heavy_ball": HEAVY_BALL, "smoothed_ce": SMOOTHED, "vgg": VGG, "vit": VIT}
 FIELDS = [
     (base, path)
     for base, text in BASES.items()

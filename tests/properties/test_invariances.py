@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import diagnostics, metrics, objective, recipe
+from harness import diagnostics, metrics, objective, optimizers, recipe
 from harness.curvature import operators, survey
 from harness.diagnostics import exponents, trajectory
 from harness.records import Record
@@ -101,7 +101,8 @@ def net(activation: str, seed: int) -> Net:
             risk=lambda theta, data: scaled(theta, data, c),
             margins=margins,
             batch=batch,
-            batch_size=None,
+            rule=optimizers.Rule("gd", None, recipe.CONSTANT, 0, None, "replacement"),
+            examples=N,
             method="dense",
             gradient=lambda theta: gradient(theta, batch, c),
             product=lambda theta, v: product(theta, v, batch, c),

@@ -47,7 +47,17 @@ def both(program: Callable[[Any], Any]) -> None:
         assert np.allclose(a, b, rtol=0, atol=1e-12 * (1 + float(jnp.abs(b).max())))
 
 
-@pytest.mark.parametrize(("side", "strides"), [((3, 3), (1, 1)), ((1, 1), (1, 1)), ((5, 3), (1, 1)), ((3, 3), (2, 2))])
+@pytest.mark.parametrize(
+    ("side", "strides"),
+    [
+        ((3, 3), (1, 1)),
+        ((1, 1), (1, 1)),
+        ((5, 3), (1, 1)),
+        ((3, 3), (2, 2)),
+        ((7, 3), (1, 1)),  # larger than the image
+        ((3, 7), (2, 1)),
+    ],
+)
 def test_every_order_of_derivatives_is_that_of_the_stock_convolution(
     side: tuple[int, int], strides: tuple[int, int]
 ) -> None:

@@ -28,8 +28,8 @@ ASKED = survey.surveyor(diagonal, SIZE, "lanczos")
 
 def shortfall(values: np.ndarray, steps: int, seed: int) -> float:
     """Returns by what share of the width the largest Ritz value of a random start falls short of the largest."""
-    basis = PROGRAM.begin(jnp.zeros((65, SIZE)), 0, jax.random.normal(jax.random.key(seed), (SIZE,)))
-    basis = PROGRAM.extend((jnp.asarray(values),), basis, jax.random.key(0), steps)
+    basis = PROGRAM.begin(jax.random.key(seed), jnp.dtype("float64"))
+    basis = PROGRAM.extend(PROGRAM.at((jnp.asarray(values),)), basis, jax.random.key(0), steps)
     return float((values.max() - lanczos.ritz(basis).values[-1]) / np.ptp(values))
 
 

@@ -46,7 +46,7 @@ def deflated(basis: lanczos.Basis, pairs: lanczos.Ritz, eta: float) -> logdet.De
 def test_basis_is_orthonormal_and_tridiagonalises() -> None:
     matrix = symmetric(hessian_like())
     point = (jnp.asarray(matrix),)
-    _, basis, _ = lanczos.run(PROGRAM, point, jax.random.key(1), lambda s: len(s.values) >= 80)
+    _, basis, _ = lanczos.run(PROGRAM, PROGRAM.at(point), jax.random.key(1), lambda s: len(s.values) >= 80)
     rows = np.asarray(basis.rows[: int(basis.steps)])
     assert np.abs(rows @ rows.T - np.eye(len(rows))).max() < 1e-13
     tridiagonal = rows @ matrix @ rows.T
@@ -59,7 +59,9 @@ def test_every_ritz_value_has_an_eigenvalue_within_its_error(seed: int) -> None:
     exact = hessian_like(seed)
     point = (jnp.asarray(symmetric(exact, seed)),)
     for steps in (8, 24, 64):
-        known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, n=steps: len(s.values) >= n)
+        known, _, _ = lanczos.run(
+            PROGRAM, PROGRAM.at(point), jax.random.key(seed), lambda s, n=steps: len(s.values) >= n
+        )
         nearest = np.abs(known.values[:, None] - exact[None]).min(axis=1)
         assert np.all(nearest <= known.errors)
         assert not known.complete
@@ -70,7 +72,9 @@ def test_every_ritz_value_has_an_eigenvalue_within_its_error(seed: int) -> None:
 
 def test_extremes_agree_with_arpack() -> None:
     matrix = symmetric(hessian_like(7), 7)
-    known, _, _ = lanczos.run(PROGRAM, (jnp.asarray(matrix),), jax.random.key(0), lambda s: survey.resolved(s, 0.5))
+    known, _, _ = lanczos.run(
+        PROGRAM, PROGRAM.at((jnp.asarray(matrix),)), jax.random.key(0), lambda s: survey.resolved(s, 0.5)
+    )
     top = scipy.sparse.linalg.eigsh(matrix, k=5, which="LA", tol=1e-12, return_eigenvectors=False)
     low = scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", tol=1e-12, return_eigenvectors=False)
     assert np.allclose(np.sort(known.values)[-5:], np.sort(top), rtol=0, atol=1e-6)
@@ -81,14 +85,14 @@ def test_extremes_agree_with_arpack() -> None:
 def test_repeated_eigenvalues_are_found_when_the_space_is_spanned() -> None:
     exact = np.array([2.0, 2.0, 2.0, 0.0, 0.0, -1.0, -1.0, 5.0])
     program = lanczos.lanczos(matvec, len(exact), capacity=120)
-    known, _, _ = lanczos.run(program, (jnp.asarray(symmetric(exact)),), jax.random.key(0), lambda s: False)
+    known, _, _ = lanczos.run(program, program.at((jnp.asarray(symmetric(exact)),)), jax.random.key(0), lambda s: False)
     assert known.complete
     assert np.allclose(known.values, np.sort(exact), rtol=0, atol=1e-12)
 
 
 def test_zero_operator_is_spanned_too() -> None:
     program = lanczos.lanczos(matvec, 5, capacity=120)
-    known, _, _ = lanczos.run(program, (jnp.zeros((5, 5)),), jax.random.key(0), lambda s: False)
+    known, _, _ = lanczos.run(program, program.at((jnp.zeros((5, 5)),)), jax.random.key(0), lambda s: False)
     assert known.complete
     assert np.all(known.values == 0)
 
@@ -96,7 +100,7 @@ def test_zero_operator_is_spanned_too() -> None:
 def test_a_crowd_at_one_over_eta_widens_the_error_bar() -> None:
     exact = np.linspace(0.5, 1.5, SIZE)
     point = (jnp.asarray(symmetric(exact)),)
-    known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: len(s.values) >= 32)
+    known, _, _ = lanczos.run(PROGRAM, PROGRAM.at(point), jax.random.key(0), lambda s: len(s.values) >= 32)
     sigma, error = spectra.distance_from_one(known, 1.0)
     truth = np.abs(1 - exact).min()
     assert not survey.resolved(known, 1.0)
@@ -109,7 +113,7 @@ def test_a_small_basis_restarts_and_finds_the_same_ends(capacity: int) -> None:
     exact = hessian_like(3)
     program = lanczos.lanczos(matvec, SIZE, capacity=capacity)
     point = (jnp.asarray(symmetric(exact, 3)),)
-    known, basis, pairs = lanczos.run(program, point, jax.random.key(5), lambda s: False, limit=160)
+    known, basis, pairs = lanczos.run(program, program.at(point), jax.random.key(5), lambda s: False, limit=160)
     assert known.products == 160
     assert len(known.values) <= capacity
     rows = np.asarray(basis.rows[: int(basis.steps)])
@@ -122,10 +126,10 @@ def test_a_small_basis_restarts_and_finds_the_same_ends(capacity: int) -> None:
 
 
 def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
-    basis = lanczos.run(PROGRAM, (jnp.eye(SIZE),), jax.random.key(0), lambda s: True)[1]
+    basis = lanczos.run(PROGRAM, PROGRAM.at((jnp.eye(SIZE),)), jax.random.key(0), lambda s: True)[1]
     assert basis.rows.shape == (PROGRAM.capacity + 1, SIZE)
     pointer = basis.rows.unsafe_buffer_pointer()
-    grown = PROGRAM.extend((jnp.eye(SIZE),), basis, jax.random.key(1), 8)
+    grown = PROGRAM.extend(PROGRAM.at((jnp.eye(SIZE),)), basis, jax.random.key(1), 8)
     assert grown.rows.unsafe_buffer_pointer() == pointer, "a step reuses the buffer"
     assert PROGRAM.combine(grown.rows, np.eye(8)).unsafe_buffer_pointer() == pointer
 
@@ -133,21 +137,50 @@ def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
 def test_the_same_code_runs_in_float32() -> None:
     exact = hessian_like(2)
     point = (jnp.asarray(symmetric(exact, 2), "float32"),)
-    known, _, _ = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: len(s.values) >= 64)
+    known, _, _ = lanczos.run(PROGRAM, PROGRAM.at(point), jax.random.key(0), lambda s: len(s.values) >= 64)
     assert abs(known.values[-1] - exact[-1]) <= known.errors[-1]
     assert 1e-6 < known.errors[-1] < 1e-3
 
 
 def test_products_that_are_not_finite_are_said() -> None:
     with pytest.raises(FloatingPointError):
-        lanczos.run(PROGRAM, (jnp.full((SIZE, SIZE), jnp.nan),), jax.random.key(0), lambda s: False)
+        lanczos.run(PROGRAM, PROGRAM.at((jnp.full((SIZE, SIZE), jnp.nan),)), jax.random.key(0), lambda s: False)
 
 
 def test_one_program_serves_all_points() -> None:
     program = lanczos.lanczos(matvec, SIZE, capacity=40)
     for seed in range(3):
-        lanczos.run(program, (jnp.asarray(symmetric(hessian_like(seed))),), jax.random.key(seed), lambda s: False)
+        at = program.at((jnp.asarray(symmetric(hessian_like(seed))),))
+        lanczos.run(program, at, jax.random.key(seed), lambda s: False)
     assert program.extend._cache_size() == 1  # type: ignore[attr-defined]
+
+
+def test_a_run_looks_at_every_product_first_and_stops_at_the_least_that_is_enough() -> None:
+    seen: list[int] = []
+    at = PROGRAM.at((jnp.asarray(symmetric(hessian_like())),))
+
+    def enough(known: spectra.Spectrum) -> bool:
+        seen.append(known.products)
+        return known.products >= 37
+
+    known, _, _ = lanczos.run(PROGRAM, at, jax.random.key(0), enough)
+    assert seen == [*range(lanczos.FIRST, 33), 34, 36, 38]
+    whole, _, _ = lanczos.run(PROGRAM, at, jax.random.key(0), lambda s: False, limit=38)
+    assert np.array_equal(known.values, whole.values), "how often the host looks changes no bit"
+
+
+def test_an_operator_is_linearised_once_for_all_products_and_programs() -> None:
+    calls = []
+
+    def counted(point: tuple[jax.Array]) -> operators.Matvec:
+        calls.append(point)
+        return matvec(point)
+
+    program = lanczos.lanczos(counted, SIZE, capacity=40)
+    at = program.at((jnp.asarray(symmetric(hessian_like())),))
+    _, basis, _ = lanczos.run(program, at, jax.random.key(0), lambda s: False, limit=12)
+    program.probe(at, basis.rows, 12, jnp.ones((2, SIZE)), jax.random.key(1), 4)
+    assert len(calls) == 1
 
 
 def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
@@ -156,8 +189,12 @@ def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
         exact = hessian_like(seed)
         point = (jnp.asarray(symmetric(exact, seed)),)
         eta = [0.2, 0.4, 0.9][seed % 3]
-        _, basis, pairs = lanczos.run(PROGRAM, point, jax.random.key(seed), lambda s, e=eta: survey.resolved(s, e))
-        found = logdet.estimate(PROGRAM, point, eta, jax.random.key(100 + seed), deflated(basis, pairs, eta))
+        _, basis, pairs = lanczos.run(
+            PROGRAM, PROGRAM.at(point), jax.random.key(seed), lambda s, e=eta: survey.resolved(s, e)
+        )
+        found = logdet.estimate(
+            PROGRAM, PROGRAM.at(point), eta, jax.random.key(100 + seed), deflated(basis, pairs, eta)
+        )
         truth = np.log(np.abs(1 - eta * exact)).sum()
         scores.append((found.value - truth) / found.error)
     # Student's t with 7 degrees of freedom: 5.4 has probability 1e-3 for one of 24 matrices.
@@ -169,8 +206,8 @@ def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
 def test_log_abs_det_error_grows_when_nothing_has_converged() -> None:
     exact = np.linspace(0.5, 1.5, SIZE)
     point = (jnp.asarray(symmetric(exact)),)
-    _, basis, pairs = lanczos.run(PROGRAM, point, jax.random.key(0), lambda s: True)
-    found = logdet.estimate(PROGRAM, point, 1.0, jax.random.key(1), deflated(basis, pairs, 1.0))
+    _, basis, pairs = lanczos.run(PROGRAM, PROGRAM.at(point), jax.random.key(0), lambda s: True)
+    found = logdet.estimate(PROGRAM, PROGRAM.at(point), 1.0, jax.random.key(1), deflated(basis, pairs, 1.0))
     truth = np.log(np.abs(1 - exact)).sum()
     assert abs(found.value - truth) <= 4 * found.error
     assert found.error > 1.0

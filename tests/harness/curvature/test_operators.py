@@ -104,6 +104,21 @@ def test_a_step_and_a_trajectory_are_the_derivatives_of_the_map() -> None:
     assert np.allclose(v - eta * hessian((theta, small))(v), operators.step(hessian)((theta, small, eta))(v))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_linear_is_its_operator_at_every_point_of_one_program(dtype: str) -> None:
+    goal, batch, theta = made("vgg", HALF_MSE)
+    operator = operators.hessian(goal.risk)
+    at = operators.linearised(operator, goal.size)
+    v = jnp.asarray(np.random.default_rng(4).standard_normal(goal.size), dtype)
+    product = jax.jit(lambda at, v: at(v))
+    for scale in (1.0, 0.5):
+        point = (scale * theta.astype(dtype), jax.tree.map(lambda a: a.astype(dtype), batch))
+        found, expected = product(at(point), v), operator(point)(v)
+        assert found.dtype == at(point).dtype == dtype
+        assert np.allclose(found, expected, rtol=0, atol=50 * np.finfo(dtype).eps * float(jnp.abs(expected).max()))
+    assert product._cache_size() == 1
+
+
 def test_a_block_is_its_single_products() -> None:
     goal, batch, theta = made("vgg", HALF_MSE)
     matvec = operators.hessian(goal.risk)((theta, batch))
@@ -138,7 +153,7 @@ for operator, size in ((t.operators.hessian(goal.risk), goal.size),
     one, eight = product((theta, batch), v), product((theta, placed), v)
     assert np.allclose(one, eight, rtol=1e-12, atol=1e-13), abs(one - eight).max()
 program = t.lanczos.lanczos(t.operators.hessian(goal.risk), goal.size, capacity=40)
-runs = [t.lanczos.run(program, (theta, b), jax.random.key(0), lambda s: False)[0] for b in (batch, placed)]
+runs = [t.lanczos.run(program, program.at((theta, b)), jax.random.key(0), lambda s: False)[0] for b in (batch, placed)]
 assert np.allclose(runs[0].values[[0, -1]], runs[1].values[[0, -1]], rtol=1e-10)
 """
 

@@ -91,10 +91,10 @@ def test_each_growth_is_that_of_the_product_of_dense_hessians(optimizer: str, ho
     size, eta, key = ready.objective.size, 0.8, jax.random.key(7)
     theta = jnp.asarray(np.random.default_rng(0).normal(size=size))
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(size, 2)))[0]
-    along = exponents.program(ready.probe.risk, ready.probe.batch_size)
+    along = exponents.program(ready.probe.risk, ready.rule, ready.probe.examples)
     logs = np.asarray(along(theta, eta, ready.exact, key, jnp.asarray(columns.T)))
     assert logs.shape == (exponents.STEPS, 2)
-    draw = train.drawing(ready.exact, key, ready.probe.batch_size)
+    draw = train.drawing(ready.rule, ready.exact, key, ready.probe.examples)
     hessian, gradient = jax.jit(jax.hessian(ready.objective.risk)), jax.jit(jax.grad(ready.objective.risk))
     for t in range(10):
         seen = draw(jnp.asarray(t))

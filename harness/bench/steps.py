@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps: what a step of training costs, against a loop written by hand, against PyTorch, and with company.
+
+All in float32. The loop by hand is what a user of jax would write for one network: a compiled scan over a step on the
+tree of parameters, with the mean cross-entropy of the whole batch, or of one drawn with replacement.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from harness import objective, optimizers, recipe, train
+from harness.bench import problems, row, timing, twins
+
+STEPS = {"MLP": 50, "VGG": 8, "ViT": 8}
+"""Steps of one call."""
+
+BATCH = {"MLP": 64, "VGG": 16, "ViT": 8}
+"""Examples of a mini-batch."""
+
+RATE = 1e-3
+
+SEEDS = 8
+
+RULES = ("gd", "sgd")
+
+
+def rule(name: str, batch: int | None) -> optimizers.Rule:
+    """Returns plain descent on all examples, or on `batch` drawn with replacement."""
+    return optimizers.Rule(name, None, recipe.CONSTANT, 0, batch, "replacement")
+
+
+def harness(problem: problems.Problem, name: str, steps: int, lanes: int = 1) -> Callable[[], Any]:
+    """Returns so many steps as runs make them, from the problem's point, in some lanes."""
+    batch = BATCH[problem.name] if name == "sgd" else None
+    count = len(problem.arrays.weights)
+    trainer = train.trainer(problem.goal.risk, rule(name, batch), count)
+    theta, data = problem.point("float32")
+    thetas, etas = jnp.stack([theta] * lanes), jnp.full(lanes, RATE, "float32")
+    keys = jax.random.split(jax.random.key(0), lanes)
+    return lambda: trainer.advance(trainer.begin(thetas, etas, jnp.zeros(lanes, int)), etas, keys, data, steps).theta
+
+
+def by_hand(problem: problems.Problem, name: str, steps: int, *, scanned: bool = True) -> Callable[[], Any]:
+    """Returns so many steps written by hand, in a compiled scan, or each in a call of its own."""
+    unflatten = objective.flattening(jax.eval_shape(problem.model.init, jax.random.key(0)))
+    theta, data = problem.point("float32")
+    params, key = unflatten(theta), jax.random.key(0)
+    x, y = data.x, data.targets
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(problem.model.apply(params, x)), axis=-1))
+
+    def step(params: Any, k: jax.Array) -> tuple[Any, None]:
+        if name == "gd":
+            gradient = jax.grad(loss)(params, x, y)
+        else:
+            chosen = jax.random.randint(jax.random.fold_in(key, k), (BATCH[problem.name],), 0, len(x))
+            gradient = jax.grad(loss)(params, x[chosen], y[chosen])
+        return jax.tree.map(lambda p, g: p - jnp.float32(RATE) * g, params, gradient), None
+
+    if scanned:
+        loop = jax.jit(lambda params: jax.lax.scan(step, params, jnp.arange(steps))[0])
+        return lambda: loop(params)
+    single = jax.jit(lambda params, k: step(params, k)[0])
+
+    def called() -> Any:
+        now = params
+        for k in range(steps):
+            now = single(now, k)
+        return now
+
+    return called
+
+
+def in_torch(problem: problems.Problem, name: str, steps: int, *, compiled: bool = False) -> Callable[[], Any]:
+    """Returns so many steps in PyTorch, eager or with its compiler."""
+    import torch
+
+    made = twins.twin(problem, "float32")
+    module = torch.compile(made.module) if compiled else made.module
+    count, size = len(made.y), BATCH[problem.name]
+
+    def called() -> None:
+        for _ in range(steps):
+            x, y = made.x, made.y
+            if name == "sgd":
+                chosen = torch.randint(count, (size,))
+                x, y = x[chosen], y[chosen]
+            gradients = torch.autograd.grad(made.criterion(module(x), y), made.parameters)
+            with torch.no_grad():
+                for parameter, gradient in zip(made.parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=RATE)
+
+    return called
+
+
+def rows(name: str, size: problems.Size, rounds: int = timing.ROUNDS) -> list[row.Row]:
+    """Times steps of a network by gd and sgd: ours, by hand, and in PyTorch."""
+    problem, made = problems.problem(name, size), []
+    steps = STEPS[name]
+    installed = importlib.util.find_spec("torch") is not None
+    if installed:
+        twins.check(problem)
+    for which in RULES:
+        batch = "" if which == "gd" else f", batch {BATCH[name]}"
+        group = f"a step of {which}{batch}, {problem.title}, float32"
+        cases = {"ours": harness(problem, which, steps), "by hand": by_hand(problem, which, steps)}
+        cases["calls"] = by_hand(problem, which, steps, scanned=False)
+        if installed:
+            cases["PyTorch"] = in_torch(problem, which, steps)
+        found = timing.interleaved(cases, against="by hand", rounds=rounds)
+        told = ", ".join(f"{label} {1e3 * one.median / steps:.3g} ms" for label, one in found.items())
+        made.append(
+            row.ratio(group, "ours / a scan by hand", timing.ratio(found["ours"], found["by hand"]), AT_HAND, told)
+        )
+        made.append(
+            row.ratio(
+                group, "ours / single calls by hand", timing.ratio(found["ours"], found["calls"]), row.Target(1.0)
+            )
+        )
+        if installed:
+            share = timing.ratio(found["PyTorch"], found["ours"])
+            made.append(row.ratio(group, "PyTorch, eager / ours", share, AHEAD))
+        else:
+            made.append(
+                row.absent(group, "PyTorch, eager / ours", "PyTorch is not installed (pip install -e '.[bench]')")
+            )
+    return made
+
+
+AT_HAND = row.Target(1.05)
+AHEAD = row.Target(1.0, most=False)
+
+
+def compiled(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
+    """Times steps of gd against PyTorch's compiler, where it works."""
+    problem, steps = problems.problem(name, size), STEPS[name]
+    group, what = f"a step of gd, {problem.title}, float32", "PyTorch, compiled / ours"
+    if importlib.util.find_spec("torch") is None:
+        return [row.absent(group, what, "PyTorch is not installed (pip install -e '.[bench]')")]
+    try:
+        theirs = in_torch(problem, "gd", steps, compiled=True)
+        theirs()
+    except Exception as error:  # whatever a compiler may raise is an answer here
+        return [row.absent(group, what, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:80]}")]
+    found = timing.interleaved({"ours": harness(problem, "gd", steps), "theirs": theirs}, rounds=rounds)
+    told = ", ".join(f"{label} {1e3 * one.median / steps:.3g} ms" for label, one in found.items())
+    return [row.ratio(group, what, timing.ratio(found["theirs"], found["ours"]), AHEAD, told)]
+
+
+def company(rounds: int = timing.ROUNDS) -> list[row.Row]:
+    """Times SEEDS seeds of the small MLP side by side against as many alone."""
+    problem, steps, made = problems.problem("MLP", "small"), 200, []
+    for which in RULES:
+        cases = {"together": harness(problem, which, steps, SEEDS), "alone": harness(problem, which, steps)}
+        found = timing.interleaved(cases, rounds=rounds)
+        share = timing.ratio(found["together"], found["alone"], SEEDS)
+        batch = "" if which == "gd" else f", batch {BATCH['MLP']}"
+        told = f"{1e6 * found['alone'].median / steps:.3g} µs a step alone"
+        what = f"{problem.title}, {which}{batch}: {SEEDS} together / {SEEDS} alone"
+        made.append(row.ratio("seeds side by side, float32", what, share, row.Target(0.5), told))
+    return made
+
+
+SCALES: dict[str, tuple[int, ...]] = {
+    "examples": (16, 64, 256, 1024, 1797),
+    "parameters": (8, 32, 128, 512),
+    "seeds": (1, 2, 4, 8, 16, 32, 64, 128),
+}
+"""What is varied for the picture: N; the width of both hidden layers; seeds side by side."""
+
+
+def scaling(what: str) -> list[tuple[float, float]]:
+    """Returns pairs of N, P or seeds, and seconds of a step of gd of an MLP with two hidden layers on digits."""
+    import zoo
+    from harness import data
+    from harness.data import config as configs
+
+    found = []
+    for value in SCALES[what]:
+        examples = value if what == "examples" else 256
+        width = value if what == "parameters" else 16
+        fields = {"family": "mlp", "hidden": [width, width], "activation": "relu"}
+        config = zoo.FAMILIES["mlp"].config.model_validate(fields)
+        model = zoo.build("mlp", config, inputs=(8, 8, 1), outputs=10)
+        goal = objective.objective(model, recipe.Ce(name="ce"))
+        arrays = data.load(configs.Images(name="digits", split="train", examples=min(examples, 1500)))
+        batch = objective.Batch(*(jnp.asarray(part, "float32") for part in (arrays.x, arrays.targets, arrays.weights)))
+        lanes = value if what == "seeds" else 1
+        trainer = train.trainer(goal.risk, rule("gd", None), len(arrays.weights))
+        keys = jax.random.split(jax.random.key(0), lanes)
+        thetas, etas = jax.vmap(goal.init)(keys), jnp.full(lanes, RATE, "float32")
+        steps = max(5, int(2e7 / (len(arrays.weights) * goal.size * lanes + 1e5)))
+
+        def case(
+            trainer: train.Trainer = trainer,
+            thetas: jax.Array = thetas,
+            etas: jax.Array = etas,
+            keys: jax.Array = keys,
+            batch: objective.Batch = batch,
+            steps: int = steps,
+        ) -> jax.Array:
+            state = trainer.begin(thetas, etas, jnp.zeros(len(thetas), int))
+            return trainer.advance(state, etas, keys, batch, steps).theta
+
+        case()
+        seconds = min(timing.cpu_seconds(case, 3) for _ in range(3)) / steps
+        x = {"examples": len(arrays.weights), "parameters": goal.size, "seeds": lanes}[what]
+        found.append((float(x), seconds))
+    return found
+
+
+def slope(pairs: list[tuple[float, float]]) -> float:
+    """Returns the exponent with which seconds grow over the last decade or so of what is varied."""
+    (a, s), (b, t) = pairs[-2], pairs[-1]
+    return math.log(t / s) / math.log(b / a)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interrupts: Ctrl-C and SIGTERM end a run between two things that belong together, never within.
+
+A signal raises KeyboardInterrupt, at once or, where code is shielded, as soon as the shield ends. A second one while
+the first waits ends the process at once, as if killed: what is on disk is whole at any instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from harness import errors
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_shields = 0
+_waiting = False
+
+
+def waiting() -> bool:
+    """Says whether a signal came while code was shielded, and waits for the shield to end."""
+    return _waiting
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """While it lasts, both signals raise KeyboardInterrupt; afterwards they do what they did before.
+
+    Outside the main thread, where Python takes no signals, it does nothing.
+    """
+    global _waiting
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, _arrived) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _waiting = False
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Holds a signal back until the block is done, then raises it as KeyboardInterrupt."""
+    global _shields
+    _shields += 1
+    try:
+        yield
+    finally:
+        _shields -= 1
+    _raise_if_waiting()
+
+
+def _arrived(_number: int, _frame: FrameType | None) -> None:
+    global _waiting
+    if _waiting:
+        os._exit(errors.EXIT_STOPPED)
+    if not _shields:
+        raise KeyboardInterrupt
+    _waiting = True
+
+
+def _raise_if_waiting() -> None:
+    global _waiting
+    if _waiting and not _shields:
+        _waiting = False
+        raise KeyboardInterrupt

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes: which seeds of a cell are trained side by side in one program. Decided from shapes alone, without jax.
+
+On a CPU, small dense networks gain from company (8 seeds of a small MLP cost 0.6 of 8 alone), convolutions lose by it
+(a small VGG 1.2) and large networks fill the machine alone (`gdzoo bench training`). An accelerator is idle with one
+small network; there memory is the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import zoo
+from harness import data
+from zoo import layer
+
+MOST = 8
+"""Seeds that are trained side by side, at most."""
+
+NUMBERS = 400_000
+"""Numbers that all layers give for the examples of one step, in all lanes together, up to which company pays (CPU)."""
+
+BYTES = 2 * 2**30
+"""Memory that the activations of all lanes may take on an accelerator; four copies of each are held, about."""
+
+
+def groups(cell: Any, seeds: Sequence[int], *, accelerator: bool = False) -> list[tuple[int, ...]]:
+    """Returns which seeds of a cell are run together, in order."""
+    width = lanes(cell, accelerator=accelerator)
+    return [tuple(seeds[first : first + width]) for first in range(0, len(seeds), width)]
+
+
+def lanes(cell: Any, *, accelerator: bool = False) -> int:
+    """Returns how many seeds of a cell are trained side by side."""
+    facts = data.facts(cell.data)
+    layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
+    seen = getattr(cell.optimizer, "batch_size", None) or facts.examples
+    numbers = seen * layer.activity(layers, facts.shape)
+    if accelerator:
+        return max(1, min(MOST, BYTES // (4 * 4 * numbers)))
+    convolves = any(isinstance(node, layer.Convolution) for node in layer.walk(layers))
+    return 1 if convolves else max(1, min(MOST, NUMBERS // numbers))

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run: some seeds of one cell, side by side, from their start to their folders; cut off anywhere, they go on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harness import device as devices
+from harness import errors, events, experiment, facts, interrupts, runlog, starts, theory, train, verdict
+from harness import records as record_file
+from harness import spec as specs
+from harness.curvature import spectrum as spectra
+from harness.diagnostics import plan as plans
+
+ENDED = ("finished", "diverged")
+"""Statuses of runs of which nothing is missing."""
+
+PIECE = 1.0
+"""Seconds that training goes on without a look at signals, about; bits do not depend on where it is cut."""
+
+PACE = 64
+"""Steps of the first piece; later ones are as long as PIECE allows."""
+
+SAVED = 60.0
+"""Seconds of training after which the state is saved between checkpoint steps too."""
+
+
+def run(
+    cell: specs.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.nobody
+) -> list[pathlib.Path]:
+    """Runs some seeds of a cell, or what is missing of them, and returns their folders.
+
+    A run that was cut off goes on from its last saved state, with the same bits as if it had not been (CPU, and the
+    same environment: what was made in another is recorded), or begins anew where the data have changed since. A run
+    whose loss stops being finite is a result: status `diverged`.
+
+    Args:
+        cell: What to run.
+        seeds: Which seeds; one of `lanes.groups`.
+        device: The device in words, recorded.
+        command: The command that repeats the run, recorded.
+        tell: Called with what happens.
+
+    Raises:
+        runlog.Busy: If another process is at one of them.
+        errors.InputError: If the data set cannot be had, or the step size is none in the training precision.
+        errors.OutOfMemory: If it does not fit; the status `failed` is on disk, and what was recorded is kept.
+        errors.Stopped: If the disk is full; what was recorded is kept.
+        KeyboardInterrupt: On Ctrl-C, after the status `interrupted` is on disk.
+    """
+    folders = {seed: runlog.folder(cell.suite, cell.run_id(seed)) for seed in seeds}
+    with contextlib.ExitStack() as held:
+        for folder in folders.values():
+            held.enter_context(runlog.claimed(folder))
+        missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in ENDED]
+        if not missing:
+            return list(folders.values())
+        ready = experiment.problem(cell)
+        waiting = [_opened(cell, seed, missing, folders[seed], ready, device, command) for seed in missing]
+        for together in dict.fromkeys(tuple(one.facts["together"]) for one in waiting):
+            group = [one for one in waiting if tuple(one.facts["together"]) == together]
+            _together(cell, group, ready, tell)
+    return list(folders.values())
+
+
+@dataclasses.dataclass
+class _Run:
+    """One seed that is being run: its folder, what is known of it, and what it has."""
+
+    seed: int
+    folder: pathlib.Path
+    facts: dict[str, Any]
+    keys: dict[str, jax.Array]
+    lane: int
+    previous: np.ndarray | None = None
+    recorded: int = -1
+
+    def write(self) -> None:
+        """Brings the facts to disk."""
+        for name in ("training", "measuring"):
+            self.facts[f"seconds_{name}"] = round(self.facts[f"seconds_{name}"], 6)
+        self.facts["seconds"] = round(self.facts["seconds_training"] + self.facts["seconds_measuring"], 3)
+        runlog.write(self.folder, self.facts)
+
+
+def _opened(
+    cell: specs.Cell,
+    seed: int,
+    beside: Sequence[int],
+    folder: pathlib.Path,
+    ready: experiment.Problem,
+    device: str,
+    command: str,
+) -> _Run:
+    """Returns a run with the facts of its folder, or new ones; nothing is written yet."""
+    said = facts.begun(cell, seed, ready, device, command)
+    earlier = runlog.read(folder)
+    if earlier and "together" in earlier and earlier["dataset"] == said["dataset"]:
+        said = {**earlier, "reason": None}
+    else:
+        runlog.clear(folder)
+        said["together"] = list(beside)
+    place = {"device": device, "profile": devices.profile(), **facts.code()}
+    saved = runlog.load_state(folder)
+    step = 0 if saved is None else saved[0]
+    before = [one for one in said["environments"] if one["from"] < step]
+    if not before or {**before[-1], **place} != before[-1]:
+        before.append({"from": step, **place})
+    said["environments"] = before
+    keys = dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
+    return _Run(seed, folder, said, keys, said["together"].index(seed))
+
+
+def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
+    """Runs some seeds to their ends side by side, and says in each folder what came of it."""
+    for one in runs:
+        one.facts["status"] = "running"
+        runlog.write_cell(one.folder, specs.dump(cell))
+        one.write()
+        tell(events.Event("begin", one.facts["run_id"]))
+    status = "failed"
+    try:
+        with experiment.explaining(ready):
+            _advance(cell, runs, ready, tell)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            status = "interrupted"
+            raise errors.Stopped(
+                f"the disk is full at {runs[0].folder}; what was recorded is kept: make room for some "
+                f"{_megabytes(ready, len(runs)):.0f} MB and say the same command again"
+            ) from error
+        raise
+    finally:
+        for one in runs:
+            if one.facts["status"] == "running":
+                one.facts["status"] = status
+                with contextlib.suppress(OSError):  # a full disk: who reads the folder sees that nobody holds it
+                    one.write()
+                tell(events.Event("end", one.facts["run_id"], status=status))
+
+
+def _megabytes(ready: experiment.Problem, runs: int) -> float:
+    """Returns about what the states of some runs take on disk, in MB."""
+    return 1 + 4 * runlog.KEPT * runs * ready.objective.size * ready.batch.x.dtype.itemsize / 1e6
+
+
+def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
+    """Trains from where the folders stand to the end, and records at every checkpoint step."""
+    state, etas, keys = _begun(cell, runs, ready)
+    live = {one.lane: one for one in runs}
+    asked = experiment.plan(cell, ready.objective.size)
+    pace = _Pace()
+    for stop in specs.checkpoint_steps(cell.steps, cell.checkpoints):
+        if stop <= min(one.recorded for one in live.values()):
+            continue
+        state = _to(stop, state, etas, keys, live, ready, pace, tell)
+        held = _on_host(state)
+        for lane, one in sorted(live.items()):
+            if one.recorded >= stop:
+                continue
+            began = time.monotonic()
+            ended = _recorded(cell, one, _lane(held, lane), ready, asked, tell)
+            one.facts["seconds_measuring"] += time.monotonic() - began
+            if ended or stop == cell.steps:
+                del live[lane]
+                _closed(cell, one, tell)
+        if not live:
+            return
+        state = state._replace(live=jnp.asarray([lane in live for lane in range(len(held.live))]))
+
+
+def _on_host(state: train.State) -> train.State:
+    """Returns a copy of a state on the host: the next call of the trainer takes over its buffers."""
+    return jax.tree.map(np.array, state)
+
+
+def _lane(held: train.State, lane: int) -> train.State:
+    """Returns one lane of a state on the host."""
+    return jax.tree.map(lambda leaf: leaf[lane], held)
+
+
+def _begun(
+    cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem
+) -> tuple[train.State, jax.Array, jax.Array]:
+    """Returns the state of all lanes, their step sizes and the keys of their batches, from the folders.
+
+    A lane whose seed is not run now is a copy of one that is, and stands still: bits may depend on the lanes' number.
+    """
+    own = {one.lane: _from_folder(cell, one, ready) for one in runs}
+    who = {one.lane: one for one in runs}
+    lanes = range(len(runs[0].facts["together"]))
+    filled = [lane if lane in own else runs[0].lane for lane in lanes]
+    steps, thetas, leaves = zip(*(own[lane] for lane in filled), strict=True)
+    etas = jnp.asarray([who[lane].facts["eta"] for lane in filled], ready.batch.x.dtype)
+    state = ready.trainer.begin(jnp.array(np.stack(thetas)), etas, jnp.asarray(steps))
+    flat, tree = jax.tree.flatten(state.optimizer)
+    held = [np.array(leaf) for leaf in flat]
+    for lane, saved in enumerate(leaves):
+        for leaf, value in zip(held, saved or (), strict=saved is not None):
+            leaf[lane] = value
+    moved = jax.tree.unflatten(tree, [jnp.array(leaf) for leaf in held])
+    state = state._replace(optimizer=moved, live=jnp.asarray([lane in own for lane in lanes]))
+    return state, etas, jnp.stack([who[lane].keys["batches"] for lane in filled])
+
+
+def _from_folder(
+    cell: specs.Cell, one: _Run, ready: experiment.Problem
+) -> tuple[int, np.ndarray, list[np.ndarray] | None]:
+    """Returns step, parameters and optimiser state of a run, from its folder or its start, and drops later records."""
+    saved = runlog.load_state(one.folder)
+    step, arrays = (0, None) if saved is None else saved
+    kept = runlog.keep_records(one.folder, -1 if saved is None else step)
+    one.recorded = kept[-1].step if kept else -1
+    if arrays is None:
+        theta = np.asarray(starts.start(cell.start, ready.objective, one.keys["start"]), ready.batch.x.dtype)
+    else:
+        theta = arrays["theta"]
+        one.previous = arrays.get("previous", theta) if kept else None
+    if one.facts["eta"] is None:
+        one.facts["eta"] = experiment.step_size(cell, ready, jnp.asarray(theta), one.keys["top"])
+        one.write()
+    if arrays is None:
+        return step, theta, None
+    return step, theta, [arrays[name] for name in sorted(arrays, key=_place_of) if name.startswith("optimizer_")]
+
+
+def _place_of(name: str) -> int:
+    """Returns the place of `optimizer_I` among the leaves of the optimiser's state."""
+    return int(name.rpartition("_")[2]) if name.startswith("optimizer_") else -1
+
+
+@dataclasses.dataclass
+class _Pace:
+    """How many steps are made between two looks at the clock, so that they take about PIECE."""
+
+    steps: int = dataclasses.field(default_factory=lambda: PACE)
+    spent: float = 0.0
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Learns from a piece of so many steps."""
+        self.spent += seconds
+        if steps == self.steps and seconds < PIECE / 4:
+            self.steps *= 2
+        elif seconds > PIECE:
+            self.steps = max(1, int(steps * PIECE / seconds))
+
+
+def _to(
+    stop: int,
+    state: train.State,
+    etas: jax.Array,
+    keys: jax.Array,
+    live: dict[int, _Run],
+    ready: experiment.Problem,
+    pace: _Pace,
+    tell: events.Tell,
+) -> train.State:
+    """Trains all lanes to a step, piece by piece; a signal between two pieces finds the state on disk."""
+    at = min(int(np.asarray(state.step)[lane]) for lane in live)
+    while at < stop:
+        aim = min(stop, at + pace.steps)
+        with interrupts.shielded():
+            began = time.monotonic()
+            # see curvature/dense.py for why nothing is read before everything is ready
+            state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, aim))
+            seconds = time.monotonic() - began
+            for one in live.values():
+                one.facts["seconds_training"] += seconds / len(live)
+            pace.took(aim - at, seconds)
+            if interrupts.waiting() or (pace.spent > SAVED and aim < stop):
+                pace.spent, held = 0.0, _on_host(state)
+                for lane, one in live.items():
+                    if held.live[lane]:
+                        _save(one, _lane(held, lane))
+        at = aim
+        for one in live.values():
+            tell(events.Event("step", one.facts["run_id"], at))
+        if not np.asarray(state.live).any():
+            break
+    return state
+
+
+def _save(one: _Run, now: train.State) -> None:
+    """Saves the state of a lane, and the parameters at its last record where that was before."""
+    arrays = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
+    step = int(now.step)
+    if one.previous is not None and one.recorded < step:
+        arrays["previous"] = one.previous
+    runlog.save_state(one.folder, step, {"theta": np.asarray(now.theta), **arrays})
+
+
+def _recorded(
+    cell: specs.Cell, one: _Run, now: train.State, ready: experiment.Problem, asked: plans.Plan, tell: events.Tell
+) -> bool:
+    """Measures a run at a checkpoint step and records it; says whether it ends there, by divergence or its target."""
+    step = int(now.step)
+    key, names = jax.random.fold_in(one.keys["probes"], step), asked.at(step, cell.steps)
+    theta = jnp.asarray(now.theta)
+    eta = float(ready.trainer.rate(jnp.asarray(one.facts["eta"], theta.dtype), step))
+    known: list[spectra.Spectrum] = []
+    values = None
+    if now.live:
+        previous = None if one.previous is None else jnp.asarray(one.previous)
+        values = experiment.measure(ready, theta, eta, key, previous, names, known.append)
+    if values is None:
+        one.facts["diverged_at"] = step
+        return True
+    with interrupts.shielded():
+        if "critical" in names:
+            runlog.append_spectrum(one.folder, step, known[0])
+        runlog.append(one.folder, record_file.Record(step, values))
+        one.recorded = step
+        one.previous = np.asarray(now.theta)
+        _save(one, now)
+        one.write()
+    tell(events.Event("record", one.facts["run_id"], step, values))
+    if cell.target_loss is not None and values["loss"] <= cell.target_loss:
+        one.facts["reached_at"] = step
+        return True
+    return False
+
+
+def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
+    """Says in a run's folder how it ended, and what that entitles to claim."""
+    one.facts["status"] = "finished" if one.facts["diverged_at"] is None else "diverged"
+    known = theory.matches(theory.of(cell), one.facts["eta"], cell.precision)
+    proven = cell.optimizer.name == "heavy_ball"
+    recorded = runlog.read_records(one.folder)
+    one.facts["verdict"] = verdict.verdict(recorded, singular=known is not None, proven=proven)
+    one.write()
+    tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of cells: those that are missing are made by an engine, and all are brought to the store."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from harness import engines, errors, interrupts, progress, runlog, task, tracking
+from harness import spec as specs
+
+
+class Outcome(NamedTuple):
+    """What came of the runs that should exist, each by its run_id.
+
+    Attributes:
+        ran: Runs that were trained now, to their end or to divergence.
+        kept: Runs that were there already.
+        failed: Runs that failed.
+        waiting: Runs whose records wait in their folder because the store was away.
+        busy: Runs that another process is at.
+    """
+
+    ran: list[str]
+    kept: list[str]
+    failed: list[str]
+    waiting: list[str]
+    busy: list[str]
+
+
+def wanted(
+    cells: Sequence[specs.Cell], seeds: int | None, part: tuple[int, int], command: Callable[[specs.Cell], str]
+) -> list[task.Portion]:
+    """Returns what is wanted of cells, all of it missing until `work` has asked the store.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds of each; None for as many as its spec asks for.
+        part: Which share of the runs, (i, n).
+        command: Gives the command that repeats a cell.
+    """
+    wholes = [task.Task(cell, tuple(range(seeds or cell.seeds)), command(cell)) for cell in cells]
+    mine = task.share(sum(len(whole.seeds) for whole in wholes), part)
+    portions, first = [], 0
+    for whole in wholes:
+        seeds_here = frozenset(seed for seed in whole.seeds if first + seed in mine)
+        portions.append(task.Portion(whole, seeds_here, seeds_here))
+        first += len(whole.seeds)
+    return [portion for portion in portions if portion.mine]
+
+
+def open_tasks(portions: Sequence[task.Portion]) -> int:
+    """Returns about how many tasks there will be, by the run folders alone: for how many workers to start early."""
+    return sum(not _there(portion.whole.cell, seed) for portion in portions for seed in portion.missing)
+
+
+def work(
+    portions: Sequence[task.Portion], store: tracking.Store, engine: engines.Engine, display: progress.Display
+) -> Outcome:
+    """Runs what is missing of some portions and uploads what is not in the store.
+
+    Args:
+        portions: What should exist.
+        store: Where it should exist.
+        engine: What runs it.
+        display: Where progress is shown.
+
+    Raises:
+        errors.InputError: If a data set cannot be had, or there is no such device.
+        errors.Stopped: On Ctrl-C or SIGTERM; what was recorded is kept.
+    """
+    outcome = Outcome([], [], [], [], [])
+    todo = list(portions)
+    at_hand: list[task.Task] = []
+    why = ""
+
+    def note(what: engines.What, one: task.Task, why: str) -> None:
+        if what == "begin":
+            at_hand.append(one)
+        display.note(what, one, why)
+
+    try:
+        todo = _missing(portions, store, outcome)
+        display.plan(sum(len(portion.missing) for portion in todo), len(outcome.kept))
+        missing = {portion.whole.cell.cell_id: portion.missing for portion in todo}
+        with contextlib.closing(engine.perform(todo, display.tell, note)) as results:
+            for result in results:
+                if result.said == "stopped":
+                    why = result.reason
+                    raise KeyboardInterrupt
+                at_hand.remove(result.task)
+                _settle(result, missing[result.task.cell.cell_id], store, outcome, display)
+    except KeyboardInterrupt:
+        display.line("stopping: what is at hand is finished and written; the same signal again ends it at once")
+        with contextlib.suppress(KeyboardInterrupt):
+            engine.stop()
+            for one in at_hand:
+                _upload(one.cell, one.seeds, store, outcome)
+        if why:  # the disk is full
+            raise errors.Stopped(why) from None
+        names = ", ".join(f"'{one.name}'" for one in at_hand)
+        raise errors.Stopped(
+            f"stopped: {len(outcome.ran)} of {sum(len(portion.missing) for portion in todo)} missing runs are made"
+            f"{f', and what {names} recorded is kept' if names else ''}; say the same command again to go on"
+        ) from None
+    display.done({name: len(run_ids) for name, run_ids in outcome._asdict().items()})
+    return outcome
+
+
+def _missing(portions: Sequence[task.Portion], store: tracking.Store, outcome: Outcome) -> list[task.Portion]:
+    """Returns the portions of which something is missing; what is complete in its folder is uploaded.
+
+    Raises:
+        errors.InputError: If the store does not answer.
+    """
+    try:
+        suites = {portion.whole.cell.suite for portion in portions}
+        stored = {suite: tracking.finished_run_ids(store, suite) for suite in suites}
+    except tracking.StoreAway as error:
+        raise errors.InputError(f"the store does not answer: {error}") from error
+    todo = []
+    for portion in portions:
+        cell = portion.whole.cell
+        absent = [seed for seed in sorted(portion.mine) if cell.run_id(seed) not in stored[cell.suite]]
+        there = [seed for seed in absent if _there(cell, seed)]
+        _upload(cell, there, store, outcome)
+        missing = frozenset(absent) - frozenset(there)
+        outcome.kept.extend(cell.run_id(seed) for seed in sorted(portion.mine - missing))
+        if missing:
+            todo.append(portion._replace(missing=missing))
+    return todo
+
+
+def _settle(
+    result: task.Result, missing: frozenset[int], store: tracking.Store, outcome: Outcome, display: progress.Display
+) -> None:
+    """Uploads what came of a task, and says it."""
+    cell = result.task.cell
+    seeds = [seed for seed in result.task.seeds if seed in missing]
+    for seed in seeds:
+        one, run_id = result.task._replace(seeds=(seed,)), cell.run_id(seed)
+        folder = runlog.folder(cell.suite, run_id)
+        if result.said == "busy":
+            outcome.busy.append(run_id)
+            display.note("busy", one, result.reason)
+        elif _there(cell, seed):
+            (outcome.kept if result.said == "kept" else outcome.ran).append(run_id)
+            display.note(runlog.status(folder), one, _line(folder))
+        else:
+            reason = result.reason or "it ended without a result"
+            _fail(folder, reason)
+            outcome.failed.append(run_id)
+            display.note("failed", one, reason)
+    if result.said != "busy":
+        _upload(cell, seeds, store, outcome)
+
+
+def _fail(folder: pathlib.Path, reason: str) -> None:
+    """Writes into a run folder, where there is one, that its run has failed and why."""
+    with contextlib.suppress(runlog.Busy):
+        if runlog.read(folder) is not None:
+            with runlog.claimed(folder):
+                facts = runlog.read(folder) or {}
+                runlog.write(folder, {**facts, "status": "failed", "reason": reason})
+
+
+def _there(cell: specs.Cell, seed: int) -> bool:
+    """Says whether the folder of a run is complete."""
+    return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in ("finished", "diverged")
+
+
+def _upload(cell: specs.Cell, seeds: Iterable[int], store: tracking.Store, outcome: Outcome) -> None:
+    """Brings what the folders of some seeds hold to the store."""
+    for seed in seeds:
+        folder = runlog.folder(cell.suite, cell.run_id(seed))
+        if runlog.read(folder) is None:
+            continue
+        try:
+            with interrupts.shielded():
+                tracking.upload(store, folder)
+        except tracking.StoreAway:
+            outcome.waiting.append(cell.run_id(seed))
+
+
+def _line(folder: pathlib.Path) -> str:
+    """Returns what came of a run that was trained to its end, in a line."""
+    facts = runlog.read(folder) or {}
+    if facts["status"] == "diverged":
+        return f"at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
+    values = runlog.read_records(folder)[-1].values
+    sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
+    return f"loss {values['loss']:.3g}{sharpness}, {facts['verdict']} ({facts['seconds']:.0f} s)"

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seeds that run side by side: what each is recorded as, how each ends, and what a stop or a full disk leaves."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+
+from harness import errors, events, interrupts, lanes, runlog
+from harness import run as runs
+from harness import spec as specs
+
+SPEC = """
+schema: 1
+title: a test
+data: {name: digits, examples: 40}
+model: {family: mlp, hidden: [4], activation: tanh}
+loss: {name: half_mse}
+optimizer: {name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}
+steps: 24
+checkpoints: 4
+diagnostics: [fit]
+seeds: 3
+"""
+
+
+def cell(*changes: tuple[str, str]) -> specs.Cell:
+    text = SPEC
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+
+
+def run(one: specs.Cell, seeds: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
+    return runs.run(one, seeds, device="cpu", command="gdzoo run t.yaml", tell=tell)
+
+
+def facts(folder: pathlib.Path) -> dict[str, object]:
+    found = runlog.read(folder)
+    assert found is not None
+    return found
+
+
+def bits(folders: list[pathlib.Path]) -> list[tuple[bytes, bytes]]:
+    """Returns the records and the end of each run."""
+    found = []
+    for folder in folders:
+        state = runlog.load_state(folder)
+        assert state is not None
+        found.append(((folder / "records.jsonl").read_bytes(), state[1]["theta"].tobytes()))
+    return found
+
+
+def test_seeds_side_by_side_are_those_alone_up_to_rounding(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cell()
+    together = run(one)
+    assert [facts(folder)["together"] for folder in together] == [[0, 1, 2]] * 3
+    ends = [runlog.read_records(folder)[-1].values["loss"] for folder in together]
+    assert len(set(ends)) == 3
+    monkeypatch.setenv("GDZOO_HOME", str(home / "alone"))
+    for seed, end in enumerate(ends):
+        (folder,) = run(one, (seed,))
+        assert facts(folder)["together"] == [seed]
+        assert runlog.read_records(folder)[-1].values["loss"] == pytest.approx(end, rel=1e-4)
+
+
+def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cell()
+    whole = bits(run(one))
+    for cut in range(11):
+        monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
+        left = cut
+
+        def stop(event: events.Event) -> None:
+            nonlocal left
+            if event.kind == "record":
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(one, tell=stop)
+        folders = [runlog.folder("tests", one.run_id(seed)) for seed in range(3)]
+        unfinished = tuple(seed for seed in range(3) if runlog.status(folders[seed]) != "finished")
+        assert unfinished
+        # Whoever is run again, alone or not, has the place beside the others that it had before.
+        for seed in reversed(unfinished):
+            run(one, (seed,))
+        assert bits(folders) == whole
+
+
+def test_a_signal_between_two_checkpoints_saves_what_was_trained(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cell(("steps: 24", "steps: 300"), ("checkpoints: 4", "checkpoints: 2"))
+    whole = bits(run(one))
+    monkeypatch.setenv("GDZOO_HOME", str(home / "cut"))
+    monkeypatch.setattr(runs, "PACE", 50)
+    seen: list[int] = []
+
+    def stop(event: events.Event) -> None:
+        if event.kind == "step" and event.step > 0 and not seen:
+            seen.append(event.step)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with interrupts.handled(), pytest.raises(KeyboardInterrupt):
+        run(one, tell=stop)
+    assert 0 < seen[0] < 300
+    folders = [runlog.folder("tests", one.run_id(seed)) for seed in range(3)]
+    assert {runlog.status(folder) for folder in folders} == {"interrupted"}
+    assert [[record.step for record in runlog.read_records(folder)] for folder in folders] == [[0]] * 3
+    monkeypatch.setattr(interrupts, "waiting", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=lambda event: (_ for _ in ()).throw(KeyboardInterrupt) if event.step > 0 else None)
+    states = [runlog.load_state(folder) for folder in folders]
+    assert all(state is not None and 0 < state[0] < 300 and "previous" in state[1] for state in states)
+    monkeypatch.undo()
+    monkeypatch.setenv("GDZOO_HOME", str(home / "cut"))
+    assert bits(run(one)) == whole
+
+
+def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> None:
+    free = run(cell())
+    reached = [[record.values["loss"] for record in runlog.read_records(folder)] for folder in free]
+    target = float(np.median([losses[2] for losses in reached]))
+    one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget_loss: {target!r}"))
+    for folder, losses in zip(run(one), reached, strict=True):
+        steps = specs.checkpoint_steps(24, 4)
+        first = next((i for i, loss in enumerate(losses) if loss <= target), 3)
+        assert [record.step for record in runlog.read_records(folder)] == list(steps[: first + 1])
+        assert facts(folder)["reached_at"] == (steps[first] if losses[first] <= target else None)
+        assert facts(folder)["status"] == "finished"
+    lone = cell(("learning_rate: 0.3", "learning_rate: 1.0e+9"))
+    assert {facts(folder)["status"] for folder in run(lone)} == {"diverged"}
+
+
+def test_the_schedule_decides_the_recorded_step_size(home: pathlib.Path) -> None:
+    one = cell(("sampling: reshuffling", "schedule: {name: piecewise, at: [10], factors: [0.5]}"))
+    for folder in run(one):
+        for record in runlog.read_records(folder):
+            assert record.values["eta"] == float(np.float32(0.3) * np.float32(0.5 if record.step >= 10 else 1))
+
+
+def test_a_full_disk_stops_with_what_there_is_and_what_is_needed(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cell()
+    whole = bits(run(one))
+    monkeypatch.setenv("GDZOO_HOME", str(home / "full"))
+    sync, left = os.fsync, 40
+
+    def full(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(errors.Stopped, match=r"the disk is full at .*make room for some \d+ MB"):
+        run(one)
+    folders = [runlog.folder("tests", one.run_id(seed)) for seed in range(3)]
+    assert {runlog.status(folder) for folder in folders} == {"interrupted"}
+    assert all(runlog.read_records(folder) for folder in folders)
+    assert not list((home / "full").rglob("*.tmp"))
+    monkeypatch.setattr(os, "fsync", sync)
+    assert bits(run(one)) == whole
+
+
+def test_a_run_says_what_it_spent_on_training_and_on_measuring(home: pathlib.Path) -> None:
+    for folder in run(cell()):
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        assert found["seconds_training"] > 0
+        assert found["seconds_measuring"] > 0
+        assert found["seconds"] == pytest.approx(found["seconds_training"] + found["seconds_measuring"], abs=1e-3)
+
+
+def test_small_dense_networks_have_company_and_convolutions_none() -> None:
+    assert lanes.groups(cell(), range(11)) == [tuple(range(8)), (8, 9, 10)]
+    vgg = "{family: vgg, stages: [[2]], activation: relu}"
+    convolved = cell(("{family: mlp, hidden: [4], activation: tanh}", vgg))
+    assert lanes.groups(convolved, range(3)) == [(0,), (1,), (2,)]
+    assert lanes.groups(convolved, range(3), accelerator=True) == [(0, 1, 2)]
+    large = cell(("hidden: [4]", "hidden: [65536]"))
+    assert lanes.lanes(large) == 1
