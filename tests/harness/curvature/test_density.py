@@ -52,7 +52,7 @@ def test_a_share_is_the_mean_over_probes_with_its_standard_error() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -2.0])
 def test_a_spectrum_of_one_value_has_all_its_share_there(value: float) -> None:
-    found = density.estimate(PROGRAM, (jnp.full(SIZE, value),), jax.random.key(3), probes=2, steps=8)
+    found = density.estimate(PROGRAM, PROGRAM.at((jnp.full(SIZE, value),)), jax.random.key(3), probes=2, steps=8)
     assert np.allclose(found.weights.sum(axis=1), 1, rtol=0, atol=1e-12)
     share, error = density.share_below(found, np.array([value - 1e-9, value + 1e-9]))
     assert share == pytest.approx([0, 1], abs=1e-12)
@@ -61,4 +61,4 @@ def test_a_spectrum_of_one_value_has_all_its_share_there(value: float) -> None:
 
 def test_a_density_of_what_is_not_finite_is_no_density() -> None:
     with pytest.raises(FloatingPointError, match="not finite"):
-        density.estimate(PROGRAM, (jnp.full(SIZE, np.nan),), jax.random.key(4), probes=2, steps=8)
+        density.estimate(PROGRAM, PROGRAM.at((jnp.full(SIZE, np.nan),)), jax.random.key(4), probes=2, steps=8)
