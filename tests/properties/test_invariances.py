@@ -33,6 +33,7 @@ POWERS = {
     "fraction": 0,
     "count": 0,
     "preactivation units": 0,
+    "parameter units squared per loss unit": -1,
     "step size": -1,
     "steps": 0,
     "fraction of the step": 0,
@@ -179,7 +180,8 @@ def test_the_exponents_of_a_loss_times_c_and_a_step_over_c_are_the_same(activati
 def test_the_order_of_hidden_units_changes_no_exponent(activation: str, seed: int) -> None:
     it = net(activation, seed)
     rows = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(it.start), 2)))[0].T
-    along = exponents.program(it.probe(1.0).risk, None)
+    ask = it.probe(1.0)
+    along = exponents.program(ask.risk, ask.rule, ask.examples)
 
     def growths(moved: Callable[[jax.Array], jax.Array]) -> np.ndarray:
         columns = jnp.stack([moved(jnp.asarray(row)) for row in rows])
