@@ -231,8 +231,13 @@ def _perform(plain: dict[str, Any], choice: str, environment: dict[str, str]) ->
         device = devices.configure(choice)
     except errors.InputError as error:
         return "input", str(error)
+
+    def tell(event: events.Event) -> None:
+        if event.kind != "end":
+            interrupts.check()
+
     with interrupts.handled():
-        return task.perform(task.load(plain), device, events.nobody)
+        return task.perform(task.load(plain), device, tell)
 
 
 def _groups(
