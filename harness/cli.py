@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness import errors, interrupts, workspace
+from harness import errors, interrupts, threads, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -244,11 +244,13 @@ def console(*, stderr: bool = False) -> rich.console.Console:
 
 
 def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
-    """Checks specs and prints what would be run, what the theorem says of it, and the loss across one step.
+    """Checks specs and prints what would be run, what the theorem says, the loss across one step, and what it takes.
 
     Raises:
         errors.InputError: If a spec is wrong, or its data set cannot be had.
+        errors.OutOfMemory: If cells of it do not fit into memory.
     """
+    threads.limit()  # as in the runs
     from harness import device as devices
     from harness import overview
     from harness import spec as spec_module

@@ -20,11 +20,22 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _shields = 0
 _waiting = False
+_came = False
 
 
 def waiting() -> bool:
     """Says whether a signal came while code was shielded, and waits for the shield to end."""
     return _waiting
+
+
+def check() -> None:
+    """Raises KeyboardInterrupt if a signal came since they are handled and yet the work went on.
+
+    That happens: an exception that is raised within a callback of the garbage collector or a destructor (jax has such)
+    is printed and dropped. A loop that must not outlive its stop calls this once a round.
+    """
+    if _came and not _shields:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -33,7 +44,7 @@ def handled() -> Iterator[None]:
 
     Outside the main thread, where Python takes no signals, it does nothing.
     """
-    global _waiting
+    global _came, _waiting
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,7 +52,7 @@ def handled() -> Iterator[None]:
     try:
         yield
     finally:
-        _waiting = False
+        _came = _waiting = False
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -59,7 +70,8 @@ def shielded() -> Iterator[None]:
 
 
 def _arrived(_number: int, _frame: FrameType | None) -> None:
-    global _waiting
+    global _came, _waiting
+    _came = True
     if _waiting:
         os._exit(errors.EXIT_STOPPED)
     if not _shields:

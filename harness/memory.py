@@ -73,18 +73,18 @@ def explained(
     """
     match = ASKED.search(str(error))
     asked = 0 if match is None else float(match[1]) * UNITS[match[2]]
-    head = f"out of memory ({_shown(asked)} asked for at once, {_shown(limit)} there)" if asked else "out of memory"
+    head = f"out of memory ({shown(asked)} asked for at once, {shown(limit)} there)" if asked else "out of memory"
     held = 8 * parameters * (rows or COPIES * parameters)
     if held > limit / 2 and not rows:
         fits = math.isqrt(limit // (16 * COPIES))
         return errors.OutOfMemory(
-            f"{head}: a dense spectrum of {parameters:,} parameters takes {_shown(held)}; up to about {fits:,} "
+            f"{head}: a dense spectrum of {parameters:,} parameters takes {shown(held)}; up to about {fits:,} "
             "parameters fit, or write `curvature: lanczos`"
         )
     if held > limit / 2:
         fits = limit // (16 * rows)
         return errors.OutOfMemory(
-            f"{head}: the {rows} vectors of a Lanczos run take {_shown(held)} for {parameters:,} parameters; up to "
+            f"{head}: the {rows} vectors of a Lanczos run take {shown(held)} for {parameters:,} parameters; up to "
             f"about {fits:,} parameters fit"
         )
     taken = min(chunk, examples)
@@ -94,5 +94,6 @@ def explained(
     return errors.OutOfMemory(f"{head} with {taken:,} examples at a time; about {fits:,} fit: {remedy}")
 
 
-def _shown(size: float) -> str:
+def shown(size: float) -> str:
+    """Returns bytes as people say them."""
     return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

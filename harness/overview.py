@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import rich.console
 import rich.markup
 import rich.table
 
-from harness import diagnostics, progress, runlog, theory
+from harness import diagnostics, errors, memory, progress, runlog, task, theory
 from harness import spec as specs
 from harness.diagnostics import plan as plans
+
+if TYPE_CHECKING:
+    from harness import estimate, experiment
 
 TRIAL_UP_TO = 2_000_000
 """Parameters of the largest network that `check` takes a step with."""
@@ -49,14 +53,15 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
 
 
 def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
-    """Traces every cell's risk, takes one small step of the first of each spec, and prints what would be run.
+    """Traces every cell's risk, takes steps of the first of each spec, and prints what would be run and what it takes.
 
-    The step is left out where the data set is not prepared or the network has more than TRIAL_UP_TO parameters.
+    The steps are left out where the data set is not prepared or the network has more than TRIAL_UP_TO parameters.
 
     Raises:
         errors.InputError: If a start does not fit its network, or a network is too large for `curvature: dense`.
+        errors.OutOfMemory: If cells do not fit into memory.
     """
-    from harness import data, experiment
+    from harness import data, estimate, experiment
 
     table = rich.table.Table(box=None, header_style="bold")
     table.add_column("cell", overflow="fold", ratio=1)
@@ -67,22 +72,29 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     theories: dict[theory.Theory, list[str]] = {}
     measured: list[plans.Plan] = []
     steps: list[str] = []
+    too_large: list[str] = []
+    outlines: dict[specs.Cell, experiment.Outline] = {}
+    parts: dict[specs.Cell, estimate.Parts] = {}
     away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
     first = {spec.cells[0] for spec in found}
     with progress.bar(console, len(cells), "cells") as bar:
         for cell in cells:
             bar.begin(cell.label, 1)
-            known = experiment.outline(cell)
+            known = outlines[cell] = experiment.outline(cell)
             theories.setdefault(known.theory, []).append(cell.label)
             measured.append(known.plan)
             here = data.at_hand(cell.data)
             if not here:
                 away.add(getattr(cell.data, "dataset", cell.data.name))
-            if cell in first and known.parameters <= TRIAL_UP_TO and here:
+            refused = estimate.too_large(cell, known.parameters, None)
+            if cell in first and known.parameters <= TRIAL_UP_TO and here and not refused:
+                parts[cell] = estimate.measure(cell, known)
+                refused = estimate.too_large(cell, known.parameters, parts[cell])
                 before, after = experiment.trial(cell)
                 warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
                 steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
+            too_large += [refused] if refused else []
             table.add_row(
                 rich.markup.escape(cell.label),
                 f"{known.parameters:,}",
@@ -102,6 +114,12 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
         console.print(f"one small step of {step}", highlight=False)
     for name in sorted(away):
         console.print(f"data set {name} is not here yet: `gdzoo data prepare {name}` before a run", highlight=False)
+    if parts:
+        _estimates(found, outlines, parts, console)
+    for line in too_large:
+        console.print(line, markup=False, highlight=False)
+    if too_large:
+        raise errors.OutOfMemory(f"{_many(len(too_large), 'cell')} of {len(cells)} cannot be run here: {too_large[0]}")
     runs = sum(cell.seeds for cell in cells)
     console.print(
         f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
@@ -128,6 +146,44 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     console.print()
     for sentence, labels in sentences.items():
         console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+
+
+def _estimates(
+    found: Sequence[specs.Spec],
+    outlines: Mapping[specs.Cell, experiment.Outline],
+    parts: Mapping[specs.Cell, estimate.Parts],
+    console: rich.console.Console,
+) -> None:
+    """Prints what the runs of each spec will take here, one after the other."""
+    from harness import estimate
+
+    table = rich.table.Table("spec", box=None, header_style="bold")
+    for header in ("compiling", "a run", "all its runs", "memory"):
+        table.add_column(header, justify="right", no_wrap=True)
+    whole = 0.0
+    for spec in found:
+        measured = spec.cells[0]
+        if measured not in parts:
+            continue
+        told = []
+        for cell in spec.cells:
+            own = estimate.scaled(parts[measured], measured, outlines[measured], cell, outlines[cell])
+            told.append(estimate.estimate(cell, outlines[cell], own))
+        compiling = parts[measured].compile * len({task.problem(cell) for cell in spec.cells})
+        every = compiling + sum(one.run * cell.seeds for one, cell in zip(told, spec.cells, strict=True))
+        whole += every
+        runs = _ends([one.run for one in told], progress.duration)
+        sizes = _ends([one.bytes for one in told], memory.shown)
+        table.add_row(f"{spec.suite}/{spec.name}", progress.duration(compiling), runs, progress.duration(every), sizes)
+    console.print(table)
+    left_out = sum(spec.cells[0] not in parts for spec in found)
+    without = f"; {_many(left_out, 'spec')} not estimated: no data, or too large to try" if left_out else ""
+    console.print(f"all of that, one after the other: about {progress.duration(whole)}{without}", highlight=False)
+
+
+def _ends(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    """Returns the least and the largest of some values in words: `12 s`, `12 s to 4 min`."""
+    return " to ".join(dict.fromkeys(shown(value) for value in (min(values), max(values))))
 
 
 def _which(labels: Sequence[str], total: int) -> str:

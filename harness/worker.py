@@ -49,12 +49,19 @@ def _work(
     except errors.InputError as error:
         say({"input": str(error)})
         return errors.EXIT_INPUT
+
+    def tell(event: events.Event) -> None:
+        say({"event": event})
+        if event.kind != "end":  # it may be one of several that end
+            interrupts.check()
+
     while True:
+        interrupts.check()
         order = inbox.get()
         if "groups" in order:
             say({"groups": task.groups(task.load(order["groups"]))})
             continue
-        said, reason = task.perform(task.load(order["task"]), device, lambda event: say({"event": event}))
+        said, reason = task.perform(task.load(order["task"]), device, tell)
         say({"result": [said, reason]})
         if said == "stopped":
             return errors.EXIT_STOPPED

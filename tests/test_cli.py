@@ -192,10 +192,21 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
     code, out, err = gdzoo("check", "specs/mine", home=home)
     assert code == 0, err
     assert "1 spec, 1 cell, 1 run: all valid" in out
+    assert "all of that, one after the other: about " in out
     code, out, err = gdzoo("submit", "specs/mine", home=home)
     assert code == 0, err
     assert "page:" in out
     assert (home / "site" / "index.html").is_file()
+
+
+def test_a_cell_that_does_not_fit_is_refused_with_the_number(home: pathlib.Path) -> None:
+    wide = SPEC.replace("hidden: [4]", "hidden: [1000, 1000]") + "curvature: dense\n"
+    code, out, err = gdzoo("check", written(home, wide), home=home)
+    assert code == 1, err
+    assert "1 cell of 1 cannot be run here: tests/t: " in err
+    assert "are needed for 1,076,010 parameters (a dense spectrum, the data, a gradient), and " in err
+    assert "write `curvature: lanczos`" in err
+    assert "all valid" not in out
 
 
 def test_our_bug_is_one_line_and_a_report(home: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from harness import engines, errors, events, interrupts, runlog, task, workspace
+from harness import engines, errors, events, interrupts, runlog, task, threads, workspace
 
 HANDED_ON = ("GDZOO_", "JAX_", "TFDS_", "XLA_")
 """Beginnings of the names of environment variables that tasks get from here."""
@@ -41,6 +41,7 @@ def opened(options: engines.Options, _expected: int) -> Iterator[engines.Engine]
     """
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    threads.limit()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -230,8 +231,13 @@ def _perform(plain: dict[str, Any], choice: tuple[str, int], environment: dict[s
         device = devices.configure(*choice)
     except errors.InputError as error:
         return "input", str(error)
+
+    def tell(event: events.Event) -> None:
+        if event.kind != "end":
+            interrupts.check()
+
     with interrupts.handled():
-        return task.perform(task.load(plain), device, events.nobody)
+        return task.perform(task.load(plain), device, tell)
 
 
 def _groups(

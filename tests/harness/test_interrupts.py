@@ -36,6 +36,27 @@ def test_without_a_shield_it_comes_at_once() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_signal_that_was_dropped_on_its_way_is_not_forgotten() -> None:
+    program = (
+        "import gc, os, signal\nfrom harness import interrupts\n"
+        "interrupts.check()\n"
+        "with interrupts.handled():\n"
+        "    gc.callbacks.append(lambda phase, info: phase == 'stop' and os.kill(os.getpid(), signal.SIGTERM))\n"
+        "    gc.collect()\n"
+        "    gc.callbacks.clear()\n"
+        "    print('dropped')\n"
+        "    with interrupts.shielded():\n"
+        "        interrupts.check()\n"
+        "    try:\n"
+        "        interrupts.check()\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('remembered')\n"
+        "interrupts.check()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "dropped\nremembered\n"), done.stderr
+
+
 def test_a_second_signal_ends_the_process_at_once() -> None:
     program = (
         "import os, signal\nfrom harness import interrupts\n"
