@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import rich.console
 
-    from harness import engine
+    from harness import engine, hosts
     from harness import spec as specs
 
 app = typer.Typer()
@@ -133,9 +133,22 @@ def run(
     store: Store = None,
     device: Device = "auto",
     devices: Devices = 1,
+    coordinator: Annotated[
+        str | None,
+        typer.Option("--coordinator", help="HOST:PORT of process 0, or auto under SLURM: one run on several machines."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="How many processes train one run.")
+    ] = None,
+    process: Annotated[int | None, typer.Option("--process", min=0, help="Which of them this is.")] = None,
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result."""
-    outcome = run_specs(specs, seeds=seeds, store=store, device=device, devices=devices)
+    from harness import hosts
+
+    together = hosts.of(coordinator, processes, process)
+    outcome = run_specs(specs, seeds=seeds, store=store, device=device, devices=devices, together=together)
+    if not hosts.leads():
+        return
     agree = compare(specs, seeds)
     finish(outcome, console())
     show_left_out(specs, seeds)
@@ -230,32 +243,35 @@ def run_specs(
     store: str | None = None,
     device: str = "auto",
     devices: int = 1,
+    together: hosts.Hosts | None = None,
 ) -> engine.Outcome:
     """Makes the missing runs of specs exist, in their folders and in the store.
+
+    Of processes that train together, only the first opens the store, and only its outcome says something.
 
     Raises:
         errors.InputError: If a spec is wrong, a data set cannot be had, or the store cannot be opened.
         errors.Stopped: On Ctrl-C or SIGTERM.
     """
     from harness import device as front
+    from harness import engine, tracking
+    from harness import hosts as host_module
     from harness import spec as spec_module
-    from harness import tracking
 
     found = spec_module.read_all(paths)
-    opened = tracking.open_store(workspace.store(store))
-    words = front.configure(device, devices)
-    from harness import engine
+    opened = tracking.open_store(workspace.store(store)) if together is None or not together.process else None
+    words = front.configure(device, devices, together)
 
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
     todo = engine.jobs([cell for spec in found for cell in spec.cells], seeds)
+
+    def command(cell: specs.Cell) -> str:
+        return f"gdzoo run {files[cell.suite, cell.spec]}"
+
+    if opened is None or not host_module.leads():
+        return engine.follow(todo, device=words, command=command)
     with interrupts.handled():
-        return engine.work(
-            todo,
-            opened,
-            console(),
-            device=words,
-            command=lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}",
-        )
+        return engine.work(todo, opened, console(), device=words, command=command)
 
 
 def compare(paths: Sequence[pathlib.Path], seeds: int | None) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import rich.console
 import rich.markup
 
-from harness import errors, events, experiment, progress, runlog, tracking
+from harness import errors, events, experiment, hosts, progress, runlog, tracking
 from harness import spec as specs
 
 
@@ -81,6 +82,7 @@ def work(
     with progress.bar(console, len(missing)) as bar:
         for job in missing:
             bar.begin(job.name, job.cell.checkpoints)
+            hosts.agreed(todo.index(job))
             try:
                 _one(job, store, outcome, console, bar, device, command(job.cell))
             except KeyboardInterrupt:
@@ -90,7 +92,20 @@ def work(
                     "recorded is kept; say the same command again to go on"
                 ) from None
             bar.end()
+    hosts.agreed(hosts.STOP)
     return outcome
+
+
+def follow(todo: Sequence[Job], *, device: str, command: Callable[[specs.Cell], str]) -> Outcome:
+    """Runs those of the same list of jobs that the leading process announces, together with it."""
+
+    def do(index: int) -> None:
+        job = todo[index]
+        with contextlib.suppress(runlog.Busy):
+            experiment.run(job.cell, (job.seed,), device=device, command=command(job.cell))
+
+    hosts.follow(do)
+    return Outcome([], [], [], [], [])
 
 
 def _one(

@@ -21,6 +21,7 @@ from harness import (
     diagnostics,
     errors,
     events,
+    hosts,
     interrupts,
     losses,
     memory,
@@ -33,6 +34,7 @@ from harness import (
     train,
     verdict,
 )
+from harness import device as devices
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import operators, survey, trace
@@ -87,6 +89,7 @@ def problem(cell: specs.Cell) -> Problem:
 def _problem(
     data_: Any, model: Any, loss: Any, optimizer: str, batch_size: int | None, precision: str, curvature: str
 ) -> Problem:
+    devices.check(precision)
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
@@ -199,8 +202,7 @@ def run(
 
 def _run(cell: specs.Cell, seed: int, device: str, command: str, tell: events.Tell) -> pathlib.Path:
     """Runs one seed of a cell."""
-    folder = runlog.folder(cell.suite, cell.run_id(seed))
-    with runlog.claimed(folder):
+    with hosts.own(runlog.folder(cell.suite, cell.run_id(seed))) as folder:
         ready = problem(cell)
         facts = _facts(cell, seed, ready, device, command)
         earlier = runlog.read(folder)
@@ -276,21 +278,23 @@ def _advance(
     todo = tuple(s for s in specs.checkpoint_steps(cell.steps, cell.checkpoints) if s > done)
     previous = None if saved is None else theta
     asked = plan(cell, ready.objective.size)
-    for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
-        step = int(now.step)
-        key, names = jax.random.fold_in(keys["probes"], step), asked.at(step, cell.steps)
-        known: list[spectra.Spectrum] = []
-        values = measure(ready, now.theta, facts["eta"], key, previous, names, known.append)
-        if not bool(now.finite) or values is None:
-            return step
-        moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
-        with interrupts.shielded():
-            if "critical" in names:
-                runlog.append_spectrum(folder, step, known[0])
-            runlog.append(folder, record_file.Record(step, values))
-            runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
-        previous = jnp.asarray(np.asarray(now.theta))
-        tell(events.Event("record", facts["run_id"], step, values))
+    with hosts.steady():
+        for now in train.train(ready.trainer, state, eta, keys["batches"], ready.batch, todo):
+            step = int(now.step)
+            key, names = jax.random.fold_in(keys["probes"], step), asked.at(step, cell.steps)
+            known: list[spectra.Spectrum] = []
+            values = measure(ready, now.theta, facts["eta"], key, previous, names, known.append)
+            if not bool(now.finite) or values is None:
+                return step
+            moved = {f"optimizer_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(now.optimizer))}
+            with interrupts.shielded():
+                if "critical" in names:
+                    runlog.append_spectrum(folder, step, known[0])
+                runlog.append(folder, record_file.Record(step, values))
+                runlog.save_state(folder, step, {"theta": np.asarray(now.theta), **moved})
+            previous = jnp.asarray(np.asarray(now.theta))
+            tell(events.Event("record", facts["run_id"], step, values))
+            hosts.heed()
     return None
 
 

@@ -27,6 +27,13 @@ def waiting() -> bool:
     return _waiting
 
 
+def taken() -> bool:
+    """Says whether a signal waits; whoever asks answers it, and it raises nothing any more."""
+    global _waiting
+    found, _waiting = _waiting, False
+    return found
+
+
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """While it lasts, both signals raise KeyboardInterrupt; afterwards they do what they did before.
