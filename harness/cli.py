@@ -161,16 +161,29 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="The cluster. Default: RAY_ADDRESS, else this machine alone.")
     ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option("--coordinator", help="HOST:PORT of process 0, or auto under SLURM: one run on several machines."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="How many processes train one run.")
+    ] = None,
+    process: Annotated[int | None, typer.Option("--process", min=0, help="Which of them this is.")] = None,
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
 
     A task is a group of seeds of one cell. Training is done in other processes: one that dies is begun again where it
     was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
     """
-    from harness import engines
+    from harness import engines, hosts
 
-    options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address)
+    together = hosts.of(coordinator, processes, process)
+    options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address, together)
+    if together is not None:
+        engine = engines.TOGETHER
     outcome = run_specs(specs, seeds=seeds, store=store, engine=engine, options=options, shard=shard, as_json=json)
+    if outcome is None:
+        return
     out = console(stderr=json)
     agree = compare(specs, seeds, out)
     finish(outcome, out)
@@ -270,10 +283,11 @@ def run_specs(
     options: engines.Options | None = None,
     shard: str = "1/1",
     as_json: bool = False,
-) -> runs.Outcome:
+) -> runs.Outcome | None:
     """Makes the missing runs of specs exist, in their folders and in the store.
 
-    The workers are started first: they load their libraries while this process loads MLflow.
+    The workers are started first: they load their libraries while this process loads MLflow. Of processes that train
+    together only the first opens the store and knows an outcome; None in the others.
 
     Raises:
         errors.InputError: If a spec is wrong, a data set cannot be had, or the store or the engine cannot be opened.
@@ -287,6 +301,11 @@ def run_specs(
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
     cells = [cell for spec in found for cell in spec.cells]
     portions = runs.wanted(cells, seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
+    if options is not None and options.together is not None and not options.together.leads:
+        from harness.engines import together
+
+        together.follow(portions, options)
+        return None
     try:
         with (
             interrupts.handled(),
@@ -318,8 +337,10 @@ def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.co
         out.print(line, highlight=False)
 
 
-def finish(outcome: runs.Outcome, out: rich.console.Console) -> None:
-    """Prints what came of a list of runs, and exits with 1 where something is left to do."""
+def finish(outcome: runs.Outcome | None, out: rich.console.Console) -> None:
+    """Prints what came of a list of runs, if this process knows, and exits with 1 where something is left to do."""
+    if outcome is None:
+        return
     words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"
     for run_ids, what in (
         (outcome.failed, "failed"),

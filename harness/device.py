@@ -14,7 +14,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from harness import compiled, errors, sharding
+from harness import compiled, errors, hosts, sharding
 
 if TYPE_CHECKING:
     import jax
@@ -30,13 +30,16 @@ KEPT = 2**28
 THREADS = 2
 """Threads that share a product on a CPU: nothing is lost on 2 cores, 10 to 20 % on one; 4 would cost 10 to 30 %."""
 
+MEETING = 4
+"""Devices for which threads are pinned where processes train together: their number is not known yet."""
+
 ISA = "AVX2"
 """Largest instruction set of x86 that is used: no measurable cost against AVX-512, and most machines have it."""
 
 X86 = ("x86_64", "AMD64")
 
 
-def configure(choice: str = "auto", count: int = 1) -> str:
+def configure(choice: str = "auto", count: int = 1, together: hosts.Hosts | None = None) -> str:
     """Chooses the device, pins what bits depend on, opens the store of compiled programs; returns the device in words.
 
     Diagnostics are computed in float64; matrix products are never rounded to TF32 or bfloat16. To be called before
@@ -46,16 +49,17 @@ def configure(choice: str = "auto", count: int = 1) -> str:
         choice: One of CHOICES.
         count: Devices that share the examples of a batch. With `cpu` they are made of this machine's cores, which
             gains no time: it is how a run for several GPUs is tried out.
+        together: The processes that train together, with all the devices that they have; waits for them.
 
     Raises:
-        errors.InputError: If there is no such device, or not so many.
+        errors.InputError: If there is no such device, or not so many, or the processes do not meet.
     """
     if choice not in CHOICES:
         allowed = ", ".join(CHOICES)
         raise errors.InputError(
             f"--device: '{choice}' is not known; allowed: {allowed}{errors.nearest(choice, CHOICES)}"
         )
-    _pin(count)
+    _pin(count if together is None else MEETING)
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -65,17 +69,20 @@ def configure(choice: str = "auto", count: int = 1) -> str:
         jax.config.update("jax_platforms", "cpu")
         if count > 1:
             _split(count)
+    if together:
+        hosts.join(together)
     compiled.keep(f"{platform.machine()}-{_threads() or 'all'}-threads")
     try:
         shown = jax.devices(None if choice == "auto" else choice)
     except RuntimeError as error:
         raise errors.InputError(f"--device: this machine shows jax no {choice}; say --device auto or cpu") from error
+    count = len(shown) if jax.process_count() > 1 else count
     if count > len(shown):
         kind = shown[0].platform
         hint = "; --device cpu makes them of its cores, to try out" if kind == "cpu" else ""
         allowed = f"1 to {len(shown)}, the {kind}s that jax shows"
         raise errors.InputError(f"--devices: {count} is not allowed; allowed: {allowed}{hint}")
-    jax.config.update("jax_default_device", shown[0])
+    jax.config.update("jax_default_device", next(one for one in shown if one.process_index == jax.process_index()))
     sharding.over(shown[:count])
     return _words(shown[0], count)
 

@@ -27,6 +27,7 @@ from harness import (
     theory,
     train,
 )
+from harness import device as devices
 from harness import spec as specs
 from harness.curvature import dense, operators, survey, trace
 from harness.curvature import spectrum as spectra
@@ -79,6 +80,7 @@ def problem(cell: specs.Cell) -> Problem:
 
 @functools.lru_cache(maxsize=1)
 def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision: str, curvature: str) -> Problem:
+    devices.check(precision)
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)

@@ -38,6 +38,13 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def taken() -> bool:
+    """Says whether a signal waits; whoever asks answers it, and it raises nothing any more."""
+    global _waiting
+    found, _waiting = _waiting, False
+    return found
+
+
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """While it lasts, both signals raise KeyboardInterrupt; afterwards they do what they did before.

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import device as devices
-from harness import errors, events, experiment, facts, interrupts, runlog, starts, theory, train, verdict
+from harness import errors, events, experiment, facts, hosts, interrupts, runlog, starts, theory, train, verdict
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import spectrum as spectra
@@ -60,8 +60,7 @@ def run(
     """
     folders = {seed: runlog.folder(cell.suite, cell.run_id(seed)) for seed in seeds}
     with contextlib.ExitStack() as held:
-        for folder in folders.values():
-            held.enter_context(runlog.claimed(folder))
+        folders = {seed: held.enter_context(hosts.own(folder)) for seed, folder in folders.items()}
         missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in ENDED]
         if not missing:
             return list(folders.values())
@@ -130,7 +129,7 @@ def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem,
         tell(events.Event("begin", one.facts["run_id"]))
     status = "failed"
     try:
-        with experiment.explaining(ready):
+        with experiment.explaining(ready), hosts.steady():
             _advance(cell, runs, ready, tell)
     except KeyboardInterrupt:
         status = "interrupted"
@@ -271,7 +270,7 @@ def _to(
     """Trains all lanes to a step, piece by piece; a signal between two pieces finds the state on disk."""
     at = min(int(np.asarray(state.step)[lane]) for lane in live)
     while at < stop:
-        aim = min(stop, at + pace.steps)
+        aim = hosts.agreed(min(stop, at + pace.steps))
         with interrupts.shielded():
             began = time.monotonic()
             # see curvature/dense.py for why nothing is read before everything is ready
@@ -286,6 +285,7 @@ def _to(
                     if held.live[lane]:
                         _save(one, _lane(held, lane))
         at = aim
+        hosts.heed()
         for one in live.values():
             tell(events.Event("step", one.facts["run_id"], at))
         if not np.asarray(state.live).any():
@@ -327,6 +327,7 @@ def _recorded(
         _save(one, now)
         one.write()
     tell(events.Event("record", one.facts["run_id"], step, values))
+    hosts.heed()
     if cell.target_loss is not None and values["loss"] <= cell.target_loss:
         one.facts["reached_at"] = step
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ENGINES: where tasks are run; one file each, with `opened`. No engine trains in the process that gives the orders."""
+"""ENGINES: where tasks are run; one file each, with `opened`. They train in other processes than that which orders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import importlib
 from collections.abc import Callable, Generator, Sequence
 from typing import Literal, NamedTuple
 
-from harness import errors, events, task
+from harness import errors, events, hosts, task
 
 ENGINES = {
     "local": "worker processes on this machine",
     "ray": "a Ray cluster, or Ray on this machine",
 }
+
+TOGETHER = "together"
+"""The engine of processes that train one run together; `--coordinator` asks for it."""
 
 RETRIES = {"local": 1, "ray": 2}
 """How often a task whose process died is begun again (where it was), before its runs have failed."""
@@ -29,6 +32,7 @@ class Options(NamedTuple):
         gpus: GPUs that a task takes (ray).
         cpus: Cores that a task takes (ray).
         address: Of the cluster (ray); None: RAY_ADDRESS, else a cluster of this machine alone.
+        together: The processes that train one run together (together).
     """
 
     device: str = "auto"
@@ -37,6 +41,7 @@ class Options(NamedTuple):
     gpus: float = 0
     cpus: float = 1
     address: str | None = None
+    together: hosts.Hosts | None = None
 
 
 What = Literal["begin", "retry"]
@@ -67,7 +72,7 @@ def opened(name: str, options: Options, expected: int) -> contextlib.AbstractCon
     Raises:
         errors.InputError: If there is no such engine, it is not installed, or it cannot give what is asked for.
     """
-    if name not in ENGINES:
+    if name not in (*ENGINES, TOGETHER):
         raise errors.InputError(
             f"--engine: '{name}' is not known; allowed: {', '.join(ENGINES)}{errors.nearest(name, ENGINES)}"
         )

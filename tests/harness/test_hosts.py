@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes on one machine train one run: the numbers of one process, one folder, one voice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from harness import cli, engines, errors, hosts
+
+SPEC = """\
+schema: 1
+title: two processes
+source: "a test"
+data: {name: digits, examples: 85}
+model: {family: mlp, hidden: [4], activation: tanh}
+loss: {name: half_mse}
+optimizer: {name: sgd, learning_rate: 0.05, batch_size: 9}
+precision: float64
+steps: 40
+checkpoints: 4
+diagnostics: [fit, sharpness]
+seeds: 1
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def gdzoo(home: pathlib.Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gdzoo", "run", str(home / "mlp.yaml"), "--device", "cpu", *words]
+    pipe, environment = subprocess.PIPE, {**os.environ, "GDZOO_HOME": str(home)}
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def together(home: pathlib.Path) -> list[str]:
+    """Runs the spec in two processes; returns what each printed."""
+    at = f"127.0.0.1:{free_port()}"
+    both = [gdzoo(home, "--coordinator", at, "--processes", "2", "--process", str(i)) for i in (0, 1)]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    return [out for out, _ in said]
+
+
+def records(home: pathlib.Path) -> list[list[dict[str, Any]]]:
+    files = sorted(home.glob("runs/*/*/records.jsonl"))
+    return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+
+
+def test_two_processes_give_the_run_of_one(
+    home: pathlib.Path, store_uri: str, ready_store: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (home / "mlp.yaml").write_text(SPEC)
+    leader, other = together(home)
+    assert "1 runs made" in leader
+    assert "gdzoo" not in other, "the others are silent"
+    found = records(home)
+
+    (home / "runs").rename(tmp_path / "theirs")
+    (home / "mlflow.db").write_bytes(ready_store.read_bytes())
+    cli.run_specs([home / "mlp.yaml"], options=engines.Options(device="cpu"))
+    for ours, one in zip(found, records(home), strict=True):
+        assert [record["step"] for record in ours] == [record["step"] for record in one] == [0, 1, 6, 40]
+        for left, right in zip(ours, one, strict=True):
+            for name in ("loss", "grad_norm", "sharpness", "train_accuracy"):
+                assert left["values"][name] == pytest.approx(right["values"][name], rel=1e-12, abs=0), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((None, 2, None), "--coordinator is missing"),
+        (("here:1", None, None), "--processes and --process are missing"),
+        (("here", 2, 0), "--coordinator: 'here' is not allowed; allowed: HOST:PORT, or auto"),
+        (("here:1", 2, 2), "--process: 2 is not allowed; allowed: 0 to 1"),
+    ],
+)
+def test_half_an_option_is_wrong_input(options: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(errors.InputError) as caught:
+        hosts.of(*options)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_process_alone_agrees_with_itself() -> None:
+    assert hosts.of(None, None, None) is None
+    assert hosts.of("auto", None, None) == hosts.Hosts("auto")
+    assert hosts.leads()
+    assert hosts.agreed(7) == 7
