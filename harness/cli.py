@@ -105,14 +105,14 @@ def certify(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="curvature, or large: VGG-16 at full width.", metavar="[WHAT]")] = (
-        "curvature"
-    ),
+    what: Annotated[
+        str, typer.Argument(help="curvature, training, scaling, or large: VGG-16 at full width.", metavar="[WHAT]")
+    ] = ("curvature"),
     quick: Annotated[bool, typer.Option("--quick", help="Small networks, few rounds: minutes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Measure the speed of the curvature engine again, against other programs, and say which targets are met.
+    """Measure speed again, of curvature or training, against other programs, and say which targets are met.
 
     One table of ratios from one run: medians over interleaved rounds of this process's CPU seconds, on one core. Peers
     that are not installed have a row that says so; `pip install -e '.[bench]'` brings them. A missed target is a

@@ -13,7 +13,7 @@ from typing import Any
 import rich.console
 
 from harness import errors, progress, provenance
-from harness.bench import curvature, large, row, timing, training
+from harness.bench import curvature, large, row, scaling, timing, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Bench:
 BENCHES: dict[str, Bench] = {
     "curvature": Bench("the curvature engine against its peers", "25, quick 6", curvature.units, one_core=True),
     "training": Bench(
-        "the training loop against a scan by hand and PyTorch", "5, quick 2", training.units, one_core=True
+        "the training loop against a scan by hand and PyTorch", "15, quick 3", training.units, one_core=True
     ),
+    "scaling": Bench("a step against examples, parameters and seeds", "2", scaling.units, one_core=True),
     "large": Bench("VGG-16 at full width: 15 million parameters", "20, quick 1", large.units, one_core=False),
 }
 

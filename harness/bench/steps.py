@@ -8,7 +8,6 @@ tree of parameters, with the mean cross-entropy of the whole batch, or of one dr
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -167,57 +166,3 @@ def company(rounds: int = timing.ROUNDS) -> list[row.Row]:
         what = f"{problem.title}, {which}{batch}: {SEEDS} together / {SEEDS} alone"
         made.append(row.ratio("seeds side by side, float32", what, share, row.Target(0.5), told))
     return made
-
-
-SCALES: dict[str, tuple[int, ...]] = {
-    "examples": (16, 64, 256, 1024, 1797),
-    "parameters": (8, 32, 128, 512),
-    "seeds": (1, 2, 4, 8, 16, 32, 64, 128),
-}
-"""What is varied for the picture: N; the width of both hidden layers; seeds side by side."""
-
-
-def scaling(what: str) -> list[tuple[float, float]]:
-    """Returns pairs of N, P or seeds, and seconds of a step of gd of an MLP with two hidden layers on digits."""
-    import zoo
-    from harness import data
-    from harness.data import config as configs
-
-    found = []
-    for value in SCALES[what]:
-        examples = value if what == "examples" else 256
-        width = value if what == "parameters" else 16
-        fields = {"family": "mlp", "hidden": [width, width], "activation": "relu"}
-        config = zoo.FAMILIES["mlp"].config.model_validate(fields)
-        model = zoo.build("mlp", config, inputs=(8, 8, 1), outputs=10)
-        goal = objective.objective(model, recipe.Ce(name="ce"))
-        arrays = data.load(configs.Images(name="digits", split="train", examples=min(examples, 1500)))
-        batch = objective.Batch(*(jnp.asarray(part, "float32") for part in (arrays.x, arrays.targets, arrays.weights)))
-        lanes = value if what == "seeds" else 1
-        trainer = train.trainer(goal.risk, rule("gd", None), len(arrays.weights))
-        keys = jax.random.split(jax.random.key(0), lanes)
-        thetas, etas = jax.vmap(goal.init)(keys), jnp.full(lanes, RATE, "float32")
-        steps = max(5, int(2e7 / (len(arrays.weights) * goal.size * lanes + 1e5)))
-
-        def case(
-            trainer: train.Trainer = trainer,
-            thetas: jax.Array = thetas,
-            etas: jax.Array = etas,
-            keys: jax.Array = keys,
-            batch: objective.Batch = batch,
-            steps: int = steps,
-        ) -> jax.Array:
-            state = trainer.begin(thetas, etas, jnp.zeros(len(thetas), int))
-            return trainer.advance(state, etas, keys, batch, steps).theta
-
-        case()
-        seconds = min(timing.cpu_seconds(case, 3) for _ in range(3)) / steps
-        x = {"examples": len(arrays.weights), "parameters": goal.size, "seeds": lanes}[what]
-        found.append((float(x), seconds))
-    return found
-
-
-def slope(pairs: list[tuple[float, float]]) -> float:
-    """Returns the exponent with which seconds grow over the last decade or so of what is varied."""
-    (a, s), (b, t) = pairs[-2], pairs[-1]
-    return math.log(t / s) / math.log(b / a)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 
-from harness.bench import problems, steps
+from harness.bench import problems, start, steps
 from harness.bench.curvature import NAMES, Unit
 
 
@@ -16,4 +16,5 @@ def units(quick: bool) -> list[Unit]:
     found = [Unit(f"steps, {name}", functools.partial(steps.rows, name, size, rounds)) for name in NAMES]
     found += [Unit("PyTorch's compiler, MLP", functools.partial(steps.compiled, "MLP", size))]
     found += [Unit("seeds side by side", functools.partial(steps.company, rounds))]
-    return found
+    found += [Unit("start", start.rows)]
+    return found if quick else [*found, Unit("MLflow", start.points)]

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start and store: how long until the first step of `gdzoo run`, and what 100,000 points cost MLflow.
+
+Wall time, in processes of their own: the first start compiles, the second finds its programs on disk. Both are compared
+with a script that imports jax, flax and optax, builds the same network by hand, compiles one step and takes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from harness import records as record_file
+from harness import runlog, store, tracking, workspace
+from harness.bench import row
+
+SPEC = "specs/quickstart/mlp-sgd.yaml"
+
+POINTS = 100_000
+
+BY_HAND = """
+import time
+began = time.perf_counter()
+import jax, jax.numpy as jnp, optax
+from flax import nnx
+jax.config.update("jax_enable_x64", True)
+import zoo, numpy as np
+model = zoo.build("mlp", zoo.FAMILIES["mlp"].config.model_validate(
+    {"family": "mlp", "hidden": [12, 12], "activation": "relu"}), inputs=(8, 8, 1), outputs=10)
+params = model.init(jax.random.key(0))
+x, y = jnp.ones((32, 8, 8, 1), "float32"), jnp.eye(10, dtype="float32")[jnp.arange(32) % 10]
+loss = lambda p: 0.5 * jnp.mean(jnp.sum((model.apply(p, x) - y) ** 2, axis=-1))
+step = jax.jit(lambda p: jax.tree.map(lambda a, g: a - 0.1 * g, p, jax.grad(loss)(p)))
+jax.block_until_ready(step(params))
+"""
+
+
+def rows() -> list[row.Row]:
+    """Times the first step of a first and of a second start, and counts what the second compiles."""
+    group = f"from the command to its first step, {SPEC}, wall seconds"
+    with tempfile.TemporaryDirectory() as folder:
+        cache = pathlib.Path(folder) / "programs"
+        hand = min(_timed([sys.executable, "-c", BY_HAND]) for _ in range(2))
+        first = _first_step(pathlib.Path(folder) / "1", cache)
+        before = _programs(cache)
+        second = _first_step(pathlib.Path(folder) / "2", cache)
+        added = len(_programs(cache) - before)
+    told = f"{first:.3g} s against {hand:.3g} s of a script by hand that imports, compiles and takes one step"
+    return [
+        row.Row(group, "first start / by hand", first / hand, target=row.Target(2.0), note=told),
+        row.Row(group, "second start / first start", second / first, target=row.Target(1.0), note=f"{second:.3g} s"),
+        row.Row(group, "programs that the second compiles", added, target=row.Target(0)),
+    ]
+
+
+def points() -> list[row.Row]:
+    """Times MLflow taking POINTS points of ten runs, as a share of the wall time of specs/quickstart, run anew."""
+    group = f"{POINTS:,} points to MLflow"
+    with tempfile.TemporaryDirectory() as name:
+        home = pathlib.Path(name)
+        environment = {**os.environ, "GDZOO_HOME": str(home)}
+        command = [sys.executable, "-m", "gdzoo"]
+        subprocess.run([*command, "store", "init"], env=environment, check=True, capture_output=True)
+        began = time.perf_counter()
+        subprocess.run([*command, "run", "specs/quickstart"], env=environment, check=True, capture_output=True)
+        quickstart = time.perf_counter() - began
+        (like,) = sorted((home / "runs").glob("quickstart/*-s0"))[:1]
+        spent = _upload_like(like, home)
+    told = f"{spent:.3g} s against {quickstart:.3g} s, one after the other; `gdzoo run` uploads while workers train"
+    return [row.Row(group, "/ specs/quickstart", spent / quickstart, target=row.Target(0.05), note=told)]
+
+
+def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:
+    """Returns the seconds of uploading ten runs like one, with POINTS points together."""
+    recorded = runlog.read_records(like)
+    each = len(recorded[-1].values)
+    lines = [record_file.dump(recorded[-1]._replace(step=step)) for step in range(POINTS // 10 // each)]
+    opened = tracking.open_store(workspace.store(f"sqlite:///{home / 'mlflow.db'}"))
+    folders = []
+    for i in range(10):
+        folder = home / f"copy-{i}"
+        shutil.copytree(like, folder)
+        facts = runlog.read(folder) or {}
+        runlog.write(folder, {**facts, "run_id": f"{facts['cell_id']}-s{900 + i}", "seed": 900 + i, "seeds": 1000})
+        (folder / "records.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        folders.append(folder)
+    store.check(opened.uri)
+    began = time.perf_counter()
+    for folder in folders:
+        tracking.upload(opened, folder)
+    return time.perf_counter() - began
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=workspace.CHECKOUT)
+    return time.perf_counter() - began
+
+
+def _programs(cache: pathlib.Path) -> set[str]:
+    return {file.name for file in cache.rglob("*") if file.is_file() and not file.name.endswith("-atime")}
+
+
+def _first_step(home: pathlib.Path, cache: pathlib.Path) -> float:
+    """Returns the seconds from the command to the event of its first step, in a new home."""
+    home.mkdir()
+    environment = {**os.environ, "GDZOO_HOME": str(home), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-m", "gdzoo"]
+    where = {"env": environment, "cwd": workspace.CHECKOUT}
+    subprocess.run([*command, "store", "init"], check=True, capture_output=True, **where)  # type: ignore[call-overload]
+    began = time.perf_counter()
+    seconds = float("nan")
+    with subprocess.Popen(
+        [*command, "run", SPEC, "--seeds", "1", "--json"],
+        env=environment,
+        cwd=workspace.CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] in ("step", "record") and seconds != seconds:
+                seconds = time.perf_counter() - began
+    return seconds
