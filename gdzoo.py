@@ -22,8 +22,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done (divergence is a result), 1 a run failed, 2 wrong input, 70 our bug, 75 stopped: say "
-    "the same command again. GDZOO_HOME moves runs, store, data and site out of the checkout.",
+    epilog="Exit codes: 0 done (divergence is a result), 1 a run failed or does not fit into memory, 2 wrong "
+    "input, 70 our bug, 75 stopped: say the same command again. GDZOO_HOME moves runs, store, data and site out of "
+    "the checkout.",
 )
 app.add_typer(harness_cli.app)
 app.add_typer(leaderboard_cli.app)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import io
 import json
 import math
+import pathlib
 
 import pytest
 import rich.console
 
-from harness import events, pace, progress, task, underway
+from harness import events, overview, pace, progress, runlog, task, underway
 from harness import spec as specs
 
 SPEC = """
@@ -151,6 +152,15 @@ def test_the_table_has_a_row_for_each_task_and_no_number_is_cut(width: int) -> N
         assert word in text
     assert text.count(f"{1 / (1 + STEPS[8]):.3g}") == 2
     assert "inf inf" in text
+
+
+def test_the_cost_of_measuring_is_told_where_runs_recorded_it(home: pathlib.Path) -> None:
+    assert overview.cost([CELL], None) == ""
+    for seed, facts in enumerate(({"seconds_training": 50.0, "seconds_measuring": 20.0}, {"status": "finished"})):
+        folder = runlog.folder("tests", CELL.run_id(seed))
+        folder.mkdir(parents=True)
+        runlog.write(folder, facts)
+    assert overview.cost([CELL], None) == "diagnostics cost 40 % of training: 20 s next to 50 s"
 
 
 def test_many_seeds_are_shown_by_their_ends() -> None:

@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import warnings
@@ -103,8 +104,9 @@ def test_status_tells_interrupted_from_running(tmp_path: pathlib.Path) -> None:
     with runlog.claimed(folder):
         runlog.write(folder, {"status": "running"})
         assert runlog.status(folder) == "running"
-        with pytest.raises(runlog.Busy), runlog.claimed(folder):
+        with pytest.raises(runlog.Busy) as busy, runlog.claimed(folder):
             raise AssertionError("two holders")
+        assert str(busy.value).startswith(f"process {os.getpid()} on {socket.gethostname()} since 2")
     assert runlog.status(folder) == "interrupted"
     runlog.write(folder, {"status": "diverged"})
     assert runlog.status(folder) == "diverged"
