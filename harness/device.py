@@ -90,8 +90,9 @@ def configure(choice: str = "auto", count: int = 1, together: hosts.Hosts | None
 def profile() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its cell, as it is in this process; after `configure`.
 
-    Runs whose profiles are equal and `exact` have equal bits; jax and jaxlib are in the versions of a run. Another
-    maker's CPU was not measured.
+    Runs whose profiles are equal and `exact` have equal bits, states and records; jax and jaxlib are in the versions of
+    a run. LAPACK, which numpy and scipy call for spectra, must have one thread: that is settled where numpy is first
+    imported, not here. Another maker's CPU was not measured.
     """
     import jax
 
@@ -99,20 +100,22 @@ def profile() -> dict[str, Any]:
     flags = " ".join(sorted(os.environ.get("XLA_FLAGS", "").split()))
     isa = _flag("--xla_cpu_max_isa") if platform.machine() in X86 else platform.machine()
     deterministic = {"cpu": True, "gpu": _flag("--xla_gpu_deterministic_ops") == "true"}.get(device.platform)
-    return {
+    found = {
         "platform": device.platform,
         "kind": device.device_kind,
         "devices": sharding.count(),
         "processes": jax.process_count(),
         "threads": _threads(),
+        "lapack_threads": _number("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
         "isa": isa,
         "xla_flags": flags,
         "deterministic": deterministic,
         "x64": bool(_setting("jax_enable_x64")),
         "matmul_precision": _setting("jax_default_matmul_precision"),
         "threefry_partitionable": bool(_setting("jax_threefry_partitionable")),
-        "exact": device.platform == "cpu" and sharding.count() == 1 and _threads() == THREADS and isa in (ISA, "arm64"),
     }
+    pinned = found["threads"] == THREADS and found["lapack_threads"] == 1 and isa in (ISA, "aarch64", "arm64")
+    return {**found, "exact": device.platform == "cpu" and sharding.count() == 1 and pinned}
 
 
 def check(precision: str) -> None:
@@ -165,7 +168,12 @@ def _split(count: int) -> None:
 
 def _threads() -> int | None:
     """Returns the number of threads that XLA is told to use on a CPU, or None where it takes all cores."""
-    for name in ("PJRT_NPROC", "NPROC"):
+    return _number("PJRT_NPROC", "NPROC")
+
+
+def _number(*names: str) -> int | None:
+    """Returns the first of some variables of the environment that is a number, or None."""
+    for name in names:
         value = os.environ.get(name, "")
         if value.isdecimal():
             return int(value)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import device, errors, objective, recipe, sharding
+from harness import device, errors, objective, recipe, sharding, store
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 OWN = ("PJRT_NPROC", "NPROC", "XLA_FLAGS")
@@ -54,7 +56,7 @@ def alone(cores: list[int], **environment: str) -> dict[str, Any]:
     clean = {name: value for name, value in os.environ.items() if name not in OWN}
     done = subprocess.run(
         [sys.executable, __file__, *map(str, cores)],
-        env={**clean, **environment},
+        env={**clean, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -71,6 +73,42 @@ def test_bits_are_those_of_one_core_of_two_and_of_the_next_process() -> None:
     assert one == two == again
     assert one["profile"]["exact"] is True
     assert one["profile"]["threads"] == device.THREADS
+
+
+SPEC = """\
+schema: 1
+title: bits
+source: "a test"
+data: {name: digits, examples: 100}
+model: {family: mlp, hidden: [64, 64], activation: relu}
+loss: {name: half_mse}
+optimizer: {name: sgd, learning_rate: 0.05, batch_size: 10}
+curvature: lanczos
+steps: 40
+checkpoints: 4
+seeds: 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores to compare one with")
+def test_a_run_leaves_the_same_bytes_on_one_core_and_on_two(home: pathlib.Path, store_uri: str) -> None:
+    (home / "bits.yaml").write_text(SPEC)
+    left = []
+    for cores in (CORES[:1], CORES[:2]):
+        names = {"GDZOO_HOME": str(home), "OMP_NUM_THREADS": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        clean = {name: value for name, value in os.environ.items() if name not in OWN}
+        start = f"import os; os.sched_setaffinity(0, {cores}); import gdzoo; gdzoo.main()"
+        command = [sys.executable, "-c", start, "run", str(home / "bits.yaml"), "--device", "cpu"]
+        done = subprocess.run(command, env={**clean, **names}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        files = [file for file in (home / "runs").rglob("*") if file.suffix in (".jsonl", ".safetensors")]
+        left.append({file.name: file.read_bytes() for file in files})
+        shutil.rmtree(home / "runs")
+        (home / "mlflow.db").unlink()
+        store.init(store_uri)
+    assert len(left[0]) >= 3
+    assert left[0] == left[1]
 
 
 def test_what_a_user_pins_wins_and_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
