@@ -8,6 +8,7 @@ PINS := pyproject.toml constraints.txt
 MAKEFLAGS += --no-print-directory
 export PYTHON
 export PYTHONUNBUFFERED := 1
+export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness import errors, interrupts, threads, workspace
+from harness import errors, interrupts, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -263,7 +263,6 @@ def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[
         errors.InputError: If a spec is wrong, or its data set cannot be had.
         errors.OutOfMemory: If cells of it do not fit into memory.
     """
-    threads.limit()  # as in the runs
     from harness import device as devices
     from harness import overview
     from harness import spec as spec_module
