@@ -83,6 +83,7 @@ class _Run:
     lane: int
     previous: np.ndarray | None = None
     recorded: int = -1
+    ended: bool = False
 
     def write(self) -> None:
         """Brings the facts to disk."""
@@ -163,17 +164,16 @@ def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, 
     asked = experiment.plan(cell, ready.objective.size)
     pace = _Pace()
     for stop in specs.checkpoint_steps(cell.steps, cell.checkpoints):
-        if stop <= min(one.recorded for one in live.values()):
+        if stop < min(one.recorded for one in live.values()):
             continue
         state = _to(stop, state, etas, keys, live, ready, pace, tell)
         held = _on_host(state)
         for lane, one in sorted(live.items()):
-            if one.recorded >= stop:
-                continue
             began = time.monotonic()
-            ended = _recorded(cell, one, _lane(held, lane), ready, asked, tell)
+            if one.recorded < stop:
+                _recorded(cell, one, _lane(held, lane), ready, asked, tell)
             one.facts["seconds_measuring"] += time.monotonic() - began
-            if ended or stop == cell.steps:
+            if one.ended or one.recorded == cell.steps:
                 del live[lane]
                 _closed(cell, one, tell)
         if not live:
@@ -222,7 +222,8 @@ def _from_folder(
     saved = runlog.load_state(one.folder)
     step, arrays = (0, None) if saved is None else saved
     kept = runlog.keep_records(one.folder, -1 if saved is None else step)
-    one.recorded = kept[-1].step if kept else -1
+    if kept:
+        _note(cell, one, kept[-1])
     if arrays is None:
         theta = np.asarray(starts.start(cell.start, ready.objective, one.keys["start"]), ready.batch.x.dtype)
     else:
@@ -304,8 +305,8 @@ def _save(one: _Run, now: train.State) -> None:
 
 def _recorded(
     cell: specs.Cell, one: _Run, now: train.State, ready: experiment.Problem, asked: plans.Plan, tell: events.Tell
-) -> bool:
-    """Measures a run at a checkpoint step and records it; says whether it ends there, by divergence or its target."""
+) -> None:
+    """Measures a run at a checkpoint step and records it, or finds that it has diverged."""
     step = int(now.step)
     key, names = jax.random.fold_in(one.keys["probes"], step), asked.at(step, cell.steps)
     theta = jnp.asarray(now.theta)
@@ -316,22 +317,26 @@ def _recorded(
         previous = None if one.previous is None else jnp.asarray(one.previous)
         values = experiment.measure(ready, theta, eta, key, previous, names, known.append)
     if values is None:
-        one.facts["diverged_at"] = step
-        return True
+        one.facts["diverged_at"], one.ended = step, True
+        return
+    record = record_file.Record(step, values)
     with interrupts.shielded():
         if "critical" in names:
             runlog.append_spectrum(one.folder, step, known[0])
-        runlog.append(one.folder, record_file.Record(step, values))
-        one.recorded = step
+        runlog.append(one.folder, record)
+        _note(cell, one, record)
         one.previous = np.asarray(now.theta)
         _save(one, now)
         one.write()
     tell(events.Event("record", one.facts["run_id"], step, values))
     hosts.heed()
-    if cell.target_loss is not None and values["loss"] <= cell.target_loss:
-        one.facts["reached_at"] = step
-        return True
-    return False
+
+
+def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
+    """Takes note of a run's last record: which step it is of, and whether the run has reached its target there."""
+    one.recorded = last.step
+    if cell.target_loss is not None and last.values["loss"] <= cell.target_loss:
+        one.facts["reached_at"], one.ended = last.step, True
 
 
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:

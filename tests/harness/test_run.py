@@ -76,7 +76,7 @@ def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
 ) -> None:
     one = cell()
     whole = bits(run(one))
-    for cut in range(11):
+    for cut in range(12):
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
         left = cut
 
@@ -96,6 +96,8 @@ def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
         for seed in reversed(unfinished):
             run(one, (seed,))
         assert bits(folders) == whole
+        assert {runlog.status(folder) for folder in folders} == {"finished"}
+        assert {facts(folder)["verdict"] for folder in folders} == {"undecided"}  # fit alone certifies nothing
 
 
 def test_a_signal_between_two_checkpoints_saves_what_was_trained(
@@ -130,15 +132,23 @@ def test_a_signal_between_two_checkpoints_saves_what_was_trained(
 
 def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> None:
     free = run(cell())
-    reached = [[record.values["loss"] for record in runlog.read_records(folder)] for folder in free]
-    target = float(np.median([losses[2] for losses in reached]))
+    losses_of = [[record.values["loss"] for record in runlog.read_records(folder)] for folder in free]
+    target = float(np.median([losses[2] for losses in losses_of]))
     one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget_loss: {target!r}"))
-    for folder, losses in zip(run(one), reached, strict=True):
+    for folder, losses in zip(run(one), losses_of, strict=True):
         steps = specs.checkpoint_steps(24, 4)
         first = next((i for i, loss in enumerate(losses) if loss <= target), 3)
         assert [record.step for record in runlog.read_records(folder)] == list(steps[: first + 1])
         assert facts(folder)["reached_at"] == (steps[first] if losses[first] <= target else None)
         assert facts(folder)["status"] == "finished"
+    # Cut off between the record that reaches the target and the end: the run is not trained beyond it.
+    folder = next(folder for folder in run(one) if facts(folder)["reached_at"] is not None)
+    reached = facts(folder)
+    runlog.write(folder, {**reached, "status": "running", "reached_at": None, "verdict": None})
+    before = (folder / "records.jsonl").read_bytes()
+    run(one)
+    assert (folder / "records.jsonl").read_bytes() == before
+    assert (facts(folder)["reached_at"], facts(folder)["status"]) == (reached["reached_at"], "finished")
     lone = cell(("learning_rate: 0.3", "learning_rate: 1.0e+9"))
     assert {facts(folder)["status"] for folder in run(lone)} == {"diverged"}
 
