@@ -23,6 +23,9 @@ PRODUCTS = 160
 MEMORY = 8 * 2**30
 """Bytes that a float64 basis may take. It has room for PRODUCTS rows below that, for fewer above (then it restarts)."""
 
+STEPS = 8
+"""Products between looks of a survey: what it spends beyond its error bars keeps close eigenvalues apart."""
+
 ROOM = 2 * exclusion.STEPS
 """Rows of the smallest basis: half of them can be deflated, and the run on the complement fits in the other half."""
 
@@ -94,7 +97,12 @@ def surveyor(
         fits = size <= program.capacity
         at = program.at(point)
         known, basis, pairs = lanczos.run(
-            program, at, run_key, lambda s: not fits and resolved(s, eta), limit=max(PRODUCTS, program.capacity)
+            program,
+            at,
+            run_key,
+            lambda s: not fits and resolved(s, eta),
+            limit=max(PRODUCTS, program.capacity),
+            every=STEPS,
         )
         if known.complete:
             return Survey(known, logdet.exact(known, eta))
