@@ -71,7 +71,7 @@ def rows(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
         "times as many products in a compiled loop"
     )
     group = "a checkpoint's diagnostics, float64"
-    compiled_note = f"{sum(compiled):.3g} s of {compiling:.3g} CPU seconds for the first checkpoint"
+    compiled_note = f"{sum(compiled):.3g} wall seconds; the first checkpoint {compiling:.3g} CPU seconds"
     return [
         row.ratio(
             group,

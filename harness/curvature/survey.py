@@ -96,12 +96,14 @@ def surveyor(
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
-        far: list[int] = []
+        far: list[tuple[int, int]] = []
 
         def settled(seen: spectra.Spectrum) -> bool:
             """Says whether the run is resolved, and HOLD products have shown no further outer eigenvalue."""
-            far.append(int(np.sum(eta * np.abs(seen.values) > logdet.CUT)))
-            return resolved(seen, eta) and far[-1 - HOLD :][:1] == far[-1:] and len(far) > HOLD
+            count = int(np.sum(eta * np.abs(seen.values) > logdet.CUT))
+            before = [known for products, known in far if products <= seen.products - HOLD]
+            far.append((seen.products, count))
+            return before[-1:] == [count] and resolved(seen, eta)
 
         known, basis, pairs = lanczos.run(
             program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
