@@ -239,7 +239,6 @@ def run(
     satisfied: Callable[[spectra.Spectrum], bool],
     *,
     limit: int | None = None,
-    every: int | None = None,
 ) -> tuple[spectra.Spectrum, Basis, Ritz]:
     """Grows a basis from a random vector until `satisfied`, `limit` products, or the whole space.
 
@@ -249,7 +248,6 @@ def run(
         key: Random key of the start vector.
         satisfied: Looks at the spectrum known so far and says whether it is good enough.
         limit: Most products, the capacity unless given. Beyond the capacity the run restarts.
-        every: Products between looks, as FIRST and SHARE say unless given.
 
     Returns:
         The spectrum (complete when the basis spans the whole space), the basis and its Ritz pairs.
@@ -259,7 +257,7 @@ def run(
     basis = program.begin(vector_key, at.dtype)
     products = steps = 0
     while True:
-        more = every or (max(1, steps // SHARE) if products else FIRST)
+        more = max(1, steps // SHARE) if products else FIRST
         basis = program.extend(at, basis, fresh_key, min(more, limit - products))
         jax.block_until_ready(basis)  # see dense.matrix
         pairs = ritz(basis)
