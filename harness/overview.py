@@ -234,7 +234,7 @@ def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
 
 
 def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
-    """Returns what runs of cells did not measure, in a line; empty if they all measured everything.
+    """Returns what runs of cells did not measure though it applies to them, in a line; empty if there is nothing.
 
     Args:
         cells: The cells.
@@ -242,9 +242,10 @@ def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
     """
     counts: collections.Counter[str] = collections.Counter()
     for cell in cells:
+        silent = {name for name, row in diagnostics.DIAGNOSTICS.items() if row.why_not(cell)}
         for seed in range(seeds or cell.seeds):
             facts = runlog.read(runlog.folder(cell.suite, cell.run_id(seed))) or {}
-            counts.update(list(facts.get("left_out", ())))
+            counts.update(name for name in facts.get("left_out", ()) if name not in silent)
     names = ", ".join(f"{name} in {_many(count, 'run')}" for name, count in counts.items())
     return f"not measured: {names}; `gdzoo check` says why and what it would cost" if names else ""
 

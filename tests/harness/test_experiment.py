@@ -173,7 +173,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
     assert gd["left_out"]["sweep"] == "auto takes the cheap ones"
     assert overview.left_out([cell()], None) == (
-        "not measured: kinks in 1 run, minibatches in 1 run, sweep in 1 run, inverse in 1 run, exponents in 1 run; "
+        "not measured: sweep in 1 run, inverse in 1 run, exponents in 1 run; "
         "`gdzoo check` says why and what it would cost"
     )
     assert overview.left_out([parsed()], None) == "", "a run that is not there"
