@@ -20,13 +20,16 @@ from harness import errors
 COPIES = 4
 """Matrices (P, P) that a dense spectrum holds at once: the columns, their symmetric part, and the solver's two."""
 
+SAID = ("RESOURCE_EXHAUSTED", "Out of memory allocating")
+"""What XLA says when memory runs out: the first, or, where a computation is only dispatched, the second alone."""
+
 ASKED = re.compile(r"allocat\w*\s+([\d.]+)\s*(bytes|[KMGT]iB)")
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def exhausted(error: BaseException) -> bool:
     """Says whether an error means that memory ran out."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in SAID)
 
 
 def available() -> int:
