@@ -134,14 +134,14 @@ def own(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         runlog.Busy: In all processes, if the leader cannot hold it.
     """
     with contextlib.ExitStack() as held:
-        place, busy = folder, False
+        place, busy, why = folder, False, str(folder)
         if leads():
             try:
                 held.enter_context(runlog.claimed(folder))
-            except runlog.Busy:
-                busy = True
+            except runlog.Busy as error:
+                busy, why = True, str(error)
         if agreed(busy):
-            raise runlog.Busy(str(folder))
+            raise runlog.Busy(why)
         if not leads():
             place = pathlib.Path(held.enter_context(tempfile.TemporaryDirectory(prefix="gdzoo-"))) / folder.name
             shutil.copytree(folder, place)

@@ -29,6 +29,9 @@ steps: 400
 checkpoints: 300
 seeds: 2
 """
+TWO = SPEC.replace("seeds: 2", "seeds: 1\ngrid: {optimizer.learning_rate: [0.3, 0.2]}")
+"""Two tasks: the seeds of one cell would run side by side."""
+
 LONG = """
 schema: 1
 title: a test that is never done
@@ -66,12 +69,12 @@ def worked(
         return list(engine.perform(portions, tell, note)), retries
 
 
-def at_step(step: int, do: Callable[[str], None]) -> events.Tell:
-    """Returns what does something, once in each process that holds the run, when seed 0 has recorded a step."""
+def at_step(run_id: str, step: int, do: Callable[[str], None]) -> events.Tell:
+    """Returns what does something, once in each process that holds a run, when it has recorded a step."""
     done: set[int] = set()
 
     def tell(event: events.Event) -> None:
-        due = event.kind == "record" and event.run_id.endswith("s0") and event.step >= step
+        due = event.kind == "record" and event.run_id == run_id and event.step >= step
         if due and (process := holder(event.run_id)) not in done:
             done.add(process)
             do(event.run_id)
@@ -80,7 +83,7 @@ def at_step(step: int, do: Callable[[str], None]) -> events.Tell:
 
 
 def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: pathlib.Path) -> None:
-    (cell,) = cells()
+    cell, _ = cells(TWO)
     killed: list[int] = []
 
     def kill(run_id: str) -> None:
@@ -88,7 +91,7 @@ def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: 
             killed.append(runlog.read_records(runlog.folder("tests", run_id))[-1].step)
             os.kill(holder(run_id), signal.SIGKILL)
 
-    results, retries = worked(wanted(), at_step(3, kill))
+    results, retries = worked(wanted(TWO), at_step(cell.run_id(0), 3, kill))
     assert [result.said for result in results] == ["done", "done"]
     (why,) = retries
     assert "was killed by SIGKILL (the system does that where memory runs out) after" in why
@@ -98,8 +101,11 @@ def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: 
 
 
 def test_a_task_whose_workers_die_has_failed_and_the_others_go_on(home: pathlib.Path) -> None:
-    results, retries = worked(wanted(), at_step(3, lambda run_id: os.kill(holder(run_id), signal.SIGSEGV)))
-    assert [(result.task.seeds, result.said) for result in results] == [((0,), "failed"), ((1,), "done")]
+    first, second = cells(TWO)
+    die = at_step(first.run_id(0), 3, lambda run_id: os.kill(holder(run_id), signal.SIGSEGV))
+    results, retries = worked(wanted(TWO), die)
+    said = [(result.task.cell.cell_id, result.said) for result in results]
+    assert said == [(first.cell_id, "failed"), (second.cell_id, "done")]
     assert len(retries) == 1
     assert "its process was killed by SIGSEGV after step " in results[0].reason
 
@@ -180,7 +186,7 @@ def test_two_jobs_are_two_processes_and_one_problem_stays_in_one(home: pathlib.P
         "grid: {model.eigenvalues: [[2.0, 1.0], [3.0, 1.0]], optimizer.learning_rate: [0.1, 0.2]}\n"
     )
     results, _ = worked(wanted(text), options=OPTIONS._replace(jobs=2))
-    assert [result.said for result in results] == ["done"] * 8
+    assert [result.said for result in results] == ["done"] * 4, "two seeds side by side in each"
     by_problem: dict[tuple[float, ...], list[int]] = {}
     for result in results:
         by_problem.setdefault(result.task.cell.model.eigenvalues, []).append(holder(result.task.run_ids[0]))
