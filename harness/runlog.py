@@ -40,6 +40,9 @@ from harness.curvature import spectrum
 
 SCHEMA = 1
 
+FORMAT = "gdzoo-state-1"
+"""Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
+
 KEPT = 2
 """States that are kept, the newest."""
 
@@ -166,8 +169,7 @@ def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> 
     """Writes the state from which a run goes on, atomically, and forgets all but the last KEPT."""
     from safetensors import numpy as tensors
 
-    metadata = {"step": str(step), "format": str(SCHEMA), "sha256": _digest(step, arrays)}
-    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata=metadata))
+    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata={FORMAT: _digest(step, arrays)}))
     for old in _states(path)[KEPT:]:
         old.unlink(missing_ok=True)
 
@@ -182,7 +184,7 @@ def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
                 metadata = opened.metadata() or {}
                 arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             step = _step(file)
-            if metadata.get("sha256") == _digest(step, arrays):
+            if metadata.get(FORMAT) == _digest(step, arrays):
                 return step, arrays
         except (OSError, safetensors.SafetensorError):
             pass
