@@ -27,12 +27,14 @@ class Optimizer:
         batch: Which examples its gradient is taken over.
         determinant: |det| of the derivative of that map, with H the Hessian of the risk that the step sees.
         source: Where it comes from.
+        never_singular: Whether that |det| is not 0 at any step size and point (theory.STATEMENTS, F11).
     """
 
     map: str
     batch: str
     determinant: str
     source: str
+    never_singular: bool = False
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -50,6 +52,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "all examples, or `batch_size` of them, by `sampling`",
         "momentum^P: never 0",
         "Polyak, USSR Comput. Math. Math. Phys. 1964",
+        never_singular=True,
     ),
     "nesterov": Optimizer(
         "v' = momentum v + grad L(theta), theta' = theta - eta (grad L(theta) + momentum v'); theta is the look-ahead "

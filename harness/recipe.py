@@ -187,7 +187,6 @@ Sampling = Annotated[
         "epoch; the next in the order of the data set."
     ),
 ]
-Momentum = Annotated[float, pydantic.Field(gt=0, lt=1, description="What v is multiplied by at each step.")]
 
 
 class Gd(Part):
@@ -208,29 +207,18 @@ class Sgd(Part):
     schedule: Schedule = CONSTANT
 
 
-class HeavyBall(Part):
-    """Gradient descent with Polyak's momentum."""
+class Momentum(Part):
+    """Gradient descent with momentum: Polyak's heavy ball, or Nesterov's."""
 
-    name: Literal["heavy_ball"]
+    name: Literal["heavy_ball", "nesterov"]
     learning_rate: LearningRate
-    momentum: Momentum
+    momentum: Annotated[float, pydantic.Field(gt=0, lt=1, description="What v is multiplied by at each step.")]
     batch_size: MaybeBatch = None
     sampling: Sampling = "replacement"
     schedule: Schedule = CONSTANT
 
 
-class Nesterov(Part):
-    """Gradient descent with Nesterov's momentum."""
-
-    name: Literal["nesterov"]
-    learning_rate: LearningRate
-    momentum: Momentum
-    batch_size: MaybeBatch = None
-    sampling: Sampling = "replacement"
-    schedule: Schedule = CONSTANT
-
-
-Optimizer = Annotated[Gd | Sgd | HeavyBall | Nesterov, pydantic.Field(discriminator="name")]
+Optimizer = Annotated[Gd | Sgd | Momentum, pydantic.Field(discriminator="name")]
 
 
 PERCENT = re.compile(r"(?!0*(\.0*)? ?%)([0-9]{1,6}(\.[0-9]{1,3})?) ?%")

@@ -179,15 +179,13 @@ def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
     import safetensors
 
     for file in _states(path):
-        try:
+        step = _step(file)
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
             with safetensors.safe_open(file, framework="numpy") as opened:
                 metadata = opened.metadata() or {}
                 arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            step = _step(file)
             if metadata.get(FORMAT) == _digest(step, arrays):
                 return step, arrays
-        except (OSError, safetensors.SafetensorError):
-            pass
         warnings.warn(f"{file} is damaged; the run goes on from before it", stacklevel=2)
     return None
 

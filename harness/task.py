@@ -133,13 +133,13 @@ def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
         device: The device in words, recorded.
         tell: Called with what happens.
     """
-    from harness import run
+    from harness import seeds
 
     folders = [runlog.folder(task.cell.suite, run_id) for run_id in task.run_ids]
     if all(runlog.status(folder) in ("finished", "diverged") for folder in folders):
         return "kept", ""
     try:
-        run.run(task.cell, task.seeds, device=device, command=task.command, tell=tell)
+        seeds.run(task.cell, task.seeds, device=device, command=task.command, tell=tell)
     except runlog.Busy as error:
         return "busy", str(error)
     except errors.InputError as error:

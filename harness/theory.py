@@ -14,7 +14,7 @@ import dataclasses
 from typing import Any, Literal
 
 import zoo
-from harness import bad_steps, data, ingredients
+from harness import bad_steps, data, ingredients, optimizers
 from harness.bad_steps import BadStep as BadStep
 from harness.ingredients import Ingredient as Ingredient
 from zoo import layer
@@ -173,7 +173,7 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -
         else f"analytic in pieces ({'; '.join(breaks)}): a point with σ_min > 0 certifies its own piece (F3, ours)"
     )
     steps, complete, others = bad_steps.of(layers, inputs, loss, one_piece=one_piece)
-    if optimizer.name == "heavy_ball":
+    if optimizers.OPTIMIZERS[optimizer.name].never_singular:
         steps, complete, others = (), True, FIXED_VOLUME
     remarks = [
         *([MINIBATCH] if getattr(optimizer, "batch_size", None) else []),

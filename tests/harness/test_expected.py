@@ -10,8 +10,7 @@ import pathlib
 import pytest
 import rich.console
 
-from harness import controls, errors, expected, records, workspace
-from harness import run as runs
+from harness import controls, errors, expected, records, seeds, workspace
 from harness import spec as specs
 
 SPEC = """
@@ -90,7 +89,7 @@ def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path)
     good = parse(RIGHT).cells
     assert controls.show(good, None, console) == (0, 0, 2)
     for cell in good:
-        runs.run(cell, (0,), device="cpu", command="")
+        seeds.run(cell, (0,), device="cpu", command="")
     assert controls.show(good, None, console) == (6, 0, 0)
     assert "controls: 6 agree, 0 disagree" in out.getvalue()
     bad = parse(RIGHT.replace("0.2, 0]", "0.2, 0.1]").replace("certified, singular", "certified, certified")).cells
@@ -115,7 +114,7 @@ def test_all_controls_agree(home: pathlib.Path) -> None:
     console = rich.console.Console(file=io.StringIO(), width=200)
     for cell in CONTROLS:
         for seed in range(cell.seeds):
-            runs.run(cell, (seed,), device="cpu", command="")
+            seeds.run(cell, (seed,), device="cpu", command="")
     agree, disagree, absent = controls.show(CONTROLS, None, console)
     assert (disagree, absent) == (0, 0), console.file.getvalue()  # type: ignore[attr-defined]
     assert agree > 300

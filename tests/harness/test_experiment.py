@@ -10,8 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from harness import diagnostics, errors, events, experiment, metrics, overview, records, runlog
-from harness import run as runs
+from harness import diagnostics, errors, events, experiment, metrics, overview, records, runlog, seeds
 from harness import spec as specs
 
 SPEC = """
@@ -43,7 +42,7 @@ def cell(
 
 
 def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
-    (folder,) = runs.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    (folder,) = seeds.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
     return folder
 
 

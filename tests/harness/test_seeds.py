@@ -12,8 +12,7 @@ import signal
 import numpy as np
 import pytest
 
-from harness import errors, events, interrupts, lanes, runlog
-from harness import run as runs
+from harness import errors, events, interrupts, lanes, runlog, seeds
 from harness import spec as specs
 
 SPEC = """
@@ -38,8 +37,8 @@ def cell(*changes: tuple[str, str]) -> specs.Cell:
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def run(one: specs.Cell, seeds: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
-    return runs.run(one, seeds, device="cpu", command="gdzoo run t.yaml", tell=tell)
+def run(one: specs.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
+    return seeds.run(one, which, device="cpu", command="gdzoo run t.yaml", tell=tell)
 
 
 def facts(folder: pathlib.Path) -> dict[str, object]:
@@ -106,7 +105,7 @@ def test_a_signal_between_two_checkpoints_saves_what_was_trained(
     one = cell(("steps: 24", "steps: 300"), ("checkpoints: 4", "checkpoints: 2"))
     whole = bits(run(one))
     monkeypatch.setenv("GDZOO_HOME", str(home / "cut"))
-    monkeypatch.setattr(runs, "PACE", 50)
+    monkeypatch.setattr(seeds, "PACE", 50)
     seen: list[int] = []
 
     def stop(event: events.Event) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run: some seeds of one cell, side by side, from their start to their folders; cut off anywhere, they go on."""
+"""Some seeds of one cell, run side by side, from their start to their folders; cut off anywhere, they go on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import device as devices
-from harness import errors, events, experiment, facts, hosts, interrupts, runlog, starts, theory, train, verdict
+from harness import (
+    errors,
+    events,
+    experiment,
+    facts,
+    hosts,
+    interrupts,
+    optimizers,
+    runlog,
+    starts,
+    theory,
+    train,
+    verdict,
+)
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import spectrum as spectra
@@ -343,7 +356,7 @@ def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
     one.facts["status"] = "finished" if one.facts["diverged_at"] is None else "diverged"
     known = theory.matches(theory.of(cell), one.facts["eta"], cell.precision)
-    proven = cell.optimizer.name == "heavy_ball"
+    proven = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
     recorded = runlog.read_records(one.folder)
     one.facts["verdict"] = verdict.verdict(recorded, singular=known is not None, proven=proven)
     one.write()
