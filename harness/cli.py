@@ -314,7 +314,7 @@ def run_specs(
             opened = tracking.open_store(workspace.store(store))
             return runs.work(portions, opened, workers, display)
     except KeyboardInterrupt:
-        raise errors.Stopped("stopped before anything was run; say the same command again") from None
+        raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
 
 
 def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> bool:

@@ -186,7 +186,7 @@ def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
                 arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             if metadata.get(FORMAT) == _digest(step, arrays):
                 return step, arrays
-        warnings.warn(f"{file} is damaged; the run goes on from before it", stacklevel=2)
+        warnings.warn(f"{file} is damaged: the run goes on from before it", stacklevel=2)
     return None
 
 

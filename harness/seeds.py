@@ -94,6 +94,7 @@ class _Run:
     facts: dict[str, Any]
     keys: dict[str, jax.Array]
     lane: int
+    saved: tuple[int, dict[str, np.ndarray]] | None
     previous: np.ndarray | None = None
     recorded: int = -1
     ended: bool = False
@@ -131,7 +132,7 @@ def _opened(
         before.append({"from": step, **place})
     said["environments"] = before
     keys = dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
-    return _Run(seed, folder, said, keys, said["together"].index(seed))
+    return _Run(seed, folder, said, keys, said["together"].index(seed), saved)
 
 
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
@@ -232,7 +233,7 @@ def _from_folder(
     cell: specs.Cell, one: _Run, ready: experiment.Problem
 ) -> tuple[int, np.ndarray, list[np.ndarray] | None]:
     """Returns step, parameters and optimiser state of a run, from its folder or its start, and drops later records."""
-    saved = runlog.load_state(one.folder)
+    saved, one.saved = one.saved, None
     step, arrays = (0, None) if saved is None else saved
     kept = runlog.keep_records(one.folder, -1 if saved is None else step)
     if kept:

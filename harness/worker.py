@@ -19,6 +19,7 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -30,6 +31,7 @@ def main() -> int:
     orders, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people: not where in the code
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders, inbox), daemon=True).start()
     with interrupts.handled():
