@@ -74,9 +74,9 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
 
 def sentences(one: certify.Certificate) -> Iterator[str]:
     """Yields what is certain of a cell, what it rests on, and what is left open."""
-    yield f"η = {one.eta:.6g}: {one.verdict}; {one.why}."
-    if getattr(one.cell.optimizer, "momentum", None) is not None:
-        yield "The map of plain descent is meant; what momentum adds is F11 of `gdzoo check`."
+    yield f"η = {one.eta:.6g}: {one.verdict}; {one.why.rstrip('.')}."
+    if one.cell.optimizer.name == "nesterov":
+        yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
     if getattr(one.cell.optimizer, "batch_size", None):
         yield "The map of the full batch is meant; a mini-batch has a map of its own, which is not looked at here."
     if one.theory.no_bad_step:

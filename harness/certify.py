@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from harness import evidence, experiment, starts, steps, theory, verdict
+from harness import evidence, experiment, optimizers, starts, steps, theory, verdict
 from harness import spec as specs
 from harness.curvature import dense, exclusion
 
@@ -143,9 +143,10 @@ def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
     whole = _whole_matrices(cell, size)
     found: tuple[evidence.Evidence, ...] = ()
     missing = ""
-    if says.one_piece:
+    settled = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular  # no point is needed, and none would say more
+    if says.one_piece and not settled:
         found, missing = evidence.whole_map(cell.data, cell.model, cell.loss, points, eta, whole=whole)
-    elif whole:
+    elif whole and not settled:
         found = evidence.pieces(cell.data, cell.model, cell.loss, cell.start, points)
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:

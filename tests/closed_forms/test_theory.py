@@ -568,6 +568,36 @@ def test_remarks_are_about_runs_not_about_maps() -> None:
     assert theory.says(mlp("relu", [3]), ROW, loss("half_mse"), GD).remarks == ()
 
 
+def test_momentum_has_the_bad_steps_of_descent_or_none_and_the_paper_does_not_speak_of_it() -> None:
+    quadratic = {"form": layer.QuadraticForm((4.0, 2.0, -0.5))}
+    for covering in (quadratic, mlp("tanh", [3]), mlp("relu", [3])):
+        said = {
+            name: theory.says(
+                covering,
+                NUMBER if covering is quadratic else ROW,
+                loss("output" if covering is quadratic else "half_mse"),
+                types.SimpleNamespace(name=name, learning_rate=0.1, momentum=0.9),
+            )
+            for name in ("heavy_ball", "nesterov")
+        }
+        plain = theory.says(
+            covering,
+            NUMBER if covering is quadratic else ROW,
+            loss("output" if covering is quadratic else "half_mse"),
+            GD,
+        )
+        assert {one.covered for one in said.values()} == {"extension F11"}
+        assert all(theory.MOMENTUM in one.remarks for one in said.values())
+        assert theory.MOMENTUM not in plain.remarks
+        assert (said["heavy_ball"].bad_steps, said["heavy_ball"].complete) == ((), True)
+        assert said["heavy_ball"].no_bad_step == theory.FIXED_VOLUME
+        assert (said["nesterov"].bad_steps, said["nesterov"].complete) == (plain.bad_steps, plain.complete)
+    relu_pool = theory.says(
+        vgg("relu", "max"), IMAGE, loss("ce"), types.SimpleNamespace(name="nesterov", learning_rate=0.1, momentum=0.9)
+    )
+    assert relu_pool.covered == "extension F7", "the worse of the two"
+
+
 def test_a_dense_layer_on_tokens_shares_its_weights() -> None:
     vit = family("vit", IMAGE, patch=2, width=4, depth=1, heads=2, mlp_width=3, activation="gelu")
     found = [row.name for row in theory.says(vit, IMAGE, loss("half_mse"), GD).ingredients]

@@ -56,6 +56,20 @@ def test_an_analytic_network_is_certified_at_eta_and_at_every_step_size(home: pa
     assert all(one.certifies(1.0) for one in others)
 
 
+def test_heavy_ball_is_certified_where_descent_is_singular_and_nesterov_is_not(home: pathlib.Path) -> None:
+    data, model, loss = "{name: point}", "{family: quadratic, eigenvalues: [2.0, 1.0]}", "{name: output}"
+    text = SPEC.format(model=model, rate="0.5, momentum: 0.9", data=data, loss=loss, curvature="auto")
+    found = {}
+    for name in ("heavy_ball", "nesterov"):
+        one = specs.parse(text.replace("name: gd", f"name: {name}"), file="t.yaml", suite="tests", name="t").cells[0]
+        found[name] = certify.certify(one)
+    assert {name: one.verdict for name, one in found.items()} == {"heavy_ball": "certified", "nesterov": "singular"}
+    assert found["heavy_ball"].evidence == (), "points of plain descent would say nothing of its map"
+    said = list(certificates.sentences(found["heavy_ball"]))
+    assert all("left over" not in line and ".." not in line for line in said)
+    assert any("(F11)" in line for line in certificates.sentences(found["nesterov"]))
+
+
 def test_closed_and_dense_points_agree_on_the_map(home: pathlib.Path) -> None:
     found = certify.certify(cell(TANH))
     for one in evidence._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
