@@ -28,13 +28,13 @@ KEPT = 2**28
 """Bytes of free memory that the process keeps for its next arrays before it gives any back."""
 
 THREADS = 2
-"""Threads that share a product on a CPU: nothing is lost on 2 cores, 10 to 20 % on one; 4 would cost 10 to 30 %."""
+"""Threads that share a product on a CPU: nothing is lost on 2 cores, 10 to 20 % on one (by hand)."""
 
 MEETING = 4
 """Devices for which threads are pinned where processes train together: their number is not known yet."""
 
 ISA = "AVX2"
-"""Largest instruction set of x86 that is used: no measurable cost against AVX-512, and most machines have it."""
+"""Largest instruction set of x86 that is used: most machines have it, and AVX-512 gained nothing (by hand)."""
 
 X86 = ("x86_64", "AMD64")
 
@@ -198,7 +198,7 @@ def keep_memory(kept: int = KEPT) -> bool:
     """Lets the C library keep so many bytes of freed memory; says whether it does so. Harmless where it cannot.
 
     By default glibc takes large arrays from the system and gives them back each time, and a program with large
-    temporaries spends its time in page faults: a product of a ViT took 1.2 times as long (measured).
+    temporaries spends its time in page faults: a product of a ViT took 1.2 times as long (by hand).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -32,7 +32,7 @@ TYPICAL = 0.5
 """Share of its price that a Lanczos survey takes: it stops by itself (64 to 96 of 160 products, specs/quickstart)."""
 
 PROGRAMS = 8.0
-"""What compiling all programs of a Lanczos checkpoint takes, in compilations of a product (7 to 11, measured)."""
+"""What compiling all programs of a Lanczos checkpoint takes, in compilations of a product (7 to 11, by hand)."""
 
 ENOUGH = 0.2
 """Seconds of steps after which their mean is believed."""

@@ -25,7 +25,7 @@ LEAST = 16
 """Smallest such number that `chunk` gives."""
 
 ACTIVITY = 600_000
-"""Numbers that all layers together give for a chunk of examples: about what fits into a core's cache, measured."""
+"""Numbers that all layers together give for a chunk of examples: about what fits into a core's cache (by hand)."""
 
 
 def chunk(activity: int, examples: int) -> int:

@@ -224,6 +224,7 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "crossings": cells.fold_crossings_of(run),
         "plots": figure.plots((run,)),
         "left_out": _by_reason(run.left_out),
+        "proven": theorem.proven(run),
         "numbers": [name for name in metrics.METRICS if name in run.curves and name not in ERRORS],
     }
 

@@ -7,7 +7,7 @@ import functools
 import json
 
 import zoo
-from harness import recipe, theory
+from harness import optimizers, recipe, theory
 from leaderboard import document
 
 LABELS: dict[theory.Covered, str] = {
@@ -29,6 +29,12 @@ def bad_step(run: document.Run) -> theory.BadStep | None:
     """Returns the known bad step that a run's step size is; None if it is none."""
     says = known(run)
     return None if says is None or run.eta is None else theory.matches(says, run.eta, run.precision)
+
+
+def proven(run: document.Run) -> str | None:
+    """Returns why the map of a run's optimizer is singular at no step size, whatever the network; None if it may be."""
+    row = optimizers.OPTIMIZERS.get(str(run.part("optimizer").get("name")))
+    return theory.FIXED_VOLUME if row is not None and row.never_singular else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -348,6 +348,14 @@ MESSAGES = [
     (("name: gd", "name: sgd"), "6:1: optimizer.batch_size: missing; allowed: an integer from 1 to 2147483647"),
     (("name: gd", "name: sgd, batch_size: 513"),
      "6:36: optimizer.batch_size: 513 is not allowed; allowed: at most 512, the examples of a full batch"),
+    (("name: gd", "name: heavy_ball, momentum: 1.0"),
+     "6:41: optimizer.momentum: 1.0 is not allowed; allowed: a number above 0 and below 1"),
+    (("0.001}", "0.001, schedule: {name: piecewise, at: [5, 5], factors: [0.5, 0.1]}}"),
+     "6:77: optimizer.schedule.at: not ascending; allowed: each step once, the first first"),
+    (("0.001}", "0.001, schedule: {name: piecewise, at: [5, 9], factors: [0.5]}}"),
+     "6:94: optimizer.schedule.factors: 1 numbers; allowed: 2, one for each step of `at`"),
+    (("0.001}", "0.001, schedule: {name: cosine, warmup: 300}}"),
+     "6:78: optimizer.schedule.warmup: 300 is not allowed; allowed: less than the 300 steps of a run"),
     (("optimizer", "optimiser"), f"6:1: optimiser: unknown key; allowed: {KEYS}; did you mean 'optimizer'?"),
     (("300", "1e3"), "7:8: steps: 1000.0 is not allowed; allowed: an integer from 1 to 10000000; write 1000"),
     (("300", "10000001"), "7:8: steps: 10000001 is not allowed; allowed: an integer from 1 to 10000000"),
@@ -650,6 +658,18 @@ def test_every_field_that_changes_a_number_changes_the_name(base: str, path: str
     *parts, last = path.split(".")
     functools.reduce(lambda part, key: part.setdefault(key, {}), parts, mapping)[last] = OTHER[path]
     assert cell(json.dumps(mapping)).spec_hash != whole.spec_hash
+
+
+def test_examples_of_unequal_weight_are_drawn_with_replacement_only() -> None:
+    text = MLP.replace("{name: digits, examples: 512}", "{name: paper_pair, weights: [1.0, 3.0]}")
+    text = text.replace("{name: gd, learning_rate: 0.001}", "{name: sgd, learning_rate: 0.1, batch_size: 1, SAMPLING}")
+    for sampling in ("reshuffling", "cyclic"):
+        with pytest.raises(
+            errors.InputError, match=f"'{sampling}' is not allowed; allowed: replacement, as the exampl"
+        ):
+            cell(text.replace("SAMPLING", f"sampling: {sampling}"))
+        assert cell(text.replace("SAMPLING", f"sampling: {sampling}").replace("3.0]", "1.0]"))
+    assert cell(text.replace("SAMPLING", "sampling: replacement"))
 
 
 def test_one_choice_of_diagnostics_is_one_name() -> None:

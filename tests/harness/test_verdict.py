@@ -25,5 +25,10 @@ def test_rounding_at_zero_is_undecided_never_singular() -> None:
     assert verdict.verdict(run((0.0, 1e-13)), singular=False) == "undecided"
 
 
+def test_a_map_that_is_proven_needs_no_points() -> None:
+    assert verdict.verdict(run((0.0, 1e-13)), singular=False, proven=True) == "certified"
+    assert verdict.verdict([], singular=True, proven=True) == "singular"
+
+
 def test_a_step_size_known_to_be_bad_makes_the_map_singular_whatever_the_points() -> None:
     assert verdict.verdict(run((0.3, 1e-12)), singular=True) == "singular"

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from harness import errors, metrics
+from harness import errors, metrics, theory
 from leaderboard import cell as cells
 from leaderboard import document, folder, site, table
 
@@ -173,6 +173,21 @@ def test_a_run_says_what_was_not_measured_and_why(sample: ModuleType) -> None:
     for wrong in ({"<b>": "no"}, {"sweep": 1}, ["sweep"], {"sweep": "x" * 5000}):
         with pytest.raises(ValueError, match="left_out"):
             sample.run("relu", left_out=wrong)
+
+
+def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_heavy_ball(sample: ModuleType) -> None:
+    def page(**changes: object) -> str:
+        run = sample.run("relu", **changes)
+        shown = site.render(document.compose([document.Suite(name=run.suite, note="")], [run]))
+        return shown[f"{site.run_path(run)}.html"].decode()
+
+    one, other = {"from": 0, "device": "cpu"}, {"from": 7, "device": "gpu"}
+    assert "it went on with other code or elsewhere" in page(environments=[one, other])
+    assert "it went on" not in page(environments=[one]) and "it went on" not in page()
+    assert "ended where its target was reached" in page(reached_at=7)
+    assert "its target" not in page(reached_at=None)
+    heavy = {"optimizer": {"name": "heavy_ball", "learning_rate": 0.1, "momentum": 0.9}}
+    assert theory.FIXED_VOLUME in page(cell=heavy) and theory.FIXED_VOLUME not in page()
 
 
 def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:

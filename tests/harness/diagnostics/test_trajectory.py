@@ -83,6 +83,11 @@ def test_the_log_volume_is_the_sum_over_steps_where_each_was_recorded() -> None:
     assert trajectory.log_volume(run) == pytest.approx((sum(values[:3]), 0.03))
 
 
+def test_under_momentum_the_log_volume_is_that_of_the_state() -> None:
+    run = [record(t, log_abs_det=5.0, state_log_abs_det=-1.0, state_log_abs_det_error=0.5) for t in range(4)]
+    assert trajectory.log_volume(run) == pytest.approx((-3.0, 1.5))
+
+
 @pytest.mark.parametrize("stride", [2, 5, 10])
 def test_between_records_the_log_volume_is_interpolated_and_says_how_far_it_may_be_off(stride: int) -> None:
     truth = -np.linspace(1, 3, 101)
