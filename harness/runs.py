@@ -168,7 +168,7 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
 
 def _there(cell: specs.Cell, seed: int) -> bool:
     """Says whether the folder of a run is complete."""
-    return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in ("finished", "diverged")
+    return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in runlog.ENDED
 
 
 def _upload(cell: specs.Cell, seeds: Iterable[int], store: tracking.Store, outcome: Outcome) -> None:

@@ -35,9 +35,6 @@ from harness import spec as specs
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 
-ENDED = ("finished", "diverged")
-"""Statuses of runs of which nothing is missing."""
-
 PIECE = 1.0
 """Seconds that training goes on without a look at signals, about; bits do not depend on where it is cut."""
 
@@ -74,7 +71,7 @@ def run(
     folders = {seed: runlog.folder(cell.suite, cell.run_id(seed)) for seed in seeds}
     with contextlib.ExitStack() as held:
         folders = {seed: held.enter_context(hosts.own(folder)) for seed, folder in folders.items()}
-        missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in ENDED]
+        missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in runlog.ENDED]
         if not missing:
             return list(folders.values())
         ready = experiment.problem(cell)

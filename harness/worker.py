@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker: the process in which runs are trained, `python -m harness.worker DEVICE`, started by engines/local.py.
+"""The worker: the process in which runs are trained, `python -m harness.worker DEVICE COUNT`.
 
-It reads one JSON object a line and answers in kind, on private copies of stdin and stdout: whatever libraries print
-goes to stderr.
+Started by engines/local.py. It reads one JSON object a line and answers in kind, on private copies of stdin and stdout:
+whatever libraries print goes to stderr.
 
     {"groups": TASK}   ->  {"groups": [[0, 1], [2]]}
     {"task": TASK}     ->  {"event": [kind, run_id, step, values, status]} ..., {"result": [said, reason]}

@@ -145,6 +145,17 @@ def test_a_lane_that_is_ahead_waits_for_the_others() -> None:
     assert (np.asarray(now.theta[0]) == np.asarray(now.theta[1])).all()
 
 
+def test_what_a_lane_that_waits_would_see_does_not_end_it() -> None:
+    trainer = train.trainer(regression, rule("sgd", batch_size=1, sampling="cyclic"), 3)
+    batch = objective.Batch(jnp.asarray([[1e200], [1.0], [1.0]]), jnp.zeros(3), jnp.ones(3))
+    etas, keys = jnp.full(2, 0.1), jax.random.split(jax.random.key(0), 2)
+    now = trainer.begin(jnp.ones((2, 1)), etas, jnp.asarray([0, 1]))
+    now = trainer.advance(now, etas, keys, batch, 3)
+    assert now.step.tolist() == [0, 3], "the first example has no finite loss, and only one lane sees it"
+    assert now.live.tolist() == [False, True]
+    assert float(now.theta[1, 0]) == pytest.approx(0.9**2)
+
+
 @pytest.mark.parametrize("sampling", optimizers.SAMPLINGS)
 def test_the_bits_of_a_lane_depend_on_nothing_in_the_others(sampling: str) -> None:
     trainer = train.trainer(regression, rule("sgd", batch_size=4, sampling=sampling), 20)
@@ -218,6 +229,12 @@ def test_one_program_serves_every_length_and_step_size() -> None:
     for eta in (0.1, 0.2):
         states(trainer, np.ones(4), eta, (0, 3, 10))
     assert trainer.advance._cache_size() == 1  # type: ignore[attr-defined]
+
+
+def test_a_state_is_moved_in_place() -> None:
+    now = begun(GD, START[None], 0.1)
+    GD.advance(now, jnp.asarray([0.1]), jax.random.key(0)[None], NOTHING, 1)
+    assert now.theta.is_deleted(), "its buffer is the next state's"
 
 
 def test_training_precision_is_kept() -> None:
