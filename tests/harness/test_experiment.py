@@ -249,6 +249,13 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=see)
     assert (runlog.read(folder) or {})["environments"] == again["environments"], "the same place is named once"
+    # Where no step was made, nobody was.
+    step = runlog.read_records(folder)[-1].step
+    nowhere = [*again["environments"], {**again["environments"][1], "from": step, "device": "nowhere"}]
+    runlog.write(folder, {**again, "environments": nowhere})
+    with pytest.raises(KeyboardInterrupt):
+        run(one, tell=see)
+    assert (runlog.read(folder) or {})["environments"] == again["environments"]
     other = {**again["dataset"], "sha256": "0" * 64}
     runlog.write(folder, {**again, "dataset": other, "eta": 123.0, "status": "interrupted"})
     seen.clear()

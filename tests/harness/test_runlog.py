@@ -77,6 +77,8 @@ def test_any_changed_byte_of_a_state_is_noticed(tmp_path: pathlib.Path) -> None:
             assert found[0] == 7
             assert found[1].keys() == arrays.keys()
             assert all(np.array_equal(found[1][name], array) for name, array in arrays.items())
+    file.write_bytes(whole)
+    assert runlog.load_state(tmp_path) is not None
     file.rename(tmp_path / "state-8.safetensors")
     with pytest.warns(UserWarning, match="damaged"):
         assert runlog.load_state(tmp_path) is None

@@ -70,10 +70,15 @@ def test_seeds_side_by_side_are_those_alone_up_to_rounding(home: pathlib.Path, m
         assert runlog.read_records(folder)[-1].values["loss"] == pytest.approx(end, rel=1e-4)
 
 
+SGD = "{name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}"
+NESTEROV = "{name: nesterov, learning_rate: 0.05, momentum: 0.9, schedule: {name: cosine, warmup: 3}}"
+
+
+@pytest.mark.parametrize("optimizer", [SGD, NESTEROV])
 def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
-    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell()
+    one = cell((SGD, optimizer))
     whole = bits(run(one))
     for cut in range(12):
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
@@ -157,6 +162,13 @@ def test_the_schedule_decides_the_recorded_step_size(home: pathlib.Path) -> None
     for folder in run(one):
         for record in runlog.read_records(folder):
             assert record.values["eta"] == float(np.float32(0.3) * np.float32(0.5 if record.step >= 10 else 1))
+
+
+def test_a_falling_step_size_ends_where_the_run_does(home: pathlib.Path) -> None:
+    one = cell((SGD, "{name: gd, learning_rate: 0.25, schedule: {name: linear, to: 0.5}}"))
+    recorded = runlog.read_records(run(one)[0])
+    expected = [float(np.float32(0.25) * np.float32(1 - 0.5 * record.step / 24)) for record in recorded]
+    assert [record.values["eta"] for record in recorded] == expected
 
 
 def test_a_full_disk_stops_with_what_there_is_and_what_is_needed(

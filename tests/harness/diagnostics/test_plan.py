@@ -15,18 +15,24 @@ from harness.diagnostics import plan
 SURVEYED = ("sharpness", "singularity", "gaps", "critical")
 
 
+FIELDS = {
+    "schema": 1,
+    "title": "a test",
+    "data": {"name": "digits", "examples": 100},
+    "model": {"family": "mlp", "hidden": [4], "activation": "relu"},
+    "loss": {"name": "half_mse"},
+    "steps": 1000,
+    "seeds": 1,
+}
+
+
 def cell(choice: object, activation: str = "relu", optimizer: str = "gd") -> specs.Cell:
     batch = {"batch_size": 10} if optimizer == "sgd" else {}
     text = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "digits", "examples": 100},
+        **FIELDS,
         "model": {"family": "mlp", "hidden": [4], "activation": activation},
-        "loss": {"name": "half_mse"},
         "optimizer": {"name": optimizer, "learning_rate": 0.1, **batch},
-        "steps": 1000,
         "diagnostics": choice,
-        "seeds": 1,
     }
     return specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
 
@@ -43,6 +49,17 @@ def test_auto_takes_the_cheap_ones_that_apply() -> None:
     assert plan.plan(cell("auto", "tanh"), size()).taken == ("fit", *SURVEYED)
     assert plan.plan(cell("auto", "tanh", "sgd"), size(batch=10)).taken == ("fit", *SURVEYED, "minibatches")
     assert ("fit", *SURVEYED) == diagnostics.DEFAULT
+
+
+def test_of_momentum_and_of_schedules_nothing_is_asked_that_is_of_one_plain_map() -> None:
+    everything = [*diagnostics.DIAGNOSTICS]
+    plain = json.loads(cell(everything).model_dump_json())["optimizer"]
+    heavy = {**plain, "name": "heavy_ball", "momentum": 0.9}
+    falling = {**plain, "schedule": {"name": "linear"}}
+    for optimizer, silent in ((heavy, {"inverse", "exponents"}), (falling, {"exponents", "state"})):
+        text = {**FIELDS, "optimizer": optimizer, "diagnostics": everything}
+        one = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
+        assert set(plan.plan(one, size()).left_out) == silent | {"minibatches"}
 
 
 def test_names_are_taken_and_what_says_nothing_of_the_cell_is_not() -> None:
