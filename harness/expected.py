@@ -56,7 +56,7 @@ class Found(NamedTuple):
         """Whether a detector of singularity must fire here, must be silent, or is not asked (None)."""
         if self.name == "verdict":
             return {"singular": True, "certified": False}.get(str(self.expected))
-        return self.expected == 0 if self.name.endswith(".sigma_min") else None
+        return self.expected == 0 if self.name.endswith((".sigma_min", ".state_sigma_min")) else None
 
 
 def of_cell(fields: Mapping[str, Sequence[Any]], index: int) -> tuple[Expected, ...]:

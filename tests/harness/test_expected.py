@@ -83,6 +83,12 @@ def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
     assert agrees("status", "finished")
 
 
+@pytest.mark.parametrize("name", ["start.sigma_min", "end.state_sigma_min"])
+def test_a_distance_of_nothing_must_fire_and_any_other_must_not(name: str) -> None:
+    assert [expected.Found(name, value, value, 0.0).fires for value in (0.0, 0.2)] == [True, False]
+    assert expected.Found("start.loss", 0.0, 0.0, 0.0).fires is None
+
+
 def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path) -> None:
     out = io.StringIO()
     console = rich.console.Console(file=out, width=160)

@@ -188,6 +188,7 @@ def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_
     assert "its target" not in page(reached_at=None)
     heavy = {"optimizer": {"name": "heavy_ball", "learning_rate": 0.1, "momentum": 0.9}}
     assert theory.FIXED_VOLUME in page(cell=heavy) and theory.FIXED_VOLUME not in page()
+    assert "Nothing is claimed" in page() and "Nothing is claimed" not in page(cell=heavy)
 
 
 def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
