@@ -13,12 +13,12 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness import errors, metrics, problems, records, runlog, strict_yaml, verdict
+from harness import errors, metrics, problems, records, statuses, strict_yaml, verdict
 
 TOLERANCE = 1e-10
 """Of numbers up to 1 in modulus; of larger ones relative to them. Rounding of a short float64 run."""
 
-WORDS = {"verdict": typing.get_args(verdict.Verdict), "status": runlog.ENDED}
+WORDS = {"verdict": typing.get_args(verdict.Verdict), "status": statuses.ENDED}
 MOMENTS = ("start", "end")
 
 

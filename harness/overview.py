@@ -12,7 +12,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from harness import diagnostics, errors, memory, progress, runlog, task, theory
+from harness import diagnostics, errors, memory, progress, runlog, statuses, task, theory
 from harness import spec as specs
 from harness.diagnostics import plan as plans
 
@@ -26,7 +26,6 @@ NAMED = 2
 """Most cells that a sentence names."""
 
 STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1": 3}
-STATUSES = ("finished", "diverged", "running", "interrupted", "failed", "missing")
 
 
 def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
@@ -39,7 +38,7 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     table = rich.table.Table(box=None, header_style="bold")
     table.add_column("cell", overflow="fold")
     table.add_column("id", no_wrap=True)
-    shown = [status for status in STATUSES if total[status]]
+    shown = [status for status in statuses.ALL if total[status]]
     for status in shown:
         table.add_column(status, justify="right", no_wrap=True)
     for cell, count in counts.items():
@@ -49,7 +48,7 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
             *(str(count[status] or "·") for status in shown),
         )
     console.print(table)
-    console.print(", ".join(f"{total[s]} {s}" for s in STATUSES if total[s]) or "no runs", highlight=False)
+    console.print(", ".join(f"{total[s]} {s}" for s in statuses.ALL if total[s]) or "no runs", highlight=False)
 
 
 def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:

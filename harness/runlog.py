@@ -43,9 +43,6 @@ SCHEMA = 1
 FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
 
-ENDED = ("finished", "diverged")
-"""Statuses of runs of which nothing is missing."""
-
 KEPT = 2
 """States that are kept, the newest."""
 

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from harness import engines, errors, interrupts, progress, runlog, task, tracking
+from harness import engines, errors, interrupts, progress, runlog, statuses, task, tracking
 from harness import spec as specs
 
 
@@ -168,7 +168,7 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
 
 def _there(cell: specs.Cell, seed: int) -> bool:
     """Says whether the folder of a run is complete."""
-    return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in runlog.ENDED
+    return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in statuses.ENDED
 
 
 def _upload(cell: specs.Cell, seeds: Iterable[int], store: tracking.Store, outcome: Outcome) -> None:

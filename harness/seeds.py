@@ -26,6 +26,7 @@ from harness import (
     optimizers,
     runlog,
     starts,
+    statuses,
     theory,
     train,
     verdict,
@@ -71,7 +72,7 @@ def run(
     folders = {seed: runlog.folder(cell.suite, cell.run_id(seed)) for seed in seeds}
     with contextlib.ExitStack() as held:
         folders = {seed: held.enter_context(hosts.own(folder)) for seed, folder in folders.items()}
-        missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in runlog.ENDED]
+        missing = [seed for seed in seeds if (runlog.read(folders[seed]) or {}).get("status") not in statuses.ENDED]
         if not missing:
             return list(folders.values())
         ready = experiment.problem(cell)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from harness import errors, events, expected, lanes, optimizers, runlog
+from harness import errors, events, expected, lanes, optimizers, runlog, statuses
 from harness import spec as specs
 
 Said = Literal["done", "kept", "busy", "failed", "input", "stopped"]
@@ -136,7 +136,7 @@ def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
     from harness import seeds
 
     folders = [runlog.folder(task.cell.suite, run_id) for run_id in task.run_ids]
-    if all(runlog.status(folder) in runlog.ENDED for folder in folders):
+    if all(runlog.status(folder) in statuses.ENDED for folder in folders):
         return "kept", ""
     try:
         seeds.run(task.cell, task.seeds, device=device, command=task.command, tell=tell)

@@ -13,7 +13,7 @@ import itertools
 import math
 from typing import Literal, NamedTuple
 
-from harness import metrics
+from harness import metrics, statuses
 from harness import verdict as verdict_rule
 from leaderboard import document, interval
 
@@ -64,7 +64,7 @@ class Cell:
     @property
     def ended(self) -> tuple[document.Run, ...]:
         """The runs that ended by themselves."""
-        return tuple(run for run in self.runs if run.status in ("finished", "diverged"))
+        return tuple(run for run in self.runs if run.status in statuses.ENDED)
 
     @property
     def seeds(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import jinja2
 
-from harness import expected, metrics, theory, verdict
+from harness import expected, metrics, statuses, theory, verdict
 from leaderboard import cell as cells
 from leaderboard import controls as control_rows
 from leaderboard import document, export, figure, interval, number, spreadsheet, table, theorem
@@ -105,7 +105,7 @@ def digest(content: bytes) -> str:
 def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
     """Returns the four counts of the first screen."""
     held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "crossed", "edge")}
-    ended = [run for run in board.runs if run.status in ("finished", "diverged")]
+    ended = [run for run in board.runs if run.status in statuses.ENDED]
     return [
         Tally(
             "certified",
