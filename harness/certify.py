@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from harness import evidence, experiment, optimizers, starts, steps, theory, verdict
+from harness import evidence, experiment, optimizers, steps, theory, verdict
 from harness import spec as specs
 from harness.curvature import dense, exclusion
 
@@ -135,7 +135,7 @@ def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
     ready = experiment.problem(cell)
     keys = jax.random.split(jax.random.key(0), 4)  # as for the run of seed 0
     rate = cell.optimizer.learning_rate
-    start = None if isinstance(rate, int | float) else starts.start(cell.start, ready.objective, keys[0])
+    start = None if isinstance(rate, int | float) else experiment.start(cell, ready, keys[0])
     theta = (jnp.zeros(0) if start is None else start).astype(ready.batch.x.dtype)
     with experiment.explaining(ready):
         eta = experiment.step_size(cell, ready, theta, keys[2])

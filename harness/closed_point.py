@@ -31,44 +31,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import losses, objective
+from harness import heads, losses, objective
 from harness.curvature import spectrum as spectra
 from zoo import activations, layer, model
 from zoo import layers as builders
 
-AVERAGES = layer.Flatten | layer.Mean | layer.AveragePool | layer.FirstToken
-"""Layers that act on each channel by itself, and keep what is constant."""
-
 POSITIONS = 4096
 """Most products Q K of positions and outputs for which M is made."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """The end of a network, as far as F8 speaks of it.
-
-    Attributes:
-        body: What lies below B.
-        inner: Name of B, a layer with one row of parameters for each unit.
-        activation: phi; None for the identity.
-        averages: What lies between phi and C.
-        outer: Name of C, the last layer.
-        layers: All layers.
-        shifts: Whether B adds a parameter of its own to each unit.
-    """
-
-    body: layer.Layers
-    inner: str
-    activation: layer.Activation | None
-    averages: layer.Layers
-    outer: str
-    layers: layer.Layers
-    shifts: bool
-
-    @property
-    def own(self) -> bool:
-        """Whether each unit sees numbers of its own: B is the scale and shift of a norm."""
-        return isinstance(self.layers[self.inner], layer.LayerNorm | layer.GroupNorm)
 
 
 class Place(NamedTuple):
@@ -78,37 +47,36 @@ class Place(NamedTuple):
         seed: Draws the parameters below B, and c.
         shift: b, of every unit, or of the first if B is a norm.
         offset: Standard deviation of c; 0 for c = 0, and always where the head has no bias.
+        c: c itself, in place of one that is drawn; empty to draw it.
+        bare: Whether all parameters below B are 0 instead of drawn.
     """
 
     seed: int
     shift: float = 0.0
     offset: float = 0.0
+    c: tuple[float, ...] = ()
+    bare: bool = False
 
 
-def find(layers: layer.Layers) -> tuple[Head | None, str]:
-    """Returns the head of a network and no words, or None and why F8 does not speak of it. Pure and cheap."""
-    *rest, (outer, last) = layers.items()
-    if not isinstance(last, layer.Dense):
-        return None, "it does not end in a dense layer"
-    averages: list[tuple[str, layer.Layer]] = []
-    while rest and isinstance(rest[-1][1], AVERAGES):
-        averages.insert(0, rest.pop())
-    activation = rest.pop()[1] if rest and isinstance(rest[-1][1], layer.Activation) else None
-    assert activation is None or isinstance(activation, layer.Activation)
-    if not rest or not isinstance(rest[-1][1], layer.Dense | layer.Convolution | layer.LayerNorm | layer.GroupNorm):
-        return None, "before its last layer there is no dense layer, convolution or norm to set to zero"
-    inner, node = rest.pop()
-    norm = isinstance(node, layer.LayerNorm | layer.GroupNorm)
-    row = activations.row(activation.function) if activation else activations.ACTIVATIONS["identity"]
-    if row.regularity != "analytic":
-        return None, "its last activation is not analytic, and the point would lie on a kink"
-    if norm and row.value_at_0 != 0:
-        return None, "its last activation is not 0 at 0, and what it acts on is normalised"
-    shifts = True if norm else bool(getattr(node, "bias", False))
-    return Head(dict(rest), inner, activation, dict(averages), outer, layers, shifts), ""
+class Values(NamedTuple):
+    """Eigenvalues of H at a closed point, those that are 0 whatever M is left out.
+
+    Attributes:
+        single: Each once.
+        paired: Each of them and its negative, `times` over.
+        times: How often.
+        error: Rounding of all, as `spectrum` says.
+    """
+
+    single: np.ndarray
+    paired: np.ndarray
+    times: int
+    error: float
 
 
-def spectrum(head: Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place) -> spectra.Spectrum:
+def spectrum(
+    head: heads.Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place
+) -> spectra.Spectrum:
     """Returns the distinct eigenvalues of H at a closed point; `size` is the number of parameters.
 
     0 is among them whether or not it is one, as it is unless the network is tiny: one more excludes less, never more.
@@ -131,6 +99,15 @@ def spectrum(head: Head, inputs: layer.Shape, loss: Any, batch: objective.Batch,
         ValueError: If the place has a shift that B has not, or M would be too large.
         FloatingPointError: If something is not finite.
     """
+    known = eigenvalues(head, inputs, loss, batch, place)
+    paired = known.paired if known.times else np.zeros(0)
+    found = np.unique(np.concatenate([known.single, paired, -paired, np.zeros(1)])) + loss.weight_decay
+    size = parameters(head.layers, inputs)
+    return spectra.Spectrum(found, np.full(len(found), known.error), complete=True, size=size, products=0)
+
+
+def eigenvalues(head: heads.Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place) -> Values:
+    """Returns what `spectrum` does with multiplicities, without weight decay; raises what it does."""
     if place.shift and not head.shifts:
         raise ValueError("the units have no shift")
     outer = head.layers[head.outer]
@@ -138,29 +115,26 @@ def spectrum(head: Head, inputs: layer.Shape, loss: Any, batch: objective.Batch,
     weights = batch.weights / jnp.sum(batch.weights)
     outputs = batch.targets.shape[-1]
     c = offset(head, place, outputs)
-    gradients = weights[:, None] * jax.vmap(jax.grad(functools.partial(_loss, loss)), (None, 0))(c, batch.targets)
-    curvature = np.asarray(jax.hessian(functools.partial(_loss, loss))(c, jnp.mean(batch.targets, axis=0)))
+    gradients = weights[:, None] * jax.vmap(jax.grad(functools.partial(of_one, loss)), (None, 0))(c, batch.targets)
+    curvature = np.asarray(jax.hessian(functools.partial(of_one, loss))(c, weights @ batch.targets))
     moments, scale, units = _moments(head, inputs, batch.x, gradients, place)
-    slope, value = _activation(head, place.shift)
-    slope_0 = _activation(head, 0.0)[0]
+    slope, value = activation(head, place.shift)
+    slope_0 = activation(head, 0.0)[0]
     if not (math.isfinite(scale) and np.isfinite(moments).all() and np.isfinite(curvature).all()):
         raise FloatingPointError("a closed point is not finite")
     positions = moments.shape[-1] // outputs
     free = outer.bias
     if head.own:
         first = _coupled(moments[0], slope, value, 1, curvature, positions, bias=free)
-        others = slope_0 * np.linalg.svd(moments[1:], compute_uv=False).ravel()
+        others, times = slope_0 * np.linalg.svd(moments[1:], compute_uv=False).ravel(), 1
     else:
         first = _coupled(moments, slope, value, units, curvature, positions, bias=free)
-        others = slope * np.linalg.svd(moments, compute_uv=False) if units > 1 else np.zeros(0)
-    found = np.concatenate([first, others, -others, np.zeros(1)])
+        others, times = slope * np.linalg.svd(moments, compute_uv=False), units - 1
     terms = len(batch.x) + moments.shape[-2] + moments.shape[-1] + 16 * len(list(layer.walk(head.body)))
     eps = np.finfo(np.float64).eps
-    largest = float(np.abs(found).max()) + loss.weight_decay
+    largest = max((float(np.abs(part).max()) for part in (first, others) if len(part)), default=0.0) + loss.weight_decay
     error = eps * (terms * max(abs(slope), abs(slope_0)) * scale + (len(first) + 8) * largest)
-    size = parameters(head.layers, inputs)
-    values = np.unique(found) + loss.weight_decay
-    return spectra.Spectrum(values, np.full(len(values), error), complete=True, size=size, products=0)
+    return Values(first, np.abs(others), times, error)
 
 
 def parameters(layers: layer.Layers, inputs: layer.Shape) -> int:
@@ -169,7 +143,7 @@ def parameters(layers: layer.Layers, inputs: layer.Shape) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract))
 
 
-def params(head: Head, inputs: layer.Shape, outputs: int, place: Place) -> model.Params:
+def params(head: heads.Head, inputs: layer.Shape, outputs: int, place: Place) -> model.Params:
     """Returns the closed point itself, as float64 parameters of the whole network."""
     whole = jax.eval_shape(_model(head.layers, inputs).init, jax.random.key(0))
     found: model.Params = {**_below(head, inputs, place)}
@@ -183,15 +157,18 @@ def params(head: Head, inputs: layer.Shape, outputs: int, place: Place) -> model
     return found
 
 
-def offset(head: Head, place: Place, outputs: int) -> jax.Array:
+def offset(head: heads.Head, place: Place, outputs: int) -> jax.Array:
     """Returns c (K,) float64: what the network gives at the point for every example."""
     outer = head.layers[head.outer]
     assert isinstance(outer, layer.Dense)
+    if place.c:
+        return jnp.asarray(place.c)
     drawn = np.random.default_rng([place.seed, 8]).standard_normal(outputs)
     return jnp.asarray(place.offset * drawn if outer.bias else np.zeros(outputs))
 
 
-def _loss(loss: Any, outputs: jax.Array, target: jax.Array) -> jax.Array:
+def of_one(loss: Any, outputs: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns the loss of one example: outputs (K,), target (K,), a scalar."""
     return losses.per_example(loss, outputs[None], target[None])[0]
 
 
@@ -199,14 +176,16 @@ def _model(layers: layer.Layers, inputs: layer.Shape) -> model.Model:
     return model.from_module(lambda rngs: builders.network(layers, inputs, rngs))
 
 
-def _below(head: Head, inputs: layer.Shape, place: Place) -> model.Params:
+def _below(head: heads.Head, inputs: layer.Shape, place: Place) -> model.Params:
     """Returns the parameters below B, float64: a start of the family's, moved a little so that none is 0."""
     drawn = _model(head.body, inputs).init(jax.random.key(place.seed))
     moves = np.random.default_rng([place.seed, 1])
+    if place.bare:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, "float64"), drawn)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64") + 0.1 * moves.standard_normal(leaf.shape), drawn)
 
 
-def _activation(head: Head, shift: float) -> tuple[float, float]:
+def activation(head: heads.Head, shift: float) -> tuple[float, float]:
     """Returns slope and value of phi at a number."""
     phi = activations.function(head.activation.function if head.activation else "identity")
     at = jnp.asarray(shift, "float64")
@@ -214,7 +193,7 @@ def _activation(head: Head, shift: float) -> tuple[float, float]:
 
 
 def _moments(
-    head: Head, inputs: layer.Shape, x: jax.Array, gradients: jax.Array, place: Place
+    head: heads.Head, inputs: layer.Shape, x: jax.Array, gradients: jax.Array, place: Place
 ) -> tuple[np.ndarray, float, int]:
     """Returns M, a bound of the sum of the moduli of its terms, and the number of units n.
 

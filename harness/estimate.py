@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness import data, diagnostics, experiment, memory, objective, starts
+from harness import data, diagnostics, experiment, memory, objective
 from harness import spec as specs
 from harness.curvature import operators, survey
 from harness.diagnostics import plan as plans
@@ -112,7 +112,7 @@ def measure(cell: specs.Cell, known: experiment.Outline) -> Parts:
         errors.InputError: If the data set cannot be had.
     """
     ready = experiment.problem(cell)
-    theta = starts.start(cell.start, ready.objective, jax.random.key(0)).astype(ready.batch.x.dtype)
+    theta = experiment.start(cell, ready, jax.random.key(0)).astype(ready.batch.x.dtype)
     eta, keys = jnp.asarray(1e-6, theta.dtype), jax.random.split(jax.random.key(0))
 
     def train(stop: int) -> Any:

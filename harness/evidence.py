@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import closed_point, data, experiment, memory, objective, starts, steps, verdict
+from harness import closed_point, data, experiment, heads, memory, objective, saddles, starts, steps, verdict
 from harness.curvature import dense, exclusion, operators, survey
 from harness.curvature import spectrum as spectra
 from zoo import layer, model, pattern
@@ -88,7 +88,7 @@ def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evid
     """Returns closed points, or none and why."""
     facts = data.facts(data_)
     layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
-    head, missing = closed_point.find(layers)
+    head, missing = heads.find(layers)
     if head is None:
         return (), missing
     ready = _ready(data_, model_, loss)
@@ -156,6 +156,7 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     signs = piece_of(layers, facts.shape, network, ready.exact.x)
     hessian = dense.matrix(operators.hessian(goal.risk), size)
+    place = saddles.Place(model_, loss, layers, facts.shape, goal, ready.exact)
 
     def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
@@ -173,7 +174,8 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     found: list[Evidence] = []
     for seed in range(points):
         key = jax.random.split(jax.random.key(seed), 4)[0]  # as for the run of that seed
-        theta, where = starts.start(start, goal, key).astype("float64"), f"start of seed {seed}"
+        theta = starts.start(start, data_, goal, lambda start: saddles.saddle(start, place), key).astype("float64")
+        where = f"start of seed {seed}"
         moves = np.random.default_rng(seed).standard_normal((2, size))
         piece = signs(theta)
         near = beside(theta, piece, jnp.asarray(moves[0]))

@@ -22,6 +22,7 @@ from harness import (
     memory,
     objective,
     optimizers,
+    saddles,
     sharding,
     starts,
     theory,
@@ -29,7 +30,7 @@ from harness import (
 )
 from harness import device as devices
 from harness import spec as specs
-from harness.curvature import dense, operators, survey, trace
+from harness.curvature import data_space, dense, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
@@ -51,6 +52,7 @@ class Problem(NamedTuple):
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
         infimum: Infimum of the risk; NaN where it is not known.
         probe: What diagnostics ask that look around a point.
+        saddle: From a `start` that is one to its saddle; the last few are kept.
     """
 
     facts: data.Facts
@@ -64,6 +66,7 @@ class Problem(NamedTuple):
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
     infimum: float
     probe: diagnostics.Probe
+    saddle: Callable[[Any], saddles.Saddle]
 
 
 def problem(cell: specs.Cell) -> Problem:
@@ -97,18 +100,21 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         accuracy = goal.accuracy(theta, batch) if facts.task == "classification" else jnp.asarray(math.nan)
         return value, jnp.linalg.norm(gradient), accuracy
 
+    exact = batch(arrays, "float64")
+    place = saddles.Place(model, loss, layers, facts.shape, goal, exact)
     return Problem(
         facts=facts,
         arrays=arrays,
         objective=goal,
         batch=batch(arrays, precision),
-        exact=batch(arrays, "float64"),
+        exact=exact,
         trainer=train.trainer(goal.risk, rule, facts.examples),
         rule=rule,
         surveyor=surveyor,
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights),
-        probe=_probe(goal, network, model, facts, batch(arrays, "float64"), rule, surveyor),
+        probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
+        saddle=functools.lru_cache(maxsize=4)(lambda start: saddles.saddle(start, place)),
     )
 
 
@@ -116,6 +122,7 @@ def _probe(
     goal: objective.Objective,
     network: models.Model,
     fields: Any,
+    loss: Any,
     facts: data.Facts,
     exact: objective.Batch,
     rule: optimizers.Rule,
@@ -138,6 +145,9 @@ def _probe(
         gradient=lambda theta: gradient(theta, exact),
         product=lambda theta, v: product(theta, v, exact),
         survey=surveyor.survey,
+        outputs=goal.outputs,
+        loss=loss,
+        factor=data_space.remembering(goal.outputs, loss, exact),
     )
 
 
@@ -182,6 +192,7 @@ def measure(
     previous: jax.Array | None = None,
     names: Iterable[str] = diagnostics.DEFAULT,
     surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
+    saddle: saddles.Saddle | None = None,
 ) -> dict[str, float] | None:
     """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
 
@@ -193,13 +204,14 @@ def measure(
         previous: theta at the checkpoint step before; None at the first.
         names: Names in diagnostics.DIAGNOSTICS.
         surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
+        saddle: Where the run began, if it was planted at a saddle.
     """
     names = tuple(names)
     theta = sharding.exact(theta)
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
-    nearby = diagnostics.Nearby(theta, None if previous is None else sharding.exact(previous), ready.probe, key)
+    nearby = diagnostics.Nearby(theta, None if previous is None else sharding.exact(previous), ready.probe, key, saddle)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
@@ -209,6 +221,16 @@ def measure(
         return diagnostics.measure(point, names)
     except FloatingPointError:
         return None
+
+
+def start(cell: specs.Cell, ready: Problem, key: jax.Array) -> jax.Array:
+    """Returns where a run begins (P,), from its key; raises what starts.start does."""
+    return starts.start(cell.start, cell.data, ready.objective, ready.saddle, key)
+
+
+def saddle(cell: specs.Cell, ready: Problem) -> saddles.Saddle | None:
+    """Returns the saddle at which a cell's runs begin, or None."""
+    return ready.saddle(cell.start) if cell.start.name in starts.SADDLES else None
 
 
 def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
@@ -315,7 +337,7 @@ def trial(cell: specs.Cell) -> tuple[float, float]:
     rate = cell.optimizer.learning_rate
     goal = ready.objective
     with memory.explaining(parameters=goal.size, examples=len(ready.arrays.x), chunk=goal.chunk, rows=1):
-        theta = starts.start(cell.start, goal, jax.random.key(0)).astype(ready.batch.x.dtype)
+        theta = start(cell, ready, jax.random.key(0)).astype(ready.batch.x.dtype)
         eta = jnp.asarray(min(rate, 1e-3) if isinstance(rate, int | float) else 1e-3, theta.dtype)
         risk = jax.jit(goal.risk)
         before = jax.block_until_ready(risk(theta, ready.batch))

@@ -13,7 +13,7 @@ import pydantic
 import pydantic_core
 
 import zoo
-from harness import data, diagnostics, problems
+from harness import data, diagnostics, problems, starts
 from harness.data import config as data_config
 from harness.part import Part
 from zoo import config
@@ -103,7 +103,84 @@ class Given(Part):
     ]
 
 
-Start = Annotated[Random | Given, pydantic.Field(discriminator="name")]
+Perturbation = Annotated[
+    float,
+    pydantic.Field(
+        ge=0, le=1e6, description="Length of a random displacement, drawn by the run's seed; 0 to start at the point."
+    ),
+]
+Drawn = Annotated[
+    int, pydantic.Field(ge=0, le=2**31 - 1, description="The seed that draws what the point leaves free.")
+]
+Radius = Annotated[
+    float,
+    pydantic.Field(
+        gt=0, le=1e6, description="A run has left once its share in the steepest negative directions is this long."
+    ),
+]
+
+
+class PlantedMinimum(Part):
+    """The parameters that the data set's planted targets come from: an exact global minimum."""
+
+    name: Literal["planted_minimum"]
+    perturbation: Perturbation = 0.0
+
+
+class HeadSaddle(Part):
+    """The last two layers zero, the output bias optimal, what lies below drawn: a strict saddle of known spectrum."""
+
+    name: Literal["head_saddle"]
+    perturbation: Perturbation = 0.0
+    radius: Radius = 0.01
+    seed: Drawn = 0
+
+
+class Origin(Part):
+    """All parameters zero but the output bias, which is optimal: strict for two layers, flat for more."""
+
+    name: Literal["origin"]
+    perturbation: Perturbation = 0.0
+    radius: Radius = 0.01
+
+
+class DeepLinearSaddle(Part):
+    """A deep linear network that has learned so many of the strongest directions, and balances them."""
+
+    name: Literal["deep_linear_saddle"]
+    rank: Annotated[int, pydantic.Field(ge=0, le=65536, description="How many directions are learned.")]
+    perturbation: Perturbation = 0.0
+    radius: Radius = 0.01
+
+
+class ZeroUnitSaddle(Part):
+    """Units that reach no output and that no output pulls, off their kinks: a strict saddle of a ReLU network."""
+
+    name: Literal["zero_unit_saddle"]
+    perturbation: Perturbation = 0.0
+    radius: Radius = 0.01
+    seed: Drawn = 0
+
+
+class SplitSaddle(Part):
+    """A critical point of the network with one unit less, one unit of which is split in two."""
+
+    name: Literal["split_saddle"]
+    share: Annotated[
+        float,
+        pydantic.Field(
+            ge=-10, le=10, description="Share gamma of the outgoing weights that one of the two units gets."
+        ),
+    ] = 0.5
+    perturbation: Perturbation = 0.0
+    radius: Radius = 0.01
+    seed: Drawn = 0
+
+
+Start = Annotated[
+    Random | Given | PlantedMinimum | HeadSaddle | Origin | DeepLinearSaddle | ZeroUnitSaddle | SplitSaddle,
+    pydantic.Field(discriminator="name"),
+]
 
 
 class EtaLambda(Part):
@@ -344,10 +421,19 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
     if planted and (recipe.loss.name not in ("half_mse", "ce") or recipe.loss.weight_decay):
         text = "planted targets are a global minimum under half_mse and ce without weight decay only"
         yield problems.Problem(("data", "targets"), f"{text}; change the loss, or write labels")
+    if recipe.start.name == "planted_minimum" and not planted:
+        text = (
+            "planted_minimum is not allowed; it starts where planted targets come from: data.targets: {planted: SEED}"
+        )
+        yield problems.Problem(("start", "name"), text)
     try:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
         yield problems.Problem(("model",), str(error), key=True)
+        return
+    why = starts.refusal(recipe, facts)
+    if why:
+        yield problems.Problem(("start", "name"), f"{recipe.start.name!r} is not allowed here: {why}")
 
 
 def _misscheduled(recipe: Recipe) -> Iterator[problems.Problem]:

@@ -25,7 +25,6 @@ from harness import (
     interrupts,
     optimizers,
     runlog,
-    starts,
     statuses,
     theory,
     train,
@@ -237,7 +236,7 @@ def _from_folder(
     if kept:
         _note(cell, one, kept[-1])
     if arrays is None:
-        theta = np.asarray(starts.start(cell.start, ready.objective, one.keys["start"]), ready.batch.x.dtype)
+        theta = np.asarray(experiment.start(cell, ready, one.keys["start"]), ready.batch.x.dtype)
     else:
         theta = arrays["theta"]
         one.previous = arrays.get("previous", theta) if kept else None
@@ -327,7 +326,9 @@ def _recorded(
     values = None
     if now.live:
         previous = None if one.previous is None else jnp.asarray(one.previous)
-        values = experiment.measure(ready, theta, eta, key, previous, names, known.append)
+        values = experiment.measure(
+            ready, theta, eta, key, previous, names, known.append, experiment.saddle(cell, ready)
+        )
     if values is None:
         one.facts["diverged_at"], one.ended = step, True
         return

@@ -3,19 +3,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from harness import errors
+import zoo
+from harness import errors, heads
+from zoo import activations
 
 if TYPE_CHECKING:
     import jax
 
-    from harness import objective
+    from harness import data, objective, saddles
 
 STARTS: dict[str, str] = {
     "random": "the family's own random initialisation, from the run's seed",
     "given": "the parameters that the spec gives, for every seed",
+    "planted_minimum": "the parameters that planted targets come from: an exact global minimum, for every family",
+    "head_saddle": "the last two layers zero, output bias optimal, what lies below drawn: a strict saddle of any "
+    "network that ends in a smooth hidden layer and a dense head, a ViT's norm included",
+    "origin": "all zero but the output bias: a strict saddle of two layers, a flat point of more",
+    "deep_linear_saddle": "`rank` directions of the regression learned and balanced; deep_linear without biases",
+    "zero_unit_saddle": "units of the last hidden layer that reach no output and are pulled by none; for ReLU too",
+    "split_saddle": "a critical point of an MLP with one unit less, one unit of which is split; smooth activations",
 }
+
+SADDLES = ("head_saddle", "origin", "deep_linear_saddle", "zero_unit_saddle", "split_saddle")
+"""Those that are saddles (harness/saddles.py)."""
 
 
 def check(spec: Any, size: int) -> None:
@@ -24,13 +37,70 @@ def check(spec: Any, size: int) -> None:
         raise errors.InputError(f"start.theta: {len(spec.theta)} numbers; the network has {size} parameters")
 
 
-def start(spec: Any, problem: objective.Objective, key: jax.Array) -> jax.Array:
+def refusal(recipe: Any, facts: data.Facts) -> str:
+    """Says why the start of a recipe cannot be planted in its network, or nothing if it can. Pure and cheap."""
+    start, fields, loss = recipe.start, recipe.model, recipe.loss
+    if start.name not in SADDLES:
+        return ""
+    layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
+    if loss.name == "output":
+        return "its risk is not one of outputs and targets"
+    if loss.weight_decay:
+        return "under weight decay the point is not critical"
+    if start.name == "deep_linear_saddle":
+        if fields.family != "deep_linear" or fields.bias or loss.name != "half_mse":
+            return "it is for family deep_linear without biases, under half_mse"
+        least = min(fields.hidden, default=10**9)
+        return f"rank {start.rank} does not pass a layer of width {least}" if start.rank > least else ""
+    if start.name == "split_saddle":
+        if fields.family != "mlp" or not fields.hidden or fields.hidden[-1] < 2:
+            return "it is for family mlp with two units or more in its last hidden layer"
+        smooth = activations.row(fields.activation).regularity == "analytic"
+        return "" if smooth else "the activation is not smooth, and a split unit lies in a valley that is flat"
+    if start.name == "zero_unit_saddle":
+        return "" if heads.units(layers) else "it needs a dense layer or convolution, an activation and a dense head"
+    head, missing = heads.find(layers)
+    if head is None:
+        return f"{missing}; zero_unit_saddle is for such networks" if "kink" in missing else missing
+    value = activations.row(head.activation.function).value_at_0 if head.activation else 0.0
+    outer = layers[head.outer]
+    if value and not getattr(outer, "bias", False):
+        return "its activation is not 0 at 0 and its head has no bias: the point is not critical"
+    return ""
+
+
+def start(
+    start: Any,
+    data_: Any,
+    goal: objective.Objective,
+    saddle: Callable[[Any], saddles.Saddle],
+    key: jax.Array,
+) -> jax.Array:
     """Returns the start point theta_0 (P,) float of a spec's `start`, from a random key.
 
+    Args:
+        start: The `start` part of a cell.
+        data_: Its `data` part.
+        goal: The risk of its network.
+        saddle: From a start that is one of SADDLES to its saddle.
+        key: Draws a random start, or the direction of a displacement.
+
     Raises:
-        errors.InputError: If a given point has another number of parameters than the network.
+        errors.InputError: If a given point has another number of parameters than the network, or no saddle is found.
     """
+    import jax
     import jax.numpy as jnp
 
-    check(spec, problem.size)
-    return problem.init(key) if spec.name == "random" else jnp.asarray(spec.theta, "float64")
+    check(start, goal.size)
+    if start.name == "random":
+        return goal.init(key)
+    if start.name == "given":
+        return jnp.asarray(start.theta, "float64")
+    if start.name == "planted_minimum":
+        theta = goal.init(jax.random.key(data_.targets.planted)).astype("float64")
+    else:
+        theta = saddle(start).theta
+    if not start.perturbation:
+        return theta
+    drawn = jax.random.normal(key, theta.shape, "float64")
+    return theta + start.perturbation * drawn / jnp.linalg.norm(drawn)

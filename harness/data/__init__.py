@@ -245,6 +245,8 @@ def _generated(config: configs.Generated) -> tuple[tuple[int, int, int], int, in
     if isinstance(config, configs.Point | configs.PaperPair):
         assert row.shape is not None and row.classes is not None and row.train_examples is not None
         return row.shape, row.classes, row.train_examples
+    if isinstance(config, configs.Points):
+        return (1, 1, 1), 1, len(config.x)
     height, width, channels = config.shape
     classes = len(config.singular_values) if isinstance(config, configs.LinearTeacher) else config.classes
     return (height, width, channels), classes, config.examples
@@ -258,6 +260,11 @@ def _generated_conflicts(config: configs.Generated) -> Iterator[Conflict]:
     else:
         yield from _too_many(examples, size)
     limit = f"at most {size}, the numbers of one input"
+    if isinstance(config, configs.Points):
+        for name in ("values", "weights"):
+            given = len(getattr(config, name))
+            if given != examples and (given or name == "values"):
+                yield (name,), f"{given} numbers; allowed: {examples}, one for each of `x`"
     if isinstance(config, configs.GaussianClasses) and classes > size:
         yield ("classes",), f"{classes} is not allowed; allowed: {limit}, as the means are orthogonal"
     if isinstance(config, configs.LinearTeacher) and classes > size:

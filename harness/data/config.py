@@ -140,6 +140,7 @@ class GaussianClasses(Part):
         ),
     ]
     seed: Draw = 0
+    targets: Targets = "labels"
 
 
 class LinearTeacher(Part):
@@ -168,6 +169,7 @@ class RandomLabels(Part):
     shape: Shape
     classes: Classes
     seed: Draw = 0
+    targets: Targets = "labels"
 
 
 class Point(Part):
@@ -176,6 +178,27 @@ class Point(Part):
     name: Literal["point"]
     x: Annotated[Coordinate, pydantic.Field(description="The input.")] = 1.0
     target: Annotated[Coordinate, pydantic.Field(description="The target.")] = 1.0
+
+
+Numbers = Annotated[tuple[Coordinate, ...], pydantic.Field(strict=False, min_length=1, max_length=1000)]
+Weights = Annotated[
+    tuple[Annotated[float, pydantic.Field(gt=0, le=1e6)], ...],
+    pydantic.Field(strict=False, max_length=1000),
+]
+
+
+class Points(Part):
+    """Examples of one number each, with one number as target, for closed-form controls."""
+
+    name: Literal["points"]
+    x: Annotated[Numbers, pydantic.Field(description="The inputs.")]
+    values: Annotated[Numbers, pydantic.Field(description="Their targets, as many.")]
+    weights: Annotated[
+        Weights,
+        pydantic.Field(
+            description="Their weights in the mean of the loss, and odds with which SGD picks them; all 1 if empty."
+        ),
+    ] = ()
 
 
 class PaperPair(Part):
@@ -193,6 +216,6 @@ class PaperPair(Part):
     ] = (1.0, 1.0)
 
 
-Generated = GaussianClasses | LinearTeacher | RandomLabels | Point | PaperPair
+Generated = GaussianClasses | LinearTeacher | RandomLabels | Point | Points | PaperPair
 
 Data = Annotated[Images | Tfds | Generated, pydantic.Field(discriminator="name")]

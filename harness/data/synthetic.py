@@ -33,6 +33,9 @@ def generate(config: configs.Generated) -> Drawn:
     match config:
         case configs.Point():
             return Drawn(np.full((1, 1, 1, 1), config.x), np.full((1, 1), config.target), np.ones(1))
+        case configs.Points():
+            x, values = np.array(config.x), np.array(config.values)
+            return Drawn(x.reshape(-1, 1, 1, 1), values[:, None], np.array(config.weights or (1.0,) * len(x)))
         case configs.PaperPair():
             numbers = np.array([0.9, 2.5])
             return Drawn(numbers.reshape(2, 1, 1, 1), numbers.reshape(2, 1), np.array(config.weights))

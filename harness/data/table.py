@@ -209,6 +209,18 @@ DATASETS: dict[str, Dataset] = {
         licence=GENERATED,
         source="gdzoo",
     ),
+    "points": Dataset(
+        title="examples of one number each, for closed-form controls",
+        module="harness.data.synthetic",
+        task="regression",
+        shape=(1, 1, 1),
+        classes=1,
+        train_examples=None,
+        test_examples=0,
+        scale=None,
+        licence=GENERATED,
+        source="gdzoo",
+    ),
     "paper_pair": Dataset(
         title="the two examples of the paper's figures, (0.9, 0.9) and (2.5, 2.5)",
         module="harness.data.synthetic",

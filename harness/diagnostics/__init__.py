@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import records, theory
+from harness import records, starts, theory
 from harness.diagnostics.point import Nearby, Point, Probe
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "DIAGNOSTICS", "RUN", "Diagnostic", "Nearby", "Point", "Probe", "RunDiagnostic", "measure"]
 
-Schedule = Literal["every checkpoint", "first and last", "last"]
+Schedule = Literal["every checkpoint", "first and last", "first", "last"]
 
 
 def _always(cell: Any) -> str:
@@ -72,12 +72,14 @@ class Diagnostic:
 
     def due(self, step: int, last: int) -> bool:
         """Says whether it is asked at a checkpoint step of a run whose last step is `last`."""
-        steps = {"every checkpoint": (step,), "first and last": (0, last), "last": (last,)}[self.schedule]
+        steps = {"every checkpoint": (step,), "first and last": (0, last), "first": (0,), "last": (last,)}[
+            self.schedule
+        ]
         return step in steps
 
     def times(self, checkpoints: int) -> int:
         """Returns how often it is asked in a run with so many checkpoint steps."""
-        return {"every checkpoint": checkpoints, "first and last": 2, "last": 1}[self.schedule]
+        return {"every checkpoint": checkpoints, "first and last": 2}.get(self.schedule, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +130,30 @@ def _one_map(cell: Any) -> str:
     )
 
 
+def _undefined(cell: Any) -> str:
+    """Says why a cell has no global minimum that every example shares, or no map that mu and lambda speak of."""
+    planted = not isinstance(getattr(cell.data, "targets", "labels"), str)
+    if cell.loss.name == "output":
+        return "the risk is not one of outputs and targets"
+    if cell.loss.name == "ce" and not planted:
+        return "undefined: the infimum of ce on labels is not attained, so there is no minimum"
+    if cell.loss.weight_decay:
+        return "undefined: under weight decay no point fits every example"
+    return _one_map(cell)
+
+
+def _unplanted(cell: Any) -> str:
+    return "" if cell.start.name in starts.SADDLES else "runs do not begin at a planted saddle"
+
+
+def _no_escape(cell: Any) -> str:
+    return _unplanted(cell) or _one_map(cell)
+
+
+def _no_exponent(cell: Any) -> str:
+    return _whole(cell) or _undefined(cell)
+
+
 DIAGNOSTICS: dict[str, Diagnostic] = {
     row.name: row
     for row in (
@@ -173,6 +199,36 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             "80 steps, each a gradient and 2 products of what a step sees",
             schedule="first and last",
             why_not=_one_map,
+        ),
+        Diagnostic(
+            "minimum",
+            "mu, rank and least eigenvalue of the kernel",
+            "K + 64 gradients, and an eigenproblem of min(N K, P) rows",
+            schedule="first and last",
+            why_not=_undefined,
+        ),
+        Diagnostic(
+            "stability",
+            "lambda, the exponent of SGD at the minimum",
+            "some 140 passes in data space; in parameter space where N K > 5,000",
+            schedule="first and last",
+            why_not=_no_exponent,
+        ),
+        Diagnostic(
+            "saddle",
+            "whether the start is the saddle it is said to be",
+            "P products, an eigenproblem of P rows; nothing above 5,000 parameters",
+            schedule="first",
+            auto=True,
+            why_not=_unplanted,
+        ),
+        Diagnostic(
+            "escape",
+            "steps to leave the saddle, against the prediction",
+            "10 times as many steps as predicted, at most",
+            schedule="first",
+            auto=True,
+            why_not=_no_escape,
         ),
     )
 }

@@ -55,7 +55,7 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, _ = point.nearby
+    theta, _, probe, *_ = point.nearby
     first, second = jax.random.split(point.nearby.key_of("exponents"))
     columns = np.linalg.qr(np.asarray(jax.random.normal(first, (len(theta), min(COLUMNS, len(theta))))))[0]
     along = program(probe.risk, probe.rule, probe.examples)

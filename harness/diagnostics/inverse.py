@@ -82,7 +82,7 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, _ = point.nearby
+    theta, _, probe, *_ = point.nearby
     here = np.asarray(theta)
     moved = here - point.eta * np.asarray(probe.gradient(theta))
     length = float(np.linalg.norm(moved - here))

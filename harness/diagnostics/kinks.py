@@ -71,7 +71,7 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, previous, probe, _ = point.nearby
+    theta, previous, probe, *_ = point.nearby
     ask = programs(probe.margins)
     flips = math.nan
     if previous is not None:

@@ -48,7 +48,7 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is, or its steps see the whole batch.
         FloatingPointError: If a product is not finite.
     """
-    theta, _, probe, _ = point.nearby
+    theta, _, probe, *_ = point.nearby
     if probe.rule.batch_size is None:
         raise ValueError("every step sees the whole batch")
     key = point.nearby.key_of("minibatches")

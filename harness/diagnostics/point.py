@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import jax
 
-    from harness import objective, optimizers
-    from harness.curvature import survey
+    from harness import objective, optimizers, saddles
+    from harness.curvature import data_space, survey
 
 
 class Probe(NamedTuple):
@@ -28,6 +28,9 @@ class Probe(NamedTuple):
         gradient: `theta -> (P,)`, of the whole risk.
         product: `(theta, v) -> H v`.
         survey: `((theta, batch), eta, key) -> Survey`, of any batch.
+        outputs: `(theta, x) -> (N, K)`.
+        loss: The `loss` part of the cell.
+        factor: `theta -> data_space.Factor`, of the whole batch.
     """
 
     size: int
@@ -40,6 +43,9 @@ class Probe(NamedTuple):
     gradient: Callable[[jax.Array], jax.Array]
     product: Callable[[jax.Array, jax.Array], jax.Array]
     survey: Callable[..., survey.Survey]
+    outputs: Callable[[jax.Array, jax.Array], jax.Array]
+    loss: Any
+    factor: Callable[[jax.Array], data_space.Factor]
 
 
 class Nearby(NamedTuple):
@@ -50,12 +56,14 @@ class Nearby(NamedTuple):
         previous: The same at the checkpoint step before; None at the first.
         probe: What can be asked there.
         key: Random key of this seed and step.
+        saddle: Where the run began, if it was planted at a saddle.
     """
 
     theta: jax.Array
     previous: jax.Array | None
     probe: Probe
     key: jax.Array
+    saddle: saddles.Saddle | None = None
 
     def key_of(self, name: str) -> jax.Array:
         """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""

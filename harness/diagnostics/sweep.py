@@ -57,7 +57,7 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, _ = point.nearby
+    theta, _, probe, *_ = point.nearby
     known = point.survey.spectrum
     top = float(known.values[-1])
     steps, errors = gaps.critical_steps(known)

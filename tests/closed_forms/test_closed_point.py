@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import closed_point, objective, steps
+from harness import closed_point, heads, objective, steps
 from harness.curvature import spectrum as spectra
 from zoo import layer, model
 from zoo import layers as builders
@@ -80,7 +80,7 @@ SLOW = ("vgg", "vit, class token", "group norm")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_the_whole_spectrum_follows_from_one_forward_pass(name: str) -> None:
     layers, inputs, about = CASES[name]
-    head, why = closed_point.find(layers)
+    head, why = heads.find(layers)
     assert head is not None, why
     goal = objective.objective(model.from_module(lambda rngs: builders.network(layers, inputs, rngs)), about)
     batch = data(inputs, about.name)
@@ -114,7 +114,7 @@ def test_the_whole_spectrum_follows_from_one_forward_pass(name: str) -> None:
     ],
 )
 def test_where_there_is_no_such_head_none_is_found(layers: layer.Layers, why: str) -> None:
-    head, words = closed_point.find(layers)
+    head, words = heads.find(layers)
     assert head is None
     assert why in words
 
@@ -122,7 +122,7 @@ def test_where_there_is_no_such_head_none_is_found(layers: layer.Layers, why: st
 def test_a_shift_moves_the_eigenvalues_of_the_last_bias() -> None:
     # Without a shift all closed points share the eigenvalue 1 of half_mse: eta = 1 would be left over for ever.
     layers, inputs, about = CASES["mlp"]
-    head = closed_point.find(layers)[0]
+    head = heads.find(layers)[0]
     assert head is not None
     batch = data(inputs, about.name)
 
@@ -136,7 +136,7 @@ def test_a_shift_moves_the_eigenvalues_of_the_last_bias() -> None:
 
 def test_a_shift_needs_a_bias() -> None:
     layers, inputs, about = CASES["no biases"]
-    head = closed_point.find(layers)[0]
+    head = heads.find(layers)[0]
     assert head is not None
     with pytest.raises(ValueError, match="no shift"):
         closed_point.spectrum(head, inputs, about, data(inputs, about.name), closed_point.Place(0, 0.5))
@@ -144,7 +144,7 @@ def test_a_shift_needs_a_bias() -> None:
 
 def test_data_that_are_not_finite_are_said() -> None:
     layers, inputs, about = CASES["mlp"]
-    head = closed_point.find(layers)[0]
+    head = heads.find(layers)[0]
     assert head is not None
     batch = data(inputs, about.name)
     with pytest.raises(FloatingPointError):

@@ -18,10 +18,12 @@ import pytest
 
 import zoo
 from harness import diagnostics, metrics, objective, optimizers, recipe
-from harness.curvature import operators, survey
+from harness.curvature import data_space, operators, survey
 from harness.diagnostics import exponents, trajectory
 from harness.records import Record
 from zoo import pattern
+
+LOSS = recipe.HalfMse(name="half_mse")
 
 INPUTS, OUTPUTS, N = (1, 1, 3), 2, 7
 WIDTHS = (4, 3)
@@ -74,7 +76,7 @@ def programs(activation: str) -> tuple[Any, ...]:
     fields = {"family": "mlp", "hidden": list(WIDTHS), "activation": activation}
     config = zoo.FAMILIES["mlp"].config.model_validate(fields)
     network = zoo.build("mlp", config, inputs=INPUTS, outputs=OUTPUTS)
-    goal = objective.objective(network, recipe.HalfMse(name="half_mse"))
+    goal = objective.objective(network, LOSS)
 
     def scaled(theta: jax.Array, batch: objective.Batch, c: jax.Array) -> jax.Array:
         return c * goal.risk(theta, batch)
@@ -108,6 +110,9 @@ def net(activation: str, seed: int) -> Net:
             gradient=lambda theta: gradient(theta, batch, c),
             product=lambda theta, v: product(theta, v, batch, c),
             survey=lambda point, eta, key: surveyors["dense"].survey((*point, jnp.asarray(c)), eta, key),
+            outputs=goal.outputs,
+            loss=LOSS,
+            factor=data_space.remembering(goal.outputs, LOSS, batch),
         )
 
     return Net(outputs, start, batch, scaled, surveyors, probe)

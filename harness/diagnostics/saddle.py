@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the saddle that a run was planted at is one, and what is known of it (mathematics, section 5).
+
+Asked once, of the saddle theta_s itself, whatever displacement the run begins with: the gradient there; the least
+eigenvalue and the number of negative ones, dense, against what the construction says; and a second difference of the
+risk along the least eigenvector, which knows nothing of autodiff: at a kink the two disagree (for ReLU at a head saddle
+autodiff says 0 and the difference does not).
+
+Cost: P products, an eigenvalue problem, 3 risks. Failure: above the limit of the dense method it is left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+
+from harness import objective, saddles
+from harness.curvature import dense, operators
+from harness.diagnostics import plan
+from harness.diagnostics import point as points
+
+METRICS = (
+    "saddle_gradient",
+    "saddle_least",
+    "saddle_least_error",
+    "saddle_predicted",
+    "saddle_negative",
+    "saddle_negative_predicted",
+    "saddle_curvature",
+    "saddle_curvature_error",
+)
+
+SPACING = 1e-3
+"""Distance of the second difference, relative to the scale of the risk along the eigenvector."""
+
+CLUSTER = 1e-7
+"""Eigenvalues this near to the least one, relative to the largest in modulus, count as it."""
+
+
+class Local(NamedTuple):
+    """What was computed at a saddle.
+
+    Attributes:
+        gradient: Norm of the gradient.
+        values: (P,) eigenvalues, ascending.
+        error: Their error bar.
+        steepest: (m, P) orthonormal eigenvectors of the least eigenvalue.
+        scale: Largest eigenvalue in modulus.
+    """
+
+    gradient: float
+    values: np.ndarray
+    error: float
+    steepest: np.ndarray
+    scale: float
+
+
+def gradients(size: plan.Size) -> float:
+    """Returns what one answer costs, in gradients, the eigenvalue problem not counted."""
+    return plan.PRODUCT * size.parameters + 2
+
+
+def measure(point: points.Point) -> dict[str, float]:
+    """Returns gradient, least eigenvalue, counts and second difference at the saddle, measured and predicted.
+
+    Raises:
+        ValueError: If the run was not planted at a saddle.
+        FloatingPointError: If a product is not finite.
+    """
+    probe, planted = point.nearby.probe, point.nearby.saddle
+    if planted is None:
+        raise ValueError("the run was not planted at a saddle")
+    if probe.size > dense.limit():
+        return dict.fromkeys(METRICS, math.nan)
+    found = at(probe, planted)
+    curvature, bar = _second_difference(probe, planted, found)
+    return {
+        "saddle_gradient": found.gradient,
+        "saddle_least": float(found.values[0]),
+        "saddle_least_error": found.error,
+        "saddle_predicted": planted.least,
+        "saddle_negative": float(np.sum(found.values < -found.error)),
+        "saddle_negative_predicted": planted.negative,
+        "saddle_curvature": curvature,
+        "saddle_curvature_error": bar,
+    }
+
+
+def at(probe: points.Probe, planted: saddles.Saddle) -> Local:
+    """Returns what is known of a saddle, computed once for each.
+
+    Raises:
+        FloatingPointError: If a product is not finite.
+    """
+    return _at(_Where(probe, planted))
+
+
+class _Where:
+    """A saddle of a problem, told apart by identity, so that what is known of it can be kept."""
+
+    def __init__(self, probe: points.Probe, planted: saddles.Saddle) -> None:
+        self.probe, self.planted = probe, planted
+
+    def __hash__(self) -> int:
+        return hash((id(self.probe.risk), id(self.planted.theta)))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Where)
+            and self.probe.risk is other.probe.risk
+            and self.planted.theta is other.planted.theta
+        )
+
+
+@functools.lru_cache(maxsize=2)
+def _at(where: _Where) -> Local:
+    probe, theta = where.probe, where.planted.theta
+    matrix = np.asarray(_hessian(probe.risk, probe.size)((theta, probe.batch)))
+    spectrum = dense.spectrum(matrix)
+    values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T))
+    scale = float(np.abs(values).max())
+    near = values <= values[0] + max(CLUSTER * scale, 2 * float(spectrum.errors[0]))
+    size = float(jnp.linalg.norm(jax.block_until_ready(probe.gradient(theta))))
+    return Local(size, values, float(spectrum.errors[0]), np.ascontiguousarray(vectors[:, near].T), scale)
+
+
+@functools.lru_cache(maxsize=1)
+def _hessian(risk: Callable[..., jax.Array], size: int) -> dense.Matrix:
+    return dense.matrix(operators.hessian(risk), size)
+
+
+@functools.lru_cache(maxsize=1)
+def _risk(risk: Callable[..., jax.Array]) -> Callable[[jax.Array, objective.Batch], jax.Array]:
+    return jax.jit(risk)
+
+
+def _second_difference(probe: points.Probe, planted: saddles.Saddle, found: Local) -> tuple[float, float]:
+    """Returns (L(theta + h y) - 2 L(theta) + L(theta - h y)) / h^2 and its error: rounding, and that of half of h."""
+    risk = _risk(probe.risk)
+    y = jnp.asarray(found.steepest[0])
+
+    def difference(h: float) -> tuple[float, float]:
+        low, middle, high = (float(risk(planted.theta + s * h * y, probe.batch)) for s in (-1, 0, 1))
+        return (high - 2 * middle + low) / h**2, 8 * float(np.finfo(np.float64).eps) * abs(middle) / h**2
+
+    (coarse, _), (fine, rounding) = difference(SPACING), difference(SPACING / 2)
+    return fine, abs(fine - coarse) + rounding

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saddles with a known spectrum, planted in a network of any size (mathematics, section 5).
+
+`head_saddle`: a closed point (closed_point.py) whose constant output c is optimal, so that the gradient is 0; what lies
+below is drawn. `origin`: the same with zeros below. `deep_linear_saddle`: the k strongest directions of the regression,
+balanced between the matrices. `zero_unit_saddle`: no unit of the last hidden layer reaches the outputs, and each stands
+where nothing pulls it there, off its kink; for ReLU, at whose zero a head saddle would lie on a kink. `split_saddle`: a
+critical point of the network with one unit less, one unit of which is split in two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+
+import zoo
+from harness import closed_point, errors, heads, objective
+from zoo import activations, layer, model
+from zoo import layers as builders
+
+TRIES = 200
+"""Starts from which the weights of one unit are looked for, at most."""
+
+SPLIT = 600
+"""Most parameters of a network whose critical points are looked for."""
+
+
+class Saddle(NamedTuple):
+    """A critical point and what is known of H there before it is measured.
+
+    Attributes:
+        theta: (P,) float64.
+        least: Least eigenvalue, or what it is at most; NaN where nothing is known.
+        exact: Whether `least` is it.
+        negative: Number of negative eigenvalues; NaN where it is not known.
+        radius: Of the `start`: a run has left once it is so far away in the steepest negative directions.
+    """
+
+    theta: jax.Array
+    least: float
+    exact: bool
+    negative: float
+    radius: float = math.nan
+
+
+class Place(NamedTuple):
+    """What a saddle is planted in.
+
+    Attributes:
+        model: The `model` part of the cell.
+        loss: Its `loss` part.
+        layers: The network.
+        inputs: Shape of one example.
+        objective: Its risk.
+        batch: The training set, float64.
+    """
+
+    model: Any
+    loss: Any
+    layers: layer.Layers
+    inputs: layer.Shape
+    objective: objective.Objective
+    batch: objective.Batch
+
+
+def saddle(start: Any, place: Place) -> Saddle:
+    """Returns the saddle of a spec's `start`, for which `refusal` has nothing to say.
+
+    Raises:
+        errors.InputError: If none is found.
+        FloatingPointError: If something is not finite.
+    """
+    made = {
+        "head_saddle": _head,
+        "origin": _head,
+        "deep_linear_saddle": _deep_linear,
+        "zero_unit_saddle": _zero_units,
+        "split_saddle": _split,
+    }[start.name](start, place)
+    if not np.isfinite(np.asarray(made.theta)).all():
+        raise FloatingPointError("a saddle is not finite")
+    return made._replace(radius=start.radius)
+
+
+def optimal(loss: Any, batch: objective.Batch) -> np.ndarray:
+    """Returns the constant output (K,) of least risk: the mean target, or the logarithm of the mean probability."""
+    weights = np.asarray(batch.weights)
+    mean = np.asarray(weights @ np.asarray(batch.targets)) / weights.sum()
+    if loss.name == "half_mse":
+        return mean
+    a = getattr(loss, "smoothing", 0.0)
+    shares = (1 - a) * mean + a / len(mean)
+    if not (shares > 0).all():
+        raise errors.InputError("start: a class without examples has no finite optimal output; use smoothed_ce")
+    return np.asarray(np.log(shares) - np.log(shares).mean())
+
+
+def flat(params: Any) -> jax.Array:
+    """Returns the parameters of a network as one vector, in the order of harness.objective."""
+    return jnp.concatenate([jnp.asarray(leaf, "float64").ravel() for leaf in jax.tree.leaves(params)])
+
+
+def _head(start: Any, place: Place) -> Saddle:
+    head, missing = heads.find(place.layers)
+    assert head is not None, missing
+    outer = place.layers[head.outer]
+    best = tuple(optimal(place.loss, place.batch).tolist()) if getattr(outer, "bias", False) else ()
+    bare = start.name == "origin"
+    at = closed_point.Place(0 if bare else start.seed, c=best, bare=bare)
+    known = closed_point.eigenvalues(head, place.inputs, place.loss, place.batch, at)
+    paired = known.paired if known.times else np.zeros(0)
+    values = np.concatenate([known.single, -paired, np.zeros(1)])
+    negative = np.sum(known.single < -known.error) + known.times * np.sum(paired > known.error)
+    least = min(float(values.min()), 0.0)
+    params = closed_point.params(head, place.inputs, place.batch.targets.shape[-1], at)
+    return Saddle(flat(params), 0.0 if least > -known.error else least, True, float(negative))
+
+
+def _deep_linear(start: Any, place: Place) -> Saddle:
+    """The best map of rank k, W_D...W_1 = U_k U_k'B, with B the regression and U_k its k strongest directions."""
+    weights = np.asarray(place.batch.weights / jnp.sum(place.batch.weights))
+    x = np.asarray(place.batch.x).reshape(len(weights), -1)
+    y = np.asarray(place.batch.targets)
+    squares, cross = (x.T * weights) @ x, (y.T * weights) @ x
+    best = np.linalg.lstsq(squares, cross.T)[0].T
+    strengths, directions = scipy.linalg.eigh(best @ squares @ best.T)
+    chosen = directions[:, ::-1][:, : start.rank]
+    left, values, right = np.linalg.svd(chosen @ chosen.T @ best, full_matrices=False)
+    left, values, right = left[:, : start.rank], values[: start.rank], right[: start.rank]
+    depth = len(place.model.hidden) + 1
+    root = np.diag(values ** (1 / depth))
+    shapes = jax.eval_shape(zoo_model(place).init, jax.random.key(0))
+    params: Any = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
+    names = [*(f"dense_{i}" for i in range(depth - 1)), "head"]
+    for i, name in enumerate(names):
+        before = right.T if i == 0 else np.eye(start.rank)
+        after = left.T if i == depth - 1 else np.eye(start.rank)
+        block = before @ root @ after
+        params[name]["kernel"][: block.shape[0], : block.shape[1]] = block
+    white = np.abs(squares - np.eye(len(squares))).max() < 1e-10
+    if depth > 2:  # what is missing needs two layers, and no path between them is left (Kawaguchi, NeurIPS 2016)
+        return Saddle(flat(params), 0.0, white, 0.0 if white else math.nan)
+    missing = np.sqrt(np.maximum(strengths[::-1][start.rank :], 0))
+    missing = missing[missing > 1e-12]
+    free = place.model.hidden[0] - start.rank
+    least = -float(missing[0]) if len(missing) and free else 0.0
+    return Saddle(flat(params), least if white else math.nan, white, float(len(missing) * free) if white else math.nan)
+
+
+def zoo_model(place: Place) -> model.Model:
+    """Returns the network of a place."""
+    return model.from_module(lambda rngs: builders.network(place.layers, place.inputs, rngs))
+
+
+def _zero_units(start: Any, place: Place) -> Saddle:
+    """Looks for the weights of each unit, from random ones, by least squares of what would pull it to the outputs."""
+    found = heads.units(place.layers)
+    assert found is not None
+    network, loss, batch = zoo_model(place), place.loss, place.batch
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, "float64"), network.init(jax.random.key(start.seed)))
+    outer = place.layers[found.outer]
+    assert isinstance(outer, layer.Dense)
+    c = jnp.asarray(optimal(loss, batch)) if outer.bias else jnp.zeros(batch.targets.shape[-1])
+    below = model.from_module(lambda rngs: builders.network(found.body, place.inputs, rngs))
+    middle = layer.output(found.body, place.inputs)
+    unit = model.from_module(lambda rngs: builders.network(found.tail, middle, rngs))
+    h = jax.jit(below.apply)({name: params[name] for name in found.body if name in params}, batch.x)
+    weights = batch.weights / jnp.sum(batch.weights)
+    gradients = weights[:, None] * jax.vmap(jax.grad(lambda f, y: closed_point.of_one(loss, f, y)), (None, 0))(
+        c, batch.targets
+    )
+    bent = jnp.diagonal(jax.hessian(lambda f: closed_point.of_one(loss, f, batch.targets[0]))(c))
+    shape = jax.eval_shape(unit.init, jax.random.key(0))
+    unflatten = objective.flattening(shape)
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shape))
+
+    @jax.jit
+    def features(w: jax.Array) -> jax.Array:
+        return unit.apply(unflatten(w), h).reshape(len(h), -1)
+
+    def pulls(w: jax.Array) -> jax.Array:
+        return jnp.einsum("nq,nk->qk", features(w), gradients).ravel()
+
+    pull, slope = jax.jit(pulls), jax.jit(jax.jacfwd(pulls))
+    own = params[found.inner]
+    units = jax.tree.leaves(own)[0].shape[-1]
+    drawn = np.random.default_rng([start.seed, 5])
+    least = 0.0
+    rows = []
+    for _ in range(units):
+        w = _unpulled(pull, slope, size, drawn)
+        v = np.asarray(slope(w))  # (Q K, size): how the pulls change
+        squares = np.asarray(jnp.einsum("n,nq,k->qk", weights, features(w) ** 2, bent)).ravel()
+        norms = np.sum(v**2, axis=1)
+        least = min(least, float(np.min((squares - np.sqrt(squares**2 + 4 * norms)) / 2)))
+        rows.append(unflatten(jnp.asarray(w)))
+    made = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves], axis=-1), *rows)
+    params[found.inner] = made[found.inner]
+    params[found.outer] = jax.tree.map(np.zeros_like, params[found.outer])
+    if outer.bias:
+        params[found.outer]["bias"] = np.asarray(c)
+    return Saddle(flat(params), least, False, math.nan)
+
+
+def _unpulled(
+    pull: Callable[[Any], jax.Array], slope: Callable[[Any], jax.Array], size: int, drawn: np.random.Generator
+) -> np.ndarray:
+    """Returns weights of a unit at which no output pulls it, and near which some does.
+
+    Raises:
+        errors.InputError: If none is found.
+    """
+    for _ in range(TRIES):
+        start = drawn.standard_normal(size)
+        found = scipy.optimize.least_squares(
+            lambda w: np.asarray(pull(w)), start, lambda w: np.asarray(slope(w)), xtol=None, ftol=None, gtol=1e-15
+        ).x
+        for _ in range(3):  # least norm steps: rounding is all that is left
+            found = found - np.linalg.lstsq(np.asarray(slope(found)), np.asarray(pull(found)))[0]
+        reach = float(np.linalg.norm(np.asarray(slope(found))))
+        if reach > 1e-3 and np.linalg.norm(np.asarray(pull(found))) < 1e-14 * reach * np.linalg.norm(found):
+            return np.asarray(found)
+    raise errors.InputError(
+        "start: zero_unit_saddle: no unit was found that no output pulls; it needs more inputs to a unit of the last "
+        "hidden layer than outputs"
+    )
+
+
+def _split(start: Any, place: Place) -> Saddle:
+    """Splits unit 0 of the last hidden layer of a critical narrower network into shares gamma and 1 - gamma."""
+    hidden = (*place.model.hidden[:-1], place.model.hidden[-1] - 1)
+    fields = place.model.model_copy(update={"hidden": hidden})
+    outputs = place.batch.targets.shape[-1]
+    network = zoo.build(fields.family, fields, inputs=place.inputs, outputs=outputs)
+    goal = objective.objective(network, place.loss)
+    if goal.size > SPLIT:
+        raise errors.InputError(
+            f"start: split_saddle looks for a critical point of a network with {goal.size:,} parameters; allowed: at "
+            f"most {SPLIT}"
+        )
+    theta = _critical(goal, place.batch, start.seed)
+    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
+    params = jax.tree.map(np.asarray, unflatten(jnp.asarray(theta)))
+    inner = f"dense_{len(hidden) - 1}"
+    least = _split_curvature(params, inner, place, start.share)
+    params[inner] = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[..., :1]], axis=-1), params[inner])
+    out = params["head"]["kernel"]
+    shared = np.concatenate([start.share * out[:1], out[1:], (1 - start.share) * out[:1]])
+    params["head"] = {**params["head"], "kernel": shared}
+    return Saddle(flat(params), least, False, math.nan)
+
+
+def _critical(goal: objective.Objective, batch: objective.Batch, seed: int) -> np.ndarray:
+    """Returns a critical point of a risk: trust-region Newton from a random start, then Newton to rounding."""
+    risk = jax.jit(goal.risk)
+    gradient, hessian = jax.jit(jax.grad(goal.risk)), jax.jit(jax.hessian(goal.risk))
+    start = np.asarray(goal.init(jax.random.key(seed)), "float64")
+    found = scipy.optimize.minimize(
+        lambda t: float(risk(t, batch)),
+        start,
+        jac=lambda t: np.asarray(gradient(t, batch)),
+        hess=lambda t: np.asarray(hessian(t, batch)),
+        method="trust-exact",
+        options={"gtol": 1e-9, "maxiter": 2000},
+    ).x
+    for _ in range(10):
+        found = found - np.linalg.lstsq(np.asarray(hessian(found, batch)), np.asarray(gradient(found, batch)), 1e-10)[0]
+    left = float(np.linalg.norm(np.asarray(gradient(found, batch))))
+    value = float(risk(found, batch))
+    if not left < 1e-11 or value < 1e-8:
+        raise errors.InputError(
+            f"start: split_saddle: the narrower network has no critical point to split from seed {seed} (gradient "
+            f"{left:.1e}, risk {value:.1e}); allowed: one that does not fit every example; try another seed"
+        )
+    return np.asarray(found)
+
+
+def _split_curvature(params: Any, inner: str, place: Place, share: float) -> float:
+    """Returns gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2), least over unit u: an upper bound of lambda_min."""
+    layers = dict(place.layers)
+    names = list(layers)
+    body = {name: layers[name] for name in names[: names.index(inner)]}
+    below = model.from_module(lambda rngs: builders.network(body, place.inputs, rngs))
+    h = jax.jit(below.apply)({name: params[name] for name in body if name in params}, place.batch.x)
+    ends = jnp.concatenate([h, jnp.ones((len(h), 1))], axis=1) if "bias" in params[inner] else h
+    kernel, bias = params[inner]["kernel"], params[inner].get("bias", 0.0)
+    phi = activations.function(place.model.activation)
+    out = params["head"]["kernel"]
+    outputs = phi(h @ kernel + bias) @ out + params["head"].get("bias", 0.0)
+    weights = place.batch.weights / jnp.sum(place.batch.weights)
+    pulls = jax.vmap(jax.grad(lambda f, y: closed_point.of_one(place.loss, f, y)))(outputs, place.batch.targets)
+    first = h @ kernel[:, 0] + (bias[0] if "bias" in params[inner] else 0.0)
+    bend = jax.vmap(jax.grad(jax.grad(lambda z: phi(z))))(first)
+    matrix = np.asarray(jnp.einsum("n,n,nk,k,na,nb->ab", weights, bend, pulls, out[0], ends, ends))
+    edge = np.linalg.eigvalsh(matrix)
+    factor = share * (1 - share) / ((1 - share) ** 2 + share**2)
+    return float(min(factor * edge[0], factor * edge[-1], 0.0))
