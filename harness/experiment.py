@@ -112,7 +112,7 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         rule=rule,
         surveyor=surveyor,
         evaluate=evaluate,
-        infimum=losses.infimum(loss, arrays.targets, arrays.weights),
+        infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
         probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
         saddle=functools.lru_cache(maxsize=4)(lambda start: saddles.saddle(start, place)),
     )

@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from harness import device as devices
-from harness import experiment, provenance, runlog, theory
+from harness import expected, experiment, provenance, runlog, theory
 from harness import spec as specs
 
 
@@ -53,6 +53,7 @@ def begun(cell: specs.Cell, seed: int, ready: experiment.Problem, device: str, c
         "together": [seed],
         "environments": [],
         "reached_at": None,
+        "end": None,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "seconds": 0.0,
         "seconds_training": 0.0,
@@ -70,7 +71,7 @@ def begun(cell: specs.Cell, seed: int, ready: experiment.Problem, device: str, c
             "citation": ready.arrays.citation,
         },
         "theory": theory.of(cell).as_dict(),
-        "expected": dict(cell.expected),
+        "expected": {one.name: expected.plain(one.value) for one in cell.expected},
         "left_out": experiment.plan(cell, ready.objective.size).left_out,
         "cell": cell.resolved(),
     }

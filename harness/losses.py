@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import jax
     import numpy as np
+
+
+Kind = Literal["attained", "approached", "unknown"]
+"""Of the infimum of the risk: some prediction attains it, none does, or nobody knows it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ LOSSES: dict[str, Loss] = {
         "1/2 sum_k (f_k - y_k)^2",
         "summed over outputs, mean over examples; a mean over outputs would multiply critical step sizes by K, "
         "leaving out the 1/2 would halve them",
-        "0, attained by interpolation",
+        "0, attained by interpolation; of equal inputs with different targets the variance within, halved",
     ),
     "smoothed_ce": Loss(
         "-sum_k q_k log softmax(f)_k, q = (1 - a) y + a/K, a: `smoothing`",
@@ -64,13 +68,31 @@ def smoothing(loss: Any) -> float:
     return float(getattr(loss, "smoothing", 0.0))
 
 
-def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray) -> float:
-    """Returns the infimum of the risk over all predictions, in loss units (mathematics, section 2).
+def known(loss: Any) -> bool:
+    """Says whether the infimum of the risk over all predictions is known before anything is read."""
+    return loss.weight_decay == 0 if loss.name != "output" else loss.infimum is not None
+
+
+def kind(loss: Any, *, planted: bool) -> Kind:
+    """Returns what a loss near the infimum certifies (mathematics, section 4).
+
+    Args:
+        loss: The `loss` part of a cell.
+        planted: Whether the targets are planted: then the infimum is attained, at the parameters they come from.
+    """
+    if not known(loss):
+        return "unknown"
+    return "approached" if loss.name == "ce" and not planted else "attained"
+
+
+def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray, x: np.ndarray | None = None) -> float:
+    """Returns the infimum of the risk over all functions of the input, in loss units (mathematics, sections 2 and 4).
 
     Args:
         loss: The `loss` part of a cell.
         targets: (N, K) float.
         weights: (N,) positive float.
+        x: (N, ...) inputs: of equal ones no function tells the targets apart. None if all differ.
 
     Returns:
         NaN where it is not known: for `output` unless the spec gives it, for the others under weight decay.
@@ -78,15 +100,30 @@ def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray) -> float:
     import numpy as np
     from scipy import special
 
-    if loss.name == "output":
-        return math.nan if loss.infimum is None else float(loss.infimum)
-    if loss.weight_decay > 0:
+    if not known(loss):
         return math.nan
+    if loss.name == "output":
+        return float(loss.infimum)
+    best = targets if x is None else _means(targets, weights, x)
     if loss.name == "half_mse":
-        return 0.0
+        return 0.5 * float(np.average(np.sum((targets - best) ** 2, axis=-1), weights=weights))
     a = smoothing(loss)
-    entropies = special.entr((1 - a) * targets + a / targets.shape[-1]).sum(axis=-1)
+    entropies = special.entr((1 - a) * best + a / best.shape[-1]).sum(axis=-1)
     return float(np.average(entropies, weights=weights))
+
+
+def _means(targets: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns for each example the weighted mean target (K,) of all examples with the same input."""
+    import numpy as np
+
+    places: dict[bytes, int] = {}
+    group = np.array([places.setdefault(row.tobytes(), len(places)) for row in np.ascontiguousarray(x)])
+    if len(places) == len(x):
+        return targets
+    sums, total = np.zeros((len(places), targets.shape[-1])), np.zeros(len(places))
+    np.add.at(sums, group, weights[:, None] * targets)
+    np.add.at(total, group, weights)
+    return np.asarray((sums / total[:, None])[group])
 
 
 def per_example(loss: Any, outputs: jax.Array, targets: jax.Array) -> jax.Array:

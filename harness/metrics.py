@@ -89,6 +89,16 @@ METRICS: dict[str, Metric] = {
         estimator="One full-batch gradient in float64.",
         source="Definition.",
     ),
+    "pl_ratio": Metric(
+        label="PL ratio",
+        group="train",
+        unit="1/eta",
+        direction="none",
+        definition="‖∇L‖² / (2 (L − L*)): where the risk has a Polyak-Łojasiewicz constant this is at least as large, "
+        "and gradient descent converges at that rate. Small on a plateau. Not given where L* is not known or reached.",
+        estimator="Exact, given L, its gradient and L*.",
+        source="Polyak, USSR Comput. Math. Math. Phys. 1963; Liu, Zhu & Belkin, arXiv 2003.00307.",
+    ),
     "train_accuracy": Metric(
         label="training accuracy",
         group="train",
@@ -588,13 +598,33 @@ METRICS: dict[str, Metric] = {
         estimator="Batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
     ),
+    "margin": Metric(
+        label="least margin",
+        group="train",
+        unit="output units",
+        direction="higher",
+        definition="Least, over the training examples, of the output of the label minus the largest other output. "
+        "Above 0 it proves that the infimum of ce is 0: the outputs can be scaled.",
+        estimator="One forward pass, in float64.",
+        source="Mathematics section 4.",
+    ),
+    "margin_bound": Metric(
+        label="loss bound of the margin",
+        group="train",
+        unit="loss units",
+        direction="lower",
+        definition="log(1 + (K − 1) exp(−margin)): the cross-entropy on labels is at most that.",
+        estimator="Exact, given the margin.",
+        source="Mathematics section 4.",
+    ),
     "mu": Metric(
         label="exponent of GD μ",
         group="minimum",
         unit="nats per step",
         direction="none",
-        definition="μ = max log|1 − eta h| over the eigenvalues h other than 0 of the Gauss-Newton matrix: the exponent "
-        "of gradient descent at the global minimum near theta. Below 0 the minimum attracts, above 0 it does not.",
+        definition="μ = max log|1 − eta h| over the eigenvalues h other than 0 of the Gauss-Newton matrix: the "
+        "exponent of gradient descent at the global minimum near theta. Below 0 the minimum attracts, above 0 it does "
+        "not.",
         estimator="All eigenvalues, through the N K outputs; above 5,000 of them the largest alone, exact above 0. Of "
         "the linearised network: exact where every example is fitted.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209; mathematics section 2.",
@@ -614,11 +644,11 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="nats per step",
         direction="none",
-        definition="λ = lim (1/n) log of the norm of n steps of SGD, linearised at the global minimum near theta, on the "
-        "range of J'. Below 0 the minimum attracts, above 0 it does not. With sampling: reshuffling it is that of an "
-        "epoch's product, per step.",
-        estimator="Growth of a vector over 32 means of at least 4 epochs and 64 steps, after as many as two of them; all "
-        "batches, without sampling, where r = 1 and they are few.",
+        definition="λ = lim (1/n) log of the norm of n steps of SGD, linearised at the global minimum near theta, on "
+        "the range of J'. Below 0 the minimum attracts, above 0 it does not. With sampling: reshuffling it is that of "
+        "an epoch's product, per step.",
+        estimator="Growth of a vector over 32 means of at least 4 epochs and 64 steps, after as many as two of them; "
+        "all batches, without sampling, where r = 1 and they are few.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209; mathematics section 2.",
         error="lambda_error",
     ),
@@ -655,7 +685,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="nats per step",
         direction="none",
-        definition="1/2 log of the spectral radius of E[A_S ⊗ A_S] ≥ λ, A_S a step of SGD: below 0 mean squares shrink.",
+        definition="1/2 log of the spectral radius of E[A_S ⊗ A_S] ≥ λ, A_S a step of SGD: below 0 mean squares "
+        "shrink.",
         estimator="ARPACK to 1e-10, for r up to 320; not given above.",
         source="Jensen's inequality; Wu, Ma & E, NeurIPS 2018.",
     ),
@@ -692,7 +723,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="count",
         direction="lower",
-        definition="What the rank lacks of N K (N (K − 1) under cross-entropy). 0 is what Chemnitz & Engel's H1 asks for.",
+        definition="What the rank lacks of N K (N (K − 1) under cross-entropy). 0 is what Chemnitz & Engel's H1 asks "
+        "for.",
         estimator="As the rank.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209.",
     ),
@@ -701,8 +733,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="loss units per parameter unit squared",
         direction="none",
-        definition="Least eigenvalue of the neural tangent kernel over N, 0 where the rank falls short: the constant of "
-        "the Polyak-Łojasiewicz inequality at theta.",
+        definition="Least eigenvalue of the neural tangent kernel over N, 0 where the rank falls short: the constant "
+        "of the Polyak-Łojasiewicz inequality at theta.",
         estimator="Dense, through the N K outputs, up to 5,000 of them.",
         source="Liu, Zhu & Belkin, arXiv 2003.00307.",
         error="ntk_least_error",
@@ -722,7 +754,8 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="lower",
         definition="β |r| / σ_min(J)²: up to 1/2, a solution that fits every example lies within 2 |r| / σ_min(J).",
-        estimator="β, the Lipschitz constant of J, by 8 steps of ascent of |d²f[v, v]|: from below. half_mse, full rank.",
+        estimator="β, the Lipschitz constant of J, by 8 steps of ascent of |d²f[v, v]|: from below. half_mse, full "
+        "rank.",
         source="Kantorovich; mathematics section 4.",
     ),
     "saddle_gradient": Metric(
@@ -758,8 +791,8 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="1/eta",
         direction="none",
-        definition="What the construction of the saddle says of its least eigenvalue: equal to it for head_saddle, origin "
-        "and deep_linear_saddle (of whitened inputs), an upper bound for zero_unit_saddle and split_saddle.",
+        definition="What the construction of the saddle says of its least eigenvalue: equal to it for head_saddle, "
+        "origin and deep_linear_saddle (of whitened inputs), an upper bound for zero_unit_saddle and split_saddle.",
         estimator="Closed form, of one forward pass.",
         source="Mathematics section 5, S1 to S5.",
     ),
@@ -786,8 +819,8 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="1/eta",
         direction="none",
-        definition="(L(θ + h y) − 2 L(θ) + L(θ − h y)) / h² at the saddle, y the eigenvector of the least eigenvalue: it "
-        "equals λ_min unless the saddle lies on a kink.",
+        definition="(L(θ + h y) − 2 L(θ) + L(θ − h y)) / h² at the saddle, y the eigenvector of the least eigenvalue: "
+        "it equals λ_min unless the saddle lies on a kink.",
         estimator="h = 0.0005, float64.",
         source="Definition; mathematics section 5.",
         error="saddle_curvature_error",
@@ -806,8 +839,8 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="nats per step",
         direction="none",
-        definition="Growth of log|δ| per step under I − eta H(θ_s), for SGD of mini-batches: below 0 the saddle attracts, "
-        "though it be strict.",
+        definition="Growth of log|δ| per step under I − eta H(θ_s), for SGD of mini-batches: below 0 the saddle "
+        "attracts, though it be strict.",
         estimator="log max|1 − eta λ|, dense; for SGD the mean over 512 steps after 256.",
         source="Ziyin et al., arXiv 2303.13093; mathematics section 5.",
         error="saddle_exponent_error",
@@ -836,8 +869,8 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="steps",
         direction="none",
-        definition="T = log(r/c₀) / log(1 + eta |λ_min|), c₀ the length of that share at the start; infinite at the saddle "
-        "itself, and where it is not strict.",
+        definition="T = log(r/c₀) / log(1 + eta |λ_min|), c₀ the length of that share at the start; infinite at the "
+        "saddle itself, and where it is not strict.",
         estimator="Closed form, given λ_min.",
         source="Mathematics section 5.",
     ),

@@ -13,7 +13,7 @@ import pydantic
 import pydantic_core
 
 import zoo
-from harness import data, diagnostics, problems, starts
+from harness import data, diagnostics, losses, problems, starts
 from harness.data import config as data_config
 from harness.part import Part
 from zoo import config
@@ -352,6 +352,15 @@ Diagnostics = Annotated[
 ]
 
 
+class Target(Part):
+    """How far a run is to come, and then ends: one of the two."""
+
+    loss_gap: Annotated[
+        float | None, pydantic.Field(gt=0, description="Training loss above the infimum of the risk, at most.")
+    ] = None
+    loss: Annotated[float | None, pydantic.Field(description="Training loss, at most.")] = None
+
+
 class Recipe(Part):
     """Everything that changes a number, and nothing else."""
 
@@ -371,10 +380,11 @@ class Recipe(Part):
             "`steps` + 1 for shorter runs.",
         ),
     ]
-    target_loss: Annotated[
-        float | None,
+    target: Annotated[
+        Target | None,
         pydantic.Field(
-            description="A run ends at the first checkpoint step whose training loss is at most this; null for never."
+            description="A run ends at the first checkpoint step at which it has come so far: `{loss_gap: 1e-3}` above "
+            "the infimum, or `{loss: 0.5}`; null for never."
         ),
     ] = None
     precision: Annotated[
@@ -402,6 +412,12 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
         text = f"{recipe.checkpoints} is not allowed; allowed: at most {recipe.steps + 1}, which is steps + 1"
         yield problems.Problem(("checkpoints",), text)
     yield from _misscheduled(recipe)
+    if recipe.target is not None:
+        if (recipe.target.loss_gap is None) == (recipe.target.loss is None):
+            yield problems.Problem(("target",), "allowed: one key, loss_gap or loss", key=True)
+        elif recipe.target.loss_gap is not None and not losses.known(recipe.loss):
+            text = "the infimum of the risk is not known: under weight_decay, and for output unless it is given"
+            yield problems.Problem(("target", "loss_gap"), f"{text}; use loss", key=True)
     if wrong:
         return
     facts = data.facts(recipe.data)

@@ -283,7 +283,7 @@ def _critical(goal: objective.Objective, batch: objective.Batch, seed: int) -> n
 
 
 def _split_curvature(params: Any, inner: str, place: Place, share: float) -> float:
-    """Returns gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2), least over unit u: an upper bound of lambda_min."""
+    """Returns gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2), least over unit u."""
     layers = dict(place.layers)
     names = list(layers)
     body = {name: layers[name] for name in names[: names.index(inner)]}

@@ -17,6 +17,7 @@ import numpy as np
 
 from harness import device as devices
 from harness import (
+    ends,
     errors,
     events,
     experiment,
@@ -348,7 +349,11 @@ def _recorded(
 def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
     """Takes note of a run's last record: which step it is of, and whether the run has reached its target there."""
     one.recorded = last.step
-    if cell.target_loss is not None and last.values["loss"] <= cell.target_loss:
+    aim = cell.target
+    if aim is None:
+        return
+    name = "loss" if aim.loss_gap is None else "loss_gap"
+    if last.values[name] <= getattr(aim, name):
         one.facts["reached_at"], one.ended = last.step, True
 
 
@@ -359,5 +364,7 @@ def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     proven = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
     recorded = runlog.read_records(one.folder)
     one.facts["verdict"] = verdict.verdict(recorded, singular=known is not None, proven=proven)
+    end = ends.end(cell, recorded, diverged=one.facts["diverged_at"] is not None)
+    one.facts["end"] = {"point": end.word, "because": end.because}
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

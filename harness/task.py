@@ -45,7 +45,8 @@ class Task(NamedTuple):
     def dump(self) -> dict[str, Any]:
         """Returns it as plain values."""
         cell = self.cell.model_dump(mode="json", exclude={"expected"})
-        return {"cell": cell, "expected": self.cell.expected, "seeds": self.seeds, "command": self.command}
+        hopes = [(one.name, expected.plain(one.value)) for one in self.cell.expected]
+        return {"cell": cell, "expected": hopes, "seeds": self.seeds, "command": self.command}
 
 
 class Portion(NamedTuple):
@@ -88,7 +89,7 @@ class Result(NamedTuple):
 def load(plain: dict[str, Any]) -> Task:
     """Returns the task of plain values; its cell is the one that was sent, with the same name."""
     cell = specs.Cell.model_validate_json(json.dumps(plain["cell"]))
-    hopes = tuple(expected.Expected(*pair) for pair in plain["expected"])
+    hopes = tuple(expected.Expected(name, expected.of_plain(value)) for name, value in plain["expected"])
     return Task(cell.model_copy(update={"expected": hopes}), tuple(plain["seeds"]), plain["command"])
 
 

@@ -74,8 +74,8 @@ def compared(run: document.Run) -> list[expected.Found]:
     wanted = sorted(
         run.expected.items(), key=lambda item: next(i for i, head in enumerate(order) if item[0].startswith(head))
     )
-    facts = {"verdict": run.verdict, "status": run.status}
-    return expected.compare([expected.Expected(name, value) for name, value in wanted], facts, recorded)
+    facts = {"verdict": run.verdict, "status": run.status, "end": {"point": run.end.point if run.end else None}}
+    return expected.compare([expected.Expected(name, _value(value)) for name, value in wanted], facts, recorded)
 
 
 def scores(found: list[Control]) -> dict[str, Score]:
@@ -87,3 +87,7 @@ def scores(found: list[Control]) -> dict[str, Score]:
         "agree": rows,
     }
     return {name: Score(sum(row.agrees for row in group), len(group)) for name, group in groups.items()}
+
+
+def _value(said: float | str | document.Range) -> expected.Value:
+    return expected.Range(*said.between, said.published) if isinstance(said, document.Range) else said

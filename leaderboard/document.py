@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import errors, expected, metrics, strict_yaml
+from harness import ends, errors, expected, metrics, strict_yaml
 from harness import spec as specs
 from leaderboard import text
 
@@ -59,12 +59,27 @@ class Dataset(_Part):
     citation: Lines = ""
 
 
+class End(_Part):
+    """Where a run ended, and the numbers that decided (harness/ends.py)."""
+
+    point: ends.Word | None
+    because: dict[Name, Finite] = Field(default={}, max_length=20)
+
+
+class Range(_Part):
+    """What is expected of a number that is not known exactly."""
+
+    between: tuple[Finite, Finite]
+    published: Finite | None = None
+
+
 class Run(_Part):
     """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
 
     Attributes:
         mixed: Whether it was begun with other code or on another device than the ones named here.
         reached_at: The step at which it reached its target and ended, if it did.
+        end: What kind of point it ended at.
         left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
@@ -99,7 +114,8 @@ class Run(_Part):
     reached_at: Count | None = None
     dataset: Dataset
     cell: dict[str, JsonValue]
-    expected: dict[str, Finite | Status | Verdict] = Field(default={}, max_length=200)
+    end: End | None = None
+    expected: dict[str, Finite | Status | Verdict | ends.Word | Range] = Field(default={}, max_length=200)
     left_out: dict[Name, Line] = Field(default={}, max_length=40)
     cell_yaml: Lines
     steps: tuple[Count, ...] = Field(max_length=1000)
@@ -121,8 +137,9 @@ class Run(_Part):
 
     @pydantic.field_validator("expected")
     @classmethod
-    def _expected_is_allowed(cls, said: dict[str, float | str]) -> dict[str, float | str]:
-        for problem in expected.check({name: [value] for name, value in said.items()}, 1):
+    def _expected_is_allowed(cls, said: dict[str, float | str | Range]) -> dict[str, float | str | Range]:
+        values = {name: [value.model_dump() if isinstance(value, Range) else value] for name, value in said.items()}
+        for problem in expected.check(values, 1):
             place = text.clean(".".join(map(str, problem.path)))[:80]
             raise ValueError(f"{place}: {text.clean(problem.text)[:200]}")
         return said

@@ -2,10 +2,10 @@
 """Data space: the Jacobian of all outputs, seen from the N K numbers that it fits (mathematics, section 2).
 
 With J_i (K, P) the Jacobian of example i and A_i the curvature of the loss in its outputs, B stacks A_i^(1/2) J_i. The
-Gauss-Newton matrix of examples S with weights w is sum_{i in S} w_i B_i' B_i / sum_{i in S} w_i, and where the residuals
-vanish it is the Hessian. Everything that such matrices do happens in the range of B', whose dimension r is N K at most;
-in an orthonormal frame of it B becomes a factor R (N K, r) with R R' = B B', the Gram matrix (neural tangent kernel) of
-the outputs.
+Gauss-Newton matrix of examples S with weights w is sum_{i in S} w_i B_i' B_i / sum_{i in S} w_i, and where the
+residuals vanish it is the Hessian. Everything that such matrices do happens in the range of B', whose dimension r is N
+K at most; in an orthonormal frame of it B becomes a factor R (N K, r) with R R' = B B', the Gram matrix (neural tangent
+kernel) of the outputs.
 """
 
 from __future__ import annotations

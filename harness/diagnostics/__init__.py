@@ -112,6 +112,11 @@ def _analytic(cell: Any) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
 
 
+def _unlabelled(cell: Any) -> str:
+    labels = cell.loss.name == "ce" and isinstance(getattr(cell.data, "targets", "labels"), str)
+    return "" if labels else "it certifies the infimum of ce on labels alone"
+
+
 def _whole(cell: Any) -> str:
     return "" if getattr(cell.optimizer, "batch_size", None) else "every step sees the whole batch"
 
@@ -158,6 +163,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     row.name: row
     for row in (
         Diagnostic("fit", "how well the network fits", "1 gradient, 1 forward pass", auto=True),
+        Diagnostic("margin", "whether labels can be fitted", "1 forward pass", auto=True, why_not=_unlabelled),
         Diagnostic("sharpness", "the ends of the spectrum", "nothing", surveys=True, auto=True),
         Diagnostic("singularity", "how far I − ηH is from singular", "nothing", surveys=True, auto=True),
         Diagnostic("gaps", "the eigenvalues on either side of 1/η", "nothing", surveys=True, auto=True),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many steps it takes to leave the saddle that a run was planted at, against the prediction (mathematics, section 5).
+"""Steps to leave the saddle that a run was planted at, against the prediction (mathematics, section 5).
 
 From the run's start theta_0 = theta_s + delta, in float64, the map that is trained is iterated until the share of
-theta_t - theta_s in the eigenspace of the least eigenvalue is longer than the radius r of the `start`. Linear theory says
+theta_t - theta_s in the eigenspace of the least eigenvalue is longer than the radius r of the `start`. Linear theory
+says
 
     T = log(r / c_0) / log(1 + eta |lambda_min|),      c_0 the length of that share of delta,
 
@@ -12,8 +13,8 @@ and that the loss falls by |lambda_min| r^2 / 2. After PATIENCE times T steps th
 SGD is judged by its own exponent, the growth of log|delta| under I - eta H_B(theta_s): below 0 the saddle attracts SGD
 although lambda_min < 0 (Ziyin et al., arXiv 2303.13093). Its mini-batches are drawn anew from a key of the checkpoint.
 
-Cost: 10 T gradients of what a step sees, at most. Failure: at radii at which the risk is no longer quadratic T is off by
-about that; above the limit of the dense method it is left out.
+Cost: 10 T gradients of what a step sees, at most. Failure: at radii at which the risk is no longer quadratic T is off
+by about that; above the limit of the dense method it is left out.
 """
 
 from __future__ import annotations

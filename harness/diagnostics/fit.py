@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
-METRICS = ("loss", "loss_gap", "grad_norm", "train_accuracy", "eta")
+METRICS = ("loss", "loss_gap", "grad_norm", "pl_ratio", "train_accuracy", "eta")
 
 
 def gradients(size: plan.Size) -> float:
@@ -15,11 +17,13 @@ def gradients(size: plan.Size) -> float:
 
 
 def measure(point: points.Point) -> dict[str, float]:
-    """Returns loss, its gap to the infimum, gradient norm, accuracy, and the step size of the next step."""
+    """Returns loss, gap to the infimum, gradient norm and what it is for that gap, accuracy, next step size."""
+    gap = point.loss - point.infimum
     return {
         "loss": point.loss,
-        "loss_gap": point.loss - point.infimum,
+        "loss_gap": gap,
         "grad_norm": point.grad_norm,
+        "pl_ratio": point.grad_norm**2 / (2 * gap) if gap > 0 else math.nan,
         "train_accuracy": point.accuracy,
         "eta": point.eta,
     }

@@ -6,9 +6,9 @@ exceeds the limit of data space, mu rests on the largest eigenvalue alone: exact
 is NaN. Failure: Theorem A of Chemnitz & Engel is about smooth networks; for one that is smooth in pieces these are
 numbers of the piece.
 
-The Kantorovich-type test: if beta |r| / sigma_min(J)^2 <= 1/2, with r the residuals of all examples and beta a Lipschitz
-constant of J, an exact solution lies within 2 |r| / sigma_min(J). beta is estimated by ascent from the Gauss-Newton step,
-from below, so the test is strong evidence and no proof.
+The Kantorovich-type test: if beta |r| / sigma_min(J)^2 <= 1/2, with r the residuals of all examples and beta a
+Lipschitz constant of J, an exact solution lies within 2 |r| / sigma_min(J). beta is estimated by ascent from the
+Gauss-Newton step, from below, so the test is strong evidence and no proof.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ The interval is of batch means; the lower bound is the mean of all exponents (lo
 (mean squares). Where r = 1 and batches are few, all of them are gone through and nothing is sampled.
 
 Cost: some 140 passes through the data in data space, that is b K r operations a step; without a factor (N K above its
-limit) two gradients of a mini-batch a step. Failure: lambda near 0 is not told from 0 (its interval says so); regularity
-of the minimum, which Theorem B of Chemnitz & Engel asks for, is not checked; an unstable minimum can still absorb runs by
-rounding, with the exponent kappa that is recorded beside.
+limit) two gradients of a mini-batch a step. Failure: lambda near 0 is not told from 0 (its interval says so);
+regularity of the minimum, which Theorem B of Chemnitz & Engel asks for, is not checked; an unstable minimum can still
+absorb runs by rounding, with the exponent kappa that is recorded beside.
 """
 
 from __future__ import annotations
