@@ -138,7 +138,7 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     free = run(cell())
     losses_of = [[record.values["loss"] for record in runlog.read_records(folder)] for folder in free]
     target = float(np.median([losses[2] for losses in losses_of]))
-    one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget_loss: {target!r}"))
+    one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget: {{loss: {target!r}}}"))
     for folder, losses in zip(run(one), losses_of, strict=True):
         steps = specs.checkpoint_steps(24, 4)
         first = next((i for i, loss in enumerate(losses) if loss <= target), 3)

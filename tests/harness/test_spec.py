@@ -124,7 +124,7 @@ def test_defaults_are_written_out() -> None:
         "optimizer": {"name": "gd", "learning_rate": 0.001, "schedule": {"name": "constant"}},
         "steps": 300,
         "checkpoints": 16,
-        "target_loss": None,
+        "target": None,
         "precision": "float32",
         "curvature": "auto",
         "diagnostics": "auto",
@@ -300,11 +300,11 @@ ACTIVATIONS = (
 FAMILIES = "curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, vgg, vit"
 DATASETS = (
     "cifar10, cifar100, digits, fashion_mnist, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
-    "paper_pair, point, random_labels, svhn_cropped, tfds"
+    "paper_pair, point, points, random_labels, svhn_cropped, tfds"
 )
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
-    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, target_loss, precision, "
+    "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, target, precision, "
     "curvature, diagnostics, seeds, grid, expected"
 )
 DIAGNOSTICS = "fit, sharpness, singularity, gaps, state, critical, kinks, minibatches, sweep, inverse, exponents"
@@ -482,7 +482,7 @@ PATHS = (
     "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
     "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
     "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
-    "optimizer.schedule.name, steps, checkpoints, target_loss, precision, curvature, diagnostics"
+    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
@@ -630,7 +630,7 @@ OTHER: dict[str, Any] = {
     "optimizer.sampling": "cyclic",
     "optimizer.momentum": 0.8,
     "optimizer.schedule": {"name": "cosine"},
-    "target_loss": 0.5,
+    "target": {"loss": 0.5},
     "steps": 301,
     "checkpoints": 15,
     "precision": "float64",
