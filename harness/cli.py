@@ -318,11 +318,12 @@ def run_specs(
 
 
 def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> bool:
-    """Prints what specs expect of their runs beside what these show; says whether all of it agrees."""
-    from harness import controls
+    """Prints what runs from planted points show, and what specs expect of their runs; says whether that agrees."""
+    from harness import controls, planted
     from harness import spec as spec_module
 
     cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
+    planted.show(cells, seeds, out)
     return not controls.show(cells, seeds, out).disagree
 
 

@@ -156,7 +156,7 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     signs = piece_of(layers, facts.shape, network, ready.exact.x)
     hessian = dense.matrix(operators.hessian(goal.risk), size)
-    place = saddles.Place(model_, loss, layers, facts.shape, goal, ready.exact)
+    place = saddles.Place(data_, model_, loss, layers, facts.shape, goal, ready.exact)
 
     def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
@@ -174,7 +174,7 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     found: list[Evidence] = []
     for seed in range(points):
         key = jax.random.split(jax.random.key(seed), 4)[0]  # as for the run of that seed
-        theta = starts.start(start, data_, goal, lambda start: saddles.saddle(start, place), key).astype("float64")
+        theta = starts.start(start, goal, lambda start: saddles.planted(start, place), key).astype("float64")
         where = f"start of seed {seed}"
         moves = np.random.default_rng(seed).standard_normal((2, size))
         piece = signs(theta)

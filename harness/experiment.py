@@ -52,7 +52,7 @@ class Problem(NamedTuple):
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
         infimum: Infimum of the risk; NaN where it is not known.
         probe: What diagnostics ask that look around a point.
-        saddle: From a `start` that is one to its saddle; the last few are kept.
+        planted: From a `start` that is planted to its point; the last few are kept.
     """
 
     facts: data.Facts
@@ -66,7 +66,7 @@ class Problem(NamedTuple):
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
     infimum: float
     probe: diagnostics.Probe
-    saddle: Callable[[Any], saddles.Saddle]
+    planted: Callable[[Any], saddles.Saddle]
 
 
 def problem(cell: specs.Cell) -> Problem:
@@ -101,7 +101,7 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         return value, jnp.linalg.norm(gradient), accuracy
 
     exact = batch(arrays, "float64")
-    place = saddles.Place(model, loss, layers, facts.shape, goal, exact)
+    place = saddles.Place(data_, model, loss, layers, facts.shape, goal, exact)
     return Problem(
         facts=facts,
         arrays=arrays,
@@ -114,7 +114,7 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
         probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
-        saddle=functools.lru_cache(maxsize=4)(lambda start: saddles.saddle(start, place)),
+        planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
     )
 
 
@@ -192,7 +192,7 @@ def measure(
     previous: jax.Array | None = None,
     names: Iterable[str] = diagnostics.DEFAULT,
     surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
-    saddle: saddles.Saddle | None = None,
+    planted: saddles.Saddle | None = None,
 ) -> dict[str, float] | None:
     """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
 
@@ -204,14 +204,15 @@ def measure(
         previous: theta at the checkpoint step before; None at the first.
         names: Names in diagnostics.DIAGNOSTICS.
         surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
-        saddle: Where the run began, if it was planted at a saddle.
+        planted: The point that the run was planted at, if it was.
     """
     names = tuple(names)
     theta = sharding.exact(theta)
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
-    nearby = diagnostics.Nearby(theta, None if previous is None else sharding.exact(previous), ready.probe, key, saddle)
+    before = None if previous is None else sharding.exact(previous)
+    nearby = diagnostics.Nearby(theta, before, ready.probe, key, planted)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
@@ -225,12 +226,12 @@ def measure(
 
 def start(cell: specs.Cell, ready: Problem, key: jax.Array) -> jax.Array:
     """Returns where a run begins (P,), from its key; raises what starts.start does."""
-    return starts.start(cell.start, cell.data, ready.objective, ready.saddle, key)
+    return starts.start(cell.start, ready.objective, ready.planted, key)
 
 
-def saddle(cell: specs.Cell, ready: Problem) -> saddles.Saddle | None:
-    """Returns the saddle at which a cell's runs begin, or None."""
-    return ready.saddle(cell.start) if cell.start.name in starts.SADDLES else None
+def planted_at(cell: specs.Cell, ready: Problem) -> saddles.Saddle | None:
+    """Returns the point that a cell's runs are planted at, or None."""
+    return ready.planted(cell.start) if cell.start.name in starts.PLANTED else None
 
 
 def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:

@@ -92,7 +92,7 @@ METRICS: dict[str, Metric] = {
     "pl_ratio": Metric(
         label="PL ratio",
         group="train",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="none",
         definition="‖∇L‖² / (2 (L − L*)): where the risk has a Polyak-Łojasiewicz constant this is at least as large, "
         "and gradient descent converges at that rate. Small on a plateau. Not given where L* is not known or reached.",
@@ -598,6 +598,26 @@ METRICS: dict[str, Metric] = {
         estimator="Batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
     ),
+    "relative_progress": Metric(
+        label="relative progress",
+        group="train",
+        unit="1",
+        direction="none",
+        definition="(L(θ′) − L(θ)) / (eta ‖∇L‖²) of one full-batch step θ′: −1 without curvature, near 0 at the edge of "
+        "stability.",
+        estimator="Exact, in float64.",
+        source="Ahn, Zhang & Sra, ICML 2022.",
+    ),
+    "directional_smoothness": Metric(
+        label="η times directional smoothness",
+        group="train",
+        unit="1",
+        direction="none",
+        definition="⟨g, g − g′⟩ / ‖g‖², g and g′ the gradients before and after one full-batch step: eta times the "
+        "curvature along the step, near 2 at the edge of stability.",
+        estimator="Exact, in float64.",
+        source="Ahn, Zhang & Sra, ICML 2022.",
+    ),
     "margin": Metric(
         label="least margin",
         group="train",
@@ -667,7 +687,7 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="none",
         definition="E log|det(I − (eta/b) K_SS)| / r ≤ λ: the mean of all r exponents; K_SS is the kernel of a batch.",
-        estimator="Mean over 64 batches.",
+        estimator="Mean over 256 batches.",
         source="Mathematics section 2.",
         error="lambda_lower_error",
     ),
@@ -677,7 +697,7 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="lower",
         definition="Half the width of its 95 % interval.",
-        estimator="Student's t over 64 batches.",
+        estimator="Student's t over 256 batches.",
         source="Mathematics section 2.",
     ),
     "lambda_upper": Metric(
@@ -731,7 +751,7 @@ METRICS: dict[str, Metric] = {
     "ntk_least": Metric(
         label="least kernel eigenvalue",
         group="minimum",
-        unit="loss units per parameter unit squared",
+        unit="loss units per squared parameter unit",
         direction="none",
         definition="Least eigenvalue of the neural tangent kernel over N, 0 where the rank falls short: the constant "
         "of the Polyak-Łojasiewicz inequality at theta.",
@@ -742,7 +762,7 @@ METRICS: dict[str, Metric] = {
     "ntk_least_error": Metric(
         label="error of the least kernel eigenvalue",
         group="minimum",
-        unit="loss units per parameter unit squared",
+        unit="loss units per squared parameter unit",
         direction="lower",
         definition="Rounding of the eigenvalues of the Gram matrix, over N.",
         estimator="eps times its size times its largest eigenvalue.",
@@ -758,6 +778,15 @@ METRICS: dict[str, Metric] = {
         "rank.",
         source="Kantorovich; mathematics section 4.",
     ),
+    "displacement": Metric(
+        label="distance from the planted point",
+        group="train",
+        unit="parameter units",
+        direction="none",
+        definition="‖θ − θ_p‖, θ_p the minimum or saddle that the run was planted at.",
+        estimator="Exact.",
+        source="Definition.",
+    ),
     "saddle_gradient": Metric(
         label="gradient at the saddle",
         group="saddle",
@@ -770,7 +799,7 @@ METRICS: dict[str, Metric] = {
     "saddle_least": Metric(
         label="λ_min at the saddle",
         group="saddle",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="none",
         definition="Least eigenvalue of the Hessian at the planted saddle; the saddle is strict where it is negative.",
         estimator="Dense, in float64, up to 5,000 parameters; not given above.",
@@ -780,7 +809,7 @@ METRICS: dict[str, Metric] = {
     "saddle_least_error": Metric(
         label="error of λ_min at the saddle",
         group="saddle",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="lower",
         definition="Rounding of the matrix and of its eigenvalues.",
         estimator="As that of dense spectra.",
@@ -789,7 +818,7 @@ METRICS: dict[str, Metric] = {
     "saddle_predicted": Metric(
         label="λ_min as constructed",
         group="saddle",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="none",
         definition="What the construction of the saddle says of its least eigenvalue: equal to it for head_saddle, "
         "origin and deep_linear_saddle (of whitened inputs), an upper bound for zero_unit_saddle and split_saddle.",
@@ -817,18 +846,18 @@ METRICS: dict[str, Metric] = {
     "saddle_curvature": Metric(
         label="second difference at the saddle",
         group="saddle",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="none",
         definition="(L(θ + h y) − 2 L(θ) + L(θ − h y)) / h² at the saddle, y the eigenvector of the least eigenvalue: "
         "it equals λ_min unless the saddle lies on a kink.",
-        estimator="h = 0.0005, float64.",
+        estimator="h = 0.00005, float64.",
         source="Definition; mathematics section 5.",
         error="saddle_curvature_error",
     ),
     "saddle_curvature_error": Metric(
         label="error of the second difference",
         group="saddle",
-        unit="1/eta",
+        unit="loss units per squared parameter unit",
         direction="lower",
         definition="Difference to that of twice h, plus rounding.",
         estimator="Two differences.",
@@ -864,6 +893,15 @@ METRICS: dict[str, Metric] = {
         estimator="The map itself, in float64, from the run's start.",
         source="Mathematics section 5.",
     ),
+    "escape_watched": Metric(
+        label="steps it was watched for",
+        group="saddle",
+        unit="steps",
+        direction="none",
+        definition="Steps that were made from the start: until it left, or until it was censored.",
+        estimator="Exact.",
+        source="Mathematics section 5.",
+    ),
     "escape_predicted": Metric(
         label="steps to leave as predicted",
         group="saddle",
@@ -897,7 +935,8 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="1",
         direction="none",
-        definition="(L(θ_s) − L(θ)) / (|λ_min| c²/2) when the run leaves, c the length of its share in the eigenspace.",
+        definition="(L(θ_s) − L(θ)) / (|λ_min| c²/2) when the run leaves, c the length of its share in the eigenspace; "
+        "above 1 where other negative directions take part.",
         estimator="Exact.",
         source="Mathematics section 5.",
     ),

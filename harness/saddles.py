@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saddles with a known spectrum, planted in a network of any size (mathematics, section 5).
+"""Saddles with a known spectrum, planted in a network of any size (mathematics, section 5); and planted minima.
 
 `head_saddle`: a closed point (closed_point.py) whose constant output c is optimal, so that the gradient is 0; what lies
 below is drawn. `origin`: the same with zeros below. `deep_linear_saddle`: the k strongest directions of the regression,
@@ -33,7 +33,7 @@ SPLIT = 600
 
 
 class Saddle(NamedTuple):
-    """A critical point and what is known of H there before it is measured.
+    """A critical point and what is known of H there before it is measured; of a planted minimum nothing.
 
     Attributes:
         theta: (P,) float64.
@@ -54,7 +54,8 @@ class Place(NamedTuple):
     """What a saddle is planted in.
 
     Attributes:
-        model: The `model` part of the cell.
+        data: The `data` part of the cell.
+        model: Its `model` part.
         loss: Its `loss` part.
         layers: The network.
         inputs: Shape of one example.
@@ -62,6 +63,7 @@ class Place(NamedTuple):
         batch: The training set, float64.
     """
 
+    data: Any
     model: Any
     loss: Any
     layers: layer.Layers
@@ -70,13 +72,15 @@ class Place(NamedTuple):
     batch: objective.Batch
 
 
-def saddle(start: Any, place: Place) -> Saddle:
-    """Returns the saddle of a spec's `start`, for which `refusal` has nothing to say.
+def planted(start: Any, place: Place) -> Saddle:
+    """Returns the point of a spec's `start` that is planted, for which starts.refusal has nothing to say.
 
     Raises:
         errors.InputError: If none is found.
         FloatingPointError: If something is not finite.
     """
+    if start.name == "planted_minimum":
+        return minimum(place)
     made = {
         "head_saddle": _head,
         "origin": _head,
@@ -87,6 +91,12 @@ def saddle(start: Any, place: Place) -> Saddle:
     if not np.isfinite(np.asarray(made.theta)).all():
         raise FloatingPointError("a saddle is not finite")
     return made._replace(radius=start.radius)
+
+
+def minimum(place: Place) -> Saddle:
+    """Returns the parameters that the planted targets of a data set come from: a global minimum."""
+    theta = place.objective.init(jax.random.key(place.data.targets.planted)).astype("float64")
+    return Saddle(theta, math.nan, False, math.nan)
 
 
 def optimal(loss: Any, batch: objective.Batch) -> np.ndarray:
@@ -234,7 +244,7 @@ def _unpulled(
 
 
 def _split(start: Any, place: Place) -> Saddle:
-    """Splits unit 0 of the last hidden layer of a critical narrower network into shares gamma and 1 - gamma."""
+    """Splits that unit of the last hidden layer of a critical narrower network whose splitting bends the risk most."""
     hidden = (*place.model.hidden[:-1], place.model.hidden[-1] - 1)
     fields = place.model.model_copy(update={"hidden": hidden})
     outputs = place.batch.targets.shape[-1]
@@ -249,10 +259,12 @@ def _split(start: Any, place: Place) -> Saddle:
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     params = jax.tree.map(np.asarray, unflatten(jnp.asarray(theta)))
     inner = f"dense_{len(hidden) - 1}"
-    least = _split_curvature(params, inner, place, start.share)
-    params[inner] = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[..., :1]], axis=-1), params[inner])
+    curvatures = _split_curvatures(params, inner, place, start.share)
+    unit, least = int(np.argmin(curvatures)), min(float(np.min(curvatures)), 0.0)
+    params[inner] = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[..., [unit]]], axis=-1), params[inner])
     out = params["head"]["kernel"]
-    shared = np.concatenate([start.share * out[:1], out[1:], (1 - start.share) * out[:1]])
+    shared = np.concatenate([out, (1 - start.share) * out[[unit]]])
+    shared[unit] *= start.share
     params["head"] = {**params["head"], "kernel": shared}
     return Saddle(flat(params), least, False, math.nan)
 
@@ -270,11 +282,11 @@ def _critical(goal: objective.Objective, batch: objective.Batch, seed: int) -> n
         method="trust-exact",
         options={"gtol": 1e-9, "maxiter": 2000},
     ).x
-    for _ in range(10):
-        found = found - np.linalg.lstsq(np.asarray(hessian(found, batch)), np.asarray(gradient(found, batch)), 1e-10)[0]
+    for _ in range(20):
+        found = found - np.linalg.lstsq(np.asarray(hessian(found, batch)), np.asarray(gradient(found, batch)), 1e-13)[0]
     left = float(np.linalg.norm(np.asarray(gradient(found, batch))))
     value = float(risk(found, batch))
-    if not left < 1e-11 or value < 1e-8:
+    if not left < 1e-10 or value < 1e-8:
         raise errors.InputError(
             f"start: split_saddle: the narrower network has no critical point to split from seed {seed} (gradient "
             f"{left:.1e}, risk {value:.1e}); allowed: one that does not fit every example; try another seed"
@@ -282,23 +294,27 @@ def _critical(goal: objective.Objective, batch: objective.Batch, seed: int) -> n
     return np.asarray(found)
 
 
-def _split_curvature(params: Any, inner: str, place: Place, share: float) -> float:
-    """Returns gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2), least over unit u."""
-    layers = dict(place.layers)
-    names = list(layers)
-    body = {name: layers[name] for name in names[: names.index(inner)]}
+def _split_curvatures(params: Any, inner: str, place: Place, share: float) -> np.ndarray:
+    """Returns for each unit gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2) at its least over unit vectors u.
+
+    With z the unit's preactivations, a its outgoing weights and g_i the gradient of the loss of example i in its
+    outputs, aS is the mean of (a . g_i) phi''(z_i) [h_i; 1] [h_i; 1]'.
+    """
+    names = list(place.layers)
+    body = {name: place.layers[name] for name in names[: names.index(inner)]}
     below = model.from_module(lambda rngs: builders.network(body, place.inputs, rngs))
     h = jax.jit(below.apply)({name: params[name] for name in body if name in params}, place.batch.x)
     ends = jnp.concatenate([h, jnp.ones((len(h), 1))], axis=1) if "bias" in params[inner] else h
-    kernel, bias = params[inner]["kernel"], params[inner].get("bias", 0.0)
+    bias, last = (params[name].get("bias", np.zeros(1))[None] for name in (inner, "head"))
     phi = activations.function(place.model.activation)
     out = params["head"]["kernel"]
-    outputs = phi(h @ kernel + bias) @ out + params["head"].get("bias", 0.0)
+    z = h @ params[inner]["kernel"] + bias
     weights = place.batch.weights / jnp.sum(place.batch.weights)
-    pulls = jax.vmap(jax.grad(lambda f, y: closed_point.of_one(place.loss, f, y)))(outputs, place.batch.targets)
-    first = h @ kernel[:, 0] + (bias[0] if "bias" in params[inner] else 0.0)
-    bend = jax.vmap(jax.grad(jax.grad(lambda z: phi(z))))(first)
-    matrix = np.asarray(jnp.einsum("n,n,nk,k,na,nb->ab", weights, bend, pulls, out[0], ends, ends))
-    edge = np.linalg.eigvalsh(matrix)
+    pulls = jax.vmap(jax.grad(lambda f, y: closed_point.of_one(place.loss, f, y)))(
+        phi(z) @ out + last, place.batch.targets
+    )
+    bend = jax.vmap(jax.vmap(jax.grad(jax.grad(lambda z: phi(z)))))(z)
+    matrices = jnp.einsum("n,nj,nk,jk,na,nb->jab", weights, bend, pulls, out, ends, ends)
+    edges = np.linalg.eigvalsh(np.asarray(matrices))[:, [0, -1]]
     factor = share * (1 - share) / ((1 - share) ** 2 + share**2)
-    return float(min(factor * edge[0], factor * edge[-1], 0.0))
+    return np.asarray((factor * edges).min(axis=1))

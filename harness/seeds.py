@@ -328,7 +328,7 @@ def _recorded(
     if now.live:
         previous = None if one.previous is None else jnp.asarray(one.previous)
         values = experiment.measure(
-            ready, theta, eta, key, previous, names, known.append, experiment.saddle(cell, ready)
+            ready, theta, eta, key, previous, names, known.append, experiment.planted_at(cell, ready)
         )
     if values is None:
         one.facts["diverged_at"], one.ended = step, True

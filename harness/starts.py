@@ -30,6 +30,9 @@ STARTS: dict[str, str] = {
 SADDLES = ("head_saddle", "origin", "deep_linear_saddle", "zero_unit_saddle", "split_saddle")
 """Those that are saddles (harness/saddles.py)."""
 
+PLANTED = ("planted_minimum", *SADDLES)
+"""Those that are points known beforehand, from which a run may be displaced."""
+
 
 def check(spec: Any, size: int) -> None:
     """Raises errors.InputError if a given start does not have the `size` parameters of the network."""
@@ -61,7 +64,7 @@ def refusal(recipe: Any, facts: data.Facts) -> str:
         return "" if heads.units(layers) else "it needs a dense layer or convolution, an activation and a dense head"
     head, missing = heads.find(layers)
     if head is None:
-        return f"{missing}; zero_unit_saddle is for such networks" if "kink" in missing else missing
+        return f"{missing}; zero_unit_saddle is for such networks" if heads.units(layers) else missing
     value = activations.row(head.activation.function).value_at_0 if head.activation else 0.0
     outer = layers[head.outer]
     if value and not getattr(outer, "bias", False):
@@ -71,18 +74,16 @@ def refusal(recipe: Any, facts: data.Facts) -> str:
 
 def start(
     start: Any,
-    data_: Any,
     goal: objective.Objective,
-    saddle: Callable[[Any], saddles.Saddle],
+    planted: Callable[[Any], saddles.Saddle],
     key: jax.Array,
 ) -> jax.Array:
     """Returns the start point theta_0 (P,) float of a spec's `start`, from a random key.
 
     Args:
         start: The `start` part of a cell.
-        data_: Its `data` part.
         goal: The risk of its network.
-        saddle: From a start that is one of SADDLES to its saddle.
+        planted: From a start that is one of PLANTED to the point it is planted at.
         key: Draws a random start, or the direction of a displacement.
 
     Raises:
@@ -96,10 +97,7 @@ def start(
         return goal.init(key)
     if start.name == "given":
         return jnp.asarray(start.theta, "float64")
-    if start.name == "planted_minimum":
-        theta = goal.init(jax.random.key(data_.targets.planted)).astype("float64")
-    else:
-        theta = saddle(start).theta
+    theta = planted(start).theta
     if not start.perturbation:
         return theta
     drawn = jax.random.normal(key, theta.shape, "float64")

@@ -47,7 +47,7 @@ LEAST = 64
 ENUMERATED = 4_096
 """Most batches that are gone through one by one, where r = 1."""
 
-DETERMINANTS = 64
+DETERMINANTS = 256
 """Batches over which log|det| is averaged."""
 
 SQUARES = 320

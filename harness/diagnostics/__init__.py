@@ -147,6 +147,10 @@ def _undefined(cell: Any) -> str:
     return _one_map(cell)
 
 
+def _wild(cell: Any) -> str:
+    return "" if cell.start.name in starts.PLANTED else "runs do not begin at a planted point"
+
+
 def _unplanted(cell: Any) -> str:
     return "" if cell.start.name in starts.SADDLES else "runs do not begin at a planted saddle"
 
@@ -206,6 +210,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             schedule="first and last",
             why_not=_one_map,
         ),
+        Diagnostic("progress", "what one step does to the risk", "2 gradients", why_not=_momentum),
         Diagnostic(
             "minimum",
             "mu, rank and least eigenvalue of the kernel",
@@ -220,6 +225,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             schedule="first and last",
             why_not=_no_exponent,
         ),
+        Diagnostic("displacement", "the distance from where it was planted", "nothing", auto=True, why_not=_wild),
         Diagnostic(
             "saddle",
             "whether the start is the saddle it is said to be",

@@ -34,6 +34,7 @@ from harness.diagnostics import point as points
 
 METRICS = (
     "escape_steps",
+    "escape_watched",
     "escape_predicted",
     "escape_ratio",
     "escape_alignment",
@@ -91,6 +92,7 @@ def measure(point: points.Point) -> dict[str, float]:
     growth = _exponent(point, found, second)
     return {
         "escape_steps": step if left else math.inf,
+        "escape_watched": step,
         "escape_predicted": predicted,
         "escape_ratio": (step if left else math.inf) / predicted if math.isfinite(predicted) else math.nan,
         "escape_alignment": length / offset if left else math.nan,
@@ -144,7 +146,7 @@ def _program(
 
 def _exponent(point: points.Point, found: saddle.Local, key: jax.Array) -> tuple[float, float]:
     """Returns the growth of log|delta| per step under the derivative of the map at the saddle, and its error."""
-    probe, planted = point.nearby.probe, point.nearby.saddle
+    probe, planted = point.nearby.probe, point.nearby.planted
     assert planted is not None
     if probe.rule.batch_size is None:
         distances = np.abs(1 - point.eta * found.values)

@@ -56,14 +56,14 @@ class Nearby(NamedTuple):
         previous: The same at the checkpoint step before; None at the first.
         probe: What can be asked there.
         key: Random key of this seed and step.
-        saddle: Where the run began, if it was planted at a saddle.
+        planted: The point that the run was planted at, a saddle or a minimum, if it was.
     """
 
     theta: jax.Array
     previous: jax.Array | None
     probe: Probe
     key: jax.Array
-    saddle: saddles.Saddle | None = None
+    planted: saddles.Saddle | None = None
 
     def key_of(self, name: str) -> jax.Array:
         """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""

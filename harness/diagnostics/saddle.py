@@ -37,8 +37,8 @@ METRICS = (
     "saddle_curvature_error",
 )
 
-SPACING = 1e-3
-"""Distance of the second difference, relative to the scale of the risk along the eigenvector."""
+SPACING = 1e-4
+"""Distance of the second difference, in parameter units."""
 
 CLUSTER = 1e-7
 """Eigenvalues this near to the least one, relative to the largest in modulus, count as it."""
@@ -74,7 +74,7 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If the run was not planted at a saddle.
         FloatingPointError: If a product is not finite.
     """
-    probe, planted = point.nearby.probe, point.nearby.saddle
+    probe, planted = point.nearby.probe, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted at a saddle")
     if probe.size > dense.limit():

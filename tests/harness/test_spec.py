@@ -307,7 +307,11 @@ KEYS = (
     "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, target, precision, "
     "curvature, diagnostics, seeds, grid, expected"
 )
-DIAGNOSTICS = "fit, sharpness, singularity, gaps, state, critical, kinks, minibatches, sweep, inverse, exponents"
+DIAGNOSTICS = (
+    "fit, margin, sharpness, singularity, gaps, state, critical, kinks, minibatches, sweep, inverse, exponents, "
+    "progress, minimum, stability, displacement, saddle, escape"
+)
+STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
@@ -376,7 +380,7 @@ MESSAGES = [
      "8:23: diagnostics.budget: 0.1 is not allowed; allowed: a text like 10 %"),
     (("300", "300\ndiagnostics: {bugdet: 10 %}"),
      "8:15: diagnostics.bugdet: unknown key; allowed: budget; did you mean 'budget'?"),
-    (("300", "300\nstart: {name: zero}"), "8:15: start.name: 'zero' is not allowed; allowed: given, random"),
+    (("300", "300\nstart: {name: zero}"), f"8:15: start.name: 'zero' is not allowed; allowed: {STARTS}"),
     (("seeds: 3", "seeds: -1"), "8:8: seeds: -1 is not allowed; allowed: an integer from 1 to 1000"),
     (("seeds: 3", "seeds: 4294967296"), "8:8: seeds: 4294967296 is not allowed; allowed: an integer from 1 to 1000"),
     (("schema: 1", "schema: 2"), "1:9: schema: 2 is not allowed; allowed: 1"),

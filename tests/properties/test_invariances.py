@@ -35,6 +35,8 @@ POWERS = {
     "fraction": 0,
     "count": 0,
     "preactivation units": 0,
+    "output units": 0,
+    "parameter units": 0,
     "parameter units squared per loss unit": -1,
     "step size": -1,
     "steps": 0,

@@ -18,7 +18,7 @@ from harness.records import Record
 METHODS = pytest.mark.parametrize("method", ["dense", "lanczos"])
 BULK = np.linspace(-0.1, 0.1, 195)
 CLUSTER = 1e-9 * np.arange(5)
-UNKNOWN = {"train_accuracy", "loss_gap"}  # of the point below, which has neither labels nor an infimum
+UNKNOWN = {"train_accuracy", "loss_gap", "pl_ratio"}  # of the point below, which has neither labels nor an infimum
 
 
 @functools.cache
