@@ -127,10 +127,11 @@ def measure(cell: specs.Cell, known: experiment.Outline) -> Parts:
     _timed(lambda: ready.probe.gradient(exact))
     gradient = min(_timed(lambda: ready.probe.gradient(exact)) for _ in range(4))
     names = [name for name, _ in _prices(known.plan) if _always(name)]
+    planted = experiment.planted_at(cell, ready)
     if known.curvature == "dense" and known.parameters <= survey.DENSE_UP_TO:
 
         def ask() -> Any:
-            return experiment.measure(ready, theta, float(eta), keys[1], theta, names)
+            return experiment.measure(ready, theta, float(eta), keys[1], theta, names, planted=planted)
 
         compiled, checkpoint = _timed(ask), _timed(ask)
         compiling += compiled - checkpoint

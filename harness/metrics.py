@@ -603,8 +603,8 @@ METRICS: dict[str, Metric] = {
         group="train",
         unit="1",
         direction="none",
-        definition="(L(θ′) − L(θ)) / (eta ‖∇L‖²) of one full-batch step θ′: −1 without curvature, near 0 at the edge of "
-        "stability.",
+        definition="(L(θ′) − L(θ)) / (eta ‖∇L‖²) of one full-batch step θ′: −1 without curvature, near 0 at the edge "
+        "of stability.",
         estimator="Exact, in float64.",
         source="Ahn, Zhang & Sra, ICML 2022.",
     ),

@@ -2,8 +2,8 @@
 """What one full-batch step of this step size does to the risk, against what the gradient promises.
 
 With theta' = theta - eta g, the relative progress is (L(theta') - L(theta)) / (eta |g|^2), -1 for a risk without
-curvature, and the directional smoothness, times eta, is <g, g - g'> / |g|^2. At the edge of stability the first is near 0
-and the second near 2. Cost: 2 gradients, 2 risks. Source: Ahn, Zhang & Sra, ICML 2022.
+curvature, and the directional smoothness, times eta, is <g, g - g'> / |g|^2. At the edge of stability the first is near
+0 and the second near 2. Cost: 2 gradients, 2 risks. Source: Ahn, Zhang & Sra, ICML 2022.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is.
     """
     theta, _, probe, *_ = point.nearby
-    progress, turned, squared = (float(v) for v in jax.block_until_ready(_step(probe.risk)(theta, point.eta, probe.batch)))
+    found = jax.block_until_ready(_step(probe.risk)(theta, point.eta, probe.batch))
+    progress, turned, squared = (float(value) for value in found)
     if not squared > 0:
         return dict.fromkeys(METRICS, math.nan)
     return {"relative_progress": progress / (point.eta * squared), "directional_smoothness": turned / squared}
