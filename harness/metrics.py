@@ -707,7 +707,7 @@ METRICS: dict[str, Metric] = {
         direction="none",
         definition="1/2 log of the spectral radius of E[A_S ⊗ A_S] ≥ λ, A_S a step of SGD: below 0 mean squares "
         "shrink.",
-        estimator="ARPACK to 1e-10, for r up to 320; not given above.",
+        estimator="ARPACK to 1e-10, for r up to 128; not given above.",
         source="Jensen's inequality; Wu, Ma & E, NeurIPS 2018.",
     ),
     "mean_square_step": Metric(
@@ -716,7 +716,7 @@ METRICS: dict[str, Metric] = {
         unit="parameter units squared per loss unit",
         direction="none",
         definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum.",
-        estimator="ARPACK to 1e-10, for r up to 320; not given above.",
+        estimator="ARPACK to 1e-10, for r up to 128; not given above.",
         source="Mulayoff & Michaeli, arXiv 2306.07850.",
     ),
     "absorption": Metric(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -99,7 +100,9 @@ def escape(found: Sequence[Mapping[str, float]]) -> Escape | None:
     wilson = stats.binomtest(int(left.sum()), len(steps)).proportion_ci(0.95, method="wilson")
     watched = np.array([values["escape_watched"] for values in found])
     curve = stats.ecdf(stats.CensoredData(uncensored=steps[left], right=watched[~left])).sf
-    band = curve.confidence_interval(0.95, method="log-log")
+    with warnings.catch_warnings():  # where all or none are left the interval is not defined, and says so as NaN
+        warnings.simplefilter("ignore", RuntimeWarning)
+        band = curve.confidence_interval(0.95, method="log-log")
 
     def crossing(survival: Any) -> float:
         below = np.nonzero(np.nan_to_num(survival, nan=1.0) <= 0.5)[0]

@@ -228,7 +228,7 @@ def _unpulled(
         errors.InputError: If none is found.
     """
     for _ in range(TRIES):
-        start = drawn.standard_normal(size)
+        start = drawn.standard_normal(size) / math.sqrt(size)
         found = scipy.optimize.least_squares(
             lambda w: np.asarray(pull(w)), start, lambda w: np.asarray(slope(w)), xtol=None, ftol=None, gtol=1e-15
         ).x

@@ -6,11 +6,13 @@ To add a column, add a row here: a label, a definition, and a pure function from
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import typing
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from harness import metrics
+from harness import ends, metrics
 from leaderboard import cell as cells
 from leaderboard import document, interval, number, theorem
 
@@ -158,6 +160,18 @@ def _loss_gap(cell: cells.Cell) -> Entry:
     return _spread(spread)._replace(mark="diverged" if spread.median == float("inf") else "")
 
 
+def _end(cell: cells.Cell) -> Entry:
+    counts = collections.Counter(run.end.point for run in cell.ended if run.end and run.end.point)
+    if not counts:
+        return Entry(number.MISSING, None, "", "n/a")
+    order = typing.get_args(ends.Word)
+    point, count = min(counts.items(), key=lambda item: (-item[1], order.index(item[0])))
+    share, runs = interval.wilson(count, counts.total()), counts.total()
+    others = [f"{n} {word}" for word, n in counts.items() if word != point]
+    spread = f" ({100 * share.low:.0f}–{100 * share.high:.0f}\u00a0%)" if runs > 1 else ""
+    return Entry(point, float(order.index(point)), "; ".join([f"{count}/{runs}{spread}", *others]))
+
+
 def _eta_lambda_end(cell: cells.Cell) -> Entry:
     return _spread(cells.at_end(cell, "eta_sharpness"))
 
@@ -237,6 +251,16 @@ COLUMNS: dict[str, Column] = {
         "Step size times sharpness at the last step, over the seeds that finished: 2 is the edge of stability, 1 is "
         "where the top eigenvalue makes the map singular.",
         _eta_lambda_end,
+        terminal=False,
+    ),
+    "end": Column(
+        "Ended at",
+        "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
+        "(loss within 1e-6 of an infimum that is attained), approaching an infimum that is not (ce on labels, least "
+        "margin above 0), another minimum, a strict saddle or a degenerate point where the gradient is as good as 0, "
+        "not stationary, diverged. Each run's page has the numbers that decided.",
+        _end,
+        numeric=False,
         terminal=False,
     ),
     "loss_gap": Column(

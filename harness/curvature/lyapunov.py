@@ -50,8 +50,9 @@ ENUMERATED = 4_096
 DETERMINANTS = 256
 """Batches over which log|det| is averaged."""
 
-SQUARES = 320
-"""Largest r for which mean squares are computed: an (r, r) matrix is then multiplied some hundred times."""
+SQUARES = 128
+"""Largest r for which mean squares are computed: a second of one core; at r = 300, where the spectrum is dense near 1,
+ARPACK took 218 (by hand)."""
 
 
 class Estimate(NamedTuple):
@@ -211,8 +212,8 @@ def mean_square(found: data_space.Factor, weights: np.ndarray, rule: optimizers.
     def spread(x: np.ndarray) -> np.ndarray:
         """X -> sum_i p_i M_i X M_i - H X H, with M_i = R_i'R_i and H their mean."""
         seen = turned @ x @ turned.transpose(0, 2, 1)
-        weighed = chances[:, None, None] * (seen @ turned)
-        return np.asarray(np.einsum("nka,nkb->ab", turned, weighed)) - values[:, None] * x * values
+        weighed = (chances[:, None, None] * (seen @ turned)).reshape(-1, size)
+        return np.asarray(turned.reshape(-1, size).T @ weighed) - values[:, None] * x * values
 
     def second(x: np.ndarray) -> np.ndarray:
         x = x.reshape(size, size)
