@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import pathlib
 
@@ -55,6 +56,12 @@ def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
         ("{verdict: [certain]}", "allowed: certified, undecided, singular"),
         ("{status: [done]}", "allowed: finished, diverged"),
         ("{verdict: certified}", "a list"),
+        ("{point: [minimum]}", "allowed: global minimum, approaching infimum"),
+        ("{start.loss: [{between: [2, 1]}]}", "allowed: a number, {between: [low, high]}"),
+        ("{start.loss: [{between: [1]}]}", "allowed: a number, {between: [low, high]}"),
+        ("{start.loss: [{between: [1, 2], claimed: 1}]}", "allowed: a number, {between: [low, high]}"),
+        ("{start.loss: [{between: [1, 2], published: one}]}", "allowed: a number, {between: [low, high]}"),
+        ("{start.loss: [{published: 1}]}", "allowed: a number, {between: [low, high]}"),
     ],
 )
 def test_what_cannot_be_expected_is_said_with_its_place(wrong: str, words: str) -> None:
@@ -124,3 +131,19 @@ def test_all_controls_agree(home: pathlib.Path) -> None:
     agree, disagree, absent = controls.show(CONTROLS, None, console)
     assert (disagree, absent) == (0, 0), console.file.getvalue()  # type: ignore[attr-defined]
     assert agree > 300
+
+
+def test_a_range_agrees_with_what_lies_in_it_and_tells_what_was_published() -> None:
+    cell = parse("expected: {end.loss: [{between: [1, 2], published: 1.5}], point: [strict saddle]}\n").cells[0]
+    facts = {"end": {"point": "strict saddle"}}
+    for loss, agrees in ((0.999, False), (1.0, True), (2.0, True), (2.001, False)):
+        found = expected.compare(cell.expected, facts, [records.Record(0, {"loss": loss})])
+        assert [row.agrees for row in found] == [agrees, True]
+    assert expected.shown(cell.expected[0].value) == "1 to 2 (published: 1.5)"
+    assert expected.shown(expected.Range(0.5, 0.75)) == "0.5 to 0.75"
+    assert not expected.compare(cell.expected, {"end": None}, [])[1].agrees
+    for one in cell.expected:
+        assert expected.of_plain(json.loads(json.dumps(expected.plain(one.value)))) == one.value
+    wide = [expected.Expected("end.sigma_min", expected.Range(1.0, 2.0))]
+    near = expected.compare(wide, {}, [records.Record(0, {"sigma_min": 2.5, "sigma_min_error": 0.6})])
+    assert near[0].agrees, "an error bar counts at the edges too"

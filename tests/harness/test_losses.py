@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 from harness import losses, recipe
 
@@ -77,3 +79,28 @@ def test_infima_that_are_zero_or_not_known() -> None:
     assert math.isnan(losses.infimum(recipe.Output(name="output"), labels, weights))
     assert losses.infimum(recipe.Output(name="output", infimum=-2.0), labels, weights) == -2.0
     assert math.isnan(losses.infimum(recipe.HalfMse(name="half_mse", weight_decay=0.1), labels, weights))
+
+
+@pytest.mark.parametrize("loss", [HALF_MSE, CE, smoothed(0.2)], ids=lambda loss: loss.name)
+def test_of_equal_inputs_with_different_targets_no_function_fits_both(loss: Any) -> None:
+    """The infimum over functions of the input: one output for each group, found by minimising."""
+    x = np.array([1.0, 2.0, 1.0, 3.0, 1.0])[:, None]
+    targets, weights = np.eye(3)[[0, 1, 2, 1, 0]], np.array([1.0, 2.0, 0.5, 1.0, 3.0])
+    groups = jnp.asarray([0, 1, 0, 2, 0])
+
+    def risk(free: jax.Array) -> jax.Array:
+        return jnp.average(losses.per_example(loss, free.reshape(3, 3)[groups], jnp.asarray(targets)), weights=weights)
+
+    found = scipy.optimize.minimize(risk, np.zeros(9), jac=jax.grad(risk), method="BFGS", options={"gtol": 1e-9})
+    assert losses.infimum(loss, targets, weights, x) == pytest.approx(found.fun, abs=2e-8)
+    assert losses.infimum(loss, targets, weights, x) > losses.infimum(loss, targets, weights) + 0.01
+    apart = np.arange(5.0)[:, None]
+    assert losses.infimum(loss, targets, weights, apart) == losses.infimum(loss, targets, weights)
+
+
+def test_each_infimum_is_attained_approached_or_unknown() -> None:
+    assert losses.kind(HALF_MSE, planted=False) == losses.kind(smoothed(0.1), planted=False) == "attained"
+    assert (losses.kind(CE, planted=False), losses.kind(CE, planted=True)) == ("approached", "attained")
+    decayed = recipe.Ce(name="ce", weight_decay=0.1)
+    assert losses.kind(decayed, planted=False) == losses.kind(recipe.Output(name="output"), planted=False) == "unknown"
+    assert losses.kind(recipe.Output(name="output", infimum=0.0), planted=False) == "attained"

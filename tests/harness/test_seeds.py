@@ -153,6 +153,8 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     run(one)
     assert (folder / "records.jsonl").read_bytes() == before
     assert (facts(folder)["reached_at"], facts(folder)["status"]) == (reached["reached_at"], "finished")
+    gap = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget: {{loss_gap: {target!r}}}"))
+    assert [facts(folder)["reached_at"] for folder in run(gap)] == [facts(folder)["reached_at"] for folder in run(one)]
     lone = cell(("learning_rate: 0.3", "learning_rate: 1.0e+9"))
     assert {facts(folder)["status"] for folder in run(lone)} == {"diverged"}
 

@@ -110,10 +110,23 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
         "eta_lambda_start": ("1.25", "1–1.5"),
         "eta_lambda_end": ("1.875", "1.75–2"),
+        "end": ("–", ""),
         "loss_gap": ("0.25", "0.125–∞"),
         "accuracy": ("0.75", "0.5–1"),
         "seeds": ("3/3", "↗ 1/3 diverged (6–79\u00a0%)"),
     }
+
+
+def test_the_most_frequent_end_is_printed_with_its_share(sample: ModuleType) -> None:
+    points = ("global minimum", "strict saddle", "global minimum", None)
+    runs = [
+        sample.run("a", seed, seeds=4).model_copy(update={"end": document.End(point=point, because={})})
+        for seed, point in enumerate(points)
+    ]
+    entry = table.COLUMNS["end"].entry(cells.Cell(tuple(runs)))
+    assert (entry.main, entry.note) == ("global minimum", "2/3 (21–94\u00a0%); 1 strict saddle")
+    alone = table.COLUMNS["end"].entry(cells.Cell(tuple(runs[1:2])))
+    assert (alone.main, alone.note, alone.sort) == ("strict saddle", "1/1", 3.0)
 
 
 def test_interrupted_and_failed_seeds_are_marked_and_kept_out_of_the_numbers(sample: ModuleType) -> None:

@@ -24,6 +24,16 @@ def test_the_controls_are_the_numbers_that_the_spec_gives(part: Part) -> None:
     assert pair.x.tolist() == [[[[0.9]]], [[[2.5]]]]
     assert pair.targets.tolist() == [[0.9], [2.5]]
     assert pair.weights.tolist() == [0.58, 0.42]
+    points = data.load(part(name="points", x=[1.0, -2.0], values=[0.5, 3.0]))
+    assert (points.x.ravel().tolist(), points.x.shape) == ([1.0, -2.0], (2, 1, 1, 1))
+    assert (points.targets.tolist(), points.weights.tolist()) == ([[0.5], [3.0]], [1.0, 1.0])
+    assert data.load(part(name="points", x=[1.0], values=[0.5], weights=[3.0])).weights.tolist() == [3.0]
+
+
+def test_points_need_a_target_each(part: Part) -> None:
+    short = part(name="points", x=[1.0, 2.0], values=[1.0], weights=[1.0, 2.0, 3.0])
+    assert [path for path, _ in data.conflicts(short)] == [("values",), ("weights",)]
+    assert [text for _, text in data.conflicts(short)][0] == "1 numbers; allowed: 2, one for each of `x`"
 
 
 @pytest.mark.parametrize("name", ["gaussian_classes", "random_labels"])

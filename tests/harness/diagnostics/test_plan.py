@@ -58,7 +58,7 @@ def test_of_momentum_and_of_schedules_nothing_is_asked_that_is_of_one_plain_map(
     heavy = {**plain, "name": "heavy_ball", "momentum": 0.9}
     falling = {**plain, "schedule": {"name": "linear"}}
     one_map = {"exponents", "minimum", "stability"}
-    for optimizer, silent in ((heavy, {"inverse", *one_map}), (falling, {"state", *one_map})):
+    for optimizer, silent in ((heavy, {"inverse", "progress", *one_map}), (falling, {"state", *one_map})):
         text = {**FIELDS, "optimizer": optimizer, "diagnostics": everything}
         one = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
         assert set(plan.plan(one, size()).left_out) == silent | {"minibatches", *ELSEWHERE}
