@@ -449,7 +449,9 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
         return
     why = starts.refusal(recipe, facts)
     if why:
-        yield problems.Problem(("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}")
+        yield problems.Problem(
+            ("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}"
+        )
 
 
 def _misscheduled(recipe: Recipe) -> Iterator[problems.Problem]:

@@ -247,6 +247,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
 
 RUN: dict[str, RunDiagnostic] = {
     "trajectory": RunDiagnostic("trajectory", "crossing phases, closest approach, accumulated volume"),
+    "episodes": RunDiagnostic("episodes", "plateaus with negative curvature"),
 }
 
 DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.why_not is _always)

@@ -119,7 +119,8 @@ def _bending(outputs: data_space.Outputs) -> Callable[..., tuple[jax.Array, jax.
         def step(v: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
             value, uphill = jax.value_and_grad(bent)(v)
             size = jnp.linalg.norm(uphill)
-            return jnp.where(size > 0, uphill / size, v), value
+            moved = v + jnp.where(size > 0, uphill / size, 0)  # v kept: opposite curvatures would change places
+            return moved / jnp.linalg.norm(moved), value
 
         v = v / jnp.linalg.norm(v)
         return jnp.linalg.norm(r), jnp.max(jax.lax.scan(step, v, None, length=ASCENT)[1])

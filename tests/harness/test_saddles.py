@@ -102,7 +102,9 @@ def test_inputs_that_are_not_white_leave_the_rank_k_point_critical(home: pathlib
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh"])
 @pytest.mark.parametrize("loss", ["half_mse", "smoothed_ce"])
 @pytest.mark.parametrize(
-    "model", [{"family": "mlp", "hidden": [6]}, {"family": "vgg", "stages": [[3], [3]]}], ids=["unit", "channel"]
+    "model",
+    [{"family": "mlp", "hidden": [6]}, {"family": "vgg", "stages": [[3], [3]], "pool": "average"}],
+    ids=["unit", "channel"],
 )
 def test_units_that_reach_no_output_are_a_saddle_off_every_kink(
     model: dict[str, Any], loss: str, activation: str, home: pathlib.Path

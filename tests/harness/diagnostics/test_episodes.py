@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saddle episodes: of made-up records, and of a deep linear network, which has as many as directions to learn."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+
+import pytest
+
+from harness import runlog, seeds
+from harness import spec as specs
+from harness.diagnostics import episodes
+from harness.records import Record
+
+
+def run(*rows: tuple[int, float, float]) -> list[Record]:
+    return [Record(step, {"pl_ratio": ratio, "n_negative": negative}) for step, ratio, negative in rows]
+
+
+def test_a_plateau_counts_if_it_bends_down_and_ends() -> None:
+    high, low = (1.0, 0.0), (1e-3, 1.0)
+    found = episodes.summary(run((0, *high), (1, *low), (3, *low), (7, *high), (20, *low)))
+    mean = math.exp((2 * math.log(1.0) + 3 * math.log(1e-3)) / 5)
+    assert 1e-3 / mean < episodes.LOW
+    assert found == {"episodes": 1, "episode_steps": 6, "episode_depth": pytest.approx(1e-3 / mean)}
+    flat = episodes.summary(run((0, *high), (1, 1e-3, 0.0), (3, 1e-3, 0.0), (7, *high), (9, *high)))
+    assert (flat["episodes"], flat["episode_steps"]) == (0, 0)
+    assert math.isnan(flat["episode_depth"])
+    nothing = episodes.summary([Record(0, {"loss": 1.0})])
+    assert all(math.isnan(value) for value in nothing.values())
+    assert episodes.summary([]) == pytest.approx(nothing, nan_ok=True)
+
+
+def test_a_small_start_of_a_deep_linear_network_has_a_plateau_for_each_direction(home: pathlib.Path) -> None:
+    text = {
+        "schema": 1,
+        "title": "a test",
+        "data": {"name": "linear_teacher", "examples": 8, "shape": [1, 1, 3], "singular_values": [3.0, 0.3]},
+        "model": {"family": "deep_linear", "hidden": [2]},
+        "loss": {"name": "half_mse"},
+        "start": {"name": "origin", "perturbation": 1e-5},
+        "optimizer": {"name": "gd", "learning_rate": 0.05},
+        "precision": "float64",
+        "steps": 3000,
+        "checkpoints": 200,
+        "diagnostics": ["sharpness", "singularity"],
+        "seeds": 1,
+    }
+    cell = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
+    folder = seeds.run(cell, [0], device="cpu", command="")[0]
+    found = episodes.summary(runlog.read_records(folder))
+    assert found["episodes"] == 2
+    assert 200 < found["episode_steps"] < 1500, "the second direction is ten times slower"
+    assert found["episode_depth"] < 1e-4
