@@ -48,7 +48,8 @@ def chunk(activity: int, examples: int) -> int:
 def keeps(activity: int, examples: int) -> bool:
     """Says whether a Hessian at a point keeps what all layers leave of all examples, for all its products.
 
-    Products then cost 0.85 to 0.95 of those that compute it anew (by hand), for some 100 MB at most in float32.
+    Products in float64 then cost 0.77 (a ViT) to 0.90 (a VGG) of those that compute it anew, and take 136 MB and 85 MB
+    (16 and 64 images of 28x28, by hand).
     """
     return examples * activity <= 8 * ACTIVITY
 
