@@ -209,7 +209,9 @@ def _estimated(cell: specs.Cell) -> int:
     facts = data.facts(cell.data)
     layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
     activity = layer.activity(layers, facts.shape)
-    return 8 * ACTIVATIONS * activity * min(objective.chunk(activity, facts.examples), facts.examples)
+    kept = objective.keeps(activity, facts.examples)
+    held = facts.examples if kept else min(objective.chunk(activity, facts.examples), facts.examples)
+    return 8 * ACTIVATIONS * activity * held
 
 
 def _flops(cell: specs.Cell) -> float:

@@ -88,7 +88,8 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
     activity = layer.activity(layers, facts.shape)
-    goal = objective.objective(network, loss, chunk=objective.chunk(activity, facts.examples))
+    chunk, keep = objective.chunk(activity, facts.examples), objective.keeps(activity, facts.examples)
+    goal = objective.objective(network, loss, chunk=chunk, keep=keep)
     arrays = planted(data_, data.load(data_), goal, loss)
     exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
     method = survey.resolve(curvature, goal.size)

@@ -21,7 +21,7 @@ from zoo import model as zoo_model
 CHUNK = 2048
 """Largest number of examples evaluated at once; memory beyond that does not grow with the data set."""
 
-LEAST = 16
+LEAST = 8
 """Smallest such number that `chunk` gives."""
 
 ACTIVITY = 600_000
@@ -32,16 +32,26 @@ def chunk(activity: int, examples: int) -> int:
     """Returns how many examples are best evaluated at once: all of them, or a power of 2 from LEAST to CHUNK.
 
     Products of a VGG on 1,024 images of 28x28 cost 2.7 times as much all at once as 16 at a time, those of an MLP 2.3
-    times as much 16 at a time as 128 (`gdzoo bench curvature`). A rule of shapes, not a measurement at each start: the
-    order of summation, and so the last bits of a run, must not depend on how busy a machine is.
+    times as much 16 at a time as 128 (`gdzoo bench curvature`); a gradient of a ViT on 16 images costs 1.5 times as
+    much all at once as 8 at a time, and as much 2 at a time (by hand). A rule of shapes, not a measurement at each
+    start: the order of summation, and so the last bits of a run, must not depend on how busy a machine is.
 
     Args:
         activity: Numbers that all layers together give for one example (zoo.layer.activity).
         examples: N.
     """
-    if examples <= CHUNK and examples * activity <= 8 * ACTIVITY:
+    if examples <= CHUNK and examples * activity <= 2 * ACTIVITY:
         return CHUNK
     return min(CHUNK, max(LEAST, 2 ** round(math.log2(ACTIVITY / activity))))
+
+
+def keeps(activity: int, examples: int) -> bool:
+    """Says whether a Hessian at a point keeps what all layers leave of all examples, for all its products.
+
+    Products in float64 then cost 0.77 (a ViT) to 0.90 (a VGG) of those that compute it anew, and take 136 MB and 85 MB
+    (16 and 64 images of 28x28, by hand).
+    """
+    return examples * activity <= 8 * ACTIVITY
 
 
 class Batch(NamedTuple):
@@ -74,14 +84,15 @@ class Objective(NamedTuple):
     chunk: int
 
 
-def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objective:
+def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK, keep: bool = False) -> Objective:
     """Returns the objective of a model and a spec's `loss`.
 
     Args:
         model: The network.
         loss: The `loss` part of a cell.
-        chunk: Number of examples that a device evaluates at once; larger batches are summed chunk by chunk with
-            recomputation, which costs one more forward pass per gradient and keeps the risk exact for every N.
+        chunk: Number of examples that a device evaluates at once; larger batches are summed chunk by chunk, which
+            keeps the risk exact for every N.
+        keep: Whether products of the Hessian at a point may keep what the layers leave of all chunks (`keeps`).
     """
     abstract = jax.eval_shape(model.init, jax.random.key(0))
     unflatten = flattening(abstract)
@@ -97,14 +108,11 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
     def whole(theta: jax.Array, batch: Batch) -> jax.Array:
         return jnp.sum(batch.weights * losses.per_example(loss, outputs(theta, batch.x), batch.targets))
 
+    chunked = in_chunks(whole, keep=keep)
+
     def total(theta: jax.Array, batch: Batch) -> jax.Array:
-        if batch.weights.shape[0] <= chunk:
-            return whole(theta, batch)
-        return jax.lax.scan(
-            lambda so_far, piece: (so_far + jax.checkpoint(whole)(theta, piece), None),
-            sharding.start(jnp.zeros((), theta.dtype)),
-            chunks(batch, chunk),
-        )[0]
+        few = batch.weights.shape[0] <= chunk
+        return whole(theta, batch) if few else chunked(theta, chunks(batch, chunk))
 
     def right(theta: jax.Array, batch: Batch) -> jax.Array:
         def count(piece: Batch) -> jax.Array:
@@ -121,6 +129,61 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK) -> Objec
         return sharding.summed(right)(theta, batch) / jnp.sum(batch.weights)
 
     return Objective(size, init, outputs, risk, accuracy, chunk)
+
+
+def in_chunks(total: Callable[[jax.Array, Batch], jax.Array], *, keep: bool) -> Callable[[jax.Array, Batch], jax.Array]:
+    """Returns the sum of a function of (theta, batch) over stacked chunks (count, chunk, ...), one after the other.
+
+    Value and gradient are summed in one loop: autodiff of a loop runs it twice, and pays a forward pass more. It may be
+    differentiated any number of times, forward and in reverse, by theta alone. Unless it may `keep` what the layers
+    leave, a product of the Hessian computes it anew for each chunk, so that memory does not grow with their number.
+    """
+
+    def summed(function: Callable[..., Any], start: Any, pieces: Batch) -> Any:
+        def add(so_far: Any, piece: Batch) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, so_far, function(piece)), None
+
+        return jax.lax.scan(add, sharding.start(start), pieces)[0]
+
+    @jax.custom_jvp
+    def value(theta: jax.Array, pieces: Batch) -> jax.Array:
+        return summed(lambda piece: total(theta, piece), jnp.zeros((), theta.dtype), pieces)
+
+    @jax.custom_jvp
+    def both(theta: jax.Array, pieces: Batch) -> tuple[jax.Array, jax.Array]:
+        start = jnp.zeros((), theta.dtype), jnp.zeros(theta.shape, theta.dtype)
+        return summed(lambda piece: jax.value_and_grad(total)(theta, piece), start, pieces)
+
+    def slope(primals: tuple[jax.Array, Batch], tangents: tuple[Any, Batch]) -> tuple[jax.Array, jax.Array]:
+        found, gradient = both(*primals)
+        return found, gradient @ _by_parameters(tangents)
+
+    def product(primals: tuple[jax.Array, Batch], tangents: tuple[Any, Batch]) -> tuple[Any, Any]:
+        theta, pieces = primals
+        moved = _by_parameters(tangents)
+        found, gradient = both(theta, pieces)
+
+        def along(theta: jax.Array, moved: jax.Array, pieces: Batch) -> jax.Array:
+            def one(piece: Batch) -> jax.Array:
+                turned: jax.Array = jax.jvp(lambda at: jax.grad(total)(at, piece), (theta,), (moved,))[1]
+                return turned
+
+            return summed(one, jnp.zeros(theta.shape, theta.dtype), pieces)
+
+        pushed = (along if keep else jax.checkpoint(along))(theta, moved, pieces)
+        return (found, gradient), (gradient @ moved, pushed)
+
+    value.defjvp(slope, symbolic_zeros=True)
+    both.defjvp(product, symbolic_zeros=True)
+    return value
+
+
+def _by_parameters(tangents: tuple[Any, Batch]) -> jax.Array:
+    """Returns the tangent of theta where the data have none."""
+    moved, data = tangents
+    if not all(isinstance(leaf, jax.custom_derivatives.SymbolicZero) for leaf in data):
+        raise NotImplementedError("a risk that is summed in chunks is differentiated by parameters, not by data")
+    return moved
 
 
 def flattening(abstract: Any) -> Callable[[jax.Array], Any]:

@@ -152,7 +152,7 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     network = NETWORKS[size][name]
     if examples is not None and examples != network.examples:
         trained = problem(name, size)
-        goal = objective.objective(trained.model, trained.loss, chunk=_chunk(trained.config, trained.shape, examples))
+        goal = _goal(trained.model, trained.loss, trained.config, trained.shape, examples)
         return trained._replace(arrays=_data(network, examples), goal=goal)
     family = network.fields["family"]
     config = zoo.FAMILIES[family].config.model_validate(network.fields)
@@ -160,16 +160,17 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     shape = arrays.x.shape[1:]
     model = zoo.build(family, config, inputs=shape, outputs=10)
     loss = recipe.Ce(name="ce")
-    goal = objective.objective(model, loss, chunk=_chunk(config, shape, network.examples))
+    goal = _goal(model, loss, config, shape, network.examples)
     made = Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
     start = goal.init(jax.random.key(0))
     return made._replace(theta=np.asarray(_descend(made._replace(theta=np.asarray(start)))))
 
 
-def _chunk(config: Any, shape: layer.Shape, examples: int) -> int:
-    """Returns how many examples runs evaluate at once."""
-    layers = zoo.FAMILIES[config.family].layers(config, shape, 10)
-    return objective.chunk(layer.activity(layers, shape), examples)
+def _goal(model: models.Model, loss: Any, config: Any, shape: layer.Shape, examples: int) -> objective.Objective:
+    """Returns the objective with as many examples at once as runs have."""
+    activity = layer.activity(zoo.FAMILIES[config.family].layers(config, shape, 10), shape)
+    chunk, keep = objective.chunk(activity, examples), objective.keeps(activity, examples)
+    return objective.objective(model, loss, chunk=chunk, keep=keep)
 
 
 def _data(network: Network, examples: int) -> data.Arrays:

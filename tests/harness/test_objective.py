@@ -14,6 +14,7 @@ from harness import objective
         (586, 1797, objective.CHUNK),  # an MLP on digits, whole
         (4000, 256, objective.CHUNK),  # a small ViT, whole
         (80_000, 1024, objective.LEAST),  # a VGG on 28x28 pixels
+        (176_000, 16, objective.LEAST),  # a ViT there, of few images
         (5_000, 60_000, 128),
         (8_000, 60_000, 64),  # 75 would be best: the nearest power of 2, not the next
         (2_000, 2_400, 256),  # little enough to be whole, but for CHUNK
@@ -23,3 +24,8 @@ from harness import objective
 )
 def test_the_chunk_is_a_rule_of_shapes(activity: int, examples: int, expected: int) -> None:
     assert objective.chunk(activity, examples) == expected
+
+
+def test_products_keep_what_layers_leave_where_it_is_little() -> None:
+    assert objective.keeps(80_000, 60)
+    assert not objective.keeps(80_000, 61)

@@ -74,6 +74,22 @@ def test_every_order_of_derivatives_is_that_of_the_stock_convolution(
     both(lambda conv: jax.grad(lambda k: jnp.vdot(jax.grad(risk, 1)(conv, k, x), v))(kernel))
 
 
+@pytest.mark.parametrize(("dtype", "given"), [("float32", 1), ("float32", 4), ("float64", 16)])
+def test_channels_that_were_added_for_speed_change_no_derivative(dtype: str, given: int) -> None:
+    random = np.random.default_rng(1)
+    x, kernel, dy = (
+        jnp.asarray(random.standard_normal(shape), dtype)
+        for shape in ((3, 6, 5, given), (3, 3, given, 4), (3, 6, 5, 4))
+    )
+    found, expected = (jax.vjp(jax.jit(conv), x, kernel) for conv in (ours, stock))
+    for a, b in zip((found[0], *found[1](dy)), (expected[0], *expected[1](dy)), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype == dtype
+        assert np.allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
+    assert ("32]" in jax.jit(ours).lower(x, kernel).compile().as_text().split("ENTRY")[1]) == (
+        jax.default_backend() == "cpu"
+    )
+
+
 def test_gauss_newton_products_pass_through_both_modes() -> None:
     x, kernel, v = arrays()
 
