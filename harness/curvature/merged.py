@@ -51,7 +51,8 @@ def _alike(one: Any, other: Any) -> bool:
         return False
     shapes = [[atom.aval.shape for atom in equation.invars] for equation in (one, other)]
     larger = one.outvars[0].aval.size >= sum(atom.aval.size for atom in one.invars)
-    return bool(larger and one.params == other.params and shapes[0] == shapes[1])
+    summed = one.params["dimension_numbers"][0][0]
+    return bool(larger and summed and one.params == other.params and shapes[0] == shapes[1])
 
 
 def _together(one: Any, other: Any, value: Callable[[Any], jax.Array]) -> jax.Array:

@@ -43,3 +43,16 @@ def test_a_result_smaller_than_its_parts_stays_a_sum() -> None:
 
     traced = jax.make_jaxpr(product)(jnp.ones(()))
     assert products(merged.merged(traced)) == products(traced)
+
+
+def test_outer_products_which_sum_over_nothing_stay_a_sum() -> None:
+    a, b = jnp.arange(1.0, 9), jnp.arange(1.0, 10)
+
+    def product(v: jax.Array) -> jax.Array:
+        return jax.jvp(lambda t: jax.lax.dot_general(t * a, t * b, (((), ()), ((), ()))), (jnp.ones(()),), (v,))[1]
+
+    traced = jax.make_jaxpr(product)(jnp.ones(()))
+    fewer = merged.merged(traced)
+    assert products(fewer) == products(traced) == 2
+    (found,) = jax.core.eval_jaxpr(fewer.jaxpr, fewer.consts, jnp.ones(()))
+    assert np.array_equal(found, 2 * np.outer(a, b))
