@@ -60,6 +60,14 @@ class Peer:
         return all(importlib.util.find_spec(module.partition(".")[0]) is not None for module in modules)
 
 
+MOST = 320
+"""Steps beyond which `doubled` gives up."""
+
+
+def _agreements(_k: int) -> tuple[float, ...]:
+    return 1e-4, 1e-5, 1e-6
+
+
 def _tolerances(_k: int) -> tuple[float, ...]:
     return 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6
 
@@ -172,9 +180,35 @@ def _matfree(problem: problems.Problem, k: int) -> Solve:
     return solve
 
 
+def doubled(solve: Solve, k: int) -> Solve:
+    """Returns what a user does who is not told how many steps are enough: from 2k, twice as many, until answers agree.
+
+    Its setting is the relative change of the k largest at which that stops. All runs count. With MOST steps it raises
+    an ArithmeticError instead.
+    """
+
+    def until(tolerance: float) -> Solved:
+        steps = 2 * k
+        last = solve(steps)
+        products = last.products
+        while steps < MOST:
+            steps *= 2
+            found = solve(steps)
+            products += found.products
+            if np.max(np.abs(found.values / last.values - 1)) <= tolerance:
+                return Solved(found.values, products)
+            last = found
+        raise ArithmeticError(f"answers of {steps // 2} and {steps} steps differ by more than {tolerance:g}")
+
+    return until
+
+
 PEERS: dict[str, Peer] = {
     "scipy eigsh": Peer("scipy", False, _tolerances, "tol", _scipy),
-    "matfree": Peer("matfree", False, _steps, "steps", _matfree),
+    "matfree, told the steps": Peer("matfree", False, _steps, "steps", _matfree),
+    "matfree, steps doubled until answers agree": Peer(
+        "matfree", False, _agreements, "change", lambda problem, k: doubled(_matfree(problem, k), k)
+    ),
     "PyHessian": Peer("pyhessian", True, _tolerances, "tol", _pyhessian),
     "curvlinops + eigsh": Peer("curvlinops", True, _tolerances, "tol", _curvlinops),
     "hessian-eigenthings": Peer("hessian_eigenthings", True, _steps, "steps", _eigenthings),

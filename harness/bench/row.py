@@ -49,15 +49,20 @@ class Row(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """`met`, `missed`, `refused`, `not measured`, or nothing where there is no target."""
+        """`met`, `met within error`, `missed`, `refused`, `not measured`, or nothing where there is no target.
+
+        Within error: the number misses its target, by no more than its ±; which of the two is true was not found out.
+        """
         if self.refused:
             return "refused"
         if math.isnan(self.value):
             return "not measured"
         if self.target is None:
             return ""
-        met = self.value <= self.target.bound if self.target.most else self.value >= self.target.bound
-        return "met" if met else "missed"
+        short = (self.value - self.target.bound) * (1 if self.target.most else -1)
+        if short <= 0:
+            return "met"
+        return "met within error" if short <= (self.spread or 0.0) * abs(self.value) else "missed"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the row for JSON."""
@@ -97,14 +102,16 @@ def show(rows: Sequence[Row], console: rich.console.Console) -> None:
     console.print(table)
     missed = [row for row in rows if row.verdict == "missed"]
     met = sum(row.verdict == "met" for row in rows)
+    tied = sum(row.verdict == "met within error" for row in rows)
     left = sum(row.verdict in ("not measured", "refused") for row in rows)
     console.print()
-    console.print(f"{met} targets met, {len(missed)} missed, {left} rows without a number", highlight=False)
+    told = f"{met} targets met, {tied} more within their error, {len(missed)} missed, {left} rows without a number"
+    console.print(told, highlight=False)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     value = "·" if math.isnan(row.value) else f"{row.value:.3g}"
     spread = "" if row.spread is None else f"{row.spread:.0%}"
-    style = {"met": "green", "missed": "red", "refused": "red"}.get(row.verdict)
+    style = {"met": "green", "met within error": "yellow", "missed": "red", "refused": "red"}.get(row.verdict)
     verdict = f"[{style}]{row.verdict}[/]" if style else row.verdict
     return value, spread, "" if row.target is None else row.target.words, verdict, row.note

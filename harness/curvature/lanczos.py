@@ -4,11 +4,12 @@
 Own code rather than matfree or scipy's eigsh: neither lets one run grow until a condition on its Ritz pairs holds, and
 both cost more here (`gdzoo bench curvature`). Both serve as test oracles.
 
-The basis is one array whose buffer every step reuses: a run of m products holds m + 1 vectors, and what the operator
-itself needs. The operator is linearised once for all products at a point. The host looks at the residuals after each
-of the first products, later less often; a look costs 0.02 ms at 16 products, 0.3 ms at 64. Where the basis is full the
-run restarts thick, with the Ritz vectors of both ends of the spectrum. Sources: Lanczos 1950; Parlett, The Symmetric
-Eigenvalue Problem, 1980; restart: Wu & Simon, SIAM J. Matrix Anal. Appl. 2000.
+The basis is one array whose buffer every step reuses, and into which products are written and made orthogonal in
+place: a run of m products holds m + 1 vectors, and what the operator itself needs. The operator is linearised once for
+all products at a point. The host looks at the residuals after each of the first products, later less often; a look
+costs 0.02 ms at 16 products, 0.3 ms at 64. Where the basis is full the run restarts thick, with the Ritz vectors of
+both ends of the spectrum. Sources: Lanczos 1950; Parlett, The Symmetric Eigenvalue Problem, 1980; restart: Wu & Simon,
+SIAM J. Matrix Anal. Appl. 2000.
 """
 
 from __future__ import annotations
@@ -127,38 +128,52 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
     rows = capacity + 1
 
     def fresh(k: jax.Array, filled: jax.Array, key: jax.Array) -> jax.Array:
-        drawn = jax.random.normal(jax.random.fold_in(key, k), (size,), filled.dtype)
-        w, _ = orthogonal.orthogonalise(drawn, filled, k + 1)
-        return w / jnp.linalg.norm(w)
+        width, key = min(COLUMNS, size), jax.random.fold_in(key, k)
+
+        def draw(j: jax.Array, filled: jax.Array) -> jax.Array:
+            piece = jax.random.normal(jax.random.fold_in(key, j), (1, width), filled.dtype)
+            return jax.lax.dynamic_update_slice(filled, piece, (k + 1, jnp.minimum(j * width, size - width)))
+
+        filled, _ = orthogonal.orthogonalise(jax.lax.fori_loop(0, -(-size // width), draw, filled), k + 1)
+        return filled.at[k + 1].divide(jnp.linalg.norm(filled[k + 1]))
 
     def grown(at: operators.Linear, basis: Basis, key: jax.Array, stop: jax.Array) -> Basis:
         floor = 0.5 * rounding(basis.rows.dtype)
 
         def step(k: jax.Array, basis: Basis) -> Basis:
-            w, along = orthogonal.orthogonalise(at(basis.rows[k]), basis.rows, k + 1)
+            filled, along = orthogonal.orthogonalise(at.into(basis.rows, k), k + 1)
             projected = basis.projected.at[:, k].set(along)
-            beta = jnp.linalg.norm(w)
+            beta = jnp.linalg.norm(filled[k + 1])
             # An invariant subspace: go on in a random direction outside it, which finds repeated eigenvalues. What is
-            # dropped with beta is below the floor of the error bars.
+            # dropped with beta is below the floor of the error bars. A loop of at most one turn, for unlike a
+            # conditional it works in place.
             broken = beta <= floor * jnp.maximum(jnp.max(jnp.abs(projected)), basis.beta)
-            w = jax.lax.cond(broken, lambda: fresh(k, basis.rows, key), lambda: w / beta)
             full = k + 1 >= size
-            longer = basis.rows.at[k + 1].set(jnp.where(full, 0, w))
-            return Basis(longer, projected, jnp.where(broken | full, 0, beta), k + 1)
+            filled = filled.at[k + 1].multiply(jnp.where(broken | full, 0, 1 / beta))
+            filled = jax.lax.fori_loop(0, jnp.where(broken & ~full, 1, 0), lambda _, f: fresh(k, f, key), filled)
+            return Basis(filled, projected, jnp.where(broken | full, 0, beta), k + 1)
 
         return jax.lax.fori_loop(basis.steps, jnp.minimum(stop, capacity), step, basis)
 
     def started(filled: jax.Array, fixed: jax.Array, vector: jax.Array) -> tuple[Basis, jax.Array]:
-        w, _ = orthogonal.orthogonalise(vector, filled, fixed)
-        length = w @ w
-        longer = filled.at[fixed].set(w / jnp.sqrt(length))
+        filled, _ = orthogonal.orthogonalise(filled.at[fixed].set(vector), fixed)
+        length = filled[fixed] @ filled[fixed]
+        filled = filled.at[fixed].divide(jnp.sqrt(length))
         zero = jnp.zeros((), filled.dtype)
-        return Basis(longer, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed)), length
+        return Basis(filled, jnp.zeros((rows, rows), filled.dtype), zero, jnp.asarray(fixed)), length
 
     @functools.partial(jax.jit, static_argnums=1)
+    def drawn(key: jax.Array, dtype: Any) -> jax.Array:
+        return jax.random.normal(key, (size,), dtype)
+
+    @jax.jit
+    def beginning(vector: jax.Array) -> Basis:
+        filled = jnp.zeros((rows, size), vector.dtype).at[0].set(vector / jnp.linalg.norm(vector))
+        zero = jnp.zeros((), vector.dtype)
+        return Basis(filled, jnp.zeros((rows, rows), vector.dtype), zero, jnp.asarray(0))
+
     def begin(key: jax.Array, dtype: Any) -> Basis:
-        vector = jax.random.normal(key, (size,), dtype)
-        return started(jnp.zeros((rows, size), dtype), jnp.asarray(0), vector)[0]
+        return beginning(drawn(key, dtype))  # apart, for drawing holds three vectors
 
     @functools.partial(jax.jit, donate_argnums=1)
     def extend(at: operators.Linear, basis: Basis, key: jax.Array, steps: int) -> Basis:

@@ -13,7 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
+
+from harness.curvature import merged
 
 Matvec = Callable[[jax.Array], jax.Array]
 Operator = Callable[[Any], Matvec]
@@ -28,7 +32,7 @@ class Linear:
 
     Attributes:
         constants: What the linearisation left.
-        product: The product, as a jaxpr of constants and vector.
+        product: The product, as a jaxpr of constants and the pieces of a vector, end to end, that gives its pieces.
         size: P.
         dtype: That of vectors.
     """
@@ -40,8 +44,31 @@ class Linear:
 
     def __call__(self, v: jax.Array) -> jax.Array:
         """Returns the product with v (P,)."""
-        result: jax.Array = core.jaxpr_as_fun(core.ClosedJaxpr(self.product, self.constants))(v)[0]
-        return result
+        return jnp.concatenate(self._pieces(jnp.split(v, self._places()[1:])))
+
+    def into(self, rows: jax.Array, k: jax.Array) -> jax.Array:
+        """Writes the product with row k of rows (m, P) into row k + 1, piece by piece: it is held nowhere else.
+
+        Where row k were still read when the first piece is written, XLA would copy all rows. So the place of writing
+        is made to depend on all pieces, in a way that XLA cannot see through; it removes optimization_barrier on CPU.
+        """
+        pieces = self._pieces(jnp.split(rows[k], self._places()[1:]))
+        unknown = jnp.isnan(sum(piece[0] for piece in pieces))
+        row = k + 1 + jnp.minimum(unknown.astype(k.dtype), 0)
+        place = 0
+        for piece in pieces:
+            rows = jax.lax.dynamic_update_slice(rows, piece[None], (row, place))
+            place += piece.size
+        return rows
+
+    def _places(self) -> list[int]:
+        """Returns where the pieces of a vector begin."""
+        sizes = [piece.aval.size for piece in self.product.invars]
+        return np.cumsum([0, *sizes[:-1]]).tolist()
+
+    def _pieces(self, taken: list[jax.Array]) -> list[jax.Array]:
+        pieces: list[jax.Array] = core.jaxpr_as_fun(core.ClosedJaxpr(self.product, self.constants))(*taken)
+        return pieces
 
 
 def linearised(operator: Operator, size: int) -> Callable[[Any], Linear]:
@@ -55,10 +82,23 @@ def linearised(operator: Operator, size: int) -> Callable[[Any], Linear]:
     @jax.jit
     def at(point: Any) -> Linear:
         dtype = jax.tree.leaves(point)[0].dtype
-        traced = jax.make_jaxpr(operator(point))(jax.ShapeDtypeStruct((size,), dtype))
-        return Linear(tuple(traced.consts), traced.jaxpr, size, dtype)
+        traced = merged.merged(jax.make_jaxpr(operator(point))(jax.ShapeDtypeStruct((size,), dtype)))
+        return Linear(tuple(traced.consts), _unjoined(traced.jaxpr), size, dtype)
 
     return at
+
+
+def _unjoined(product: Any) -> Any:
+    """Returns a jaxpr of pieces: without what only splits its vector, and without the last equation if that joins."""
+    equations, (vector,), results = list(product.eqns), product.invars, product.outvars
+    taken = [vector]
+    uses = [equation for equation in equations if any(atom is vector for atom in equation.invars)]
+    if len(uses) == 1 and uses[0].primitive.name == "split" and vector not in results:
+        equations.remove(uses[0])
+        taken = uses[0].outvars
+    if equations and equations[-1].primitive.name == "concatenate" and equations[-1].outvars == results:
+        results = equations.pop().invars
+    return product.replace(eqns=equations, invars=taken, outvars=results)
 
 
 def hessian(risk: Callable[..., jax.Array]) -> Operator:

@@ -61,9 +61,28 @@ def test_a_row_says_whether_its_target_is_met() -> None:
     assert row.Row("g", "w", 2.2, target=most).verdict == "met"
     assert row.Row("g", "w", 2.3, target=most).verdict == "missed"
     assert row.Row("g", "w", 0.9, target=least).verdict == "missed"
+    assert row.Row("g", "w", 2.3, 0.05, most).verdict == "met within error"
+    assert row.Row("g", "w", 2.3, 0.04, most).verdict == "missed"
+    assert row.Row("g", "w", 0.9, 0.12, least).verdict == "met within error"
+    assert row.Row("g", "w", 0.9, 0.11, least).verdict == "missed"
     assert row.Row("g", "w", 5.0).verdict == ""
     assert row.absent("g", "w", "why").verdict == "not measured"
     assert row.Row("g", "w", math.nan, refused=True).verdict == "refused"
+
+
+def test_steps_are_doubled_until_answers_agree_and_all_are_counted() -> None:
+    asked: list[int] = []
+
+    def largest(steps: float) -> peers.Solved:
+        asked.append(int(steps))
+        return peers.Solved(np.array([3.0, 2.0 - 1 / steps**2]), int(steps))
+
+    found = peers.doubled(largest, 2)(1e-3)
+    assert asked == [4, 8, 16, 32, 64], "32 and 64 differ by 0.0004, 16 and 32 by four times that"
+    assert found.products == 124
+    assert found.values[1] == 2.0 - 1 / 64**2
+    with pytest.raises(ArithmeticError, match="320"):
+        peers.doubled(lambda steps: peers.Solved(np.array([steps]), int(steps)), 10)(1e-3)
 
 
 def test_the_truth_of_a_small_problem_is_its_dense_spectrum() -> None:
@@ -175,7 +194,7 @@ def test_the_bench_prints_one_table_and_json(
     assert not bench.show("curvature", True, "cpu", console, as_json=False), "a row was refused"
     out = capsys.readouterr().out
     assert "missed" in out
-    assert "0 targets met, 1 missed, 1 rows without a number" in out
+    assert "0 targets met, 0 more within their error, 1 missed, 1 rows without a number" in out
 
     bench.show("curvature", True, "cpu", console, as_json=True)
     found = json.loads(capsys.readouterr().out)

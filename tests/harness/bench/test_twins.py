@@ -38,7 +38,7 @@ def test_the_kept_graph_in_uneven_chunks_gives_our_curvature() -> None:
 @pytest.mark.parametrize("label", [label for label, peer in peers.PEERS.items() if peer.installed])
 def test_a_peer_that_is_here_finds_the_largest_eigenvalue(label: str) -> None:
     truth = problems.reference("VGG", "small")
-    setting = 1e-6 if peers.PEERS[label].setting == "tol" else 24
+    setting = 24 if peers.PEERS[label].setting == "steps" else 1e-6
     solved = peers.PEERS[label].solve(problems.problem("VGG", "small"), 1)(setting)
     assert np.isclose(solved.values[0], truth.top[0], rtol=1e-4)
     assert solved.products > 1

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse.linalg
 
+import zoo
+from harness import objective, recipe
 from harness.curvature import lanczos, logdet, operators, survey
 from harness.curvature import spectrum as spectra
 
@@ -132,6 +136,35 @@ def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
     grown = PROGRAM.extend(PROGRAM.at((jnp.eye(SIZE),)), basis, jax.random.key(1), 8)
     assert grown.rows.unsafe_buffer_pointer() == pointer, "a step reuses the buffer"
     assert PROGRAM.combine(grown.rows, np.eye(8)).unsafe_buffer_pointer() == pointer
+
+
+@pytest.mark.parametrize("family", ["mlp", "vit"])
+def test_a_step_copies_no_basis(family: str) -> None:
+    config = zoo.FAMILIES[family].config.model_validate(
+        {"family": family, **zoo.FAMILIES[family].settings["tiny"].fields}
+    )
+    goal = objective.objective(zoo.build(family, config, inputs=(8, 8, 1), outputs=10), recipe.Ce(name="ce"))
+    key = jax.random.key(0)
+    batch = objective.Batch(jax.random.normal(key, (4, 8, 8, 1)), jnp.eye(10)[:4], jnp.ones(4))
+    program = lanczos.lanczos(operators.hessian(goal.risk), goal.size, capacity=40)
+    at = program.at((goal.init(key).astype("float64"), batch))
+    basis = program.begin(key, at.dtype)
+    compiled = program.extend.lower(at, basis, key, 1).compile().as_text()  # type: ignore[attr-defined]
+    assert re.search(rf"f64\[41,{goal.size}\]", compiled)
+    assert not re.search(rf"= f64\[41,{goal.size}\]\S* copy\(", compiled)
+
+
+def test_a_run_of_m_steps_holds_at_most_m_and_four_vectors() -> None:
+    config = zoo.FAMILIES["mlp"].config.model_validate({"family": "mlp", "hidden": [300, 300], "activation": "tanh"})
+    goal = objective.objective(zoo.build("mlp", config, inputs=(8, 8, 1), outputs=10), recipe.Ce(name="ce"))
+    key = jax.random.key(0)
+    batch = objective.Batch(jax.random.normal(key, (1, 8, 8, 1)), jnp.eye(10)[:1], jnp.ones(1))
+    program = lanczos.lanczos(operators.hessian(goal.risk), goal.size, capacity=16)
+    at = program.at((goal.init(key).astype("float64"), batch))
+    basis = program.begin(key, at.dtype)
+    plan = program.extend.lower(at, basis, key, 1).compile().memory_analysis()  # type: ignore[attr-defined]
+    held = plan.argument_size_in_bytes + plan.temp_size_in_bytes
+    assert held / (8 * goal.size) <= 16 + 4, "17 of the basis, the weights, one of the product, 0.6 of Gram-Schmidt"
 
 
 def test_the_same_code_runs_in_float32() -> None:
