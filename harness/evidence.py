@@ -226,7 +226,6 @@ def _ready(data_: Any, model_: Any, loss: Any) -> _Ready:
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
     activity = layer.activity(layers, facts.shape)
-    chunk, keep = objective.chunk(activity, facts.examples), objective.keeps(activity, facts.examples)
-    goal = objective.objective(network, loss, chunk=chunk, keep=keep)
+    goal = objective.fitting(network, loss, activity, facts.examples)
     arrays = experiment.planted(data_, data.load(data_), goal, loss)
     return _Ready(goal, experiment.batch(arrays, "float64"))

@@ -88,8 +88,7 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
     activity = layer.activity(layers, facts.shape)
-    chunk, keep = objective.chunk(activity, facts.examples), objective.keeps(activity, facts.examples)
-    goal = objective.objective(network, loss, chunk=chunk, keep=keep)
+    goal = objective.fitting(network, loss, activity, facts.examples)
     arrays = planted(data_, data.load(data_), goal, loss)
     exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
     method = survey.resolve(curvature, goal.size)

@@ -169,8 +169,7 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
 def _goal(model: models.Model, loss: Any, config: Any, shape: layer.Shape, examples: int) -> objective.Objective:
     """Returns the objective with as many examples at once as runs have."""
     activity = layer.activity(zoo.FAMILIES[config.family].layers(config, shape, 10), shape)
-    chunk, keep = objective.chunk(activity, examples), objective.keeps(activity, examples)
-    return objective.objective(model, loss, chunk=chunk, keep=keep)
+    return objective.fitting(model, loss, activity, examples)
 
 
 def _data(network: Network, examples: int) -> data.Arrays:
