@@ -3,14 +3,14 @@
 
 A planted minimum attracts where the exponent of the map that is trained (mu, or lambda for SGD) is below 0, and repels
 where it is above; a run stayed if it ends within STAYS times its displacement. Runs from planted saddles leave, in a
-time that linear theory predicts, or are censored. Kaplan-Meier and Wilson intervals are scipy's.
+time that linear theory predicts, or are censored. Intervals are those of harness/survival.py.
 """
 
 from __future__ import annotations
 
 import collections
 import math
-import warnings
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from harness import records, runlog
+from harness import records, runlog, survival
 from harness import spec as specs
 
 STAYS = 10.0
@@ -88,35 +88,21 @@ class Escape(NamedTuple):
 
 def escape(found: Sequence[Mapping[str, float]]) -> Escape | None:
     """Returns what runs from one saddle show, from their first records' values; None without any."""
-    import numpy as np
-    from scipy import stats
-
-    found = [values for values in found if "escape_steps" in values and not math.isnan(values["escape_steps"])]
+    found = [values for values in found if not math.isnan(values.get("escape_steps", math.nan))]
     if not found:
         return None
-    steps = np.array([values["escape_steps"] for values in found])
-    predicted = np.array([values["escape_predicted"] for values in found])
-    left = np.isfinite(steps)
-    wilson = stats.binomtest(int(left.sum()), len(steps)).proportion_ci(0.95, method="wilson")
-    watched = np.array([values["escape_watched"] for values in found])
-    curve = stats.ecdf(stats.CensoredData(uncensored=steps[left], right=watched[~left])).sf
-    with warnings.catch_warnings():  # where all or none are left the interval is not defined, and says so as NaN
-        warnings.simplefilter("ignore", RuntimeWarning)
-        band = curve.confidence_interval(0.95, method="log-log")
-
-    def crossing(survival: Any) -> float:
-        below = np.nonzero(np.nan_to_num(survival, nan=1.0) <= 0.5)[0]
-        return float(curve.quantiles[below[0]]) if len(below) else math.inf
-
+    left = [values["escape_steps"] for values in found if math.isfinite(values["escape_steps"])]
+    stayed = [values["escape_watched"] for values in found if not math.isfinite(values["escape_steps"])]
+    median = survival.median(left, stayed)
     ratios = [values["escape_ratio"] for values in found if math.isfinite(values.get("escape_ratio", math.nan))]
     return Escape(
-        len(steps),
-        int(left.sum()),
-        (float(wilson.low), float(wilson.high)),
-        crossing(curve.probabilities),
-        (crossing(band.low.probabilities), crossing(band.high.probabilities)),
-        float(np.median(predicted)),
-        float(np.median(ratios)) if ratios else math.nan,
+        len(found),
+        len(left),
+        survival.share(len(left), len(found)),
+        median.value,
+        (median.low, median.high),
+        statistics.median(values["escape_predicted"] for values in found),
+        statistics.median(ratios) if ratios else math.nan,
     )
 
 

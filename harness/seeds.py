@@ -175,10 +175,11 @@ def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, 
     live = {one.lane: one for one in runs}
     asked = experiment.plan(cell, ready.objective.size)
     pace = _Pace()
+    aim = _aim(cell, ready)
     for stop in specs.checkpoint_steps(cell.steps, cell.checkpoints):
         if stop < min(one.recorded for one in live.values()):
             continue
-        state = _to(stop, state, etas, keys, live, ready, pace, tell)
+        state = _to(stop, state, etas, keys, aim, live, ready, pace, tell)
         held = _on_host(state)
         for lane, one in sorted(live.items()):
             began = time.monotonic()
@@ -191,6 +192,15 @@ def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, 
         if not live:
             return
         state = state._replace(live=jnp.asarray([lane in live for lane in range(len(held.live))]))
+
+
+def _aim(cell: specs.Cell, ready: experiment.Problem) -> jax.Array | None:
+    """Returns the loss at which a run has reached its target, in the training precision; None without a target."""
+    target = cell.target
+    if target is None:
+        return None
+    loss = target.loss if target.loss_gap is None else ready.infimum + target.loss_gap
+    return jnp.asarray(loss, ready.batch.x.dtype)
 
 
 def _on_host(state: train.State) -> train.State:
@@ -275,6 +285,7 @@ def _to(
     state: train.State,
     etas: jax.Array,
     keys: jax.Array,
+    aim: jax.Array | None,
     live: dict[int, _Run],
     ready: experiment.Problem,
     pace: _Pace,
@@ -283,21 +294,21 @@ def _to(
     """Trains all lanes to a step, piece by piece; a signal between two pieces finds the state on disk."""
     at = min(int(np.asarray(state.step)[lane]) for lane in live)
     while at < stop:
-        aim = hosts.agreed(min(stop, at + pace.steps))
+        until = hosts.agreed(min(stop, at + pace.steps))
         with interrupts.shielded():
             began = time.monotonic()
             # see curvature/dense.py for why nothing is read before everything is ready
-            state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, aim))
+            state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, until, aim))
             seconds = time.monotonic() - began
             for one in live.values():
                 one.facts["seconds_training"] += seconds / len(live)
-            pace.took(aim - at, seconds)
-            if interrupts.waiting() or (pace.spent > SAVED and aim < stop):
+            pace.took(until - at, seconds)
+            if interrupts.waiting() or (pace.spent > SAVED and until < stop):
                 pace.spent, held = 0.0, _on_host(state)
                 for lane, one in live.items():
                     if held.live[lane]:
                         _save(one, _lane(held, lane))
-        at = aim
+        at = until
         hosts.heed()
         for one in live.values():
             tell(events.Event("step", one.facts["run_id"], at))
@@ -325,20 +336,28 @@ def _recorded(
     eta = float(ready.trainer.rate(jnp.asarray(one.facts["eta"], theta.dtype), step))
     known: list[spectra.Spectrum] = []
     values = None
-    if now.live:
-        previous = None if one.previous is None else jnp.asarray(one.previous)
-        values = experiment.measure(
-            ready, theta, eta, key, previous, names, known.append, experiment.planted_at(cell, ready)
-        )
+    previous = None if one.previous is None else jnp.asarray(one.previous)
+    planted = experiment.planted_at(cell, ready)
+    if now.reached and one.recorded == step:  # it was cut off between its record and its end
+        one.facts["reached_at"], one.ended = step, True
+        return
+    if now.live or now.reached:
+        values = experiment.measure(ready, theta, eta, key, previous, names, known.append, planted)
     if values is None:
         one.facts["diverged_at"], one.ended = step, True
         return
+    late = [name for name in asked.at(step, step) if name not in names]
+    if late and (now.reached or _there(cell, values)):  # the record turns out to be the last
+        more = experiment.measure(ready, theta, eta, key, previous, late, planted=planted)
+        values |= {} if more is None else more
     record = record_file.Record(step, values)
     with interrupts.shielded():
         if "critical" in names:
             runlog.append_spectrum(one.folder, step, known[0])
         runlog.append(one.folder, record)
         _note(cell, one, record)
+        if now.reached:  # in the training precision, whatever the last digits of float64 say
+            one.facts["reached_at"], one.ended = step, True
         one.previous = np.asarray(now.theta)
         _save(one, now)
         one.write()
@@ -349,12 +368,15 @@ def _recorded(
 def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
     """Takes note of a run's last record: which step it is of, and whether the run has reached its target there."""
     one.recorded = last.step
-    aim = cell.target
-    if aim is None:
-        return
-    name = "loss" if aim.loss_gap is None else "loss_gap"
-    if last.values[name] <= getattr(aim, name):
+    if _there(cell, last.values):
         one.facts["reached_at"], one.ended = last.step, True
+
+
+def _there(cell: specs.Cell, values: dict[str, float]) -> bool:
+    """Says whether a record is at a cell's target."""
+    aim = cell.target
+    name = "loss" if aim is None or aim.loss_gap is None else "loss_gap"
+    return aim is not None and values[name] <= getattr(aim, name)
 
 
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:

@@ -24,17 +24,18 @@ class State(NamedTuple):
     """Where the runs of S lanes are.
 
     Attributes:
-        theta: (S, P) parameters in the training precision.
-        optimizer: State of the optax transformation, each leaf (S, ...).
-        step: (S,) int, steps taken.
-        live: (S,) bool: False once the loss or the gradient at theta is not finite, where theta then stays, or once
-            somebody says that a lane has ended.
+        theta: (S, P) parameters in the training precision. optimizer: State of the optax transformation, each leaf (S,
+        ...). step: (S,) int, steps taken. live: (S,) bool: False once the loss or the gradient at theta is not finite,
+        or the loss is low enough, where theta
+            then stays; or once somebody says that a lane has ended.
+        reached: (S,) bool: True once the loss is low enough.
     """
 
     theta: jax.Array
     optimizer: Any
     step: jax.Array
     live: jax.Array
+    reached: jax.Array
 
 
 class Trainer(NamedTuple):
@@ -42,13 +43,14 @@ class Trainer(NamedTuple):
 
     Attributes:
         begin: `(thetas (S, P), etas (S,), steps (S,)) -> State`, all lanes live.
-        advance: `(state, etas, keys (S,), batch, stop) -> state` at step `stop`, or in lanes that end before it, at
-            the step where the loss was not finite. It takes over the buffers of the state.
+        advance: `(state, etas, keys (S,), batch, stop, aim=None) -> state` at step `stop`, or in lanes that end before
+            it, at the step where the loss was not finite, or where it was at most `aim` (full-batch rules only: a
+            mini-batch does not know the risk). It takes over the buffers of the state.
         rate: `(eta, step) -> ` the step size of a step, rounded to the training precision.
     """
 
     begin: Callable[[jax.Array, jax.Array, jax.Array], State]
-    advance: Callable[[State, jax.Array, jax.Array, objectives.Batch, int], State]
+    advance: Callable[..., State]
     rate: Callable[[jax.Array, int], jax.Array]
 
 
@@ -71,9 +73,17 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
     @jax.jit
     def begin(thetas: jax.Array, etas: jax.Array, steps: jax.Array) -> State:
         state = jax.vmap(lambda eta, theta: optimizers.transformation(rule, eta).init(theta))(etas, thetas)
-        return State(thetas, state, jnp.asarray(steps), jnp.ones(len(thetas), bool))
+        live = jnp.ones(len(thetas), bool)
+        return State(thetas, state, jnp.asarray(steps), live, ~live)
 
-    def advance(state: State, etas: jax.Array, keys: jax.Array, batch: objectives.Batch, stop: int) -> State:
+    def advance(
+        state: State,
+        etas: jax.Array,
+        keys: jax.Array,
+        batch: objectives.Batch,
+        stop: int,
+        aim: jax.Array | None = None,
+    ) -> State:
         lanes = len(state.theta)
         sampler = sampling(rule, batch, keys, examples)
         value_and_grad = over_lanes(jax.value_and_grad(risk), lanes, shared=rule.batch_size is None)
@@ -88,11 +98,15 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             loss, gradient = value_and_grad(state.theta, sampler.draw(k, order))
             finite = jnp.isfinite(loss) & jnp.isfinite(jnp.sum(gradient**2, axis=1))
             moving = state.live & (state.step == k)
+            reached = state.reached
+            if aim is not None and rule.batch_size is None:
+                reached = reached | (moving & (loss <= aim))
+            goes = finite & ~reached
             theta, moved = jax.vmap(transformed)(state.theta, etas, state.optimizer, gradient)
-            live = state.live & (finite | ~moving)
-            after = State(theta, moved, state.step + 1, live)
-            stays = state._replace(live=live)
-            chosen = jax.tree.map(lambda new, old: jnp.where(_column(moving & finite, new), new, old), after, stays)
+            live = state.live & (goes | ~moving)
+            after = State(theta, moved, state.step + 1, live, reached)
+            stays = state._replace(live=live, reached=reached)
+            chosen = jax.tree.map(lambda new, old: jnp.where(_column(moving & goes, new), new, old), after, stays)
             return k + 1, chosen, order
 
         first = jnp.min(jnp.where(state.live, state.step, stop))

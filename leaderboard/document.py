@@ -174,6 +174,14 @@ class Run(_Part):
         end = begin + datetime.timedelta(seconds=min(self.seconds, 10.0**9))
         return end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    @property
+    def gradients_to_target(self) -> float | None:
+        """Gradients of the whole risk that it took to reach the target; None for a run that has none, or missed it."""
+        if self.reached_at is None:
+            return None
+        batch = self.part("optimizer").get("batch_size") or self.examples
+        return self.reached_at * float(str(batch)) / self.examples
+
     def part(self, section: str) -> dict[str, JsonValue]:
         """Returns one section of the resolved cell, for example `optimizer`; empty when there is none."""
         value = self.cell.get(section)

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from harness import ends, metrics
+from harness import ends, metrics, survival
 from leaderboard import cell as cells
 from leaderboard import document, interval, number, theorem
 
@@ -172,6 +172,20 @@ def _end(cell: cells.Cell) -> Entry:
     return Entry(point, float(order.index(point)), "; ".join([f"{count}/{runs}{spread}", *others]))
 
 
+def _target(cell: cells.Cell) -> Entry:
+    if not cell.first.part("target"):
+        return Entry(number.MISSING, None, "", "n/a")
+    reached = [float(run.reached_at) for run in cell.ended if run.reached_at is not None]
+    missed = [float(run.steps[-1]) for run in cell.ended if run.reached_at is None and run.steps]
+    if not reached and not missed:
+        return Entry(number.MISSING, None, "", "n/a")
+    median = survival.median(reached, missed).value
+    low, high = survival.share(len(reached), len(reached) + len(missed))
+    shown = f"median {number.show(median)} steps" if median < float("inf") else "fewer than half"
+    share = f"{len(reached)}/{len(reached) + len(missed)}"
+    return Entry(share, median, f"{shown}; {100 * low:.0f}–{100 * high:.0f}\u00a0%")
+
+
 def _eta_lambda_end(cell: cells.Cell) -> Entry:
     return _spread(cells.at_end(cell, "eta_sharpness"))
 
@@ -261,6 +275,13 @@ COLUMNS: dict[str, Column] = {
         "not stationary, diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
+        terminal=False,
+    ),
+    "target": Column(
+        "Target",
+        "How many seeds came to the target that the spec sets, of all that ended, with Wilson's 95 % interval, and the "
+        "median steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
+        _target,
         terminal=False,
     ),
     "loss_gap": Column(

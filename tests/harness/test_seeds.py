@@ -159,6 +159,35 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     assert {facts(folder)["status"] for folder in run(lone)} == {"diverged"}
 
 
+@pytest.mark.parametrize("diagnostics", ["[fit]", "[sweep]"])
+def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_target(
+    diagnostics: str, home: pathlib.Path
+) -> None:
+    """Between checkpoints: each seed at its own step, of the path that it takes without a target."""
+    gd = ("{name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}", "{name: gd, learning_rate: 0.3}")
+    every = cell(gd, ("checkpoints: 4", "checkpoints: 25"))
+    paths = [runlog.read_records(folder) for folder in run(every)]
+    aim = float(np.mean([path[step].values["loss"] for path, step in zip(paths, (5, 9, 13), strict=True)]))
+    one = cell(gd, ("diagnostics: [fit]", f"diagnostics: {diagnostics}\ntarget: {{loss: {aim!r}}}"))
+    due = specs.checkpoint_steps(24, 4)
+    between = 0
+    for folder, path in zip(run(one), paths, strict=True):
+        step = next(record.step for record in path if record.values["loss"] <= aim)
+        recorded = runlog.read_records(folder)
+        assert [record.step for record in recorded] == [*(at for at in due if at < step), step]
+        assert recorded[-1].values["loss"] == pytest.approx(path[step].values["loss"], rel=1e-6)
+        assert (facts(folder)["reached_at"], facts(folder)["status"]) == (step, "finished")
+        assert ("sweep_zeros" in recorded[-1].values) == (diagnostics == "[sweep]"), "what is due at the end is asked"
+        between += step not in due
+        # Cut off before the end was written, the run is neither trained further nor recorded twice.
+        runlog.write(folder, {**facts(folder), "status": "running", "reached_at": None})
+    assert between
+    before = [(folder / "records.jsonl").read_bytes() for folder in run(one)]
+    for folder, old in zip(run(one), before, strict=True):
+        assert (folder / "records.jsonl").read_bytes() == old
+        assert facts(folder)["reached_at"] == runlog.read_records(folder)[-1].step
+
+
 def test_the_schedule_decides_the_recorded_step_size(home: pathlib.Path) -> None:
     one = cell(("sampling: reshuffling", "schedule: {name: piecewise, at: [10], factors: [0.5]}"))
     for folder in run(one):

@@ -186,6 +186,9 @@ def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_
     assert "it went on" not in page(environments=[one]) and "it went on" not in page()
     assert "ended where its target was reached" in page(reached_at=7)
     assert "its target" not in page(reached_at=None)
+    saddle = {"point": "strict saddle", "because": {"lambda_min": -0.25}}
+    assert "strict saddle" in page(end=saddle) and "−0.25" in page(end=saddle)
+    assert "Ended at" not in page(end={"point": None, "because": {}})
     heavy = {"optimizer": {"name": "heavy_ball", "learning_rate": 0.1, "momentum": 0.9}}
     assert theory.FIXED_VOLUME in page(cell=heavy) and theory.FIXED_VOLUME not in page()
     assert "Nothing is claimed" in page() and "Nothing is claimed" not in page(cell=heavy)

@@ -111,6 +111,7 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "eta_lambda_start": ("1.25", "1–1.5"),
         "eta_lambda_end": ("1.875", "1.75–2"),
         "end": ("–", ""),
+        "target": ("–", ""),
         "loss_gap": ("0.25", "0.125–∞"),
         "accuracy": ("0.75", "0.5–1"),
         "seeds": ("3/3", "↗ 1/3 diverged (6–79\u00a0%)"),
@@ -127,6 +128,29 @@ def test_the_most_frequent_end_is_printed_with_its_share(sample: ModuleType) -> 
     assert (entry.main, entry.note) == ("global minimum", "2/3 (21–94\u00a0%); 1 strict saddle")
     alone = table.COLUMNS["end"].entry(cells.Cell(tuple(runs[1:2])))
     assert (alone.main, alone.note, alone.sort) == ("strict saddle", "1/1", 3.0)
+
+
+def test_seeds_that_missed_their_target_are_censored_and_counted(sample: ModuleType) -> None:
+    """Reached at 10, 20 and 40 of 400 steps, missed once: half have reached it after 20."""
+    last = sample.STEPS[-1]
+    runs = [
+        sample.run("a", seed, seeds=4).model_copy(
+            update={
+                "reached_at": at,
+                "cell": {**sample.run("a").cell, "target": {"loss": 0.5}},
+                "steps": (0, at or last),
+            }
+        )
+        for seed, at in enumerate((10, 40, None, 20))
+    ]
+    entry = table.COLUMNS["target"].entry(cells.Cell(tuple(runs)))
+    assert (entry.main, entry.note, entry.sort) == ("3/4", "median 20 steps; 30–95\u00a0%", 20.0)
+    missed = table.COLUMNS["target"].entry(cells.Cell(tuple(runs[2:3])))
+    assert (missed.main, missed.note) == ("0/1", "fewer than half; 0–79\u00a0%")
+    sgd = runs[0].model_copy(update={"cell": {**runs[0].cell, "optimizer": {"name": "sgd", "batch_size": 64}}})
+    assert runs[0].gradients_to_target == 10
+    assert sgd.gradients_to_target == 10 * 64 / sgd.examples
+    assert runs[2].gradients_to_target is None
 
 
 def test_interrupted_and_failed_seeds_are_marked_and_kept_out_of_the_numbers(sample: ModuleType) -> None:
