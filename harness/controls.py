@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,13 +31,13 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
         console: Where.
     """
     table = rich.table.Table(box=None, header_style="bold")
-    table.add_column("control", overflow="fold")
-    for header in ("what", "expected", "found", "allowed"):
-        table.add_column(header, no_wrap=True)
-    table.add_column("")
-    agree = disagree = absent = 0
-    asked: dict[bool, list[bool]] = {True: [], False: []}
+    for header in ("control", "what", "expected", "found", "allowed"):
+        table.add_column(header, overflow="fold")
+    table.add_column("", no_wrap=True)
+    absent = 0
+    rows: list[expected.Found] = []
     for cell in cells:
+        found: dict[str, list[expected.Found]] = {}
         for seed in range((seeds or cell.seeds) if cell.expected else 0):
             folder = runlog.folder(cell.suite, cell.run_id(seed))
             facts = runlog.read(folder)
@@ -44,14 +45,16 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
                 absent += 1
                 continue
             for row in expected.compare(cell.expected, facts, runlog.read_records(folder)):
-                agree, disagree = agree + row.agrees, disagree + (not row.agrees)
-                if row.fires is not None:
-                    asked[row.fires].append(row.agrees)
-                words = "[green]agrees[/]" if row.agrees else "[red]disagrees[/]"
-                room = f"± {row.error:.1g}" if row.error else ""
-                table.add_row(
-                    cell.label, row.name, expected.shown(row.expected), expected.shown(row.found), room, words
-                )
+                found.setdefault(row.name, []).append(row)
+        label = cell.label
+        for name, group in found.items():
+            room = f"± {max(row.error for row in group):.1g}" if any(row.error for row in group) else ""
+            table.add_row(label, name, expected.shown(group[0].expected), _found(group), room, _verdict(group))
+            rows += group
+            label = ""
+    agree = sum(row.agrees for row in rows)
+    disagree = len(rows) - agree
+    asked = {must: [row.agrees for row in rows if row.fires is must] for must in (True, False)}
     if agree + disagree:
         console.print(table)
         fired, silent = (f"{sum(asked[must])} of {len(asked[must])}" for must in (True, False))
@@ -60,3 +63,18 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
     if absent:
         console.print(f"{absent} runs that expect something have no records here to compare", highlight=False)
     return Outcome(agree, disagree, absent)
+
+
+def _found(group: Sequence[expected.Found]) -> str:
+    """Returns what the seeds of a cell show: one value, or the median of numbers with the least and the largest."""
+    values = [row.found for row in group]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(set(values)) == 1 or len(numbers) < len(values):
+        return ", ".join(dict.fromkeys(map(expected.shown, values)))
+    return f"{statistics.median(numbers):.5g} ({min(numbers):.4g} to {max(numbers):.4g})"
+
+
+def _verdict(group: Sequence[expected.Found]) -> str:
+    agree, runs = sum(row.agrees for row in group), len(group)
+    words = ("agrees" if agree else "disagrees") if runs == 1 else f"{agree} of {runs} agree"
+    return f"[green]{words}[/]" if agree == runs else f"[red]{words}[/]"

@@ -245,7 +245,10 @@ def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
         for seed in range(seeds or cell.seeds):
             facts = runlog.read(runlog.folder(cell.suite, cell.run_id(seed))) or {}
             counts.update(name for name in facts.get("left_out", ()) if name not in silent)
-    names = ", ".join(f"{name} in {_many(count, 'run')}" for name, count in counts.items())
+    groups: dict[int, list[str]] = {}
+    for name, count in counts.items():
+        groups.setdefault(count, []).append(name)
+    names = "; ".join(f"{', '.join(group)} in {_many(count, 'run')}" for count, group in groups.items())
     return f"not measured: {names}; `gdzoo check` says why and what it would cost" if names else ""
 
 

@@ -383,8 +383,8 @@ class Recipe(Part):
     target: Annotated[
         Target | None,
         pydantic.Field(
-            description="A run ends at the first checkpoint step at which it has come so far: `{loss_gap: 1e-3}` above "
-            "the infimum, or `{loss: 0.5}`; null for never."
+            description="A run ends at the first step (with mini-batches, checkpoint step) at which it is so far: "
+            "`{loss_gap: 1e-3}` above the infimum, or `{loss: 0.5}`; null for never."
         ),
     ] = None
     precision: Annotated[

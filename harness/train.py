@@ -100,7 +100,7 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             moving = state.live & (state.step == k)
             reached = state.reached
             if aim is not None and rule.batch_size is None:
-                reached = reached | (moving & (loss <= aim))
+                reached = reached | (loss <= aim)
             goes = finite & ~reached
             theta, moved = jax.vmap(transformed)(state.theta, etas, state.optimizer, gradient)
             live = state.live & (goes | ~moving)

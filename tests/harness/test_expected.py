@@ -146,4 +146,23 @@ def test_a_range_agrees_with_what_lies_in_it_and_tells_what_was_published() -> N
         assert expected.of_plain(json.loads(json.dumps(expected.plain(one.value)))) == one.value
     wide = [expected.Expected("end.sigma_min", expected.Range(1.0, 2.0))]
     near = expected.compare(wide, {}, [records.Record(0, {"sigma_min": 2.5, "sigma_min_error": 0.6})])
-    assert near[0].agrees, "an error bar counts at the edges too"
+    below = expected.compare(wide, {}, [records.Record(0, {"sigma_min": 0.5, "sigma_min_error": 0.6})])
+    assert near[0].agrees and below[0].agrees, "an error bar counts at the edges too"
+
+
+def test_seeds_share_a_row_with_the_median_and_the_range_of_what_they_show(home: pathlib.Path) -> None:
+    spec = (
+        parse("expected: {start.loss: [{between: [-99, 99]}], status: [finished]}\n")
+        .cells[0]
+        .model_copy(update={"start": specs.recipe.Random(name="random")})
+    )
+    for seed in range(3):
+        seeds.run(spec, [seed], device="cpu", command="")
+    printed = io.StringIO()
+    outcome = controls.show([spec], 3, rich.console.Console(file=printed, width=160))
+    assert outcome == (6, 0, 0)
+    text = printed.getvalue()
+    assert text.count("3 of 3 agree") == 2 and " to " in text.split("start.loss")[1].splitlines()[0]
+    assert text.count("finished") == 2, "what all seeds say is said once"
+    again = controls.show([spec], 4, rich.console.Console(file=printed, width=160))
+    assert again == (6, 0, 1)

@@ -156,7 +156,8 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     facts, found = runlog.read(folder), runlog.read_records(folder)
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
-        ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse", "minimum", "stability"), "not named"
+        ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse", "progress", "minimum", "stability"),
+        "not named",
     ) | {
         "state": "steps have no momentum",
         "margin": "it certifies the infimum of ce on labels alone",
@@ -178,7 +179,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
     assert gd["left_out"]["sweep"] == "auto takes the cheap ones"
     assert overview.left_out([cell()], None) == (
-        "not measured: sweep in 1 run, inverse in 1 run, exponents in 1 run, minimum in 1 run; "
+        "not measured: sweep, inverse, exponents, progress, minimum in 1 run; "
         "`gdzoo check` says why and what it would cost"
     )
     assert overview.left_out([parsed()], None) == "", "a run that is not there"

@@ -235,6 +235,13 @@ def test_where_a_saddle_cannot_be_planted_it_says_so() -> None:
     assert "data.targets: {planted: SEED}" in wrong(start={"name": "planted_minimum"})
 
 
+@pytest.mark.parametrize("loss", ["half_mse", "smoothed_ce", "ce"])
+def test_classes_of_unequal_size_shift_the_optimal_output(loss: str, home: pathlib.Path) -> None:
+    found = measured(cell(loss={"name": loss}, data={**DATA, "examples": 14}, start={"name": "head_saddle"}), "saddle")
+    assert found["saddle_gradient"] < 1e-14
+    assert found["saddle_least"] == pytest.approx(found["saddle_predicted"], abs=2 * found["saddle_least_error"])
+
+
 def test_a_class_without_examples_has_no_optimal_output(home: pathlib.Path) -> None:
     one = cell(data={**DATA, "examples": 2}, loss={"name": "ce"})
     with pytest.raises(errors.InputError, match="use smoothed_ce"):

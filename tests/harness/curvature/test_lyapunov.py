@@ -302,6 +302,17 @@ def test_a_step_that_annihilates_everything_has_exponent_minus_infinity() -> Non
     assert lyapunov.exponent(logs, lyapunov.steps(1, 1)[0]).value == -math.inf
 
 
+def test_an_exponent_forgets_where_it_began_and_its_interval_holds_the_mean() -> None:
+    """Independent normal growths of mean 0.1: after the first steps the interval holds it, 95 times in 100."""
+    burn, length = lyapunov.steps(6, 2)
+    drawn = np.random.default_rng(0).normal(0.1, 1.0, (400, lyapunov.BLOCKS * length))
+    held = 0
+    for row in drawn:
+        found = lyapunov.exponent(np.concatenate([np.full(burn, 50.0), row]), burn)
+        held += abs(found.value - 0.1) <= found.error
+    assert 0.92 * 400 <= held <= 0.98 * 400
+
+
 def test_what_is_undefined_says_why() -> None:
     why = experiment.diagnostics.DIAGNOSTICS["stability"].why_not
     labels = {"name": "digits", "examples": 6}

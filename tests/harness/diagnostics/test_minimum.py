@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment
+from harness import experiment, objective
 from harness import spec as specs
 from harness.curvature import data_space
 
@@ -87,6 +87,10 @@ def test_a_small_kantorovich_number_means_a_solution_nearby(home: pathlib.Path) 
         near = near - 0.7 * jnp.linalg.pinv(slope(near)) @ residuals(near)
     found, _ = measured(one, "minimum", near)
     assert 0 < found["kantorovich"] < 0.5
+    beta = found["kantorovich"] * 5 * found["ntk_least"] / float(jnp.linalg.norm(residuals(near)))
+    drawn = np.random.default_rng(0).standard_normal((50, len(near)))
+    bends = jax.jit(lambda v: jnp.linalg.norm(jax.jvp(lambda at: jax.jvp(residuals, (at,), (v,))[1], (near,), (v,))[1]))
+    assert beta > max(float(bends(jnp.asarray(v / np.linalg.norm(v)))) for v in drawn), "beta is found by ascent"
     solved = near
     for _ in range(8):
         solved = solved - jnp.linalg.pinv(slope(solved)) @ residuals(solved)
@@ -126,6 +130,16 @@ def test_the_margin_bounds_the_cross_entropy(scale: float, home: pathlib.Path) -
     assert found["margin"] == pytest.approx(min(margins), rel=1e-10)
     assert found["margin_bound"] == pytest.approx(np.logaddexp(0, -min(margins)), rel=1e-10)
     assert found["loss"] <= found["margin_bound"] * (1 + 1e-12)
+
+
+def test_rows_that_fill_a_chunk_have_no_margin(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"name": "random_labels", "examples": 3, "shape": [1, 1, 4], "classes": 2}
+    one = cell(loss={"name": "ce"}, model={"family": "deep_linear", "hidden": []}, data=data)
+    ready = experiment.problem(one)
+    x, labels = np.asarray(ready.exact.x).reshape(3, 4), np.asarray(ready.exact.targets)
+    monkeypatch.setattr(objective, "CHUNK", 2)
+    found, _ = measured(one, "margin", jnp.asarray(np.linalg.lstsq(x, 2 * labels - 1)[0].ravel()))
+    assert found["margin"] == pytest.approx(2, rel=1e-10), "three examples in four dimensions are fitted"
 
 
 def test_a_step_without_curvature_makes_the_progress_that_the_gradient_promises(home: pathlib.Path) -> None:
