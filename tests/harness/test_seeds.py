@@ -190,7 +190,8 @@ def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_targe
         assert (folder / "records.jsonl").read_bytes() == old
         assert facts(folder)["reached_at"] == runlog.read_records(folder)[-1].step
     monkeypatch.setenv("GDZOO_HOME", str(home / "anew"))
-    assert [(folder / "records.jsonl").read_bytes() for folder in run(one)] == before
+    steps = [[json.loads(line)["step"] for line in old.splitlines()] for old in before]
+    assert [[record.step for record in runlog.read_records(folder)] for folder in run(one)] == steps
     assert all(facts(folder)["reached_at"] == runlog.read_records(folder)[-1].step for folder in run(one))
 
 
