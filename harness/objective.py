@@ -24,8 +24,8 @@ CHUNK = 2048
 LEAST = 8
 """Smallest such number that `chunk` gives."""
 
-ACTIVITY = 600_000
-"""Numbers that all layers together give for a chunk of examples: about what fits into a core's cache (by hand)."""
+ACTIVITY = 1_200_000
+"""Numbers that all layers together give for a chunk of examples: about what a core's cache helps with (by hand)."""
 
 
 def chunk(activity: int, examples: int) -> int:
@@ -40,7 +40,7 @@ def chunk(activity: int, examples: int) -> int:
         activity: Numbers that all layers together give for one example (zoo.layer.activity).
         examples: N.
     """
-    if examples <= CHUNK and examples * activity <= 2 * ACTIVITY:
+    if examples <= CHUNK and examples * activity <= ACTIVITY:
         return CHUNK
     return min(CHUNK, max(LEAST, 2 ** round(math.log2(ACTIVITY / activity))))
 
@@ -51,7 +51,7 @@ def keeps(activity: int, examples: int) -> bool:
     Products in float64 then cost 0.77 (a ViT) to 0.90 (a VGG) of those that compute it anew, and take 136 MB and 85 MB
     (16 and 64 images of 28x28, by hand).
     """
-    return examples * activity <= 8 * ACTIVITY
+    return examples * activity <= 4 * ACTIVITY
 
 
 class Batch(NamedTuple):
@@ -85,18 +85,11 @@ class Objective(NamedTuple):
 
 
 def fitting(model: zoo_model.Model, loss: Any, activity: int, examples: int) -> Objective:
-    """Returns the objective of a model and a spec's `loss`, in the chunks that its activity and N ask for.
-
-    A batch of two chunks is evaluated at once: so small a loop costs more than it saves (an SGD step of a VGG 7 %, by
-    hand).
-    """
-    size = chunk(activity, examples)
-    return objective(model, loss, chunk=size, whole=2 * size, keep=keeps(activity, examples))
+    """Returns the objective of a model and a spec's `loss`, in the chunks that its activity and N ask for."""
+    return objective(model, loss, chunk=chunk(activity, examples), keep=keeps(activity, examples))
 
 
-def objective(
-    model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK, whole: int | None = None, keep: bool = False
-) -> Objective:
+def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK, keep: bool = False) -> Objective:
     """Returns the objective of a model and a spec's `loss`.
 
     Args:
@@ -104,7 +97,6 @@ def objective(
         loss: The `loss` part of a cell.
         chunk: Number of examples that a device evaluates at once; larger batches are summed chunk by chunk, which
             keeps the risk exact for every N.
-        whole: Size of the largest batch that is evaluated at once all the same; `chunk` unless given.
         keep: Whether products of the Hessian at a point may keep what the layers leave of all chunks (`keeps`).
     """
     abstract = jax.eval_shape(model.init, jax.random.key(0))
@@ -124,7 +116,7 @@ def objective(
     chunked = in_chunks(at_once, keep=keep)
 
     def total(theta: jax.Array, batch: Batch) -> jax.Array:
-        few = batch.weights.shape[0] <= (chunk if whole is None else whole)
+        few = batch.weights.shape[0] <= chunk
         return at_once(theta, batch) if few else chunked(theta, chunks(batch, chunk))
 
     def right(theta: jax.Array, batch: Batch) -> jax.Array:

@@ -13,11 +13,11 @@ from harness import objective
     [
         (586, 1797, objective.CHUNK),  # an MLP on digits, whole
         (4000, 256, objective.CHUNK),  # a small ViT, whole
-        (80_000, 1024, objective.LEAST),  # a VGG on 28x28 pixels
+        (80_000, 1024, 16),  # a VGG on 28x28 pixels
         (176_000, 16, objective.LEAST),  # a ViT there, of few images
-        (5_000, 60_000, 128),
-        (8_000, 60_000, 64),  # 75 would be best: the nearest power of 2, not the next
-        (2_000, 2_400, 256),  # little enough to be whole, but for CHUNK
+        (5_000, 60_000, 256),
+        (8_000, 60_000, 128),  # 150 would be best: the nearest power of 2, not the next
+        (2_000, 2_400, 512),  # little enough to be whole, but for CHUNK
         (10**9, 60_000, objective.LEAST),
         (1, 10**6, objective.CHUNK),
     ],
