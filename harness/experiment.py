@@ -225,8 +225,15 @@ def measure(
 
 
 def start(cell: specs.Cell, ready: Problem, key: jax.Array) -> jax.Array:
-    """Returns where a run begins (P,), from its key; raises what starts.start does."""
-    return starts.start(cell.start, ready.objective, ready.planted, key)
+    """Returns where a run begins (P,), from its key.
+
+    Raises:
+        errors.InputError: What starts.start raises, with the cell's name.
+    """
+    try:
+        return starts.start(cell.start, ready.objective, ready.planted, key)
+    except errors.InputError as error:
+        raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
 
 
 def planted_at(cell: specs.Cell, ready: Problem) -> saddles.Saddle | None:
