@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import json
 import math
@@ -11,7 +12,7 @@ import pathlib
 import pytest
 import rich.console
 
-from harness import controls, errors, expected, records, seeds, workspace
+from harness import controls, errors, expected, planted, records, runlog, seeds, workspace
 from harness import spec as specs
 
 SPEC = """
@@ -121,6 +122,40 @@ def test_every_control_expects_something() -> None:
         "undecided",
         "singular",
     }
+
+
+FAST = ("paper-figure-1", "paper-figure-3", "paper-figure-4-left", "paper-figure-4-right", "catapult")
+FAST += ("deep-linear-plateaus", "sgd-attracted")
+LITERATURE = [
+    pytest.param(cell, id=cell.label, marks=() if cell.spec in FAST else pytest.mark.slow)
+    for one in specs.read_all([workspace.CHECKOUT / "specs" / "literature"])
+    for cell in one.cells
+]
+
+
+@pytest.mark.parametrize("cell", LITERATURE)
+def test_what_the_literature_says_is_found_again(cell: specs.Cell, home: pathlib.Path) -> None:
+    folder = seeds.run(cell, [0], device="cpu", command="")[0]
+    facts = runlog.read(folder)
+    assert facts is not None
+    wrong = [row for row in expected.compare(cell.expected, facts, runlog.read_records(folder)) if not row.agrees]
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_planted_runs_do_what_their_exponents_say(home: pathlib.Path) -> None:
+    """Of one family here; `gdzoo run specs/planted` does all three."""
+    folder = workspace.CHECKOUT / "specs" / "planted"
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    for one in specs.read_all([folder / "mlp-gd.yaml", folder / "mlp-sgd.yaml"]):
+        for cell in one.cells:
+            for path in seeds.run(cell, range(cell.seeds), device="cpu", command=""):
+                found = planted.behaviour(cell, runlog.read_records(path))
+                assert found is not None
+                counts[found.said, found.seen] += 1
+    assert counts.total() == 105
+    assert counts["attracts", "left"] == counts["repels", "stayed"] == 0
+    assert counts["attracts", "stayed"] > 50 and counts["repels", "left"] > 20
 
 
 def test_all_controls_agree(home: pathlib.Path) -> None:
