@@ -215,8 +215,8 @@ def test_a_command_that_really_does_not_fit_says_one_sentence(command: str, home
     if command == "check":  # it counts before it tries
         assert last.startswith("1 cell of 1 cannot be run here: home/wide: ") and "GB are needed for 5,347 para" in last
     else:
-        assert last.startswith("out of memory (") and "there) with 16 examples at a time; about " in last
-        assert last.endswith(tuple(f"fit: `data.examples: {fits}`" for fits in (1, 2, 4, 8)))
+        assert last.startswith("out of memory (") and "there) with 8 examples at a time; about " in last
+        assert last.endswith(tuple(f"{fits} fit: ACTIVITY in harness/objective.py sets how many" for fits in (1, 2, 4)))
     assert "Traceback" not in done.stderr and "RESOURCE_EXHAUSTED" not in done.stderr
 
 

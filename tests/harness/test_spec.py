@@ -921,6 +921,7 @@ def test_any_wrong_type_at_any_place_is_told_there(path: pathlib.Path, value: An
         try:
             parse(json.dumps(changed))
         except errors.InputError as error:
-            assert strict_yaml.dotted(place).split("[")[0].split(".")[0] in str(error)
+            named = f"{place[1]}=" if place[0] == "grid" and "(where " in str(error) else str(place[0])
+            assert named in str(error), "a cell of the grid is named by its values"
             words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same cell as grid.")
             assert any(word in str(error) for word in words)

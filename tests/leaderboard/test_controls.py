@@ -42,7 +42,7 @@ def test_each_expectation_is_a_row_that_says_whether_it_agrees(sample: ModuleTyp
     scores = controls.scores([control])
     assert scores == {"fired": (0, 1), "silent": (1, 1), "agree": (2, 4)}
     shown = page(board(run))
-    assert "Of <strong>4</strong> answers that are known exactly, <strong>2</strong> agree." in shown
+    assert "<strong>4</strong> answers that are known exactly, or within a range, <strong>2</strong> agree." in shown
     assert shown.count("✕</span> disagrees") == 2 and shown.count("✓</span> agrees") == 2
     assert "did not fire" in shown
 
