@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import rich.console
 
-    from harness import engines, runs
+    from harness import engines, runs, tracking
     from harness import spec as specs
 
 app = typer.Typer()
@@ -106,7 +106,8 @@ def certify(
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(help="curvature, training, scaling, or large: VGG-16 at full width.", metavar="[WHAT]")
+        str,
+        typer.Argument(help="curvature, training, scaling, store, or large: VGG-16 at full width.", metavar="[WHAT]"),
     ] = ("curvature"),
     quick: Annotated[bool, typer.Option("--quick", help="Small networks, few rounds: minutes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
@@ -139,6 +140,9 @@ def run(
         int | None, typer.Option("--seeds", min=1, max=1000, help="Number of seeds, instead of the specs' own.")
     ] = None,
     store: Store = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep the records in run folders only: `gdzoo store import` takes them.")
+    ] = False,
     device: Device = "auto",
     devices: Devices = 1,
     engine: Annotated[
@@ -177,11 +181,15 @@ def run(
     """
     from harness import engines, hosts
 
+    if store and no_store:
+        raise errors.InputError("--store and --no-store exclude each other")
     together = hosts.of(coordinator, processes, process)
     options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address, together)
     if together is not None:
         engine = engines.TOGETHER
-    outcome = run_specs(specs, seeds=seeds, store=store, engine=engine, options=options, shard=shard, as_json=json)
+    outcome = run_specs(
+        specs, seeds=seeds, store=store, no_store=no_store, engine=engine, options=options, shard=shard, as_json=json
+    )
     if outcome is None:
         return
     out = console(stderr=json)
@@ -190,6 +198,11 @@ def run(
     show_left_out(specs, seeds, out)
     if not agree:
         raise typer.Exit(errors.EXIT_FAILED)
+    if no_store:
+        out.print(
+            f"next: `gdzoo store import {workspace.runs()}`, with the folder's copy where a store is", soft_wrap=True
+        )
+        return
     out.print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
 
 
@@ -232,6 +245,42 @@ def store_init(store: Store = None) -> None:
     with console().status("making the store ready"):
         done = stores.init(uri)
     console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@store_app.command("sync")
+def store_sync(store: Store = None) -> None:
+    """Send to the store what it does not hold of the run folders here: after it was away, or was made anew.
+
+    Runs that somebody is at are left to them. Exit code 1 where the store did not take everything.
+    """
+    from harness import tracking, uploads
+
+    bring(uploads.folders(workspace.runs()), tracking.open_store(workspace.store(store)))
+
+
+def bring(folders: Sequence[pathlib.Path], opened: tracking.Store) -> None:
+    """Sends run folders to a store, shows how far it is, prints what came of it, and exits with 1 where some wait.
+
+    Raises:
+        errors.InputError: If the store does not answer.
+    """
+    from harness import progress, tracking, uploads
+
+    with progress.bar(console(stderr=True), len(folders)) as bar:
+
+        def step(folder: pathlib.Path) -> None:
+            bar.begin(folder.name, 1)
+            bar.end()
+
+        try:
+            synced = uploads.sync(opened, folders, step)
+        except tracking.StoreAway as error:
+            raise errors.InputError(f"the store does not answer: {error}") from error
+    words = f"{len(synced.sent)} runs sent, {len(synced.there)} there already"
+    words += f", {len(synced.waiting)} wait: the store is away" if synced.waiting else ""
+    console().print(words, highlight=False)
+    if synced.waiting:
+        raise typer.Exit(errors.EXIT_FAILED)
 
 
 @data_app.command("prepare")
@@ -278,12 +327,13 @@ def run_specs(
     *,
     seeds: int | None = None,
     store: str | None = None,
+    no_store: bool = False,
     engine: str = "local",
     options: engines.Options | None = None,
     shard: str = "1/1",
     as_json: bool = False,
 ) -> runs.Outcome | None:
-    """Makes the missing runs of specs exist, in their folders and in the store.
+    """Makes the missing runs of specs exist, in their folders and (unless there is to be none) in the store.
 
     The workers are started first: they load their libraries while this process loads MLflow. Of processes that train
     together only the first opens the store and knows an outcome; None in the others.
@@ -311,7 +361,7 @@ def run_specs(
             engines.opened(engine, options or engines.Options(), runs.open_tasks(portions)) as workers,
             progress.shown(console(stderr=as_json), as_json=as_json) as display,
         ):
-            opened = tracking.open_store(workspace.store(store))
+            opened = None if no_store else tracking.open_store(workspace.store(store))
             return runs.work(portions, opened, workers, display)
     except KeyboardInterrupt:
         raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
@@ -350,7 +400,7 @@ def finish(outcome: runs.Outcome | None, out: rich.console.Console) -> None:
         words += f", {len(run_ids)} {what}" if run_ids else ""
     out.print(words, highlight=False)
     if outcome.waiting:
-        out.print("the store did not take everything; nothing is lost: say the same command again", highlight=False)
+        out.print("the store did not take everything; nothing is lost: `gdzoo store sync` sends it", highlight=False)
     if outcome.failed or outcome.waiting:
         raise typer.Exit(errors.EXIT_FAILED)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of cells: those that are missing are made by an engine, and all are brought to the store."""
+"""The runs of cells: those that are missing are made by an engine, and all are sent to the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from harness import engines, errors, interrupts, progress, runlog, statuses, task, tracking
+from harness import engines, errors, progress, runlog, statuses, task, tracking, uploads
 from harness import spec as specs
 
 
@@ -57,13 +57,13 @@ def open_tasks(portions: Sequence[task.Portion]) -> int:
 
 
 def work(
-    portions: Sequence[task.Portion], store: tracking.Store, engine: engines.Engine, display: progress.Display
+    portions: Sequence[task.Portion], store: tracking.Store | None, engine: engines.Engine, display: progress.Display
 ) -> Outcome:
-    """Runs what is missing of some portions and uploads what is not in the store.
+    """Runs what is missing of some portions, and has what is not in the store sent there meanwhile.
 
     Args:
         portions: What should exist.
-        store: Where it should exist.
+        store: Where it should exist; None for nowhere but in its folder.
         engine: What runs it.
         display: Where progress is shown.
 
@@ -81,43 +81,50 @@ def work(
             at_hand.append(one)
         display.note(what, one, why)
 
-    try:
-        todo = _missing(portions, store, outcome)
-        display.plan(sum(len(portion.missing) for portion in todo), len(outcome.kept))
-        missing = {portion.whole.cell.cell_id: portion.missing for portion in todo}
-        with contextlib.closing(engine.perform(todo, display.tell, note)) as results:
-            for result in results:
-                if result.said == "stopped":
-                    why = result.reason
-                    raise KeyboardInterrupt
-                at_hand.remove(result.task)
-                _settle(result, missing[result.task.cell.cell_id], store, outcome, display)
-    except KeyboardInterrupt:
-        display.line("stopping: what is at hand is finished and written; the same signal again ends it at once")
-        with contextlib.suppress(KeyboardInterrupt):
-            engine.stop()
-            for one in at_hand:
-                _upload(one.cell, one.seeds, store, outcome)
-        if why:  # the disk is full
-            raise errors.Stopped(why) from None
-        names = ", ".join(f"'{one.name}'" for one in at_hand)
-        raise errors.Stopped(
-            f"stopped: {len(outcome.ran)} of {sum(len(portion.missing) for portion in todo)} missing runs are made"
-            f"{f', and what {names} recorded is kept' if names else ''}; say the same command again to go on"
-        ) from None
+    with uploads.beside(store) as sending:
+        try:
+            todo = _missing(portions, store, sending, outcome)
+            display.plan(sum(len(portion.missing) for portion in todo), len(outcome.kept))
+            missing = {portion.whole.cell.cell_id: portion.missing for portion in todo}
+            with contextlib.closing(engine.perform(todo, display.tell, note)) as results:
+                for result in results:
+                    if result.said == "stopped":
+                        why = result.reason
+                        raise KeyboardInterrupt
+                    at_hand.remove(result.task)
+                    _settle(result, missing[result.task.cell.cell_id], sending, outcome, display)
+            _finish(sending, outcome, display)
+        except KeyboardInterrupt:
+            display.line("stopping: what is at hand is finished and written; the same signal again ends it at once")
+            with contextlib.suppress(KeyboardInterrupt):
+                engine.stop()
+                for one in at_hand:
+                    _send(one.cell, one.seeds, sending)
+                _finish(sending, outcome, display)
+            raise errors.Stopped(why or _stopped(outcome, todo, at_hand)) from None  # `why`: the disk is full
     display.done({name: len(run_ids) for name, run_ids in outcome._asdict().items()})
     return outcome
 
 
-def _missing(portions: Sequence[task.Portion], store: tracking.Store, outcome: Outcome) -> list[task.Portion]:
-    """Returns the portions of which something is missing; what is complete in its folder is uploaded.
+def _stopped(outcome: Outcome, todo: Sequence[task.Portion], at_hand: Sequence[task.Task]) -> str:
+    names = ", ".join(f"'{one.name}'" for one in at_hand)
+    return (
+        f"stopped: {len(outcome.ran)} of {sum(len(portion.missing) for portion in todo)} missing runs are made"
+        f"{f', and what {names} recorded is kept' if names else ''}; say the same command again to go on"
+    )
+
+
+def _missing(
+    portions: Sequence[task.Portion], store: tracking.Store | None, sending: uploads.Uploads, outcome: Outcome
+) -> list[task.Portion]:
+    """Returns the portions of which something is missing; what is complete in its folder alone is sent.
 
     Raises:
         errors.InputError: If the store does not answer.
     """
     try:
         suites = {portion.whole.cell.suite for portion in portions}
-        stored = {suite: tracking.finished_run_ids(store, suite) for suite in suites}
+        stored = {suite: _stored(store, suite) for suite in suites}
     except tracking.StoreAway as error:
         raise errors.InputError(f"the store does not answer: {error}") from error
     todo = []
@@ -125,7 +132,7 @@ def _missing(portions: Sequence[task.Portion], store: tracking.Store, outcome: O
         cell = portion.whole.cell
         absent = [seed for seed in sorted(portion.mine) if cell.run_id(seed) not in stored[cell.suite]]
         there = [seed for seed in absent if _there(cell, seed)]
-        _upload(cell, there, store, outcome)
+        _send(cell, there, sending)
         missing = frozenset(absent) - frozenset(there)
         outcome.kept.extend(cell.run_id(seed) for seed in sorted(portion.mine - missing))
         if missing:
@@ -134,9 +141,9 @@ def _missing(portions: Sequence[task.Portion], store: tracking.Store, outcome: O
 
 
 def _settle(
-    result: task.Result, missing: frozenset[int], store: tracking.Store, outcome: Outcome, display: progress.Display
+    result: task.Result, missing: frozenset[int], sending: uploads.Uploads, outcome: Outcome, display: progress.Display
 ) -> None:
-    """Uploads what came of a task, and says it."""
+    """Has what came of a task sent, and says it."""
     cell = result.task.cell
     seeds = [seed for seed in result.task.seeds if seed in missing]
     for seed in seeds:
@@ -154,7 +161,7 @@ def _settle(
             outcome.failed.append(run_id)
             display.note("failed", one, reason)
     if result.said != "busy":
-        _upload(cell, seeds, store, outcome)
+        _send(cell, seeds, sending)
 
 
 def _fail(folder: pathlib.Path, reason: str) -> None:
@@ -171,17 +178,22 @@ def _there(cell: specs.Cell, seed: int) -> bool:
     return runlog.status(runlog.folder(cell.suite, cell.run_id(seed))) in statuses.ENDED
 
 
-def _upload(cell: specs.Cell, seeds: Iterable[int], store: tracking.Store, outcome: Outcome) -> None:
-    """Brings what the folders of some seeds hold to the store."""
+def _stored(store: tracking.Store | None, suite: str) -> set[str]:
+    """Returns the run_ids of the runs of a suite that the store holds whole."""
+    return {run.run_id for run in tracking.held(store, suite) if run.status in statuses.ENDED} if store else set()
+
+
+def _send(cell: specs.Cell, seeds: Iterable[int], sending: uploads.Uploads) -> None:
+    """Has what the folders of some seeds hold sent to the store."""
     for seed in seeds:
-        folder = runlog.folder(cell.suite, cell.run_id(seed))
-        if runlog.read(folder) is None:
-            continue
-        try:
-            with interrupts.shielded():
-                tracking.upload(store, folder)
-        except tracking.StoreAway:
-            outcome.waiting.append(cell.run_id(seed))
+        sending.put(runlog.folder(cell.suite, cell.run_id(seed)))
+
+
+def _finish(sending: uploads.Uploads, outcome: Outcome, display: progress.Display) -> None:
+    """Waits until everything is sent, or waits for a store that is away."""
+    if (left := sending.left()) > 1:
+        display.line(f"sending {left} runs to the store")
+    outcome.waiting.extend(folder.name for folder in sending.finish())
 
 
 def _line(folder: pathlib.Path) -> str:

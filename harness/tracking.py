@@ -21,7 +21,7 @@ import pathlib
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import errors, grid, metrics, records, runlog, store
 
@@ -69,6 +69,20 @@ class Store:
     client: mlflow.MlflowClient
 
 
+class Mark(NamedTuple):
+    """What tells a run in a store from an earlier or a later state of it.
+
+    Attributes:
+        run_id: Ours.
+        started: When it was begun, in milliseconds since 1970.
+        status: How far it has come (statuses.ALL).
+    """
+
+    run_id: str
+    started: int
+    status: str
+
+
 def open_store(uri: str) -> Store:
     """Opens the store at `uri` for writing, and never makes or changes its schema.
 
@@ -88,8 +102,10 @@ def open_store(uri: str) -> Store:
     return Store(uri, client)
 
 
-def finished_run_ids(opened: Store, suite: str) -> set[str]:
-    """Returns the `run_id`s of a suite that the store holds whole, diverged runs included.
+def held(opened: Store, suite: str) -> set[Mark]:
+    """Returns what a store holds whole of a suite: a mark for each run, failed and interrupted ones included.
+
+    Cost: one search of the store for every PAGE runs.
 
     Raises:
         StoreAway: The store does not answer.
@@ -98,8 +114,22 @@ def finished_run_ids(opened: Store, suite: str) -> set[str]:
         experiment = opened.client.get_experiment_by_name(experiment_name(suite))
         if experiment is None:
             return set()
-        runs = _runs(opened, experiment.experiment_id, "attributes.status = 'FINISHED'")
-        return {run.data.tags["gdzoo.run_id"] for run in runs if "gdzoo.run_id" in run.data.tags}
+        runs = _runs(opened, experiment.experiment_id, "attributes.status != 'RUNNING'")
+        return {
+            Mark(run.data.tags["gdzoo.run_id"], run.info.start_time or 0, run.data.tags.get("gdzoo.status", ""))
+            for run in runs
+            if "gdzoo.run_id" in run.data.tags
+        }
+
+
+def mark(folder: pathlib.Path) -> Mark:
+    """Returns the mark of the run in a folder, by which `held` tells whether a store has it as it is.
+
+    Raises:
+        FileNotFoundError: The folder holds no run.
+    """
+    run = _run(folder)
+    return Mark(run["run_id"], _milliseconds(run["started"]), run["status"])
 
 
 def upload(opened: Store, folder: pathlib.Path) -> str:
@@ -112,9 +142,7 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         StoreAway: The store does not take it now.
         errors.InputError: The experiment of the suite was deleted by hand.
     """
-    run = runlog.read(folder)
-    if run is None:
-        raise FileNotFoundError(f"{folder} holds no run")
+    run = _run(folder)
     recorded = runlog.read_records(folder)
     started = _milliseconds(run["started"])
     with _locked(folder), _away():
@@ -139,6 +167,18 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
             if other.info.run_id != run_id:
                 opened.client.delete_run(other.info.run_id)
     return str(run_id)
+
+
+def unsaid(run: Json) -> str:
+    """Returns what the facts of a run lack, or hold in another form, that a store is told; empty if nothing.
+
+    For runs that were not made here; costs nothing.
+    """
+    try:
+        _params(run), _tags(run), _dataset(run)
+        return ""
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {_first_line(error)}"
 
 
 def experiment_name(suite: str) -> str:
@@ -189,6 +229,14 @@ def quieten() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     # MLflow prints a traceback for each database error that it then raises; we report the exception instead.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def _run(folder: pathlib.Path) -> Json:
+    """Returns the facts of the run in a folder; one that says it is running while nobody is at it was interrupted."""
+    run = runlog.read(folder)
+    if run is None:
+        raise FileNotFoundError(f"{folder} holds no run")
+    return {**run, "status": runlog.status(folder)}
 
 
 def _experiment(opened: Store, suite: str) -> str:
@@ -291,7 +339,7 @@ def _params(run: Json) -> dict[str, str]:
         "activation": None if activation is None else grid.flow(activation),
         "dataset": cell["data"]["name"],
         "loss": cell["loss"]["name"],
-        "weight_decay": cell["loss"]["weight_decay"] or None,
+        "weight_decay": cell["loss"].get("weight_decay") or None,
         "optimizer": cell["optimizer"]["name"],
         "learning_rate": f"{rate['eta_lambda']:g} / λ_max(0)" if isinstance(rate, Mapping) else repr(rate),
         "eta": None if run["eta"] is None else repr(run["eta"]),

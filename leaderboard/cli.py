@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pathlib
 import textwrap
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,11 +13,15 @@ from harness import cli as harness_cli
 from harness import errors, workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import rich.console
     import rich.table
 
-    from leaderboard import document
+    from leaderboard import document, export
     from leaderboard import table as tables
+
+Result = TypeVar("Result")
 
 app = typer.Typer()
 board_app = typer.Typer(help="The static site.", no_args_is_help=True)
@@ -41,6 +45,68 @@ def board_build(
 
     board = export.load(source) if source else None
     build_board(workspace.store(store), output or workspace.site(), harness_cli.console(), board=board)
+
+
+@board_app.command("export")
+def board_export(
+    file: Annotated[pathlib.Path, typer.Argument(help="The file to write; replaced when it is whole.")] = (
+        pathlib.Path("export.json")
+    ),
+    store: harness_cli.Store = None,
+) -> None:
+    """Write all runs of the store to one JSON file, in bulk: memory does not grow with the number of runs' points.
+
+    It is what `gdzoo board build --from FILE` builds from, on this machine or another.
+    """
+    from leaderboard import export
+
+    _read(workspace.store(store), lambda source, step: export.write(source, file, step))
+    harness_cli.console().print(f"export: {file}", highlight=False, soft_wrap=True, markup=False)
+
+
+@harness_cli.store_app.command("import")
+def store_import(
+    folders: Annotated[
+        list[pathlib.Path],
+        typer.Argument(
+            help="A run folder, a suite's, the runs/ of a workspace, or a workspace.", exists=True, file_okay=False
+        ),
+    ],
+    store: harness_cli.Store = None,
+) -> None:
+    """Take run folders from a machine that has no store (`gdzoo run --no-store`) and send them to the store here.
+
+    Each is checked like a stranger's: a run whose files disagree is refused, the others are taken. A run that is here
+    already stays as it is. Exit code 1 where a run was not taken or waits for the store.
+    """
+    from harness import progress, tracking
+    from leaderboard import incoming
+
+    opened = tracking.open_store(workspace.store(store))
+    sources = incoming.found(folders)
+    if not sources:
+        raise errors.InputError(
+            f"{folders[0]}: no run folder here or below (one holds run.json, records.jsonl, cell.yaml)"
+        )
+    taken = []
+    with progress.bar(harness_cli.console(stderr=True), len(sources)) as bar:
+        for source in sources:
+            bar.begin(source.name, 1)
+            taken.append(incoming.take(source))
+            bar.end()
+    out = harness_cli.console()
+    words = [one.word for one in taken]
+    refused = words.count("other") + words.count("refused")
+    for one in taken:
+        if one.why:
+            out.print(f"not taken: {one.source}: {one.why}", highlight=False, soft_wrap=True, markup=False)
+    out.print(
+        f"{words.count('taken')} runs taken, {words.count('there')} there already, {refused} not taken",
+        highlight=False,
+    )
+    harness_cli.bring([one.folder for one in taken if one.folder is not None], opened)
+    if refused:
+        raise typer.Exit(errors.EXIT_FAILED)
 
 
 @app.command()
@@ -76,8 +142,7 @@ def build_board(
     """
     from leaderboard import export, folder, site, table
 
-    with out.status("reading the store"):
-        shown = export.read(store) if board is None else board
+    shown = board or _read(store, export.gathered)
     with out.status("building the pages"):
         written = folder.write(site.render(shown), output, site.SUMS)
     page = (output / "index.html").resolve()
@@ -92,6 +157,18 @@ def build_board(
     )
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
+
+
+def _read(uri: str, use: Callable[[export.Source, Callable[[], None]], Result]) -> Result:
+    """Opens a store and has it read, with a bar over its runs."""
+    from harness import progress
+    from leaderboard import export
+
+    out = harness_cli.console(stderr=True)
+    with out.status("asking the store what it holds"):
+        source = export.opened(uri)
+    with progress.bar(out, source.size) as bar:
+        return use(source, bar.end)
 
 
 def _table(summary: tables.Summary) -> rich.table.Table:

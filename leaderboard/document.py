@@ -219,7 +219,7 @@ class Export(_Part):
         homeless = sorted({run.suite for run in self.runs} - set(names))
         if homeless or names != sorted(set(names)):
             raise ValueError(f"the suites {names} are not the sorted suites of the runs {homeless}")
-        if list(self.runs) != sorted(self.runs, key=_order):
+        if list(self.runs) != sorted(self.runs, key=order):
             raise ValueError("the runs are not in order")
         return self
 
@@ -230,8 +230,13 @@ def compose(suites: list[Suite], runs: list[Run]) -> Export:
         version=SCHEMA,
         snapshot=max((run.ended for run in runs), default=""),
         suites=tuple(sorted(suites, key=lambda suite: suite.name)),
-        runs=tuple(sorted(runs, key=_order)),
+        runs=tuple(sorted(runs, key=order)),
     )
+
+
+def order(run: Run) -> tuple[str, str, str, str, int]:
+    """Returns what the runs of an export are sorted by."""
+    return run.suite, run.spec, run.label, run.cell_id, run.seed
 
 
 def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
@@ -318,7 +323,8 @@ def _columns(records: str) -> tuple[list[int], dict[str, list[float | None]]]:
             raise ValueError(f"{name} has the unknown metric {shown!r}{errors.nearest(shown, CURVES)}")
         steps.append(record["step"])
         rows.append({key: _number(value, f"{name}, {key}") for key, value in record["values"].items()})
-    present = [name for name in metrics.METRICS if any(name in row for row in rows)]
+    seen = set().union(*rows)
+    present = [name for name in metrics.METRICS if name in seen]
     return steps, {name: [row.get(name) for row in rows] for name in present}
 
 
@@ -348,7 +354,3 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
         return {text.clean(key): _cleaned(item) for key, item in value.items()}
     return value
-
-
-def _order(run: Run) -> tuple[str, str, str, str, int]:
-    return run.suite, run.spec, run.label, run.cell_id, run.seed

@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The export: out of MLflow, into one versioned file that the site is built from.
 
-`read` is the only code of the leaderboard that knows MLflow. It believes nothing that it finds there: the three
+This is the only code of the leaderboard that knows MLflow. It believes nothing that it finds there: the three
 artifacts of a run are checked like input from a stranger (`document.py`), and one bad run stops the export with its
 name, because a board that leaves rows out without a word is wrong.
+
+In bulk: the store is searched page by page and asked nothing about a single run, and a run's numbers are read from its
+artifact `records.jsonl`, not from MLflow's table of points: they are as recorded there (MLflow changes what is not
+finite), and reading them is no dearer (`gdzoo bench store`). One run is in memory at a time.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
 import json
+import math
 import os
 import pathlib
 import tempfile
-from typing import TYPE_CHECKING, Any
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
 
@@ -26,10 +36,25 @@ FILE = "export.json"
 ARTIFACTS = {"run.json": 1 << 18, "records.jsonl": 1 << 24, "cell.yaml": 1 << 17}
 MAX_EXPORT_BYTES = 1 << 30
 PAGE = 1000
+READERS = 8
 
 
-def read(uri: str) -> document.Export:
-    """Reads every suite of a store.
+class Source(NamedTuple):
+    """What a store holds, to be read run by run.
+
+    Attributes:
+        suites: Its suites.
+        size: How many runs there are.
+        runs: The checked runs, in the order of the store; raises errors.InputError at one that is malformed.
+    """
+
+    suites: list[document.Suite]
+    size: int
+    runs: Iterator[document.Run]
+
+
+def opened(uri: str) -> Source:
+    """Opens a store for reading.
 
     Of two MLflow runs with the same `gdzoo.run_id` the one that started last counts. Runs that are still running are
     left out; any other status is a result and is kept.
@@ -37,11 +62,8 @@ def read(uri: str) -> document.Export:
     Args:
         uri: Where the store is, for example `sqlite:///mlflow.db`.
 
-    Returns:
-        The checked export.
-
     Raises:
-        errors.InputError: The store cannot be read, or a run in it is malformed.
+        errors.InputError: The store cannot be read, or is not in order.
     """
     _require_readable(uri)
     tracking.quieten()
@@ -50,19 +72,77 @@ def read(uri: str) -> document.Export:
 
     client = mlflow.MlflowClient(tracking_uri=uri)
     try:
-        suites, runs = _read_all(client)
+        found = _search(client)
     except mlflow.exceptions.MlflowException as error:
         reason = text.clean(str(error))[:300]
         raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {reason}") from error
-    return document.compose(suites, runs)
+    return Source([suite for suite, _ in found], sum(len(runs) for _, runs in found), _read_all(client, found))
+
+
+def read(uri: str) -> document.Export:
+    """Reads every suite of a store into memory; see `opened`."""
+    return gathered(opened(uri))
+
+
+def gathered(source: Source, step: Callable[[], None] = lambda: None) -> document.Export:
+    """Reads all runs of an opened store into memory, and calls `step` after each."""
+    runs = []
+    for run in source.runs:
+        runs.append(run)
+        step()
+    return document.compose(source.suites, runs)
+
+
+def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda: None) -> None:
+    """Writes the export of a store to a file, with one run in memory at a time; `path` is replaced when it is whole.
+
+    Gives the bytes of `dump(read(uri))`.
+
+    Args:
+        source: What `opened` returned.
+        path: The file.
+        step: Called after each run.
+
+    Raises:
+        errors.InputError: A run is malformed, or the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    snapshot = ""
+    places: list[tuple[Any, int, int]] = []
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as lines, open(partial, "wb") as target:
+            for run in source.runs:
+                line = _line(run.model_dump(mode="json")).encode()
+                places.append((document.order(run), lines.tell(), len(line)))
+                lines.write(line)
+                snapshot = max(snapshot, run.ended)
+                step()
+            empty = document.compose(source.suites, []).model_copy(update={"snapshot": snapshot})
+            head, tail = _around(empty)
+            target.write(head)
+            for number, (_, place, size) in enumerate(sorted(places)):
+                lines.seek(place)
+                target.write((b",\n" if number else b"\n") + lines.read(size))
+            target.write(tail)
+        partial.replace(path)
+    except OSError as error:
+        raise errors.InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def dump(export: document.Export) -> bytes:
     """Returns the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them."""
-    whole = json.loads(export.model_dump_json(by_alias=True))
-    runs = [_line(run) for run in whole.pop("runs")]
-    head = _line(whole).removesuffix("}")
-    return (head + ',"runs":[' + ("\n" if runs else "") + ",\n".join(runs) + "]}\n").encode()
+    head, tail = _around(export.model_copy(update={"runs": ()}))
+    runs = [_line(run.model_dump(mode="json")).encode() for run in export.runs]
+    return head + (b"\n" if runs else b"") + b",\n".join(runs) + tail
+
+
+def _around(empty: document.Export) -> tuple[bytes, bytes]:
+    """Returns what stands before and after the runs in an export."""
+    whole = _line(empty.model_dump(mode="json", by_alias=True)).encode()
+    head, _, tail = whole.partition(b'"runs":[')
+    return head + b'"runs":[', tail + b"\n"
 
 
 def schema() -> bytes:
@@ -106,9 +186,12 @@ def _require_readable(uri: str) -> None:
     raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
 
 
-def _read_all(client: Any) -> tuple[list[document.Suite], list[document.Run]]:
-    suites: list[document.Suite] = []
-    runs: list[document.Run] = []
+Found = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+
+
+def _search(client: Any) -> Found:
+    """Returns each suite of a store with the MLflow runs that count, sorted by name."""
+    found: Found = []
     for experiment in _pages(client.search_experiments, filter_string="tags.`gdzoo.suite` LIKE '%'"):
         place = f"experiment {text.clean(experiment.name)[:80]!r}"
         try:
@@ -116,12 +199,18 @@ def _read_all(client: Any) -> tuple[list[document.Suite], list[document.Run]]:
             suite = document.Suite(name=experiment.tags["gdzoo.suite"], note=note)
         except pydantic.ValidationError as error:
             raise errors.InputError(f"{place} in the store: {document.explain(error)}") from error
-        if suite.name in {other.name for other in suites}:
+        if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
-        suites.append(suite)
-        found = _pages(client.search_runs, experiment_ids=[experiment.experiment_id])
-        runs += [_read_run(client, run, suite.name) for run in _latest(found)]
-    return suites, runs
+        found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
+    return found
+
+
+def _read_all(client: Any, found: Found) -> Iterator[document.Run]:
+    """Yields the checked runs, READERS at a time: a store behind a server keeps one waiting for each."""
+    todo = ((run, suite.name) for suite, runs in found for run in runs)
+    with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
+        while batch := list(itertools.islice(todo, 4 * READERS)):
+            yield from readers.map(lambda one: _read_run(client, *one), batch)
 
 
 def _pages(search: Any, **arguments: Any) -> list[Any]:
@@ -154,10 +243,7 @@ def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
 
 def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
     try:
-        with tempfile.TemporaryDirectory(prefix="gdzoo-export-") as folder:
-            sizes = {item.path: item.file_size for item in client.list_artifacts(run.info.run_id)}
-            parts = [_artifact(client, run, name, sizes, folder) for name in ARTIFACTS]
-        checked = document.parse_run(*parts)
+        checked = document.parse_run(*_artifacts(client, run))
         tags = run.data.tags
         for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
             if tags.get(tag) != value:
@@ -171,19 +257,27 @@ def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run
     return checked
 
 
-def _artifact(
-    client: Any,
-    run: mlflow.entities.Run,
-    name: str,
-    sizes: dict[str, int | None],
-    folder: str,
-) -> str:
+def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
+    """Returns the text of the artifacts of a run: from its folder where that lies here, else through the server."""
+    where = urllib.parse.urlsplit(run.info.artifact_uri or "")
+    if where.scheme in ("", "file"):
+        folder = pathlib.Path(urllib.request.url2pathname(where.path))
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
+        return [_bounded(name, sizes, folder) for name in ARTIFACTS]
+    sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
+    with tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
+        for name in ARTIFACTS:
+            if sizes.get(name, math.inf) <= ARTIFACTS[name]:
+                client.download_artifacts(run.info.run_id, name, temporary)
+        return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
+
+
+def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:
+    """Returns the text of an artifact that is there and not too large."""
     if name not in sizes:
         raise ValueError(f"it has no artifact {name}")
-    if (sizes[name] or 0) > ARTIFACTS[name]:
-        raise ValueError(f"its artifact {name} is larger than {ARTIFACTS[name] >> 10} KiB")
-    path = pathlib.Path(client.download_artifacts(run.info.run_id, name, folder))
-    if path.stat().st_size > ARTIFACTS[name]:
+    path = folder / name
+    if max(sizes[name], path.stat().st_size if path.exists() else 0) > ARTIFACTS[name]:
         raise ValueError(f"its artifact {name} is larger than {ARTIFACTS[name] >> 10} KiB")
     return path.read_bytes().decode("utf-8")
 

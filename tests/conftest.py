@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -66,6 +68,17 @@ def at_most() -> Callable[[int], contextlib.AbstractContextManager[None]]:
         assert made <= calls, f"{made:,} calls, at most {calls:,} are allowed"
 
     return bounded
+
+
+@pytest.fixture(scope="session")
+def sample() -> ModuleType:
+    """The module leaderboard/sample.py: runs and a board made by formula."""
+    path = pathlib.Path(__file__).parent / "leaderboard" / "sample.py"
+    spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import rich.console
 
 from harness import errors, progress, provenance
-from harness.bench import curvature, large, row, scaling, timing, training
+from harness.bench import curvature, large, row, scaling, store, timing, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ BENCHES: dict[str, Bench] = {
         "the training loop against a scan by hand and PyTorch", "15, quick 3", training.units, one_core=True
     ),
     "scaling": Bench("a step against examples, parameters and seeds", "2", scaling.units, one_core=True),
+    "store": Bench("MLflow's store: writing runs, reading them in bulk", "40, quick 2", store.units, one_core=False),
     "large": Bench("VGG-16 at full width: 15 million parameters", "20, quick 1", large.units, one_core=False),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import pathlib
 import zlib
 from typing import Any
 
@@ -110,6 +111,19 @@ def cell_yaml(run: dict[str, Any]) -> str:
     """Returns a resolved spec in YAML (JSON is YAML)."""
     title = text.clean(run["title"])
     return json.dumps({"schema": 1, "title": title, **run["cell"], "seeds": run["seeds"]}, indent=2) + "\n"
+
+
+def folder(root: pathlib.Path, name: str = "mlp", seed: int = 0, **changes: Any) -> pathlib.Path:
+    """Writes a run folder below `root`, as harness/runlog.py does, and returns it."""
+    said = facts(name, seed, **changes)
+    said["dataset"]["citation"] = "a paper"
+    said["theory"] = {"covered": "theorem 1", "one_piece": False, "bad_steps": []}
+    made = root / said["suite"] / said["run_id"]
+    made.mkdir(parents=True)
+    (made / "cell.yaml").write_text(cell_yaml(said), encoding="utf-8")
+    (made / "records.jsonl").write_text(records(said, phase=len(name)), encoding="utf-8")
+    (made / "run.json").write_text(json.dumps(said), encoding="utf-8")
+    return made
 
 
 def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:

@@ -7,6 +7,7 @@ import json
 import pathlib
 import shutil
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -72,6 +73,53 @@ def put(uri: str, sample: ModuleType, tmp_path: pathlib.Path) -> Iterator[Put]:
     for key in made:
         client.rename_experiment(key, f"gone {key}")
         client.delete_experiment(key)
+
+
+def test_streamed_to_a_file_it_has_the_same_bytes(
+    uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path
+) -> None:
+    for name, seed in (("b", 1), ("a", 0), ("a", 2)):
+        put(sample.facts(name, seed, suite="zebra" if seed else "ant"))
+    done: list[None] = []
+    export.write(export.opened(uri), file := tmp_path / "streamed.json", lambda: done.append(None))
+    assert file.read_bytes() == export.dump(export.read(uri))
+    assert len(done) == export.opened(uri).size == 3
+    assert [run.suite for run in export.load(file).runs] == ["ant", "zebra", "zebra"]
+
+
+def test_a_bad_run_leaves_the_file_as_it_was(uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path) -> None:
+    (file := tmp_path / "export.json").write_text("before", encoding="utf-8")
+    put(sample.facts("a"))
+    put(sample.facts("b"), files={"records.jsonl": "{"})
+    with pytest.raises(errors.InputError, match="is malformed"):
+        export.write(export.opened(uri), file)
+    assert file.read_text(encoding="utf-8") == "before"
+    assert not list(tmp_path.glob(".export*"))
+
+
+def test_a_file_that_cannot_be_written_is_named(uri: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(errors.InputError, match="nowhere/x.json: cannot be written: No such file"):
+        export.write(export.opened(uri), tmp_path / "nowhere" / "x.json")
+
+
+def test_no_more_than_the_run_at_hand_is_kept_in_memory(
+    uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path
+) -> None:
+    for seed in range(3):
+        put(sample.facts("a", seed))
+    source = export.opened(uri)
+    runs = list(source.runs)
+    seen: list[weakref.ref[document.Run]] = []
+    alive = []
+
+    def one_by_one() -> Iterator[document.Run]:
+        while runs:
+            seen.append(weakref.ref(runs[-1]))
+            yield runs.pop()
+            alive.append(sum(run() is not None for run in seen))
+
+    export.write(source._replace(runs=one_by_one()), tmp_path / "x.json")
+    assert alive == [1, 1, 1]
 
 
 def test_export_is_what_the_store_holds(uri: str, put: Put, sample: ModuleType) -> None:

@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From run folders to the store, whatever comes between: nothing is lost or doubled, and training never waits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer.testing
+
+import gdzoo
+from harness import errors, runlog, tracking, uploads, workspace
+from leaderboard import export, incoming
+
+PATIENT = 60.0
+"""Most seconds that a test waits for what takes one; never an assertion on speed."""
+
+command_line = typer.testing.CliRunner()
+
+
+def points(uri: str) -> int:
+    """Returns how many points of curves a SQLite store holds, those of `final/*` left out."""
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+        return int(connection.execute("SELECT count(*) FROM metrics WHERE key NOT LIKE 'final/%'").fetchone()[0])
+
+
+def recorded(*folders: pathlib.Path) -> int:
+    """Returns how many numbers run folders hold."""
+    return sum(len(record.values) for folder in folders for record in runlog.read_records(folder))
+
+
+def until(true: Any) -> None:
+    """Waits until something is so."""
+    end = time.monotonic() + PATIENT
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def opened(store_uri: str) -> tracking.Store:
+    """The store of `home`, open."""
+    return tracking.open_store(store_uri)
+
+
+def test_a_store_that_is_slow_holds_nobody_up(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
+    go, sent = threading.Event(), []
+
+    def slow(_store: tracking.Store, folder: pathlib.Path) -> str:
+        assert go.wait(PATIENT)
+        sent.append(folder)
+        return ""
+
+    monkeypatch.setattr(tracking, "upload", slow)
+    with uploads.beside(opened) as sending:
+        for folder in folders:
+            sending.put(folder)
+        until(lambda: sending.left() == 2)
+        assert sent == [], "all three are put, and none is through"
+        go.set()
+        assert sending.finish() == []
+    assert sent == folders
+
+
+def test_a_store_that_is_away_is_left_alone_for_a_while_and_asked_once_more_at_the_end(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(4)]
+    asked: list[pathlib.Path] = []
+    back = threading.Event()
+
+    def away(_store: tracking.Store, folder: pathlib.Path) -> str:
+        asked.append(folder)
+        if not back.is_set():
+            raise tracking.StoreAway("locked")
+        return ""
+
+    monkeypatch.setattr(tracking, "upload", away)
+    for returns in (False, True):
+        asked.clear()
+        with uploads.beside(opened) as sending:
+            for folder in folders:
+                sending.put(folder)
+            until(lambda sending=sending: sending.left() == 0)
+            if returns:
+                back.set()
+            waiting = sending.finish()
+        if returns:
+            assert (waiting, asked) == ([], [folders[0], *folders])
+        else:
+            assert (waiting, asked) == (folders, [folders[0], folders[0]]), "not once for each of many runs"
+    back.clear()
+    monkeypatch.setattr(uploads, "PAUSE", 0.0)
+    asked.clear()
+    with uploads.beside(opened) as sending:
+        for folder in folders[:2]:
+            sending.put(folder)
+        assert sending.finish() == folders[:2]
+    assert asked == [*folders[:2], folders[0]], "after the pause it is asked again"
+
+
+def test_what_is_wrong_with_a_store_is_told_at_the_end(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+) -> None:
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(2)]
+    tracking.upload(opened, folders[0])
+    opened.client.delete_experiment(tracking.experiment_id(opened, "quickstart"))
+    with uploads.beside(opened) as sending:
+        for folder in folders:
+            sending.put(folder)
+        with pytest.raises(errors.InputError, match="was deleted in the store"):
+            sending.finish()
+
+
+def test_without_a_store_nothing_is_sent_and_nothing_waits(home: pathlib.Path, sample: ModuleType) -> None:
+    with uploads.beside(None) as sending:
+        sending.put(sample.folder(home / "runs"))
+        assert sending.left() == 0
+        assert sending.finish() == []
+
+
+def test_sync_sends_what_is_not_there_as_it_is(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+) -> None:
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
+    other = sample.folder(home / "runs", suite="practical")
+    tracking.upload(opened, folders[0])
+    assert uploads.folders(home / "runs") == sorted([*folders, other])
+    done: list[pathlib.Path] = []
+    synced = uploads.sync(opened, [*folders, other], done.append)
+    assert (synced.there, synced.sent, synced.waiting) == (folders[:1], [*folders[1:], other], [])
+    assert done == [*folders, other]
+    assert points(store_uri) == recorded(*folders, other)
+    runlog.write(folders[1], {**(runlog.read(folders[1]) or {}), "status": "failed", "reason": "something"})
+    again = command_line.invoke(gdzoo.app, ["store", "sync"])
+    assert (again.exit_code, again.stdout) == (0, "1 runs sent, 3 there already\n"), "what changed is sent again"
+    assert points(store_uri) == recorded(*folders, other)
+
+
+def test_sync_stops_at_a_store_that_goes_away_and_says_how_many_wait(
+    home: pathlib.Path, sample: ModuleType, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        sample.folder(home / "runs", seed=seed)
+    asked = []
+
+    def away(_store: tracking.Store, folder: pathlib.Path) -> str:
+        asked.append(folder)
+        if len(asked) == 2:
+            raise tracking.StoreAway("gone")
+        return ""
+
+    monkeypatch.setattr(tracking, "upload", away)
+    said = command_line.invoke(gdzoo.app, ["store", "sync"])
+    assert (said.exit_code, len(asked)) == (errors.EXIT_FAILED, 2)
+    assert said.stdout == "1 runs sent, 0 there already, 2 wait: the store is away\n"
+
+
+def test_a_run_that_was_killed_is_told_as_killed_not_as_running_for_ever(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+) -> None:
+    folder = sample.folder(home / "runs", status="running", verdict=None)
+    with runlog.claimed(folder):
+        assert uploads.folders(home / "runs") == [], "somebody is at it"
+        assert tracking.mark(folder).status == "running"
+    assert uploads.folders(home / "runs") == [folder]
+    tracking.upload(opened, folder)
+    (run,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
+    assert (run.info.status, run.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
+
+
+WRITER = """
+import pathlib, sys
+from harness import tracking
+opened = tracking.open_store(sys.argv[1])
+for folder in sys.argv[2:]:
+    tracking.upload(opened, pathlib.Path(folder))
+"""
+KILLED = """
+import os, pathlib, sys
+from harness import tracking
+opened = tracking.open_store(sys.argv[1])
+batches, real = [], opened.client.log_batch
+def log_batch(*arguments, **more):
+    real(*arguments, **more)
+    batches.append(1)
+    if len(batches) == int(sys.argv[3]):
+        os._exit(9)
+opened.client.log_batch = log_batch
+tracking.upload(opened, pathlib.Path(sys.argv[2]))
+"""
+
+
+def program(text: str, *arguments: object) -> subprocess.Popen[str]:
+    """Starts a Python program in the checkout."""
+    return subprocess.Popen(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        cwd=workspace.CHECKOUT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def writers_lose_and_double_nothing(uri: str, home: pathlib.Path, sample: ModuleType, writers: int) -> None:
+    """Has many processes send at once: each a run of its own, and all of them one shared run."""
+    folders = [sample.folder(home / "runs", f"net{number}") for number in range(writers)]
+    shared = sample.folder(home / "runs", "shared")
+    with contextlib.ExitStack() as running:
+        started = [running.enter_context(program(WRITER, uri, folder, shared)) for folder in folders]
+        for process in started:
+            assert process.wait() == 0, process.stderr and process.stderr.read()
+    found = {run.run_id: run for run in export.read(uri).runs}
+    assert sorted(found) == sorted(folder.name for folder in (*folders, shared))
+    opened = tracking.open_store(uri)
+    for run in opened.client.search_runs([tracking.experiment_id(opened, "quickstart")], max_results=writers + 1):
+        history = opened.client.get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in history] == list(sample.STEPS), "no point lost, none doubled"
+
+
+def test_eight_writers_at_once_lose_nothing_and_double_nothing(
+    store_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    writers_lose_and_double_nothing(store_uri, home, sample, 8)
+    assert points(store_uri) == recorded(*uploads.folders(home / "runs"))
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
+    store_uri: str, home: pathlib.Path, sample: ModuleType, batches: int
+) -> None:
+    folder = sample.folder(home / "runs")
+    with program(KILLED, store_uri, folder, batches) as process:
+        assert process.wait() == 9
+    opened = tracking.open_store(store_uri)
+    (half,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
+    assert half.info.status == "RUNNING", "as MLflow leaves it"
+    assert export.read(store_uri).runs == (), "the board does not show half a run"
+    assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
+    assert (points(store_uri), len(export.read(store_uri).runs)) == (recorded(folder), 1)
+
+
+def test_a_database_that_is_locked_is_waited_for_and_takes_everything(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+) -> None:
+    folder = sample.folder(home / "runs")
+    with contextlib.closing(sqlite3.connect(store_uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with uploads.beside(opened) as sending:
+            sending.put(folder)
+            until(lambda: sending.left() == 0)
+            time.sleep(1)
+            assert points(store_uri) == 0
+            other.execute("ROLLBACK")
+            assert sending.finish() == []
+    assert points(store_uri) == recorded(folder)
+
+
+@pytest.mark.slow
+def test_a_database_that_stays_locked_is_away_and_sync_brings_the_rest(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+) -> None:
+    folder = sample.folder(home / "runs")
+    with contextlib.closing(sqlite3.connect(store_uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with uploads.beside(opened) as sending:
+            sending.put(folder)
+            assert sending.finish() == [folder]
+        other.execute("ROLLBACK")
+    assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
+    assert points(store_uri) == recorded(folder)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: pathlib.Path, sample: ModuleType) -> Iterator[pathlib.Path]:
+    """A folder that came from another machine, with three runs in it."""
+    root = tmp_path / "elsewhere"
+    for seed in range(3):
+        sample.folder(root / "runs", seed=seed)
+    yield root
+
+
+def test_import_takes_runs_from_a_machine_that_has_no_store(
+    elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str
+) -> None:
+    (folder := elsewhere / "runs" / "quickstart").joinpath("notes.txt").write_text("not ours", encoding="utf-8")
+    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    assert (said.exit_code, said.stdout.splitlines()) == (
+        0,
+        ["3 runs taken, 0 there already, 0 not taken", "3 runs sent, 0 there already"],
+    )
+    assert len(export.read(store_uri).runs) == 3
+    for source in incoming.found([folder]):
+        here = home / "runs" / "quickstart" / source.name
+        assert [file.name for file in sorted(here.iterdir())] == ["cell.yaml", "lock", "records.jsonl", "run.json"] or (
+            {file.name for file in here.iterdir()} >= {"cell.yaml", "records.jsonl", "run.json"}
+        )
+        assert (here / "records.jsonl").read_bytes() == (source / "records.jsonl").read_bytes()
+    again = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    assert (again.exit_code, again.stdout.splitlines()) == (
+        0,
+        ["0 runs taken, 3 there already, 0 not taken", "0 runs sent, 3 there already"],
+    )
+
+
+def test_import_keeps_what_is_here_and_says_so(elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str) -> None:
+    first, *_ = incoming.found([elsewhere])
+    command_line.invoke(gdzoo.app, ["store", "import", str(first)])
+    runlog.write(first, {**(runlog.read(first) or {}), "started": "2026-11-23T10:00:00Z"})
+    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    assert said.exit_code == errors.EXIT_FAILED
+    assert f"not taken: {first}: one that was begun at 2026-11-22T10:0" in said.stdout
+    assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
+    assert len(export.read(store_uri).runs) == 3
+
+
+def link(folder: pathlib.Path) -> None:
+    (folder / "records.jsonl").unlink()
+    (folder / "records.jsonl").symlink_to("/etc/hostname")
+
+
+def edit(**changes: Any) -> Any:
+    def changed(folder: pathlib.Path) -> None:
+        runlog.write(folder, {**(runlog.read(folder) or {}), **changes})
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda folder: (folder / "cell.yaml").unlink(), "it has no cell.yaml"),
+        (lambda folder: (folder / "records.jsonl").write_text("{"), "records.jsonl line 1 is not JSON"),
+        (lambda folder: (folder / "run.json").write_bytes(b"\xff"), "'utf-8' codec can't decode"),
+        (link, "records.jsonl is not a regular file"),
+        (lambda folder: os.truncate(folder / "run.json", 1 << 20), "run.json is larger than 256 KiB"),
+        (edit(suite="practical"), "it holds the run practical/"),
+        (edit(suite="../../outside"), "suite: String should match pattern"),
+        (edit(run_id="../../../x"), "run_id: String should match pattern"),
+        (edit(status="running"), "status: Input should be 'finished', 'diverged', 'interrupted' or 'failed'"),
+        (edit(theory={}), "run.json is not one of gdzoo's (KeyError: 'covered')"),
+        (edit(spec_hash="0" * 64), "is not the head of spec_hash"),
+        (lambda folder: folder.rename(folder.with_name("renamed")), "and its folder says otherwise"),
+    ],
+)
+def test_import_refuses_what_is_not_a_whole_run_and_takes_the_others(
+    elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str, spoil: Any, why: str
+) -> None:
+    outside = sorted(home.parent.iterdir())
+    spoil(incoming.found([elsewhere])[0])
+    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    assert said.exit_code == errors.EXIT_FAILED and why in said.stdout, said.stdout
+    assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
+    assert len(list((home / "runs").glob("*/*"))) == 2 and sorted(home.parent.iterdir()) == outside
+
+
+def test_import_of_a_folder_without_runs_says_what_a_run_is(home: pathlib.Path, store_uri: str) -> None:
+    said = command_line.invoke(gdzoo.app, ["store", "import", str(home)])
+    assert isinstance(said.exception, errors.InputError)
+    assert "no run folder here or below" in str(said.exception)
+
+
+def test_a_half_copied_run_leaves_nothing(
+    elsewhere: pathlib.Path, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: pathlib.Path, target: pathlib.Path, **_: object) -> None:
+        target.write_text("half", encoding="utf-8")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        incoming.take(incoming.found([elsewhere])[0])
+    assert list((home / "runs").rglob("*")) == [home / "runs" / "quickstart"]
+
+
+def test_infinity_and_nan_come_out_of_the_store_as_they_were_recorded(
+    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+) -> None:
+    folder = sample.folder(home / "runs", status="diverged", diverged_at=3)
+    values = {"loss": "inf", "grad_norm": "nan", "sharpness": "-inf", "sigma_min": 0.1}
+    lines = [json.dumps({"step": step, "values": values}) + "\n" for step in (0, 3)]
+    (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
+    run_id = tracking.upload(opened, folder)
+    here = pathlib.Path(opened.client.download_artifacts(run_id, "records.jsonl"))
+    assert here.read_bytes() == (folder / "records.jsonl").read_bytes()
