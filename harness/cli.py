@@ -199,9 +199,8 @@ def run(
     if not agree:
         raise typer.Exit(errors.EXIT_FAILED)
     if no_store:
-        out.print(
-            f"next: `gdzoo store import {workspace.runs()}`, with the folder's copy where a store is", soft_wrap=True
-        )
+        words = f"next: bring {workspace.runs()} to where a store is, and say there: gdzoo store import FOLDER"
+        out.print(words, highlight=False, soft_wrap=True)
         return
     out.print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
 

@@ -69,7 +69,10 @@ def store_import(
     folders: Annotated[
         list[pathlib.Path],
         typer.Argument(
-            help="A run folder, a suite's, the runs/ of a workspace, or a workspace.", exists=True, file_okay=False
+            help="A run folder, a suite's, the runs/ of a workspace, or a workspace.",
+            metavar="FOLDER...",
+            exists=True,
+            file_okay=False,
         ),
     ],
     store: harness_cli.Store = None,
