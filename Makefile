@@ -31,7 +31,7 @@ data: install datafiles ## bring the real Fashion-MNIST, 70,000 images, with no 
 	@$(BIN)/gdzoo data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
 
 test: .venv/.installed-test chromium datafiles lint ## install all that the tests need, Chromium included, and run them
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 slow: .venv/.installed-test chromium datafiles ## run the tests that take minutes
 	@$(BIN)/pytest -m slow
