@@ -237,13 +237,65 @@ def ui(
 
 @store_app.command("init")
 def store_init(store: Store = None) -> None:
-    """Make the store, or bring an older one up to date. Safe to say twice, and from several processes at once."""
+    """Make what is missing of the store: database, tables, and an experiment for each suite.
+
+    Safe to say twice, and from many processes at once. A store from another MLflow is left alone.
+    """
     from harness import store as stores
 
     uri = workspace.store(store)
     with console().status("making the store ready"):
         done = stores.init(uri)
     console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@store_app.command("upgrade")
+def store_upgrade(store: Store = None) -> None:
+    """Bring a store from an earlier MLflow up to date.
+
+    Of a SQLite file a copy is kept beside it. Back a PostgreSQL database up before: pg_dump -Fc.
+    """
+    from harness import store as stores
+
+    uri = workspace.store(store)
+    with console().status("upgrading the store"):
+        done = stores.upgrade(uri)
+    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@store_app.command("check")
+def store_check(store: Store = None) -> None:
+    """Say in which state the store is and what it holds, and change nothing. Exit code 2 where it cannot be used."""
+    import rich.table
+
+    from harness import store as stores
+
+    uri = workspace.store(store)
+    drawn = rich.table.Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    drawn.add_row("store", stores.shown(uri))
+    for name, value in stores.report(uri).items():
+        drawn.add_row(name, value)
+    console().print(drawn, highlight=False)
+    stores.require(uri)
+
+
+@store_app.command("copy")
+def store_copy(
+    target: Annotated[str, typer.Argument(help="URI of a store that is new or holds no run.", metavar="URI")],
+    store: Store = None,
+) -> None:
+    """Copy all that the store holds into another: a backup, a restore, or the move from SQLite to PostgreSQL.
+
+    Whole or not at all. Artifacts stay where they are, and the runs of the copy name those places.
+    """
+    from harness import store as stores
+
+    with console().status("") as status:
+        copied = stores.copy(
+            workspace.store(store), target, lambda table, rows: status.update(f"copying {table}: {rows:,} rows")
+        )
+    words = f"{copied.get('runs', 0):,} runs with {copied.get('metrics', 0):,} points in {stores.shown(target)}"
+    console().print(words, highlight=False, soft_wrap=True)
 
 
 @store_app.command("sync")

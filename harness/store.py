@@ -7,12 +7,13 @@ messages for people.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import pathlib
-import re
 import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -20,10 +21,13 @@ from harness import errors, workspace
 
 
 class State(NamedTuple):
-    """In which state a store is; see `State` in mlflow.db-init/init_db.py."""
+    """In which state a store is; see `State` in mlflow.db-init/schema.py."""
 
     word: Literal["ready", "missing", "old", "newer", "unreachable"]
     detail: str
+
+
+Done = Literal["made", "upgraded", "ready"]
 
 
 def sqlite_file(uri: str) -> pathlib.Path | None:
@@ -34,7 +38,7 @@ def sqlite_file(uri: str) -> pathlib.Path | None:
 
 def shown(uri: str) -> str:
     """Returns `uri` as messages may print it: a password is replaced by `***`."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+    return str(_maker().shown(uri))
 
 
 def artifact_folder(uri: str, suite: str) -> str | None:
@@ -42,25 +46,62 @@ def artifact_folder(uri: str, suite: str) -> str | None:
 
     They lie in `mlartifacts/<suite>` beside a SQLite file, and in the workspace for any other database.
     """
-    if uri.startswith(("http://", "https://")):
-        return None
-    file = sqlite_file(uri)
-    folder = workspace.artifacts() if file is None else file.parent / "mlartifacts"
-    return (folder / suite).as_uri()
+    root = _maker().artifact_root(uri, workspace.home())
+    return None if root is None else f"{root}/{suite}"
 
 
-def init(uri: str) -> Literal["made", "upgraded", "ready"]:
-    """Makes the store at `uri` ready, under a lock, and says what was done.
+def init(uri: str, *, experiments_too: bool = True) -> Done:
+    """Makes what is missing of the store at `uri`, under a lock, and says what was done.
 
     Raises:
-        errors.InputError: It cannot be made there.
+        errors.InputError: It cannot be made there, or has the schema of another MLflow.
     """
-    maker = _maker()
-    try:
-        done: Literal["made", "upgraded", "ready"] = maker.init(uri)
-    except maker.StoreError as error:
-        raise errors.InputError(str(error)) from error
+    with _told():
+        root = _maker().artifact_root(uri, workspace.home())
+        done: Done = _maker().init(uri, root, experiments_too=experiments_too)
     return done
+
+
+def upgrade(uri: str) -> Done:
+    """Brings a store with an older schema up to date, under a lock, and says what was done.
+
+    Raises:
+        errors.InputError: There is no store, or it cannot be upgraded.
+    """
+    with _told():
+        done: Done = _maker().upgrade(uri)
+    return done
+
+
+def copy(source: str, target: str, told: Callable[[str, int], None]) -> dict[str, int]:
+    """Copies a store into another, which is made if it is missing, and returns its tables and their rows.
+
+    Artifacts stay where they are, and the runs of the copy name those places.
+
+    Args:
+        source: The store to read.
+        target: One that holds no run yet.
+        told: Called with the name of each table and its number of rows, before it is copied.
+
+    Raises:
+        errors.InputError: One of them cannot be used; nothing was copied then.
+    """
+    with _told():
+        root = _maker().artifact_root(target, workspace.home())
+        copied: dict[str, int] = _maker().copy(source, target, root, told)
+    return copied
+
+
+def report(uri: str) -> dict[str, str]:
+    """Returns what is to be known of a store, for people: name -> value; creates nothing."""
+    found: dict[str, str] = _maker().report(uri)
+    return found
+
+
+def tags(suite: str) -> dict[str, str]:
+    """Returns the tags that the experiment of a suite carries."""
+    found: dict[str, str] = _maker().experiments.tags(suite)
+    return found
 
 
 def check(uri: str) -> State:
@@ -83,19 +124,23 @@ def require(uri: str) -> None:
     if state.word == "ready":
         _require_writable(uri)
         return
-    command = "gdzoo store init" if uri == workspace.store() else f"gdzoo store init --store '{shown(uri)}'"
+    where = "" if uri == workspace.store() else f" --store '{shown(uri)}'"
     remedy = {
-        "missing": f"make it with: {command}",
-        "old": f"upgrade it with: {command} (a copy of the old one is kept)",
+        "missing": f"make it with: gdzoo store init{where}",
+        "old": f"bring it up to date with: gdzoo store upgrade{where}",
         "newer": "use the MLflow that made it, or name another store with --store",
         "unreachable": "correct that, or name another store with --store",
     }
     raise errors.InputError(f"the store {shown(uri)} cannot be opened: {state.detail}; {remedy[state.word]}")
 
 
-def description(suite: str) -> str:
-    """Returns the text (Markdown) that the experiment of a suite carries."""
-    return str(_maker().description(suite))
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turns what the initialiser refuses into a message for people."""
+    try:
+        yield
+    except _maker().StoreError as error:
+        raise errors.InputError(str(error)) from error
 
 
 def _require_writable(uri: str) -> None:

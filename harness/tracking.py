@@ -246,13 +246,10 @@ def _experiment(opened: Store, suite: str) -> str:
     name = experiment_name(suite)
     found = opened.client.get_experiment_by_name(name)
     if found is None:
-        tags = {
-            "gdzoo.suite": suite,
-            "mlflow.note.content": store.description(suite),
-            "mlflow.experimentKind": "custom_model_development",
-        }
         try:
-            return str(opened.client.create_experiment(name, store.artifact_folder(opened.uri, suite), tags))
+            return str(
+                opened.client.create_experiment(name, store.artifact_folder(opened.uri, suite), store.tags(suite))
+            )
         except exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

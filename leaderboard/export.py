@@ -179,7 +179,7 @@ def _require_readable(uri: str) -> None:
         return
     remedy = {
         "missing": "`gdzoo store init` makes one, `gdzoo run specs/quickstart` fills it",
-        "old": "say `gdzoo store init` to upgrade it",
+        "old": "bring it up to date with `gdzoo store upgrade`",
         "newer": "use the MLflow that made it",
         "unreachable": "name a store with --store: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, http://HOST:PORT",
     }[state.word]
@@ -202,7 +202,7 @@ def _search(client: Any) -> Found:
         if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
         found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
-    return found
+    return [(suite, runs) for suite, runs in found if runs]
 
 
 def _read_all(client: Any, found: Found) -> Iterator[document.Run]:

@@ -1,56 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes and upgrades the database behind MLflow, and says in which state it is.
+"""Makes, upgrades, copies and checks the database behind MLflow, each under a lock.
 
-`gdzoo store init` loads this file by its path; `python mlflow.db-init/init_db.py [URI]` runs it alone. MLflow itself
-takes no lock when it meets an empty database, and two programs that open one at the same time break it. So the one
-place that makes a schema is here, under a lock, and a new SQLite file appears under its name only when it is whole.
+`gdzoo store` loads this file by its path; `python mlflow.db-init/init_db.py init|upgrade|check [URI]` runs it alone.
+MLflow itself takes no lock when it meets an empty database, and two programs that open one at the same time break it.
+So the one place that makes a schema is here, and a new SQLite file appears under its name only when it is whole.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import fcntl
-import functools
 import importlib.util
-import logging
 import os
 import pathlib
+import re
 import sqlite3
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import sqlalchemy
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-EXPERIMENTS = pathlib.Path(__file__).with_name("experiments.yaml")
+
+def _part(name: str) -> ModuleType:
+    """Loads a file beside this one, whose folder is no package."""
+    known = f"gdzoo_db_{name}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, pathlib.Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[known] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[known])
+    return sys.modules[known]
+
+
+if TYPE_CHECKING:
+    import contents
+    import copying
+    import disk
+    import experiments
+    import schema
+else:
+    contents, copying, disk, experiments, schema = map(_part, ("contents", "copying", "disk", "experiments", "schema"))
+
+StoreError = schema.StoreError
+
 SQLITE = "sqlite:///"
 SERVERS = ("http://", "https://")
 DATABASES = ("postgresql+psycopg://", "postgresql://", "mysql+pymysql://", "mssql+pyodbc://")
 PROBE_SECONDS = 5.0
+LOCK = 0x6764_7A6F_6F
+"""Key of the advisory lock in PostgreSQL: `gdzoo` in ASCII."""
 
-
-class State(NamedTuple):
-    """In which state a store is.
-
-    Attributes:
-        word: `ready` (this MLflow can use it), `missing` (no database, or an empty one), `old` and `newer` (a schema
-            from an earlier or a later MLflow), `unreachable` (anything else that keeps us from using it).
-        detail: One phrase that says why, for messages.
-    """
-
-    word: Literal["ready", "missing", "old", "newer", "unreachable"]
-    detail: str
-
-
-class StoreError(Exception):
-    """The database cannot be made or upgraded; the message says why and what to do."""
+Done = Literal["made", "upgraded", "ready"]
 
 
 def sqlite_file(uri: str) -> pathlib.Path | None:
@@ -66,197 +74,230 @@ def known(uri: str) -> bool:
     return sqlite_file(uri) is not None or uri.startswith(SERVERS + DATABASES)
 
 
-def check(uri: str) -> State:
+def check(uri: str) -> schema.State:
     """Returns the state of the store at `uri` and creates nothing, no file and no folder."""
     if not known(uri):
-        return State("unreachable", "not the address of a store")
+        return schema.State("unreachable", "not the address of a store")
     if uri.startswith(SERVERS):
         return _check_server(uri)
     file = sqlite_file(uri)
     return _check_database(uri) if file is None else _check_sqlite(file)
 
 
-def init(uri: str) -> Literal["made", "upgraded", "ready"]:
-    """Makes the store at `uri` ready and says what was done; where nothing is to do, nothing is done.
+def init(uri: str, artifacts: str | None, *, experiments_too: bool = True) -> Done:
+    """Makes what is missing of the store at `uri`: file or schema, and the experiments of our suites.
 
-    An older SQLite file is copied to `<file>.before-<revision>` before it is upgraded in place.
+    Safe to say twice, and from many processes at once. A schema of another MLflow is left alone.
+
+    Args:
+        uri: The store. At a server, which makes its own schema, only the experiments are made.
+        artifacts: URI of the folder for artifacts; None where a server decides.
+        experiments_too: Whether to make the experiments.
 
     Raises:
-        StoreError: The store cannot be made or upgraded.
+        StoreError: The store cannot be made.
     """
+    with _alone(uri):
+        state = check(uri)
+        if state.word == "missing" and not uri.startswith(SERVERS):
+            _make(uri, artifacts)
+        elif state.word == "old":
+            raise StoreError(f"{state.detail}; bring it up to date with: gdzoo store upgrade")
+        elif state.word != "ready":
+            raise StoreError(f"cannot use the store: {state.detail}")
+        made = experiments.make(uri, artifacts) if experiments_too else 0
+    return "made" if state.word == "missing" or made else "ready"
+
+
+def upgrade(uri: str) -> Done:
+    """Brings a store with an older schema up to date by MLflow's own migrations.
+
+    A SQLite file is copied to `<file>.before-<revision>` first; any other database is yours to back up before.
+
+    Raises:
+        StoreError: There is no store, it is from a later MLflow, or a migration fails.
+    """
+    with _alone(uri):
+        state = check(uri)
+        if state.word == "ready":
+            return "ready"
+        if state.word == "missing":
+            raise StoreError(f"{state.detail}; make it with: gdzoo store init")
+        if state.word != "old":
+            raise StoreError(f"cannot use the store: {state.detail}")
+        file = sqlite_file(uri)
+        kept = "" if file is None else f"; the copy from before is {_copied(file)}"
+        try:
+            schema.upgrade(uri)
+        except Exception as error:
+            raise StoreError(f"cannot upgrade the store: {_first(error)}{kept}") from error
+    return "upgraded"
+
+
+def copy(source: str, target: str, artifacts: str | None, told: Callable[[str, int], None]) -> dict[str, int]:
+    """Copies a store into another, which is made if it is missing and must hold no run.
+
+    Returns:
+        Tables and their rows.
+
+    Raises:
+        StoreError: One of them cannot be used, or the target holds runs.
+    """
+    for uri in (source, target):
+        if uri.startswith(SERVERS):
+            raise StoreError("a server is not copied; name the database behind it")
+    if (state := check(source)).word != "ready":
+        raise StoreError(f"cannot read the store: {state.detail}")
+    init(target, artifacts, experiments_too=False)
+    with _alone(target):
+        if there := copying.runs(target):
+            raise StoreError(f"the target holds {there} runs; name an empty or a new store")
+        try:
+            copied: dict[str, int] = copying.copy(source, target, told)
+        except Exception as error:
+            raise StoreError(f"nothing was copied: {_first(error)}") from error
+    return copied
+
+
+def report(uri: str) -> dict[str, str]:
+    """Returns what is to be known of a store, for people: name -> value. Creates nothing."""
+    state = check(uri)
+    found = {"state": state.word, "schema": state.detail, "MLflow installed": schema.installed()}
+    if state.word == "ready" and not uri.startswith(SERVERS):
+        found |= contents.found(uri, sqlite_file(uri))
+    return found
+
+
+def shown(uri: str) -> str:
+    """Returns `uri` as messages may print it: a password is replaced by `***`."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Holds a store against every other process that makes or changes one; ends with the process, however it ends."""
     if not known(uri):
         raise StoreError(
             "this is not the address of a store; write sqlite:///FILE, or postgresql+psycopg:// or http://"
         )
     file = sqlite_file(uri)
-    if file is None:
-        return _init_database(uri)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(file.with_name(file.name + ".lock")):
-            return _init_sqlite(file)
-    except OSError as error:
-        raise StoreError(f"cannot make the store {file}: {error.strerror or error}") from error
-
-
-def description(suite: str) -> str:
-    """Returns the text (Markdown) that the experiment of a suite carries, from `experiments.yaml`, else a plain one."""
-    import yaml
-
-    known_suites: dict[str, str] = yaml.safe_load(EXPERIMENTS.read_text(encoding="utf-8"))
-    plain = f"# gdzoo: {suite}\nRuns of the specs in the suite `{suite}`. {known_suites['how_to_read']}"
-    return f"{known_suites[suite]}\n\n{known_suites['how_to_read']}" if suite in known_suites else plain
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if found := disk.of_a_network(file.parent):
+                raise StoreError(
+                    f"{file} lies on a network file system ({found}), where SQLite's locks do not hold; name a file on "
+                    "a local disk, or a PostgreSQL database"
+                )
+            with file.with_name(file.name + ".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise StoreError(f"cannot make the store {file}: {error.strerror or error}") from error
+    elif uri.startswith(SERVERS):
+        yield
+    else:
+        with _advisory(uri):
+            yield
 
 
 @contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path`; the system releases it when the process ends, however it ends."""
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _advisory(uri: str) -> Iterator[None]:
+    """Holds the advisory lock of a PostgreSQL database, in a session of its own; other databases have none."""
+    if not uri.startswith("postgresql"):
         yield
+        return
+    if (state := check(uri)).word == "unreachable":
+        raise StoreError(f"cannot use the store: {state.detail}")
+    with _engine(uri) as engine, engine.connect() as session:
+        session.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+        try:
+            yield
+        finally:
+            session.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
 
 
-def _init_sqlite(file: pathlib.Path) -> Literal["made", "upgraded", "ready"]:
-    state = _check_sqlite(file)
-    if state.word == "ready":
-        return "ready"
-    if state.word == "missing":
-        return _make_sqlite(file)
-    if state.word != "old":
-        raise StoreError(f"cannot use the store {file}: {state.detail}")
-    _quiet()
-    copy = file.with_name(f"{file.name}.before-{_revision_of(file)}")
-    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+def _make(uri: str, artifacts: str | None) -> None:
+    """Has MLflow make its tables; a SQLite file under another name, so that nobody ever sees half a schema."""
+    file = sqlite_file(uri)
+    building = None if file is None else file.with_name(f"{file.name}.building-{os.getpid()}")
     try:
-        _upgrade(f"{SQLITE}{file}")
-    except Exception as error:
-        raise StoreError(f"cannot upgrade the store {file}: {error}; the copy from before is {copy}") from error
-    return "upgraded"
-
-
-def _make_sqlite(file: pathlib.Path) -> Literal["made"]:
-    """Builds the database under another name and renames it, so that nobody ever sees half a schema."""
-    _quiet()
-    from mlflow.store.tracking import sqlalchemy_store
-
-    building = file.with_name(f"{file.name}.building-{os.getpid()}")
-    for stale in file.parent.glob(f"{file.name}.building-*"):
-        stale.unlink()
-    try:
-        store = sqlalchemy_store.SqlAlchemyStore(f"{SQLITE}{building}", str(file.parent / "mlartifacts"))
-        store.engine.dispose()
+        if file is None or building is None:
+            schema.make(uri, artifacts or "mlflow-artifacts:/")
+            return
+        for stale in file.parent.glob(f"{file.name}.building-*"):
+            stale.unlink()
+        schema.make(f"{SQLITE}{building}", artifacts or str(file.parent / "mlartifacts"))
         building.replace(file)
     except OSError:
         raise
     except Exception as error:
-        raise StoreError(f"cannot make the store {file}: {error}") from error
+        raise StoreError(f"cannot make the store: {_first(error)}") from error
     finally:
-        building.unlink(missing_ok=True)
-    return "made"
+        if building is not None:
+            building.unlink(missing_ok=True)
 
 
-def _init_database(uri: str) -> Literal["ready"]:
-    state = check(uri)
-    if state.word == "ready":
-        return "ready"
-    if state.word in ("missing", "old"):
-        raise StoreError(
-            f"{state.detail}; gdzoo leaves this database alone: back it up, then say: mlflow db upgrade URI"
-        )
-    raise StoreError(f"cannot use the store: {state.detail}")
+def _copied(file: pathlib.Path) -> pathlib.Path:
+    copy = file.with_name(f"{file.name}.before-{_revision_of(file)}")
+    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
 
 
-def _upgrade(uri: str) -> None:
-    from mlflow.store.db import utils
-
-    engine = utils.create_sqlalchemy_engine_with_retry(uri)
-    try:
-        utils._upgrade_db(engine)  # the very call behind `mlflow db upgrade`
-    finally:
-        engine.dispose()
-
-
-def _check_server(uri: str) -> State:
+def _check_server(uri: str) -> schema.State:
     try:
         with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS):
-            return State("ready", "the server answers")
+            return schema.State("ready", "the server answers")
     except urllib.error.HTTPError as error:
-        return State("unreachable", f"the server answers /health with {error.code}")
+        return schema.State("unreachable", f"the server answers /health with {error.code}")
     except (OSError, ValueError) as error:
-        return State("unreachable", f"no answer from the server ({getattr(error, 'reason', error)})")
+        return schema.State("unreachable", f"no answer from the server ({getattr(error, 'reason', error)})")
 
 
-def _check_sqlite(file: pathlib.Path) -> State:
+def _check_sqlite(file: pathlib.Path) -> schema.State:
     if file.is_dir():
-        return State("unreachable", "it is a folder, not a file")
+        return schema.State("unreachable", "it is a folder, not a file")
     try:
         if not file.exists() or file.stat().st_size == 0:
-            return State("missing", "there is no database yet")
+            return schema.State("missing", "there is no database yet")
         with contextlib.closing(_read_only(file)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" not in tables:
-            return State("unreachable", "it is a SQLite file, but not one of MLflow") if tables else _EMPTY
-        return _compare(_revision_of(file))
+            return schema.State("unreachable", "it is a SQLite file, but not one of MLflow") if tables else schema.EMPTY
+        return schema.compare(_revision_of(file))
     except (OSError, sqlite3.Error) as error:
-        return State("unreachable", str(error))
+        return schema.State("unreachable", str(error))
 
 
-def _check_database(uri: str) -> State:
-    _quiet()
-    import sqlalchemy
-    from mlflow.store.db import utils
-
-    engine: sqlalchemy.Engine | None = None
+def _check_database(uri: str) -> schema.State:
     try:
-        engine = sqlalchemy.create_engine(uri)
-        return _compare(utils._get_schema_version(engine))
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        return State("unreachable", str(error).splitlines()[0])
+        import sqlalchemy
+
+        with _engine(uri) as engine, engine.connect() as connection:
+            tables = set(sqlalchemy.inspect(connection).get_table_names())
+            if "alembic_version" not in tables:
+                return (
+                    schema.State("unreachable", "it is a database, but not one of MLflow") if tables else schema.EMPTY
+                )
+            return schema.compare(
+                connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+            )
+    except ImportError as error:
+        return schema.State("unreachable", f"{error}; say: pip install -e '.[postgres]'")
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        return schema.State("unreachable", _first(error))
+
+
+@contextlib.contextmanager
+def _engine(uri: str) -> Iterator[sqlalchemy.Engine]:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool)
+    try:
+        yield engine
     finally:
-        if engine is not None:
-            engine.dispose()
-
-
-_EMPTY = State("missing", "the database is empty")
-
-
-def _compare(revision: str | None) -> State:
-    """Compares a schema revision with those that the installed MLflow knows."""
-    if revision is None:
-        return _EMPTY
-    parents = _revisions()
-    if revision not in parents:
-        return State("newer", f"its schema {revision} is from a later MLflow than the installed one")
-    if any(revision in known_parents for known_parents in parents.values()):
-        return State("old", f"its schema {revision} is from an earlier MLflow")
-    return State("ready", f"schema {revision}")
-
-
-@functools.cache
-def _revisions() -> dict[str, tuple[str, ...]]:
-    """Returns the schema revisions of the installed MLflow, each with those it builds on.
-
-    They are read out of its migration files: to import MLflow for this would take seconds.
-    """
-    package = importlib.util.find_spec("mlflow")
-    if package is None or package.origin is None:
-        raise StoreError("MLflow is not installed; say: make install")
-    parents: dict[str, tuple[str, ...]] = {}
-    for file in pathlib.Path(package.origin).parent.glob("store/db_migrations/versions/[!_]*.py"):
-        values = dict(_literals(ast.parse(file.read_text(encoding="utf-8"))))
-        below = values["down_revision"] or ()
-        parents[values["revision"]] = (below,) if isinstance(below, str) else tuple(below)
-    return parents
-
-
-def _literals(module: ast.Module) -> Iterator[tuple[str, Any]]:
-    """Yields name and value of the revisions that a migration file assigns."""
-    for node in module.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id in ("revision", "down_revision"):
-            assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
-            yield target.id, ast.literal_eval(node.value)
+        engine.dispose()
 
 
 def _read_only(file: pathlib.Path) -> sqlite3.Connection:
@@ -269,25 +310,40 @@ def _revision_of(file: pathlib.Path) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _quiet() -> None:
-    """Keeps the progress notes of the migrations off the terminal; errors still come through as exceptions."""
-    import mlflow.store.db.utils
-
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger(mlflow.store.db.utils.__name__).setLevel(logging.CRITICAL)
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def main() -> int:
-    """Runs `init` on the URI from the command line, else on the default store, and returns the exit code."""
-    home = pathlib.Path(os.environ.get("GDZOO_HOME") or pathlib.Path(__file__).resolve().parent.parent)
-    uri = sys.argv[1] if sys.argv[1:] else os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{home / 'mlflow.db'}"
+    """Runs the words of the command line and returns the exit code: 0, or 2 where the store cannot be used."""
+    words = sys.argv[1:] or ["init"]
+    home = pathlib.Path(os.environ.get("GDZOO_HOME") or pathlib.Path(__file__).resolve().parent.parent).resolve()
+    uri = words[1] if words[1:] else os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{home / 'mlflow.db'}"
     try:
-        sys.stdout.write(f"store {uri}: {init(uri)}\n")
+        if words[0] not in ("init", "schema", "upgrade", "check") or words[2:]:
+            raise StoreError("say: init_db.py init|schema|upgrade|check [URI]")
+        if words[0] == "check":
+            sys.stdout.writelines(f"{name:18s}{value}\n" for name, value in report(uri).items())
+            return 0 if check(uri).word == "ready" else 2
+        whole = words[0] == "init"
+        done = upgrade(uri) if words[0] == "upgrade" else init(uri, artifact_root(uri, home), experiments_too=whole)
     except StoreError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    sys.stdout.write(f"store {shown(uri)}: {done}\n")
     return 0
+
+
+def artifact_root(uri: str, home: pathlib.Path) -> str | None:
+    """Returns the URI of the folder for the artifacts of a store; None where an MLflow server decides.
+
+    It is `mlartifacts` beside a SQLite file, and in the workspace `home` for any other database.
+    """
+    if uri.startswith(SERVERS):
+        return None
+    file = sqlite_file(uri)
+    return ((home if file is None else file.parent) / "mlartifacts").as_uri()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
 def ready_store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A SQLite file with MLflow's schema and no run, made once; copy it, never write to it."""
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.init(f"sqlite:///{file}")
+    store.init(f"sqlite:///{file}", experiments_too=False)
     file.chmod(0o444)
     return file
 

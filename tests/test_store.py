@@ -16,7 +16,7 @@ import pytest
 
 from harness import errors, store, tracking, workspace
 
-INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py")]
+INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py"), "init"]
 
 
 def set_revision(uri: str, revision: str) -> None:
@@ -85,10 +85,17 @@ def test_an_older_store_is_refused_then_upgraded_on_request_and_a_copy_kept(home
     engine.dispose()
 
     assert store.check(uri).word == "old"
-    with pytest.raises(errors.InputError, match="from an earlier MLflow; upgrade it with: gdzoo store init"):
+    with pytest.raises(
+        errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
+    ):
         tracking.open_store(uri)
     assert store.check(uri).word == "old", "opening must not upgrade"
-    assert store.init(uri) == "upgraded"
+    with pytest.raises(
+        errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
+    ):
+        store.init(uri)
+    assert store.check(uri).word == "old", "nor must init"
+    assert store.upgrade(uri) == "upgraded"
     assert store.check(uri).word == "ready"
     assert store.check(f"{uri}.before-{earlier_revision()}").word == "old"
 
@@ -183,8 +190,8 @@ def test_artifacts_lie_beside_the_database(home: pathlib.Path) -> None:
 
 
 def test_a_suite_without_a_description_gets_a_plain_one() -> None:
-    assert store.description("mine").startswith("# gdzoo: mine\n")
-    assert store.description("quickstart").startswith("# gdzoo: quickstart\n")
+    assert store.tags("mine")["mlflow.note.content"].startswith("# gdzoo: mine\n")
+    assert store.tags("quickstart")["mlflow.note.content"].startswith("# gdzoo: quickstart\n")
 
 
 def test_eight_programs_that_make_one_store_at_once_all_succeed(home: pathlib.Path) -> None:
@@ -211,6 +218,8 @@ def test_a_maker_that_is_killed_leaves_no_half_store(home: pathlib.Path) -> None
 
 def test_init_alone_reads_the_environment_and_reports_errors(home: pathlib.Path, ready_store: pathlib.Path) -> None:
     shutil.copyfile(ready_store, home / "mlflow.db")
+    (home / "mlflow.db").chmod(0o644)
+    store.init(f"sqlite:///{home}/mlflow.db")
     done = subprocess.run(INIT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"store sqlite:///{home}/mlflow.db: ready\n")
     failed = subprocess.run([*INIT, "mlflow.db"], capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ import mlflow
 import pytest
 from mlflow.utils import validation
 
-from harness import errors, store, tracking
+from harness import errors, statuses, store, tracking
 from harness.metrics import METRICS
 
 CELL_ID = "0123456789ab"
@@ -103,6 +103,11 @@ def runs(opened: tracking.Store) -> list[mlflow.entities.Run]:
     """Returns all runs of the quickstart experiment."""
     experiment = tracking.experiment_id(opened, "quickstart")
     return list(opened.client.search_runs([experiment])) if experiment else []
+
+
+def whole(opened: tracking.Store) -> set[str]:
+    """Returns the run_ids that the store holds to their end."""
+    return {run.run_id for run in tracking.held(opened, "quickstart") if run.status in statuses.ENDED}
 
 
 def points(uri: str) -> int:
@@ -192,13 +197,13 @@ def test_an_interrupted_run_is_completed_in_place(store_uri: str, home: pathlib.
     opened = tracking.open_store(store_uri)
     first = tracking.upload(opened, run_folder(home / "runs", (0, 10), status="interrupted"))
     assert opened.client.get_run(first).info.status == "KILLED"
-    assert tracking.finished_run_ids(opened, "quickstart") == set()
+    assert whole(opened) == set()
     assert tracking.upload(opened, run_folder(home / "runs", (0, 10, 300))) == first
     run = opened.client.get_run(first)
     assert (run.info.status, run.data.tags["gdzoo.status"]) == ("FINISHED", "finished")
     assert [p.step for p in opened.client.get_metric_history(first, "train/loss")] == [0, 10, 300]
     assert run.data.metrics["final/loss"] == 1 / 301
-    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+    assert whole(opened) == {f"{CELL_ID}-s0"}
 
 
 def test_a_run_started_anew_replaces_the_one_from_before(store_uri: str, home: pathlib.Path) -> None:
@@ -222,15 +227,15 @@ def test_a_diverged_run_is_a_result_and_infinity_becomes_nan(store_uri: str, hom
     assert "diverged at step 7" in run.data.tags["mlflow.note.content"]
     assert all(math.isnan(run.data.metrics[f"final/{name}"]) for name in ("loss", "grad_norm", "sharpness"))
     assert run.data.metrics["final/loss_gap"] == 2
-    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+    assert whole(opened) == {f"{CELL_ID}-s0"}
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("failed", "FAILED"), ("running", "RUNNING")])
+@pytest.mark.parametrize(("ours", "theirs"), [("failed", "FAILED"), ("running", "KILLED")])
 def test_status_of_a_run_that_gave_no_result(store_uri: str, home: pathlib.Path, ours: str, theirs: str) -> None:
     opened = tracking.open_store(store_uri)
     run_id = tracking.upload(opened, run_folder(home / "runs", (), status=ours, eta=None, verdict=None))
     assert opened.client.get_run(run_id).info.status == theirs
-    assert tracking.finished_run_ids(opened, "quickstart") == set()
+    assert whole(opened) == set()
 
 
 def test_a_run_that_failed_before_its_first_record_has_all_artifacts(store_uri: str, home: pathlib.Path) -> None:
@@ -293,10 +298,10 @@ def test_a_full_disk_under_the_artifacts_is_a_store_that_is_away(
     monkeypatch.setattr(opened.client, "log_artifact", full)
     with pytest.raises(tracking.StoreAway, match="No space left on device"):
         tracking.upload(opened, run_folder(home / "runs"))
-    assert tracking.finished_run_ids(opened, "quickstart") == set()
+    assert whole(opened) == set()
     monkeypatch.undo()
     tracking.upload(opened, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
-    assert tracking.finished_run_ids(opened, "quickstart") == {f"{CELL_ID}-s0"}
+    assert whole(opened) == {f"{CELL_ID}-s0"}
     assert (len(runs(opened)), points(store_uri)) == (1, 4 * len(METRICS))
 
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Experiments: what that of a suite is called and carries in MLflow, and how those of all our suites are made."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+HERE = pathlib.Path(__file__).resolve().parent
+TEXTS = HERE / "experiments.yaml"
+SPECS = HERE.parent / "specs"
+
+
+def name(suite: str) -> str:
+    """Returns the name of the experiment that holds the runs of a suite."""
+    return f"gdzoo: {suite}"
+
+
+def suites() -> list[str]:
+    """Returns our suites, sorted: the folders of specs/, and those that experiments.yaml describes."""
+    folders = [folder.name for folder in SPECS.iterdir() if folder.is_dir()] if SPECS.is_dir() else []
+    return sorted({*folders, *_texts()} - {"how_to_read"})
+
+
+def tags(suite: str) -> dict[str, str]:
+    """Returns the tags that the experiment of a suite carries."""
+    return {
+        "gdzoo.suite": suite,
+        "mlflow.note.content": description(suite),
+        "mlflow.experimentKind": "custom_model_development",
+    }
+
+
+def description(suite: str) -> str:
+    """Returns the text (Markdown) that the experiment of a suite carries, from `experiments.yaml`, else a plain one."""
+    texts = _texts()
+    plain = f"# gdzoo: {suite}\nRuns of the specs in the suite `{suite}`. {texts['how_to_read']}"
+    return f"{texts[suite]}\n\n{texts['how_to_read']}" if suite in texts else plain
+
+
+def make(uri: str, artifacts: str | None) -> int:
+    """Makes the experiments of our suites that are missing, brings the tags of the others up to date, counts both.
+
+    An experiment that somebody has deleted stays deleted.
+
+    Args:
+        uri: A store that is ready.
+        artifacts: URI of the folder below which each suite has one for its artifacts; None where a server decides.
+
+    Returns:
+        How many experiments were made.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    return sum(_make(client, suite, artifacts and f"{artifacts}/{suite}") for suite in suites())
+
+
+def _make(client: Any, suite: str, artifacts: str | None) -> bool:
+    from mlflow import exceptions
+
+    found = client.get_experiment_by_name(name(suite))
+    if found is None:
+        try:
+            client.create_experiment(name(suite), artifacts, tags(suite))
+            return True
+        except exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return False  # another process was quicker
+    if found.lifecycle_stage == "active":
+        for key, value in tags(suite).items():
+            if found.tags.get(key) != value:
+                client.set_experiment_tag(found.experiment_id, key, value)
+    return False
+
+
+def _texts() -> dict[str, str]:
+    import yaml
+
+    texts: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    return texts
