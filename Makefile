@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo data test slow lint schema constraints clean chromium datafiles
+.PHONY: help install demo data test slow lint schema constraints clean chromium postgres datafiles
 
 help: ## say what can be made
 	@echo "make ..."
@@ -30,10 +30,10 @@ demo: install ## install, run specs/quickstart and build the page (minutes)
 data: install datafiles ## bring the real Fashion-MNIST, 70,000 images, with no network but Debian's (a minute)
 	@$(BIN)/gdzoo data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
 
-test: .venv/.installed-test chromium datafiles lint ## install all that the tests need, Chromium included, and run them
+test: .venv/.installed-test chromium postgres datafiles lint ## install all that the tests need, Chromium included, and run them
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-slow: .venv/.installed-test chromium datafiles ## run the tests that take minutes
+slow: .venv/.installed-test chromium postgres datafiles ## run the tests that take minutes
 	@$(BIN)/pytest -m slow
 
 lint: .venv/.installed-test ## check style and types
@@ -54,6 +54,9 @@ clean: ## remove caches and the built site; runs, store and .venv stay
 
 chromium:
 	@scripts/setup.sh chromium
+
+postgres:
+	@scripts/setup.sh postgres
 
 datafiles:
 	@scripts/setup.sh data

@@ -18,9 +18,11 @@ import logging
 import math
 import os
 import pathlib
+import random
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import errors, grid, metrics, records, runlog, store
@@ -41,12 +43,15 @@ STATUS = {
     "failed": "FAILED",
 }
 AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
+CONFLICT = ("UniqueViolation", "UNIQUE constraint failed")
+TRIES = 8
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "1",  # connections kept open; a PostgreSQL as it comes has 100 for all
 }
 
 Json = Mapping[str, Any]  # run.json, whose keys harness/runlog.py writes
@@ -229,6 +234,7 @@ def quieten() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     # MLflow prints a traceback for each database error that it then raises; we report the exception instead.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it notes each statement that failed, once more
 
 
 def _run(folder: pathlib.Path) -> Json:
@@ -277,9 +283,22 @@ def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entitie
     tags = [entities.RunTag(key, value) for key, value in _tags(run).items()]
     opened.client.update_run(run_id, status="RUNNING")
     opened.client.log_batch(run_id, params=params, tags=tags)
-    opened.client.log_inputs(run_id, datasets=[_dataset(run)])
+    _tried(lambda: opened.client.log_inputs(run_id, datasets=[_dataset(run)]))
     for start in range(0, len(points), BATCH):
         opened.client.log_batch(run_id, metrics=points[start : start + BATCH])
+
+
+def _tried(write: Callable[[], None]) -> None:
+    """Writes, and again where another process wrote the same row at the same instant: MLflow looks, then inserts."""
+    from mlflow import exceptions
+
+    for attempt in range(TRIES):
+        try:
+            return write()
+        except exceptions.MlflowException as error:
+            if attempt == TRIES - 1 or not any(words in str(error) for words in CONFLICT):
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
 
 
 def _close(opened: Store, run_id: str, status: str, ended: int) -> None:

@@ -13,6 +13,7 @@ finite), and reading them is no dearer (`gdzoo bench store`). One run is in memo
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import math
@@ -264,12 +265,27 @@ def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
         folder = pathlib.Path(urllib.request.url2pathname(where.path))
         sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
         return [_bounded(name, sizes, folder) for name in ARTIFACTS]
-    sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
-    with tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
+    if where.scheme == "mlflow-artifacts" and not client.tracking_uri.startswith(("http://", "https://")):
+        raise errors.InputError(
+            f"the artifacts of {_name(run)} lie behind an MLflow server; name that with --store, not its database"
+        )
+    with _malformed(), tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
+        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
         for name in ARTIFACTS:
             if sizes.get(name, math.inf) <= ARTIFACTS[name]:
                 client.download_artifacts(run.info.run_id, name, temporary)
         return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
+
+
+@contextlib.contextmanager
+def _malformed() -> Iterator[None]:
+    """Turns what MLflow raises about the artifacts of one run into a ValueError."""
+    from mlflow import exceptions
+
+    try:
+        yield
+    except exceptions.MlflowException as error:
+        raise ValueError(f"its artifacts cannot be had: {str(error).strip().splitlines()[0]}") from error
 
 
 def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:

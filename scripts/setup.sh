@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh packages [EXTRA]   .venv with the exact versions of constraints.txt (and of an extra, e.g. test)
 #   scripts/setup.sh chromium           Chromium, which the browser tests drive
+#   scripts/setup.sh postgres           PostgreSQL, on which the tests of a team's store run
 #   scripts/setup.sh data               the files of Fashion-MNIST, as Debian ships them
 #   scripts/setup.sh constraints        constraints.txt anew, from the lower bounds of pyproject.toml
 #
@@ -142,6 +143,12 @@ bring_data() {
     fi
 }
 
+# Elsewhere than on Debian and Ubuntu nothing is installed, and the tests that need a server are skipped.
+bring_postgres() {
+    command -v dpkg >/dev/null 2>&1 || return 0
+    [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || install_system_packages "a team's store" postgresql
+}
+
 renew_constraints() {
     python=$(find_python)
     fresh=$(mktemp -d)
@@ -160,7 +167,8 @@ renew_constraints() {
 case ${1:-} in
 packages) bring_packages "${2:-}" ;;
 chromium) bring_chromium ;;
+postgres) bring_postgres ;;
 data) bring_data ;;
 constraints) renew_constraints ;;
-*) stop "say: scripts/setup.sh packages [EXTRA] | chromium | data | constraints" ;;
+*) stop "say: scripts/setup.sh packages [EXTRA] | chromium | postgres | data | constraints" ;;
 esac

@@ -11,9 +11,10 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import pytest
@@ -99,6 +100,81 @@ def ready_store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     store.init(f"sqlite:///{file}", experiments_too=False)
     file.chmod(0o444)
     return file
+
+
+@pytest.fixture(scope="session")
+def team() -> ModuleType:
+    """The module mlflow.db-init/team.py, which starts PostgreSQL and an MLflow server."""
+    spec = importlib.util.spec_from_file_location("gdzoo_team", workspace.CHECKOUT / "mlflow.db-init" / "team.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Postgres(NamedTuple):
+    """A PostgreSQL server of this session.
+
+    Attributes:
+        folder: Where its data lies.
+        port: On loopback.
+        sql: Runs statements as the superuser and returns what psql prints.
+        uri: Address of a database of it by name, for a user that owns it and may not much else.
+        start: Starts it where it does not run.
+        stop: Stops it at once, as if it had crashed.
+    """
+
+    folder: pathlib.Path
+    port: int
+    sql: Callable[[str], str]
+    uri: Callable[[str], str]
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
+@pytest.fixture(scope="session")
+def postgres(team: ModuleType) -> Iterator[Postgres]:
+    """A real PostgreSQL server with a role `tester` and an initialised database `template_gdzoo`; else skipped."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gdzoo-pg-"))
+    folder.chmod(0o755)
+    port = team._free_port()
+
+    def sql(text: str) -> str:
+        return str(team.psql(folder, port, "-At", "-c", text))
+
+    def stop() -> None:
+        team._pg(folder, "pg_ctl", "stop", "-D", folder / "postgres", "-m", "immediate", "-w")
+
+    try:
+        team.start_postgres(folder, port)
+    except team.TeamError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(str(error))
+    server = Postgres(
+        folder,
+        port,
+        sql,
+        lambda name: f"postgresql+psycopg://tester:tester@127.0.0.1:{port}/{name}",
+        lambda: team.start_postgres(folder, port),
+        stop,
+    )
+    try:
+        sql("CREATE ROLE tester LOGIN CREATEDB PASSWORD 'tester'")
+        sql("CREATE DATABASE template_gdzoo OWNER tester")
+        store.init(server.uri("template_gdzoo"), experiments_too=False)
+        yield server
+    finally:
+        stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_uri(home: pathlib.Path, postgres: Postgres) -> Iterator[str]:
+    """A PostgreSQL store that is ready and empty, for one test."""
+    name = f"t{os.urandom(6).hex()}"
+    postgres.sql(f"CREATE DATABASE {name} OWNER tester TEMPLATE template_gdzoo")
+    yield postgres.uri(name)
+    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

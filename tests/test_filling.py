@@ -218,7 +218,7 @@ def program(text: str, *arguments: object) -> subprocess.Popen[str]:
 
 def writers_lose_and_double_nothing(uri: str, home: pathlib.Path, sample: ModuleType, writers: int) -> None:
     """Has many processes send at once: each a run of its own, and all of them one shared run."""
-    folders = [sample.folder(home / "runs", f"net{number}") for number in range(writers)]
+    folders = [sample.folder(home / "runs", cell={"steps": 1000 + number}) for number in range(writers)]
     shared = sample.folder(home / "runs", "shared")
     with contextlib.ExitStack() as running:
         started = [running.enter_context(program(WRITER, uri, folder, shared)) for folder in folders]

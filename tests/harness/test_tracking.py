@@ -16,6 +16,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.utils import validation
 
 from harness import errors, statuses, store, tracking
@@ -276,6 +277,27 @@ def test_every_metric_has_a_name_that_mlflow_takes() -> None:
             assert len(key) <= validation.MAX_ENTITY_KEY_LENGTH
     keys = [metric.key(name) for name, metric in METRICS.items()]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_row_that_another_process_wrote_at_the_same_instant_is_written_again(
+    store_uri: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = tracking.open_store(store_uri)
+    real, asked = opened.client.log_inputs, []
+
+    def conflict(*arguments: Any, **more: Any) -> None:
+        asked.append(1)
+        if len(asked) <= 2:
+            raise mlflow.exceptions.MlflowException("(psycopg.errors.UniqueViolation) duplicate key", BAD_REQUEST)
+        real(*arguments, **more)
+
+    monkeypatch.setattr(opened.client, "log_inputs", conflict)
+    run_id = tracking.upload(opened, run_folder(home / "runs"))
+    assert len(asked) == 3 and len(opened.client.get_run(run_id).inputs.dataset_inputs) == 1
+    asked.clear()
+    monkeypatch.setattr(tracking, "TRIES", 2)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="UniqueViolation"):
+        tracking.upload(opened, run_folder(home / "runs"))
 
 
 def test_a_store_that_goes_away_is_told_apart_from_our_bugs(store_uri: str, home: pathlib.Path) -> None:

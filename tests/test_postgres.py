@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A team's store: a real PostgreSQL, alone and behind an MLflow server with logins."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sqlalchemy
+import typer.testing
+import yaml
+
+import gdzoo
+from harness import errors, store, tracking, uploads, workspace
+from leaderboard import export
+
+HERE = workspace.CHECKOUT / "mlflow.db-init"
+INIT = [sys.executable, str(HERE / "init_db.py")]
+TEAM = [sys.executable, str(HERE / "team.py")]
+
+command_line = typer.testing.CliRunner()
+
+
+def ask(uri: str, text: str) -> Any:
+    """Returns the one value that a statement gives."""
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        with engine.begin() as connection:
+            return connection.execute(sqlalchemy.text(text)).scalar()
+    finally:
+        engine.dispose()
+
+
+def curve(uri: str, run_id: str) -> list[tuple[int, int, float]]:
+    """Returns step, timestamp and value of each point of a run's loss."""
+    opened = tracking.open_store(uri)
+    (run,) = opened.client.search_runs(
+        [tracking.experiment_id(opened, "quickstart")], f"tags.`gdzoo.run_id` = '{run_id}'"
+    )
+    return [(p.step, p.timestamp, p.value) for p in opened.client.get_metric_history(run.info.run_id, "train/loss")]
+
+
+@pytest.fixture
+def cold_uri(home: pathlib.Path, postgres: Any) -> Iterator[str]:
+    """An empty database, before anything made a table in it."""
+    name = f"c{os.urandom(6).hex()}"
+    postgres.sql(f"CREATE DATABASE {name} OWNER tester")
+    yield postgres.uri(name)
+    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def arrive(uri: str, count: int) -> None:
+    """Starts many initialisers of one cold store at once."""
+    several = [
+        subprocess.Popen([*INIT, "init", uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(count)
+    ]
+    said = [program.communicate() for program in several]
+    assert [program.returncode for program in several] == [0] * count, said
+    assert sorted(out.split()[-1] for out, _ in said) == [b"made"] + [b"ready"] * (count - 1)
+    assert b"tester:tester" not in b"".join(out for out, _ in said)
+
+
+def test_a_cold_database_is_missing_then_made_once_by_all_who_arrive(cold_uri: str) -> None:
+    assert store.check(cold_uri) == ("missing", "the database is empty")
+    with pytest.raises(errors.InputError, match="the database is empty; make it with: gdzoo store init --store"):
+        tracking.open_store(cold_uri)
+    arrive(cold_uri, 4)
+    assert store.check(cold_uri).word == "ready"
+    names = {run.name for run in tracking.open_store(cold_uri).client.search_experiments()}
+    assert {"gdzoo: quickstart", "gdzoo: planted", "gdzoo: literature"} <= names
+
+
+@pytest.mark.slow
+def test_sixty_four_that_arrive_at_a_cold_database_at_once_all_succeed(cold_uri: str) -> None:
+    arrive(cold_uri, 64)
+
+
+def test_older_and_newer_schemas_are_told_apart_and_an_older_one_is_upgraded_when_said(cold_uri: str) -> None:
+    from alembic import command
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.dbmodels import initial_models
+
+    parents = store._maker().schema.revisions()
+    (head,) = set(parents) - {below for known in parents.values() for below in known}
+    engine = sqlalchemy.create_engine(cold_uri)
+    initial_models.Base.metadata.create_all(engine)
+    config = utils._get_alembic_config(cold_uri)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, parents[head][0])
+    engine.dispose()
+    with pytest.raises(
+        errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
+    ):
+        tracking.open_store(cold_uri)
+    with pytest.raises(errors.InputError, match="gdzoo store upgrade"):
+        store.init(cold_uri)
+    said = command_line.invoke(gdzoo.app, ["store", "upgrade", "--store", cold_uri])
+    assert said.exit_code == 0 and said.stdout.endswith(": upgraded\n"), said.output
+    assert store.check(cold_uri).word == "ready" and store.upgrade(cold_uri) == "ready"
+    ask(cold_uri, "UPDATE alembic_version SET version_num = 'ffffffffffff' RETURNING 1")
+    for use in (tracking.open_store, store.init, store.upgrade):
+        with pytest.raises(errors.InputError, match="from a later MLflow"):
+            use(cold_uri)
+
+
+def test_a_database_of_somebody_else_is_never_touched(cold_uri: str) -> None:
+    engine = sqlalchemy.create_engine(cold_uri)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE mine (x int)"))
+    engine.dispose()
+    for use in (tracking.open_store, store.init, store.upgrade):
+        with pytest.raises(errors.InputError, match="it is a database, but not one of MLflow"):
+            use(cold_uri)
+    assert ask(cold_uri, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'") == 1
+
+
+def test_a_database_that_is_not_there_says_so_without_the_password(postgres: Any, home: pathlib.Path) -> None:
+    nowhere = postgres.uri("nowhere")
+    for uri in (nowhere, nowhere.replace("tester@", "wrong@"), nowhere.replace(str(postgres.port), "1")):
+        with pytest.raises(errors.InputError) as refused:
+            tracking.open_store(uri)
+        assert "cannot be opened: " in str(refused.value) and "tester:***@" in str(refused.value)
+        with pytest.raises(errors.InputError, match="cannot use the store"):
+            store.init(uri)
+
+
+def test_check_says_what_the_store_is_and_holds(postgres_uri: str, home: pathlib.Path, sample: ModuleType) -> None:
+    tracking.upload(tracking.open_store(postgres_uri), sample.folder(home / "runs"))
+    said = command_line.invoke(gdzoo.app, ["store", "check", "--store", postgres_uri])
+    facts = {line[:18].strip(): line[18:].strip() for line in said.stdout.splitlines()}
+    assert said.exit_code == 0
+    assert (facts["state"], facts["runs"], facts["experiments"]) == ("ready", "1", "2")
+    assert facts["store"].startswith("postgresql+psycopg://tester:***@") and facts["server"].startswith("15.")
+
+
+def test_it_gives_the_export_that_sqlite_gives(
+    postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
+    for uri in (postgres_uri, store_uri):
+        opened = tracking.open_store(uri)
+        for _ in range(2):  # twice is once
+            for folder in folders:
+                tracking.upload(opened, folder)
+    assert export.dump(export.read(postgres_uri)) == export.dump(export.read(store_uri))
+    assert ask(postgres_uri, "SELECT count(*) FROM metrics") == ask(store_uri, "SELECT count(*) FROM metrics")
+
+
+WRITER = """
+import pathlib, sys
+from harness import tracking
+opened = tracking.open_store(sys.argv[1])
+for folder in sys.argv[2:]:
+    tracking.upload(opened, pathlib.Path(folder))
+"""
+
+
+def write_at_once(uri: str, home: pathlib.Path, sample: ModuleType, writers: int) -> None:
+    """Has many processes send at once: each a run of its own, and all of them one shared run."""
+    folders = [sample.folder(home / "runs", cell={"steps": 1000 + number}) for number in range(writers)]
+    shared = sample.folder(home / "runs", "shared")
+    with contextlib.ExitStack() as running:
+        started = [
+            running.enter_context(
+                subprocess.Popen([sys.executable, "-c", WRITER, uri, folder, shared], cwd=workspace.CHECKOUT)
+            )
+            for folder in folders
+        ]
+        assert [process.wait() for process in started] == [0] * writers
+    assert sorted(run.run_id for run in export.read(uri).runs) == sorted(folder.name for folder in (*folders, shared))
+    for folder in (*folders, shared):
+        assert [step for step, _, _ in curve(uri, folder.name)] == list(sample.STEPS), "no point lost, none doubled"
+
+
+def test_four_writers_at_once_lose_nothing_and_double_nothing(
+    postgres_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    write_at_once(postgres_uri, home, sample, 4)
+
+
+@pytest.mark.slow
+def test_sixty_four_writers_at_once_lose_nothing_and_double_nothing(
+    postgres_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    write_at_once(postgres_uri, home, sample, 64)
+
+
+def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_point_once(
+    postgres_uri: str, postgres: Any, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sample.folder(home / "runs")
+    opened = tracking.open_store(postgres_uri)
+    real, sent = opened.client.log_batch, []
+
+    def log_batch(*arguments: Any, **more: Any) -> None:
+        real(*arguments, **more)
+        sent.append(1)
+        if len(sent) == 2:  # after the points, before the run is closed
+            postgres.stop()
+
+    monkeypatch.setattr(opened.client, "log_batch", log_batch)
+    try:
+        with uploads.beside(opened) as sending:
+            sending.put(folder)
+            assert sending.finish() == [folder], "it waits; nothing is raised"
+    finally:
+        postgres.start()
+    said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
+    assert said.stdout == "1 runs sent, 0 there already\n"
+    assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
+    assert len(export.read(postgres_uri).runs) == 1
+
+
+def test_a_store_moves_from_sqlite_to_postgresql_and_back(
+    cold_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    opened = tracking.open_store(store_uri)
+    folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
+    (folders[0] / "records.jsonl").write_text(
+        json.dumps({"step": 0, "values": {"loss": "nan", "grad_norm": "inf", "sigma_min": 0.1 + 0.2}}) + "\n"
+    )
+    ids = [tracking.upload(opened, folder) for folder in folders]
+    opened.client.delete_run(ids[0])
+    copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
+    points = ask(store_uri, "SELECT count(*) FROM metrics")
+    assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {points:,} points"), copied.output
+    assert export.dump(export.read(cold_uri)) == export.dump(export.read(store_uri))
+    assert curve(cold_uri, folders[2].name) == curve(store_uri, folders[2].name)
+    assert ask(cold_uri, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'") == 1
+    moved = tracking.open_store(cold_uri)
+    assert moved.client.create_experiment("another"), "the sequences go on behind what was copied"
+    assert tracking.upload(moved, folders[1]) in ids, "it is found again"
+    back = f"sqlite:///{home / 'back.db'}"
+    store.copy(cold_uri, back, lambda table, rows: None)
+    assert export.dump(export.read(back)) == export.dump(export.read(cold_uri))
+    with pytest.raises(errors.InputError, match="the target holds 3 runs; name an empty or a new store"):
+        store.copy(store_uri, cold_uri, lambda table, rows: None)
+
+
+def test_a_copy_that_fails_leaves_the_target_empty(
+    postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    tracking.upload(tracking.open_store(store_uri), sample.folder(home / "runs"))
+
+    def fail(table: str, _rows: int) -> None:
+        if table == "metrics":
+            raise RuntimeError("the line was cut")
+
+    with pytest.raises(errors.InputError, match="nothing was copied: the line was cut"):
+        store.copy(store_uri, postgres_uri, fail)
+    assert ask(postgres_uri, "SELECT count(*) FROM runs") == 0
+    assert ask(postgres_uri, "SELECT count(*) FROM experiments") == 1, "as it was made"
+
+
+def test_pg_dump_and_pg_restore_bring_everything_back(
+    postgres_uri: str, postgres: Any, team: ModuleType, home: pathlib.Path, sample: ModuleType
+) -> None:
+    tracking.upload(tracking.open_store(postgres_uri), sample.folder(home / "runs"))
+    plain = postgres_uri.replace("+psycopg", "")
+    with tempfile.TemporaryDirectory() as folder:
+        dump = pathlib.Path(folder) / "gdzoo.dump"
+        subprocess.run([team._program("pg_dump"), "-Fc", "-f", dump, plain], check=True)
+        postgres.sql(f"CREATE DATABASE {(again := f'r{os.urandom(6).hex()}')} OWNER tester")
+        target = postgres.uri(again)
+        command = [team._program("pg_restore"), "--no-owner", "-d", target.replace("+psycopg", ""), dump]
+        subprocess.run(command, check=True)
+    assert export.dump(export.read(target)) == export.dump(export.read(postgres_uri))
+    postgres.sql(f"DROP DATABASE {again} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def started(team: ModuleType, postgres: Any) -> Iterator[tuple[pathlib.Path, dict[str, str]]]:
+    """A team's whole store, as `team.py start` makes it: its folder, and the environment of a member."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gdzoo-team-"))
+    folder.chmod(0o755)
+    try:
+        yield folder, start(folder, team._free_port())
+    finally:
+        assert subprocess.run([*TEAM, "stop", str(folder)], check=False).returncode == 0
+        assert team.status(folder) == {"database": False, "server": False}
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: pathlib.Path, port: int) -> dict[str, str]:
+    """Says `team.py start` and returns the environment that it prints."""
+    said = subprocess.run([*TEAM, "start", str(folder), str(port)], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    words = [line.removeprefix("export ") for line in said.stdout.splitlines() if line.startswith("export ")]
+    return dict(word.split("=", 1) for word in words)
+
+
+def answer(url: str, **headers: str) -> int:
+    """Returns the HTTP status of a page."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as page:
+            return int(page.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_team_s_server_refuses_strangers_and_foreign_hosts_and_takes_runs(
+    started: tuple[pathlib.Path, dict[str, str]],
+    home: pathlib.Path,
+    sample: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    team: ModuleType,
+) -> None:
+    folder, login = started
+    address = login["MLFLOW_TRACKING_URI"]
+    experiments = f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    artifacts = f"{address}/api/2.0/mlflow-artifacts/artifacts"
+    assert [answer(page) for page in (address, experiments, artifacts, f"{address}/graphql")] == [401] * 4
+    assert answer(experiments, Host="evil.example") == 403
+    assert answer(f"{address}/health") == 200
+    wrong = {**login, "MLFLOW_TRACKING_PASSWORD": "wrong"}
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(errors.InputError, match="401"):
+        tracking.open_store(address)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login["MLFLOW_TRACKING_PASSWORD"])
+    made = sample.folder(home / "runs")
+    opened = tracking.open_store(address)
+    tracking.upload(opened, made)
+    assert [run.run_id for run in export.read(address).runs] == [made.name]
+    names = {one.name for one in opened.client.search_experiments()}
+    assert "gdzoo: literature" in names, "start has made the experiments"
+    with pytest.raises(errors.InputError, match="lie behind an MLflow server; name that with --store"):
+        export.read(team.uri(team.environment(folder), "ro"))
+    process = pathlib.Path(f"/proc/{(folder / 'server.pid').read_text().strip()}")
+    variables = process.joinpath("environ").read_bytes().split(b"\0")
+    assert {b"MLFLOW_DISABLE_TELEMETRY=true", b"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"} <= set(variables)
+    known = team.environment(folder)
+    words = b"".join(file.read_bytes() for file in pathlib.Path("/proc").glob("[0-9]*/cmdline") if file.exists())
+    assert not any(known[name].encode() in words for name in team.SECRETS), "no secret on a command line"
+    assert (folder / "server.env").stat().st_mode & 0o077 == 0
+    assert start(folder, 1) == login, "said again it changes nothing"
+
+
+def test_each_role_may_do_what_it_is_for_and_no_more(
+    started: tuple[pathlib.Path, dict[str, str]], team: ModuleType, home: pathlib.Path
+) -> None:
+    folder, _ = started
+    known = team.environment(folder)
+    reader, writer = team.uri(known, "ro"), team.uri(known, "rw")
+    assert store.check(reader).word == store.check(writer).word == "ready"
+    assert ask(reader, "SELECT count(*) FROM experiments") > 5
+    refused = "permission denied|must be owner|read-only|must be superuser"
+    for uri, statement in (
+        (reader, "DELETE FROM runs RETURNING 1"),
+        (reader, "INSERT INTO tags (key, value, run_uuid) VALUES ('a', 'b', 'c') RETURNING 1"),
+        (reader, "CREATE TABLE mine (x int)"),
+        (reader, "CREATE TEMPORARY TABLE mine (x int)"),
+        (reader, "CREATE ROLE other"),
+        (writer, "CREATE ROLE other"),
+        (writer, "CREATE DATABASE other"),
+        (writer, "COPY (SELECT 1) TO '/tmp/file'"),
+        (writer, "SELECT pg_read_file('/etc/passwd')"),
+    ):
+        with pytest.raises(sqlalchemy.exc.SQLAlchemyError, match=f"{refused}|cannot run inside a transaction"):
+            ask(uri, statement)
+
+
+def test_a_database_that_somebody_else_made_may_not_be_entered_by_everybody(
+    started: tuple[pathlib.Path, dict[str, str]], team: ModuleType
+) -> None:
+    folder, _ = started
+    known = team.environment(folder)
+    port = int(known["GDZOO_DATABASE_PORT"])
+    team.psql(folder, port, "-c", "CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="permission denied for database"):
+        ask(f"postgresql+psycopg://stranger:stranger@127.0.0.1:{port}/gdzoo", "SELECT 1")
+
+
+def test_the_compose_file_is_the_same_set_up(team: ModuleType) -> None:
+    found = yaml.safe_load((HERE / "compose.yaml").read_text(encoding="utf-8"))
+    database, server = found["services"]["database"], found["services"]["server"]
+    assert all(port.startswith("127.0.0.1:") for service in (database, server) for port in service["ports"])
+    assert "./postgres/10-roles.sql:/docker-entrypoint-initdb.d/10-roles.sql:ro" in database["volumes"]
+    assert " ".join(database["command"]) == team.MANY
+    variables = server["environment"]
+    assert (variables["MLFLOW_DISABLE_TELEMETRY"], variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]) == ("true", "false")
+    assert variables["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:5000,127.0.0.1:5000"
+    assert "--app-name basic-auth" in server["command"][-1] and "init_db.py schema" in server["command"][-1]
+    pins = dict(line.split("==") for line in (workspace.CHECKOUT / "constraints.txt").read_text().splitlines())
+    for name, extra in (("mlflow", "[auth]"), ("psycopg", "[binary]")):
+        assert f"'{name}{extra}=={pins[name]}'" in server["build"]["dockerfile_inline"]
+    example = {
+        line.split("=")[0]
+        for line in (HERE / "postgres" / "server.env.example").read_text().splitlines()
+        if "=" in line
+    }
+    text = (HERE / "compose.yaml").read_text(encoding="utf-8")
+    assert all(
+        f"${{{name}" in text
+        for name in example - {'# A good value for each: python -c "import secrets; print(secrets.token_urlsafe(24))"'}
+        if not name.startswith("#")
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["start"], ["begin", "x"], ["start", "x", "port"], ["stop", "a", "1", "2"]])
+def test_wrong_words_to_team_are_one_line_and_exit_code_2(words: list[str]) -> None:
+    done = subprocess.run([*TEAM, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: say: team.py start FOLDER [PORT] | stop FOLDER | status FOLDER\n",
+    )
