@@ -13,6 +13,7 @@ import importlib.util
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -147,6 +148,12 @@ def _require_writable(uri: str) -> None:
     file = sqlite_file(uri)
     if file is None:
         return
+    if found := _maker().disk.of_a_network(file):
+        warnings.warn(
+            f"{file} lies on a network file system ({found}), where SQLite's locks do not hold: use it with one "
+            "program at a time, or move it (`gdzoo store copy`)",
+            stacklevel=2,
+        )
     for path in (file, file.parent):
         if not os.access(path, os.W_OK):
             raise errors.InputError(

@@ -163,8 +163,11 @@ def report(uri: str) -> dict[str, str]:
     """Returns what is to be known of a store, for people: name -> value. Creates nothing."""
     state = check(uri)
     found = {"state": state.word, "schema": state.detail, "MLflow installed": schema.installed()}
+    file = sqlite_file(uri)
+    if file is not None:
+        found["file system"] = disk.kind(file.resolve())
     if state.word == "ready" and not uri.startswith(SERVERS):
-        found |= contents.found(uri, sqlite_file(uri))
+        found |= contents.found(uri, file)
     return found
 
 
