@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -222,17 +224,43 @@ def status(
 def ui(
     store: Store = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")] = 5000,
+    browser: Annotated[bool, typer.Option("--open", help="Open the first suite in a browser.")] = False,
 ) -> None:
-    """Open MLflow's own UI on the store, for this machine only; Ctrl-C ends it."""
-    from harness import tracking
+    """Start MLflow's own UI on the store, for this machine only, and print a link to each suite; Ctrl-C ends it.
 
-    command, environment = tracking.ui_command(workspace.store(store), port)
-    console().print(f"MLflow on {tracking.ui_link(f'http://127.0.0.1:{port}')}", highlight=False, soft_wrap=True)
-    console().print("It takes a few seconds to answer. Ctrl-C ends it.", highlight=False)
-    try:
-        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
-    except KeyboardInterrupt:
-        raise typer.Exit(errors.EXIT_DONE) from None
+    A link opens a prepared comparison: loss, eta*lambda_max and sigma_min over steps, one line for each cell, the mean
+    over its seeds with their range. Click the eyes in the list to choose what is drawn; "Table: ..." under the name of
+    the view has the end values.
+    """
+    import webbrowser
+
+    from harness import tracking
+    from harness import ui as uis
+
+    uri, out = workspace.store(store), console()
+    address = uri if uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{port}"
+    with contextlib.ExitStack() as ending:
+        server = None
+        log = ending.enter_context(tempfile.TemporaryFile())
+        if address != uri:
+            command, environment = uis.command(uri, port)
+            asked = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            server = ending.enter_context(asked)
+            ending.callback(server.terminate)
+        try:
+            with out.status("MLflow's server is starting"):
+                found = uis.suites(tracking.open_store(uri), address)
+                if server is not None:
+                    uis.answering(address, server, log)
+            for line in uis.lines(found, address):
+                out.print(line, highlight=False, soft_wrap=True)
+            if browser:
+                webbrowser.open(found[0].link if found else uis.link(address))
+            if server is not None:
+                out.print("Ctrl-C ends it")
+                raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            raise typer.Exit(errors.EXIT_DONE) from None
 
 
 @store_app.command("init")

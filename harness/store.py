@@ -105,6 +105,11 @@ def tags(suite: str) -> dict[str, str]:
     return found
 
 
+def view_tag(view: str) -> str:
+    """Returns the tag of an experiment that holds a view prepared for MLflow's UI."""
+    return f"{_maker().views.PREFIX}{view}"
+
+
 def check(uri: str) -> State:
     """Returns the state of the store at `uri` and creates nothing."""
     return State(*_maker().check(uri))

@@ -19,8 +19,6 @@ import math
 import os
 import pathlib
 import random
-import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -174,6 +172,11 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
     return str(run_id)
 
 
+def count(opened: Store, experiment_id: str) -> int:
+    """Returns how many runs an experiment has, at most PAGE, those in MLflow's bin left out."""
+    return len(opened.client.search_runs([experiment_id], max_results=PAGE))
+
+
 def unsaid(run: Json) -> str:
     """Returns what the facts of a run lack, or hold in another form, that a store is told; empty if nothing.
 
@@ -195,36 +198,6 @@ def experiment_id(opened: Store, suite: str) -> str | None:
     """Returns MLflow's id of the experiment of a suite, for links; None before its first run."""
     experiment = opened.client.get_experiment_by_name(experiment_name(suite))
     return None if experiment is None else str(experiment.experiment_id)
-
-
-def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
-    """Returns the command that serves MLflow's own UI on the store, to this machine only, and its environment.
-
-    Raises:
-        errors.InputError: The store is a server already or cannot be opened, or the port is taken.
-    """
-    if uri.startswith(("http://", "https://")):
-        raise errors.InputError(f"the store is an MLflow server; open it in a browser: {ui_link(store.shown(uri))}")
-    store.require(uri)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise errors.InputError(f"port {port} cannot be used ({error}); choose another with --port") from error
-    file = store.sqlite_file(uri)
-    absolute = uri if file is None else f"sqlite:///{file}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", absolute, "--no-serve-artifacts"]
-    command += ["--default-artifact-root", str(store.artifact_folder(uri, "ui")), "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level warning"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    return command, {**os.environ, **ENVIRONMENT, **quiet}
-
-
-def ui_link(address: str, experiment: str | None = None) -> str:
-    """Returns the link to the UI at `address` (or to one experiment there) that opens in its mode for training runs."""
-    page = "experiments" if experiment is None else f"experiments/{experiment}/runs"
-    return f"{address.rstrip('/')}/#/{page}?workflowType=machine_learning"
 
 
 def quieten() -> None:

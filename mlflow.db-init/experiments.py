@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import views
+else:
+    import gdzoo_db_views as views
 
 HERE = pathlib.Path(__file__).resolve().parent
 TEXTS = HERE / "experiments.yaml"
@@ -28,6 +33,7 @@ def tags(suite: str) -> dict[str, str]:
         "gdzoo.suite": suite,
         "mlflow.note.content": description(suite),
         "mlflow.experimentKind": "custom_model_development",
+        **views.tags(),
     }
 
 

@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     import disk
     import experiments
     import schema
+    import views
 else:
-    contents, copying, disk, experiments, schema = map(_part, ("contents", "copying", "disk", "experiments", "schema"))
+    parts = ("contents", "copying", "disk", "schema", "views", "experiments")  # each after those that it uses
+    contents, copying, disk, schema, views, experiments = map(_part, parts)
 
 StoreError = schema.StoreError
 

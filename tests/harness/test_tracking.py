@@ -5,13 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pathlib
-import socket
 import sqlite3
-import subprocess
-import time
-import urllib.request
 from typing import Any
 
 import mlflow
@@ -19,7 +14,7 @@ import pytest
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.utils import validation
 
-from harness import errors, statuses, store, tracking
+from harness import errors, statuses, tracking
 from harness.metrics import METRICS
 
 CELL_ID = "0123456789ab"
@@ -334,55 +329,3 @@ def test_an_experiment_deleted_by_hand_is_named_with_the_cure(store_uri: str, ho
     opened.client.delete_experiment(experiment)
     with pytest.raises(errors.InputError, match=f"mlflow experiments restore --experiment-id {experiment}"):
         tracking.upload(opened, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
-
-
-def test_ui_serves_the_store_to_this_machine_only(store_uri: str, home: pathlib.Path) -> None:
-    tracking.upload(tracking.open_store(store_uri), run_folder(home / "runs"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command, environment = tracking.ui_command(store_uri, port)
-    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    address = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        command, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as server:
-        try:
-            deadline = time.monotonic() + 120
-            while store.check(address).word != "ready":
-                assert server.poll() is None and time.monotonic() < deadline, "the server did not come up"
-                time.sleep(0.2)
-            remote = tracking.open_store(address)
-            experiment = tracking.experiment_id(remote, "quickstart")
-            assert [run.data.tags["gdzoo.run_id"] for run in remote.client.search_runs([experiment])] == [
-                f"{CELL_ID}-s0"
-            ]
-            with urllib.request.urlopen(address) as page:
-                assert b"MLflow" in page.read()
-            assert tracking.upload(remote, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
-            assert len(runs(remote)) == 1
-        finally:
-            server.terminate()
-    assert sorted(os.listdir(home)) == ["mlartifacts", "mlflow.db", "runs"], "the server left something behind"
-
-
-def test_ui_on_a_port_that_is_taken_says_so(store_uri: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(errors.InputError, match=f"port {port} cannot be used .* choose another with --port"):
-            tracking.ui_command(store_uri, port)
-
-
-def test_ui_links_open_in_the_mode_for_training_runs() -> None:
-    assert (
-        tracking.ui_link("http://127.0.0.1:5000/")
-        == "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
-    )
-    assert tracking.ui_link("http://h", "3") == "http://h/#/experiments/3/runs?workflowType=machine_learning"
-
-
-def test_ui_on_a_server_says_where_it_already_is() -> None:
-    with pytest.raises(errors.InputError, match=r"open it in a browser: https://team\.example/#/experiments"):
-        tracking.ui_command("https://team.example", 5000)
