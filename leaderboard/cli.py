@@ -113,6 +113,39 @@ def store_import(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="run_ids, cell_ids (all seeds of one), or the beginning of either.", metavar="RUN..."),
+    ],
+    store: harness_cli.Store = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print settings and all curves as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Show runs side by side: the settings in which they differ, where they ended, their curves in a line each.
+
+    A run is shown with the error bars of its numbers, a cell with the median and [least–greatest] of its seeds. Curves
+    (of a cell: those of its first seed) share one scale in each row. `gdzoo ui` draws them.
+    """
+    from leaderboard import compare as compared
+
+    out = harness_cli.console()
+    with harness_cli.console(stderr=True).status("reading the runs"):
+        columns = compared.found(runs, workspace.store(store))
+    if json:
+        print(compared.as_json(columns))
+        return
+    for heading, rows in (
+        ("settings that differ", compared.settings(columns)),
+        ("at the last checkpoint step", compared.ends(columns)),
+        ("over the checkpoint steps", compared.curves(columns)),
+    ):
+        out.print(_side_by_side(heading, list(map(compared.title, columns)), rows))
+        out.print()
+
+
+@app.command()
 def submit(specs: harness_cli.Specs, store: harness_cli.Store = None, device: harness_cli.Device = "auto") -> None:
     """Check specs, make the missing runs, rebuild the board, and say what was found."""
     from harness import engines
@@ -160,6 +193,22 @@ def build_board(
     )
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
+
+
+def _side_by_side(heading: str, titles: list[str], rows: dict[str, list[str]]) -> rich.table.Table:
+    """Returns a table with a column for each run, with text from runs kept as text."""
+    import rich.table
+    import rich.text
+
+    drawn = rich.table.Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    drawn.add_column(heading, overflow="fold")
+    for title in titles:
+        drawn.add_column(rich.text.Text(title), overflow="fold")
+    for name, entries in rows.items():
+        drawn.add_row(rich.text.Text(name), *map(rich.text.Text, entries))
+    if not rows:
+        drawn.add_row("none")
+    return drawn
 
 
 def _read(uri: str, use: Callable[[export.Source, Callable[[], None]], Result]) -> Result:

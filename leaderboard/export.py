@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -54,6 +55,30 @@ class Source(NamedTuple):
     runs: Iterator[document.Run]
 
 
+class Listed(NamedTuple):
+    """A run that a store holds, not yet read.
+
+    Attributes:
+        read: Reads and checks it; raises errors.InputError where it is malformed.
+    """
+
+    read: Callable[[], document.Run]
+
+
+def listed(uri: str) -> dict[str, Listed]:
+    """Returns the runs of a store by their run_id, without reading them; of two suites' the last.
+
+    Raises:
+        errors.InputError: The store cannot be read, or is not in order.
+    """
+    client, found = _asked(uri)
+    return {
+        run.data.tags["gdzoo.run_id"]: Listed(functools.partial(_read_run, client, run, suite.name))
+        for suite, runs in found
+        for run in runs
+    }
+
+
 def opened(uri: str) -> Source:
     """Opens a store for reading.
 
@@ -66,6 +91,12 @@ def opened(uri: str) -> Source:
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
+    client, found = _asked(uri)
+    return Source([suite for suite, _ in found], sum(len(runs) for _, runs in found), _read_all(client, found))
+
+
+def _asked(uri: str) -> tuple[Any, Found]:
+    """Returns MLflow's client for a store, and what its searches find there."""
     _require_readable(uri)
     tracking.quieten()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -73,11 +104,10 @@ def opened(uri: str) -> Source:
 
     client = mlflow.MlflowClient(tracking_uri=uri)
     try:
-        found = _search(client)
+        return client, _search(client)
     except mlflow.exceptions.MlflowException as error:
         reason = text.clean(str(error))[:300]
         raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {reason}") from error
-    return Source([suite for suite, _ in found], sum(len(runs) for _, runs in found), _read_all(client, found))
 
 
 def read(uri: str) -> document.Export:
