@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo data test slow lint schema constraints clean chromium postgres datafiles
+.PHONY: help install demo data test slow lint pictures schema constraints clean chromium postgres datafiles
 
 help: ## say what can be made
 	@echo "make ..."
@@ -40,6 +40,9 @@ lint: .venv/.installed-test ## check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+pictures: .venv/.installed-test chromium ## take the pictures of the README, after make demo
+	@$(BIN)/python scripts/pictures.py
 
 schema: install ## write specs/schema.json, which editors read, from harness/spec.py
 	@$(BIN)/python -m harness.spec > specs/.schema.json.new

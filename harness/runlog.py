@@ -190,6 +190,11 @@ def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
     return None
 
 
+def last_state(path: pathlib.Path) -> pathlib.Path | None:
+    """Returns the file of the newest saved state; it may be damaged."""
+    return next(iter(_states(path)), None)
+
+
 def _states(path: pathlib.Path) -> list[pathlib.Path]:
     """Returns the files of saved states, the newest first."""
     found = [file for file in path.glob("state-*.safetensors") if file.stem.removeprefix("state-").isdecimal()]

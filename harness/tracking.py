@@ -19,6 +19,7 @@ import math
 import os
 import pathlib
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,9 @@ STATUS = {
     "failed": "FAILED",
 }
 AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
+PARAMETER_BYTES = 10_000_000
+"""Most bytes of a final state that goes into the store; larger ones stay in their run folder."""
+
 CONFLICT = ("UniqueViolation", "UNIQUE constraint failed")
 TRIES = 8
 ENVIRONMENT = {
@@ -157,6 +161,8 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         mine = [found for found in same if found.info.start_time == started]
         run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
         _fill(opened, run_id, run, _points(recorded, started))
+        _log_parameters(opened, run_id, folder)
+        _log_pictures(opened, run_id, run, folder)
         for name in ARTIFACTS:
             if (folder / name).exists():
                 opened.client.log_artifact(run_id, str(folder / name))
@@ -261,6 +267,35 @@ def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entitie
         opened.client.log_batch(run_id, metrics=points[start : start + BATCH])
 
 
+def _log_parameters(opened: Store, run_id: str, folder: pathlib.Path) -> None:
+    """Uploads the last state of a run, its parameters among it, unless it is too large; a tag says what was done."""
+    state = runlog.last_state(folder)
+    if state is None:
+        return
+    size = state.stat().st_size
+    if size <= PARAMETER_BYTES:
+        opened.client.log_artifact(run_id, str(state))
+        opened.client.set_tag(run_id, "gdzoo.parameters", state.name)
+    else:
+        words = f"left out: {size / 1e6:,.0f} MB, and at most {PARAMETER_BYTES / 1e6:,.0f} MB are kept"
+        opened.client.set_tag(run_id, "gdzoo.parameters", words)
+
+
+def _log_pictures(opened: Store, run_id: str, run: Json, folder: pathlib.Path) -> None:
+    """Uploads pictures of the spectra of a run that kept them."""
+    kept = runlog.read_spectra(folder)
+    if not kept or run["eta"] is None:
+        return
+    from harness import spectrum_plot
+
+    title = f"{run['label']}, seed {run['seed']}"
+    with tempfile.TemporaryDirectory(prefix="gdzoo-plot-") as name:
+        drawn = pathlib.Path(name)
+        (drawn / "spectrum.png").write_bytes(spectrum_plot.png(kept, run["eta"], title))
+        (drawn / "spectrum.html").write_text(spectrum_plot.page(kept, run["eta"], title), encoding="utf-8")
+        opened.client.log_artifacts(run_id, str(drawn), "plots")
+
+
 def _tried(write: Callable[[], None]) -> None:
     """Writes, and again where another process wrote the same row at the same instant: MLflow looks, then inserts."""
     from mlflow import exceptions
@@ -315,7 +350,9 @@ def _sentence(run: Json) -> str:
     verdict = "" if run["verdict"] is None else f"; gradient-descent map: {run['verdict']}"
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
-    return f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{verdict}."
+    page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site.py names it
+    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{verdict}."
+    return f"{what} On the board: {page}"
 
 
 def _params(run: Json) -> dict[str, str]:

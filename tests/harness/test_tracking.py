@@ -10,11 +10,13 @@ import sqlite3
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.utils import validation
 
-from harness import errors, statuses, tracking
+from harness import errors, runlog, statuses, tracking
+from harness.curvature import spectrum
 from harness.metrics import METRICS
 
 CELL_ID = "0123456789ab"
@@ -136,7 +138,7 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
     assert tags["gdzoo.cell"] == f"mlp · activation=relu [{CELL_ID}]"
     assert tags["mlflow.note.content"] == (
         "mlp · activation=relu, seed 0: 1,234 parameters, 512 examples of digits, η = 0.1234; finished; "
-        "gradient-descent map: certified."
+        "gradient-descent map: certified. On the board: run/quickstart/0123456789ab-s0.html"
     )
     assert json.loads(tags["gdzoo.versions"]) == {"python": "3.11.7", "jax": "0.10.2"}
     assert (tags["gdzoo.theorem"], tags["gdzoo.one_piece"], tags["gdzoo.bad_steps"]) == ("theorem 1", "False", "[1.0]")
@@ -164,9 +166,15 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
 def test_the_spectra_of_a_run_are_uploaded_where_it_kept_them(store_uri: str, home: pathlib.Path) -> None:
     opened = tracking.open_store(store_uri)
     folder = run_folder(home / "runs")
-    (folder / "spectra.jsonl").write_text("{}\n", encoding="utf-8")
+    known = spectrum.Spectrum(np.array([1.0, 2.0]), np.array([0.0, 0.0]), True, 2, 2)
+    runlog.append_spectrum(folder, 0, known)
     run_id = tracking.upload(opened, folder)
-    assert {file.path for file in opened.client.list_artifacts(run_id)} == {*tracking.ARTIFACTS, "spectra.jsonl"}
+    files = {file.path for file in opened.client.list_artifacts(run_id)}
+    assert files == {*tracking.ARTIFACTS, "spectra.jsonl", "plots"}
+    assert {file.path for file in opened.client.list_artifacts(run_id, "plots")} == {
+        "plots/spectrum.html",
+        "plots/spectrum.png",
+    }
 
 
 def test_experiment_says_what_it_is_and_keeps_artifacts_beside_the_database(store_uri: str, home: pathlib.Path) -> None:
@@ -240,6 +248,24 @@ def test_a_run_that_failed_before_its_first_record_has_all_artifacts(store_uri: 
     (folder / "records.jsonl").unlink()
     run_id = tracking.upload(opened, folder)
     assert {file.path for file in opened.client.list_artifacts(run_id)} == set(tracking.ARTIFACTS)
+
+
+def test_final_parameters_are_kept_up_to_a_size_and_what_was_done_is_said(
+    store_uri: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    for step in (10, 300):
+        (folder / f"state-{step}.safetensors").write_bytes(b"x" * 2_000_000)
+    run_id = tracking.upload(opened, folder)
+    assert opened.client.get_run(run_id).data.tags["gdzoo.parameters"] == "state-300.safetensors"
+    assert [file.path for file in opened.client.list_artifacts(run_id) if "state" in file.path] == [
+        "state-300.safetensors"
+    ]
+    monkeypatch.setattr(tracking, "PARAMETER_BYTES", 1_000_000)
+    second = tracking.upload(opened, run_folder(home / "runs", started="2026-11-23T10:00:00Z"))
+    assert opened.client.get_run(second).data.tags["gdzoo.parameters"] == "left out: 2 MB, and at most 1 MB are kept"
+    assert not [file for file in opened.client.list_artifacts(second) if "state" in file.path]
 
 
 def test_more_points_than_one_batch_takes_all_arrive(store_uri: str, home: pathlib.Path) -> None:
