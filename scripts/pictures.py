@@ -23,6 +23,7 @@ from playwright import sync_api
 from harness import workspace
 
 SIZE = {"width": 1400, "height": 860}
+TALL = 1240
 COLOURS = 96
 PATIENCE = 120_000  # milliseconds
 BOARD = workspace.CHECKOUT / "leaderboard" / "picture.png"
@@ -67,9 +68,11 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(PATIENCE)
+        page.set_viewport_size({**SIZE, "height": TALL})
         page.goto(first.as_uri())
         page.wait_for_timeout(1000)
         taken(page, BOARD)
+        page.set_viewport_size(SIZE)
         with comparison() as link:
             page.goto(link)
             cards = page.get_by_test_id("experiment-view-compare-runs-card")
