@@ -64,7 +64,8 @@ def test_submit_runs_then_builds_then_says_what_was_found(
     board = export.load(source)
     monkeypatch.setattr(cli.harness_cli, "check_specs", lambda paths, **_: done.append(f"check {paths[0]}"))
     monkeypatch.setattr(cli.harness_cli, "run_specs", lambda paths, **_: done.append(f"run {paths[0]}"))
-    monkeypatch.setattr(export, "read", lambda uri: done.append(f"read {uri}") or board)
+    held = export.Source(list(board.suites), len(board.runs), iter(board.runs))
+    monkeypatch.setattr(export, "opened", lambda uri: done.append(f"read {uri}") or held)
     monkeypatch.setattr(cli.harness_cli, "finish", lambda *_: done.append("finish"))
     result = typer.testing.CliRunner().invoke(cli.app, ["submit", "specs/x.yaml"], catch_exceptions=False)
     assert done == ["check specs/x.yaml", "run specs/x.yaml", f"read sqlite:///{home / 'mlflow.db'}", "finish"]
