@@ -234,15 +234,17 @@ def ui(
     """
     import webbrowser
 
+    from harness import store as stores
     from harness import tracking
     from harness import ui as uis
 
     uri, out = workspace.store(store), console()
-    address = uri if uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{port}"
+    served = uri.startswith(("http://", "https://"))
+    address = stores.shown(uri) if served else f"http://127.0.0.1:{port}"
     with contextlib.ExitStack() as ending:
         server = None
         log = ending.enter_context(tempfile.TemporaryFile())
-        if address != uri:
+        if not served:
             command, environment = uis.command(uri, port)
             asked = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
             server = ending.enter_context(asked)

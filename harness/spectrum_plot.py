@@ -2,8 +2,8 @@
 """Pictures of the spectra that a run kept: eta times each eigenvalue over the checkpoint steps, against 1 and 2.
 
 As PNG, by matplotlib, which MLflow shows beside the run; and as a page of HTML of our own, which says the eigenvalue
-and its error bar under the pointer. The page is self-contained: no script, no request; a plotting library in a page is
-three megabytes for each run. Eta is that of the run's first step, under a schedule too.
+and its error bar under the pointer. The page is self-contained: no script, no request; a plotting library in each page
+would be many times its size. Eta is that of the run's first step, under a schedule too.
 """
 
 from __future__ import annotations

@@ -99,6 +99,11 @@ def report(uri: str) -> dict[str, str]:
     return found
 
 
+def experiment_name(suite: str) -> str:
+    """Returns the name of the experiment that holds the runs of a suite."""
+    return str(_maker().experiments.name(suite))
+
+
 def tags(suite: str) -> dict[str, str]:
     """Returns the tags that the experiment of a suite carries."""
     found: dict[str, str] = _maker().experiments.tags(suite)

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness import errors, grid, metrics, records, runlog, store
+from harness import errors, grid, metrics, records, runlog, statuses, store
 
 if TYPE_CHECKING:
     import mlflow
@@ -44,6 +44,9 @@ STATUS = {
 AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
 PARAMETER_BYTES = 10_000_000
 """Most bytes of a final state that goes into the store; larger ones stay in their run folder."""
+
+MAX_SECONDS = 1e9
+"""Longest that a run can have taken, in seconds; for run folders from elsewhere."""
 
 CONFLICT = ("UniqueViolation", "UNIQUE constraint failed")
 TRIES = 8
@@ -161,7 +164,8 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         mine = [found for found in same if found.info.start_time == started]
         run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
         _fill(opened, run_id, run, _points(recorded, started))
-        _log_parameters(opened, run_id, folder)
+        if run["status"] in statuses.ENDED:
+            _log_parameters(opened, run_id, folder)
         _log_pictures(opened, run_id, run, folder)
         for name in ARTIFACTS:
             if (folder / name).exists():
@@ -189,15 +193,15 @@ def unsaid(run: Json) -> str:
     For runs that were not made here; costs nothing.
     """
     try:
-        _params(run), _tags(run), _dataset(run)
-        return ""
+        _params(run), _tags(run), _dataset(run), _milliseconds(run["started"])
+        return "" if 0 <= run["seconds"] < MAX_SECONDS else f"it took {run['seconds']} seconds"
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return f"{type(error).__name__}: {_first_line(error)}"
 
 
 def experiment_name(suite: str) -> str:
     """Returns the name of the experiment that holds the runs of a suite."""
-    return f"gdzoo: {suite}"
+    return store.experiment_name(suite)
 
 
 def experiment_id(opened: Store, suite: str) -> str | None:
@@ -268,7 +272,7 @@ def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entitie
 
 
 def _log_parameters(opened: Store, run_id: str, folder: pathlib.Path) -> None:
-    """Uploads the last state of a run, its parameters among it, unless it is too large; a tag says what was done."""
+    """Uploads the last state of a run, its parameters among it, unless it is large; a tag says what was done."""
     state = runlog.last_state(folder)
     if state is None:
         return

@@ -33,11 +33,6 @@ def data() -> pathlib.Path:
     return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or home() / "data").expanduser().resolve()
 
 
-def artifacts() -> pathlib.Path:
-    """Returns the artifact folder of the default store."""
-    return home() / "mlartifacts"
-
-
 def store(uri: str | None = None) -> str:
     """Returns the URI of the store: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the workspace."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"

@@ -5,9 +5,9 @@ This is the only code of the leaderboard that knows MLflow. It believes nothing 
 artifacts of a run are checked like input from a stranger (`document.py`), and one bad run stops the export with its
 name, because a board that leaves rows out without a word is wrong.
 
-In bulk: the store is searched page by page and asked nothing about a single run, and a run's numbers are read from its
-artifact `records.jsonl`, not from MLflow's table of points: they are as recorded there (MLflow changes what is not
-finite), and reading them is no dearer (`gdzoo bench store`). One run is in memory at a time.
+In bulk: the store is searched page by page, and a run's numbers are read from its artifact `records.jsonl`, not from
+MLflow's table of points, which changes what is not finite. Where artifacts lie in a folder nothing is asked about a
+single run; behind an MLflow server each artifact is one request. `write` keeps a few runs in memory at a time.
 """
 
 from __future__ import annotations

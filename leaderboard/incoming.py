@@ -105,7 +105,18 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
     if unsaid := tracking.unsaid(runlog.read(folder) or {}):
         raise ValueError(f"run.json is not one of gdzoo's ({unsaid})")
+    _check_spectra(folder)
     return run
+
+
+def _check_spectra(folder: pathlib.Path) -> None:
+    """Makes sure that what will be drawn can be."""
+    try:
+        whole = all(known.values.ndim == 1 for _, known in runlog.read_spectra(folder))
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"spectra.jsonl is not one of gdzoo's ({type(error).__name__})") from error
+    if not whole:
+        raise ValueError("spectra.jsonl holds what is no list of eigenvalues")
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -103,6 +103,18 @@ def ready_store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives a port of this machine that nobody listens on."""
+
+    def found() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return found
+
+
+@pytest.fixture(scope="session")
 def team() -> ModuleType:
     """The module mlflow.db-init/team.py, which starts PostgreSQL and an MLflow server."""
     spec = importlib.util.spec_from_file_location("gdzoo_team", workspace.CHECKOUT / "mlflow.db-init" / "team.py")
@@ -120,6 +132,7 @@ class Postgres(NamedTuple):
         port: On loopback.
         sql: Runs statements as the superuser and returns what psql prints.
         uri: Address of a database of it by name, for a user that owns it and may not much else.
+        database: Makes an empty database, or a copy of another, for a while, and gives its address.
         start: Starts it where it does not run.
         stop: Stops it at once, as if it had crashed.
     """
@@ -128,6 +141,7 @@ class Postgres(NamedTuple):
     port: int
     sql: Callable[[str], str]
     uri: Callable[[str], str]
+    database: Callable[[str], contextlib.AbstractContextManager[str]]
     start: Callable[[], None]
     stop: Callable[[], None]
 
@@ -142,6 +156,16 @@ def postgres(team: ModuleType) -> Iterator[Postgres]:
     def sql(text: str) -> str:
         return str(team.psql(folder, port, "-At", "-c", text))
 
+    def uri(name: str) -> str:
+        return f"postgresql+psycopg://tester:tester@127.0.0.1:{port}/{name}"
+
+    @contextlib.contextmanager
+    def database(like: str) -> Iterator[str]:
+        name = f"t{os.urandom(6).hex()}"
+        sql(f"CREATE DATABASE {name} OWNER tester TEMPLATE {like}")
+        yield uri(name)
+        sql(f"DROP DATABASE {name} WITH (FORCE)")
+
     def stop() -> None:
         team._pg(folder, "pg_ctl", "stop", "-D", folder / "postgres", "-m", "immediate", "-w")
 
@@ -154,7 +178,8 @@ def postgres(team: ModuleType) -> Iterator[Postgres]:
         folder,
         port,
         sql,
-        lambda name: f"postgresql+psycopg://tester:tester@127.0.0.1:{port}/{name}",
+        uri,
+        database,
         lambda: team.start_postgres(folder, port),
         stop,
     )
@@ -171,10 +196,8 @@ def postgres(team: ModuleType) -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_uri(home: pathlib.Path, postgres: Postgres) -> Iterator[str]:
     """A PostgreSQL store that is ready and empty, for one test."""
-    name = f"t{os.urandom(6).hex()}"
-    postgres.sql(f"CREATE DATABASE {name} OWNER tester TEMPLATE template_gdzoo")
-    yield postgres.uri(name)
-    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgres.database("template_gdzoo") as uri:
+        yield uri
 
 
 @pytest.fixture

@@ -9,11 +9,9 @@ import os
 import pathlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +19,7 @@ import pytest
 import typer.testing
 
 import gdzoo
-from harness import errors, runlog, tracking, uploads, workspace
+from harness import errors, runlog, tracking, uploads
 from leaderboard import export, incoming
 
 PATIENT = 60.0
@@ -184,58 +182,10 @@ def test_a_run_that_was_killed_is_told_as_killed_not_as_running_for_ever(
     assert (run.info.status, run.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
 
 
-WRITER = """
-import pathlib, sys
-from harness import tracking
-opened = tracking.open_store(sys.argv[1])
-for folder in sys.argv[2:]:
-    tracking.upload(opened, pathlib.Path(folder))
-"""
-KILLED = """
-import os, pathlib, sys
-from harness import tracking
-opened = tracking.open_store(sys.argv[1])
-batches, real = [], opened.client.log_batch
-def log_batch(*arguments, **more):
-    real(*arguments, **more)
-    batches.append(1)
-    if len(batches) == int(sys.argv[3]):
-        os._exit(9)
-opened.client.log_batch = log_batch
-tracking.upload(opened, pathlib.Path(sys.argv[2]))
-"""
-
-
-def program(text: str, *arguments: object) -> subprocess.Popen[str]:
-    """Starts a Python program in the checkout."""
-    return subprocess.Popen(
-        [sys.executable, "-c", text, *map(str, arguments)],
-        cwd=workspace.CHECKOUT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def writers_lose_and_double_nothing(uri: str, home: pathlib.Path, sample: ModuleType, writers: int) -> None:
-    """Has many processes send at once: each a run of its own, and all of them one shared run."""
-    folders = [sample.folder(home / "runs", cell={"steps": 1000 + number}) for number in range(writers)]
-    shared = sample.folder(home / "runs", "shared")
-    with contextlib.ExitStack() as running:
-        started = [running.enter_context(program(WRITER, uri, folder, shared)) for folder in folders]
-        for process in started:
-            assert process.wait() == 0, process.stderr and process.stderr.read()
-    found = {run.run_id: run for run in export.read(uri).runs}
-    assert sorted(found) == sorted(folder.name for folder in (*folders, shared))
-    opened = tracking.open_store(uri)
-    for run in opened.client.search_runs([tracking.experiment_id(opened, "quickstart")], max_results=writers + 1):
-        history = opened.client.get_metric_history(run.info.run_id, "train/loss")
-        assert [point.step for point in history] == list(sample.STEPS), "no point lost, none doubled"
-
-
 def test_eight_writers_at_once_lose_nothing_and_double_nothing(
     store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    writers_lose_and_double_nothing(store_uri, home, sample, 8)
+    sample.write_at_once(store_uri, home / "runs", 8)
     assert points(store_uri) == recorded(*uploads.folders(home / "runs"))
 
 
@@ -244,8 +194,7 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
     store_uri: str, home: pathlib.Path, sample: ModuleType, batches: int
 ) -> None:
     folder = sample.folder(home / "runs")
-    with program(KILLED, store_uri, folder, batches) as process:
-        assert process.wait() == 9
+    sample.write_and_be_killed(store_uri, folder, batches)
     opened = tracking.open_store(store_uri)
     (half,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
     assert half.info.status == "RUNNING", "as MLflow leaves it"
@@ -254,19 +203,25 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
     assert (points(store_uri), len(export.read(store_uri).runs)) == (recorded(folder), 1)
 
 
+@contextlib.contextmanager
+def locked(uri: str) -> Iterator[Callable[[], object]]:
+    """Holds the write lock of a SQLite store, until what it gives is called."""
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield lambda: other.execute("ROLLBACK")
+
+
 def test_a_database_that_is_locked_is_waited_for_and_takes_everything(
     opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
 ) -> None:
     folder = sample.folder(home / "runs")
-    with contextlib.closing(sqlite3.connect(store_uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with uploads.beside(opened) as sending:
-            sending.put(folder)
-            until(lambda: sending.left() == 0)
-            time.sleep(1)
-            assert points(store_uri) == 0
-            other.execute("ROLLBACK")
-            assert sending.finish() == []
+    with locked(store_uri) as unlock, uploads.beside(opened) as sending:
+        sending.put(folder)
+        until(lambda: sending.left() == 0)
+        time.sleep(1)
+        assert points(store_uri) == 0
+        unlock()
+        assert sending.finish() == []
     assert points(store_uri) == recorded(folder)
 
 
@@ -275,12 +230,9 @@ def test_a_database_that_stays_locked_is_away_and_sync_brings_the_rest(
     opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
 ) -> None:
     folder = sample.folder(home / "runs")
-    with contextlib.closing(sqlite3.connect(store_uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with uploads.beside(opened) as sending:
-            sending.put(folder)
-            assert sending.finish() == [folder]
-        other.execute("ROLLBACK")
+    with locked(store_uri), uploads.beside(opened) as sending:
+        sending.put(folder)
+        assert sending.finish() == [folder]
     assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
     assert points(store_uri) == recorded(folder)
 
@@ -382,6 +334,18 @@ def edit(**changes: Any) -> Any:
         (edit(run_id="../../../x"), "run_id: String should match pattern"),
         (edit(status="running"), "status: Input should be 'finished', 'diverged', 'interrupted' or 'failed'"),
         (edit(theory={}), "run.json is not one of gdzoo's (KeyError: 'covered')"),
+        (edit(started="2026-99-99T00:00:00Z"), "run.json is not one of gdzoo's (ValueError: month must be in 1..12)"),
+        (edit(seconds=1e300), "run.json is not one of gdzoo's (it took 1e+300 seconds)"),
+        (
+            lambda folder: (folder / "spectra.jsonl").write_text("{}\n"),
+            "spectra.jsonl is not one of gdzoo's (KeyError)",
+        ),
+        (
+            lambda folder: (folder / "spectra.jsonl").write_text(
+                '{"step": 0, "parameters": 1, "complete": true, "products": 1, "errors": 0, "values": [[1]]}\n'
+            ),
+            "spectra.jsonl holds what is no list of eigenvalues",
+        ),
         (edit(spec_hash="0" * 64), "is not the head of spec_hash"),
         (lambda folder: folder.rename(folder.with_name("renamed")), "and its folder says otherwise"),
     ],

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +20,7 @@ import pytest
 import sqlalchemy
 import typer.testing
 import yaml
+from packaging import requirements
 
 import gdzoo
 from harness import errors, store, tracking, uploads, workspace
@@ -55,10 +55,8 @@ def curve(uri: str, run_id: str) -> list[tuple[int, int, float]]:
 @pytest.fixture
 def cold_uri(home: pathlib.Path, postgres: Any) -> Iterator[str]:
     """An empty database, before anything made a table in it."""
-    name = f"c{os.urandom(6).hex()}"
-    postgres.sql(f"CREATE DATABASE {name} OWNER tester")
-    yield postgres.uri(name)
-    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgres.database("template0") as uri:
+        yield uri
 
 
 def arrive(uri: str, count: int) -> None:
@@ -159,43 +157,28 @@ def test_it_gives_the_export_that_sqlite_gives(
     assert ask(postgres_uri, "SELECT count(*) FROM metrics") == ask(store_uri, "SELECT count(*) FROM metrics")
 
 
-WRITER = """
-import pathlib, sys
-from harness import tracking
-opened = tracking.open_store(sys.argv[1])
-for folder in sys.argv[2:]:
-    tracking.upload(opened, pathlib.Path(folder))
-"""
-
-
-def write_at_once(uri: str, home: pathlib.Path, sample: ModuleType, writers: int) -> None:
-    """Has many processes send at once: each a run of its own, and all of them one shared run."""
-    folders = [sample.folder(home / "runs", cell={"steps": 1000 + number}) for number in range(writers)]
-    shared = sample.folder(home / "runs", "shared")
-    with contextlib.ExitStack() as running:
-        started = [
-            running.enter_context(
-                subprocess.Popen([sys.executable, "-c", WRITER, uri, folder, shared], cwd=workspace.CHECKOUT)
-            )
-            for folder in folders
-        ]
-        assert [process.wait() for process in started] == [0] * writers
-    assert sorted(run.run_id for run in export.read(uri).runs) == sorted(folder.name for folder in (*folders, shared))
-    for folder in (*folders, shared):
-        assert [step for step, _, _ in curve(uri, folder.name)] == list(sample.STEPS), "no point lost, none doubled"
-
-
 def test_four_writers_at_once_lose_nothing_and_double_nothing(
     postgres_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    write_at_once(postgres_uri, home, sample, 4)
+    sample.write_at_once(postgres_uri, home / "runs", 4)
 
 
 @pytest.mark.slow
 def test_sixty_four_writers_at_once_lose_nothing_and_double_nothing(
     postgres_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    write_at_once(postgres_uri, home, sample, 64)
+    sample.write_at_once(postgres_uri, home / "runs", 64)
+
+
+def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
+    postgres_uri: str, home: pathlib.Path, sample: ModuleType
+) -> None:
+    folder = sample.folder(home / "runs")
+    sample.write_and_be_killed(postgres_uri, folder, 2)
+    assert export.read(postgres_uri).runs == (), "the board does not show half a run"
+    said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
+    assert said.stdout == "1 runs sent, 0 there already\n"
+    assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
 
 
 def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_point_once(
@@ -273,21 +256,21 @@ def test_pg_dump_and_pg_restore_bring_everything_back(
     with tempfile.TemporaryDirectory() as folder:
         dump = pathlib.Path(folder) / "gdzoo.dump"
         subprocess.run([team._program("pg_dump"), "-Fc", "-f", dump, plain], check=True)
-        postgres.sql(f"CREATE DATABASE {(again := f'r{os.urandom(6).hex()}')} OWNER tester")
-        target = postgres.uri(again)
-        command = [team._program("pg_restore"), "--no-owner", "-d", target.replace("+psycopg", ""), dump]
-        subprocess.run(command, check=True)
-    assert export.dump(export.read(target)) == export.dump(export.read(postgres_uri))
-    postgres.sql(f"DROP DATABASE {again} WITH (FORCE)")
+        with postgres.database("template0") as target:
+            command = [team._program("pg_restore"), "--no-owner", "-d", target.replace("+psycopg", ""), dump]
+            subprocess.run(command, check=True)
+            assert export.dump(export.read(target)) == export.dump(export.read(postgres_uri))
 
 
 @pytest.fixture(scope="module")
-def started(team: ModuleType, postgres: Any) -> Iterator[tuple[pathlib.Path, dict[str, str]]]:
+def started(
+    team: ModuleType, postgres: Any, free_port: Callable[[], int]
+) -> Iterator[tuple[pathlib.Path, dict[str, str]]]:
     """A team's whole store, as `team.py start` makes it: its folder, and the environment of a member."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gdzoo-team-"))
     folder.chmod(0o755)
     try:
-        yield folder, start(folder, team._free_port())
+        yield folder, start(folder, free_port())
     finally:
         assert subprocess.run([*TEAM, "stop", str(folder)], check=False).returncode == 0
         assert team.status(folder) == {"database": False, "server": False}
@@ -397,17 +380,19 @@ def test_the_compose_file_is_the_same_set_up(team: ModuleType) -> None:
     pins = dict(line.split("==") for line in (workspace.CHECKOUT / "constraints.txt").read_text().splitlines())
     for name, extra in (("mlflow", "[auth]"), ("psycopg", "[binary]")):
         assert f"'{name}{extra}=={pins[name]}'" in server["build"]["dockerfile_inline"]
-    example = {
-        line.split("=")[0]
-        for line in (HERE / "postgres" / "server.env.example").read_text().splitlines()
-        if "=" in line
-    }
-    text = (HERE / "compose.yaml").read_text(encoding="utf-8")
-    assert all(
-        f"${{{name}" in text
-        for name in example - {'# A good value for each: python -c "import secrets; print(secrets.token_urlsafe(24))"'}
-        if not name.startswith("#")
-    )
+    example = (HERE / "postgres" / "server.env.example").read_text(encoding="utf-8").splitlines()
+    asked = {line.partition("=")[0] for line in example if line and not line.startswith("#")}
+    assert set(team.SECRETS) < asked, "what team.py makes, a person fills in"
+    assert all(f"${{{name}" in (HERE / "compose.yaml").read_text(encoding="utf-8") for name in asked)
+
+
+def test_versions_of_mlflow_with_known_holes_are_refused() -> None:
+    project = tomllib.loads((workspace.CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    found = [line for line in map(requirements.Requirement, asked) if line.name == "mlflow"]
+    assert len(found) >= 2
+    for version in ("2.22.0", "3.9.0", "3.10.1", "3.12.0", "3.16.9"):  # CVE-2026-0545, -2614, -2651, -2652 and before
+        assert not any(line.specifier.contains(version) for line in found)
 
 
 @pytest.mark.parametrize("words", [[], ["start"], ["begin", "x"], ["start", "x", "port"], ["stop", "a", "1", "2"]])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from harness import records as record_file
 from harness import runlog, store, tracking, workspace
 from harness.bench import row
+from harness.bench import store as store_bench
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
 
@@ -82,14 +82,9 @@ def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:
     each = len(recorded[-1].values)
     lines = [record_file.dump(recorded[-1]._replace(step=step)) for step in range(POINTS // 10 // each)]
     opened = tracking.open_store(workspace.store(f"sqlite:///{home / 'mlflow.db'}"))
-    folders = []
-    for i in range(10):
-        folder = home / f"copy-{i}"
-        shutil.copytree(like, folder)
-        facts = runlog.read(folder) or {}
-        runlog.write(folder, {**facts, "run_id": f"{facts['cell_id']}-s{900 + i}", "seed": 900 + i, "seeds": 1000})
+    folders = [store_bench.copied(like, home / "copies", seed) for seed in range(900, 910)]
+    for folder in folders:
         (folder / "records.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        folders.append(folder)
     store.check(opened.uri)
     began = time.perf_counter()
     for folder in folders:

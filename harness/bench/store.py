@@ -69,7 +69,8 @@ def writing() -> list[row.Row]:
         home = pathlib.Path(name)
         uri = _made(home, STEPS)
         opened = tracking.open_store(uri)
-        folders = [_copied(home, seed) for seed in range(1, UPLOADS + 1)]
+        (first,) = (home / "runs").glob("*/*-s0")
+        folders = [copied(first, first.parent, seed) for seed in range(1, UPLOADS + 1)]
         began, cpu = time.perf_counter(), time.process_time()
         for folder in folders:
             tracking.upload(opened, folder)
@@ -138,13 +139,12 @@ def _made(home: pathlib.Path, steps: int) -> str:
     return uri
 
 
-def _copied(home: pathlib.Path, seed: int) -> pathlib.Path:
-    """Copies the first run folder of `home` as that of another seed."""
-    (first,) = (home / "runs").glob("*/*-s0")
-    facts = runlog.read(first) or {}
-    copy = first.with_name(f"{facts['cell_id']}-s{seed}")
-    shutil.copytree(first, copy)
-    runlog.write(copy, {**facts, "run_id": copy.name, "seed": seed})
+def copied(like: pathlib.Path, suite: pathlib.Path, seed: int) -> pathlib.Path:
+    """Copies a run folder into the folder of a suite, as that of another seed, and returns the copy."""
+    facts = runlog.read(like) or {}
+    copy = suite / f"{facts['cell_id']}-s{seed}"
+    shutil.copytree(like, copy)
+    runlog.write(copy, {**facts, "run_id": copy.name, "seed": seed, "seeds": SEEDS})
     return copy
 
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -22,7 +21,7 @@ PATIENCE = 120_000  # milliseconds
 
 
 @pytest.fixture
-def link(store_uri: str, home: pathlib.Path, sample: ModuleType) -> Iterator[str]:
+def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Callable[[], int]) -> Iterator[str]:
     """What `gdzoo ui` prints for a suite with two cells of two seeds, while it runs."""
     store.init(store_uri)
     opened = tracking.open_store(store_uri)
@@ -30,11 +29,8 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType) -> Iterator[str
     for seed in range(2):
         tracking.upload(opened, sample.folder(home / "runs", "relu", seed))
         tracking.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "gdzoo", "ui", "--port", str(port)],
+        [sys.executable, "-m", "gdzoo", "ui", "--port", str(free_port())],
         cwd=workspace.CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,

@@ -13,6 +13,7 @@ import sys
 import urllib.request
 import zlib
 from base64 import b64decode
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -21,14 +22,8 @@ import pytest
 from harness import errors, metrics, store, tracking, ui, workspace
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends_with_ctrl_c(
-    store_uri: str, home: pathlib.Path, sample: ModuleType
+    store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Callable[[], int]
 ) -> None:
     store.init(store_uri)
     folder = sample.folder(home / "runs")
@@ -63,7 +58,7 @@ def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends
     assert sorted(os.listdir(home)) == ["mlartifacts", "mlflow.db", "mlflow.db.lock", "runs"], "nothing is left behind"
 
 
-def test_a_server_that_ends_at_once_says_why(home: pathlib.Path) -> None:
+def test_a_server_that_ends_at_once_says_why(home: pathlib.Path, free_port: Callable[[], int]) -> None:
     words = [sys.executable, "-c", "print('starting'); raise SystemExit('no such module')"]
     with (
         open(home / "log", "w+b") as log,
@@ -93,7 +88,9 @@ def test_a_store_without_runs_says_how_to_make_some(store_uri: str) -> None:
     assert "`gdzoo run specs/quickstart` makes some" in ui.lines(ui.suites(tracking.open_store(store_uri), "h"), "h")[1]
 
 
-def test_the_command_keeps_to_this_machine_and_off_telemetry_and_shows_no_password(postgres_uri: str) -> None:
+def test_the_command_keeps_to_this_machine_and_off_telemetry_and_shows_no_password(
+    postgres_uri: str, free_port: Callable[[], int]
+) -> None:
     words, environment = ui.command(postgres_uri, free_port())
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import pathlib
+import subprocess
+import sys
 import zlib
 from typing import Any
 
-from harness import canonical
+from harness import canonical, tracking, workspace
 from leaderboard import document, text
+from leaderboard import export as exporting
 
 STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
 HOSTILE = (
@@ -124,6 +128,56 @@ def folder(root: pathlib.Path, name: str = "mlp", seed: int = 0, **changes: Any)
     (made / "records.jsonl").write_text(records(said, phase=len(name)), encoding="utf-8")
     (made / "run.json").write_text(json.dumps(said), encoding="utf-8")
     return made
+
+
+WRITER = """
+import pathlib, sys
+from harness import tracking
+opened = tracking.open_store(sys.argv[1])
+for folder in sys.argv[2:]:
+    tracking.upload(opened, pathlib.Path(folder))
+"""
+KILLED = """
+import os, pathlib, sys
+from harness import tracking
+opened = tracking.open_store(sys.argv[1])
+batches, real = [], opened.client.log_batch
+def log_batch(*arguments, **more):
+    real(*arguments, **more)
+    batches.append(1)
+    if len(batches) == int(sys.argv[3]):
+        os._exit(9)
+opened.client.log_batch = log_batch
+tracking.upload(opened, pathlib.Path(sys.argv[2]))
+"""
+
+
+def write_at_once(uri: str, root: pathlib.Path, writers: int) -> None:
+    """Has many processes send at once, each a run of its own and all of them one more, and asserts that all is there.
+
+    Every point of every run once, none lost, none doubled.
+    """
+    folders = [folder(root, cell={"steps": 1000 + number}) for number in range(writers)]
+    shared = folder(root, "shared")
+    with contextlib.ExitStack() as running:
+        started = [running.enter_context(_program(WRITER, uri, own, shared)) for own in folders]
+        assert [process.wait() for process in started] == [0] * writers
+    found = exporting.read(uri).runs
+    assert sorted(run.run_id for run in found) == sorted(made.name for made in (*folders, shared))
+    opened = tracking.open_store(uri)
+    for run in opened.client.search_runs([tracking.experiment_id(opened, "quickstart")], max_results=writers + 1):
+        history = opened.client.get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in history] == list(STEPS), "no point lost, none doubled"
+
+
+def write_and_be_killed(uri: str, made: pathlib.Path, batches: int) -> None:
+    """Has a process send a run and end, as if killed, between the commit of a batch and all that comes after."""
+    with _program(KILLED, uri, made, batches) as process:
+        assert process.wait() == 9
+
+
+def _program(text: str, *arguments: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", text, *map(str, arguments)], cwd=workspace.CHECKOUT)
 
 
 def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:
