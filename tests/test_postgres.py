@@ -217,12 +217,14 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     )
     ids = [tracking.upload(opened, folder) for folder in folders]
     opened.client.delete_run(ids[0])
+    ask(store_uri, "INSERT INTO mcp_servers (name, created_at, last_updated_at) VALUES ('a', 1, 1) RETURNING 1")
     copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
     points = ask(store_uri, "SELECT count(*) FROM metrics")
     assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {points:,} points"), copied.output
     assert export.dump(export.read(cold_uri)) == export.dump(export.read(store_uri))
     assert curve(cold_uri, folders[2].name) == curve(store_uri, folders[2].name)
     assert ask(cold_uri, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'") == 1
+    assert ask(cold_uri, "SELECT count(*) FROM mcp_servers WHERE icons IS NULL") == 1, "NULL is not JSON's null"
     moved = tracking.open_store(cold_uri)
     assert moved.client.create_experiment("another"), "the sequences go on behind what was copied"
     assert tracking.upload(moved, folders[1]) in ids, "it is found again"
@@ -246,6 +248,23 @@ def test_a_copy_that_fails_leaves_the_target_empty(
         store.copy(store_uri, postgres_uri, fail)
     assert ask(postgres_uri, "SELECT count(*) FROM runs") == 0
     assert ask(postgres_uri, "SELECT count(*) FROM experiments") == 1, "as it was made"
+
+
+def test_a_table_that_does_not_arrive_whole_undoes_the_copy(
+    postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking.upload(tracking.open_store(store_uri), sample.folder(home / "runs"))
+    copying = store._maker().copying
+    real = copying._count
+
+    def one_less(connection: Any, table: Any) -> int:
+        found = int(real(connection, table))
+        return found - (connection.dialect.name == "postgresql" and table.name == "tags" and found > 0)
+
+    monkeypatch.setattr(copying, "_count", one_less)
+    with pytest.raises(errors.InputError, match="nothing was copied: of .* rows of the table tags .* arrived"):
+        store.copy(store_uri, postgres_uri, lambda table, rows: None)
+    assert ask(postgres_uri, "SELECT count(*) FROM runs") == 0
 
 
 def test_pg_dump_and_pg_restore_bring_everything_back(

@@ -259,6 +259,9 @@ def test_final_parameters_are_kept_up_to_a_size_and_what_was_done_is_said(
         (folder / f"state-{step}.safetensors").write_bytes(b"x" * 2_000_000)
     run_id = tracking.upload(opened, folder)
     assert opened.client.get_run(run_id).data.tags["gdzoo.parameters"] == "state-300.safetensors"
+    run_folder(home / "runs", (0, 10), status="interrupted", started="2026-11-24T10:00:00Z")
+    cut = tracking.upload(opened, folder)
+    assert not [file for file in opened.client.list_artifacts(cut) if "state" in file.path], "it goes on from there"
     assert [file.path for file in opened.client.list_artifacts(run_id) if "state" in file.path] == [
         "state-300.safetensors"
     ]

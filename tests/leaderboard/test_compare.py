@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import shutil
 from types import ModuleType
@@ -67,6 +68,9 @@ def test_curves_share_one_scale_and_keep_their_last_value(folders: dict[str, pat
     assert set(compare.sparkline([2.0, 2.0], 2.0, 2.0)) == {"▅"}
     rows = compare.curves(compare.found([folders["relu0"].name, folders["gelu"].name], "x"))
     assert list(rows) == ["loss L (log)", "η·λ_max", "σ_min(I − ηH) (log)"]
+    losses = [math.log10(record.values["loss"]) for record in runlog.read_records(folders["relu0"])]
+    assert rows["loss L (log)"][0] == compare.sparkline(losses, min(losses), max(losses))
+    assert compare._scaled(0.0, logarithmic=True) is None and compare._scaled(0.0, logarithmic=False) == 0.0
     assert rows["loss L (log)"][0] == rows["loss L (log)"][1] and rows["loss L (log)"][0][0] == "█"
 
 

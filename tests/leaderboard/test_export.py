@@ -79,12 +79,16 @@ def test_streamed_to_a_file_it_has_the_same_bytes(
     uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path
 ) -> None:
     for name, seed in (("b", 1), ("a", 0), ("a", 2)):
-        put(sample.facts(name, seed, suite="zebra" if seed else "ant"))
+        put(sample.facts(name, seed, suite="zebra" if seed else "ant", label=f"{'z' if name == 'a' else 'y'}"))
+    put(sample.facts("c", 1, suite="zebra", label="x"))
     done: list[None] = []
     export.write(export.opened(uri), file := tmp_path / "streamed.json", lambda: done.append(None))
     assert file.read_bytes() == export.dump(export.read(uri))
-    assert len(done) == export.opened(uri).size == 3
-    assert [run.suite for run in export.load(file).runs] == ["ant", "zebra", "zebra"]
+    assert len(done) == export.opened(uri).size == 4
+    runs = export.load(file).runs
+    assert [(run.suite, run.label) for run in runs] == [("ant", "z"), ("zebra", "x"), ("zebra", "y"), ("zebra", "z")]
+    read = [run.label for run in export.opened(uri).runs if run.suite == "zebra"]
+    assert read != sorted(read), "the store has them in another order"
 
 
 def test_a_bad_run_leaves_the_file_as_it_was(uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path) -> None:
