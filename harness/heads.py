@@ -96,3 +96,15 @@ def units(layers: layer.Layers) -> Units | None:
     else:
         return None
     return Units(dict(rest), inner, {inner: one, activation[0]: activation[1], **dict(averages)}, outer)
+
+
+def attention(layers: layer.Layers) -> tuple[str, ...]:
+    """Returns the names that lead to the parameters of a network's last attention; none if it has none. Pure."""
+    for name, node in reversed(layers.items()):
+        if isinstance(node, layer.Attention):
+            return (name,)
+        for part in ("inner", "shortcut"):
+            below = attention(getattr(node, part, {}))
+            if below:
+                return (name, part, *below)
+    return ()

@@ -4,8 +4,9 @@
 `head_saddle`: a closed point (closed_point.py) whose constant output c is optimal, so that the gradient is 0; what lies
 below is drawn. `origin`: the same with zeros below. `deep_linear_saddle`: the k strongest directions of the regression,
 balanced between the matrices. `zero_unit_saddle`: no unit of the last hidden layer reaches the outputs, and each stands
-where nothing pulls it there, off its kink; for ReLU, at whose zero a head saddle would lie on a kink. `split_saddle`: a
-critical point of the network with one unit less, one unit of which is split in two.
+where nothing pulls it there, off its kink; for ReLU, at whose zero a head saddle would lie on a kink. In a transformer
+the unit is an attention head: a critical point of the network without it, with the head put where nothing pulls it.
+`split_saddle`: a critical point of the network with one unit less, one unit of which is split in two.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from zoo import layers as builders
 TRIES = 200
 """Starts from which the weights of one unit are looked for, at most."""
 
-SPLIT = 600
+SEARCHED = 600
 """Most parameters of a network whose critical points are looked for."""
+
+NEWTON = 1000
+"""Newton steps towards one, at most."""
 
 
 class Saddle(NamedTuple):
@@ -85,7 +89,7 @@ def planted(start: Any, place: Place) -> Saddle:
         "head_saddle": _head,
         "origin": _head,
         "deep_linear_saddle": _deep_linear,
-        "zero_unit_saddle": _zero_units,
+        "zero_unit_saddle": _zero_units if heads.units(place.layers) else _zero_attention,
         "split_saddle": _split,
     }[start.name](start, place)
     if not np.isfinite(np.asarray(made.theta)).all():
@@ -243,6 +247,37 @@ def _unpulled(
     )
 
 
+def _zero_attention(start: Any, place: Place) -> Saddle:
+    """Silences the last attention head where the rest of the network is critical, and puts it where nothing pulls it.
+
+    With the head's output weights W_O at 0 nothing depends on its queries, keys and values w, and the gradient in W_O
+    is the pull r(w). Where r(w) = 0, each entry of W_O and w span a block [[c, v'], [v, 0]] of the Hessian, c the second
+    derivative in the entry and v the derivative of its pull in w.
+    """
+    goal, batch = place.objective, place.batch
+    unflatten = objective.flattening(jax.eval_shape(zoo_model(place).init, jax.random.key(0)))
+    order = unflatten(jnp.arange(goal.size, dtype="float64"))
+    for name in heads.attention(place.layers):
+        order = order[name]
+    out = np.asarray(order["out"]["kernel"])[-1].astype(int).ravel()
+    own = [np.asarray(leaf)[..., -1, :].astype(int).ravel() for leaf in jax.tree.leaves({**order, "out": {}})]
+    inner = np.concatenate(own)
+    rest = np.setdiff1d(np.arange(goal.size), np.concatenate([out, inner]))
+    theta = goal.init(jax.random.key(start.seed)).astype("float64").at[out].set(0)
+    found = _critical(lambda part, batch: goal.risk(theta.at[rest].set(part), batch), theta[rest], start, batch)
+    theta = theta.at[rest].set(found)
+
+    def pulls(w: jax.Array) -> jax.Array:
+        return jax.grad(goal.risk)(theta.at[inner].set(w), batch)[out]
+
+    pull, slope = jax.jit(pulls), jax.jit(jax.jacfwd(pulls))
+    w = _unpulled(pull, slope, len(inner), np.random.default_rng([start.seed, 5]))
+    theta = theta.at[inner].set(w)
+    bent = jax.jit(jax.hessian(lambda o: goal.risk(theta.at[out].set(o), batch)))(theta[out])
+    c, reach = np.diagonal(np.asarray(bent)), np.sum(np.asarray(slope(w)) ** 2, axis=1)
+    return Saddle(theta, float(np.min((c - np.sqrt(c**2 + 4 * reach)) / 2)), False, math.nan)
+
+
 def _split(start: Any, place: Place) -> Saddle:
     """Splits that unit of the last hidden layer of a critical narrower network whose splitting bends the risk most."""
     hidden = (*place.model.hidden[:-1], place.model.hidden[-1] - 1)
@@ -250,12 +285,7 @@ def _split(start: Any, place: Place) -> Saddle:
     outputs = place.batch.targets.shape[-1]
     network = zoo.build(fields.family, fields, inputs=place.inputs, outputs=outputs)
     goal = objective.objective(network, place.loss)
-    if goal.size > SPLIT:
-        raise errors.InputError(
-            f"start: split_saddle looks for a critical point of a network with {goal.size:,} parameters; allowed: at "
-            f"most {SPLIT}"
-        )
-    theta = _critical(goal, place.batch, start.seed)
+    theta = _critical(goal.risk, goal.init(jax.random.key(start.seed)), start, place.batch)
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     params = jax.tree.map(np.asarray, unflatten(jnp.asarray(theta)))
     inner = f"dense_{len(hidden) - 1}"
@@ -269,27 +299,49 @@ def _split(start: Any, place: Place) -> Saddle:
     return Saddle(flat(params), least, False, math.nan)
 
 
-def _critical(goal: objective.Objective, batch: objective.Batch, seed: int) -> np.ndarray:
-    """Returns a critical point of a risk: trust-region Newton from a random start, then Newton to rounding."""
-    risk = jax.jit(goal.risk)
-    gradient, hessian = jax.jit(jax.grad(goal.risk)), jax.jit(jax.hessian(goal.risk))
-    start = np.asarray(goal.init(jax.random.key(seed)), "float64")
-    found = scipy.optimize.minimize(
-        lambda t: float(risk(t, batch)),
-        start,
-        jac=lambda t: np.asarray(gradient(t, batch)),
-        hess=lambda t: np.asarray(hessian(t, batch)),
-        method="trust-exact",
-        options={"gtol": 1e-9, "maxiter": 2000},
-    ).x
-    for _ in range(20):
-        found = found - np.linalg.lstsq(np.asarray(hessian(found, batch)), np.asarray(gradient(found, batch)), 1e-13)[0]
-    left = float(np.linalg.norm(np.asarray(gradient(found, batch))))
-    value = float(risk(found, batch))
-    if not left < 1e-10 or value < 1e-8:
+def _critical(
+    risk: Callable[[jax.Array, objective.Batch], jax.Array], theta: jax.Array, start: Any, batch: objective.Batch
+) -> np.ndarray:
+    """Returns a critical point of a risk downhill from theta (P,): damped saddle-free Newton, then Newton to rounding.
+
+    Steps divide by |lambda| + damping in the eigenvectors of the Hessian (Dauphin et al., NeurIPS 2014). Scipy's
+    trust-exact takes a tenth of a second in Python for each step of such a Hessian and thousands of them.
+
+    Raises:
+        errors.InputError: If P is too large, or none is found that leaves something unfitted.
+    """
+    if theta.size > SEARCHED:
         raise errors.InputError(
-            f"start: split_saddle: the narrower network has no critical point to split from seed {seed} (gradient "
-            f"{left:.1e}, risk {value:.1e}); allowed: one that does not fit every example; try another seed"
+            f"start: {start.name} looks for a critical point of a network with {theta.size:,} parameters; allowed: at "
+            f"most {SEARCHED}"
+        )
+    value = jax.jit(risk)
+    gradient, hessian = jax.jit(jax.grad(risk)), jax.jit(jax.hessian(risk))
+    found, damping, at = np.asarray(theta, "float64"), 1.0, float(value(theta, batch))
+    for _ in range(NEWTON):
+        g = np.asarray(gradient(found, batch))
+        if np.linalg.norm(g) < 1e-11:
+            break
+        curvatures, basis = np.linalg.eigh(np.asarray(hessian(found, batch)))
+        tried, least = found, math.inf
+        while least > at * (1 + 1e-15) and damping < 1e14:
+            damping *= 4
+            tried = found - basis @ (basis.T @ g / (np.abs(curvatures) + damping))
+            least = float(value(tried, batch))
+        found, at, damping = tried, least, max(damping / 16, 1e-14)
+    left = float(np.linalg.norm(np.asarray(gradient(found, batch))))
+    for _ in range(20):
+        g, h = np.asarray(gradient(found, batch)), np.asarray(hessian(found, batch))
+        tried = found - np.linalg.lstsq(h, g, 1e-13)[0]
+        smaller = float(np.linalg.norm(np.asarray(gradient(tried, batch))))
+        if not smaller < left:
+            break
+        found, left = tried, smaller
+    at = float(value(found, batch))
+    if not left < 1e-10 or at < 1e-8:
+        raise errors.InputError(
+            f"start: {start.name}: the smaller network has no critical point to start from, from seed {start.seed} "
+            f"(gradient {left:.1e}, risk {at:.1e}); allowed: one that does not fit every example; try another seed"
         )
     return np.asarray(found)
 

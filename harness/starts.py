@@ -23,7 +23,8 @@ STARTS: dict[str, str] = {
     "network that ends in a smooth hidden layer and a dense head, a ViT's norm included",
     "origin": "all zero but the output bias: a strict saddle of two layers, a flat point of more",
     "deep_linear_saddle": "`rank` directions of the regression learned and balanced; deep_linear without biases",
-    "zero_unit_saddle": "units of the last hidden layer that reach no output and are pulled by none; for ReLU too",
+    "zero_unit_saddle": "units of the last hidden layer, or the last attention head, that reach no output and are "
+    "pulled by none; for ReLU too",
     "split_saddle": "a critical point of an MLP with one unit less, one unit of which is split; smooth activations",
 }
 
@@ -61,10 +62,13 @@ def refusal(recipe: Any, facts: data.Facts) -> str:
         smooth = activations.row(fields.activation).regularity == "analytic"
         return "" if smooth else "the activation is not smooth, and a split unit lies in a valley that is flat"
     if start.name == "zero_unit_saddle":
-        return "" if heads.units(layers) else "it needs a dense layer or convolution, an activation and a dense head"
+        if heads.units(layers) or heads.attention(layers):
+            return ""
+        return "it needs a dense layer or convolution, an activation and a dense head, or attention"
     head, missing = heads.find(layers)
     if head is None:
-        return f"{missing}; zero_unit_saddle is for such networks" if heads.units(layers) else missing
+        other = heads.units(layers) or heads.attention(layers)
+        return f"{missing}; zero_unit_saddle is for such networks" if other else missing
     value = activations.row(head.activation.function).value_at_0 if head.activation else 0.0
     outer = layers[head.outer]
     if value and not getattr(outer, "bias", False):
