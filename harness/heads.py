@@ -100,7 +100,7 @@ def units(layers: layer.Layers) -> Units | None:
 
 def attention(layers: layer.Layers) -> tuple[str, ...]:
     """Returns the names that lead to the parameters of a network's last attention; none if it has none. Pure."""
-    for name, node in reversed(layers.items()):
+    for name, node in reversed(list(layers.items())):
         if isinstance(node, layer.Attention):
             return (name,)
         for part in ("inner", "shortcut"):

@@ -7,6 +7,7 @@
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/spectra.py)
+    usage.jsonl         what the process took of its machine at each, append-only (harness/usage.py)
     state-STEP.safetensors  parameters and optimiser state after so many steps; the last KEPT of them
     lock                held (flock) by the process that runs it, and says which one
 
@@ -133,9 +134,19 @@ def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> 
     _append(path / "spectra.jsonl", spectra.dump(step, known))
 
 
+def append_usage(path: pathlib.Path, usage: records.Record) -> None:
+    """Appends what the process took at a step."""
+    _append(path / "usage.jsonl", records.dump(usage))
+
+
 def read_records(path: pathlib.Path) -> list[records.Record]:
     """Returns the whole records of a run, in order."""
     return [records.load(line) for line in _lines(path / "records.jsonl")]
+
+
+def read_usage(path: pathlib.Path) -> list[records.Record]:
+    """Returns what the process took at each checkpoint, in order."""
+    return [records.load(line) for line in _lines(path / "usage.jsonl")]
 
 
 def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
@@ -153,6 +164,9 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
             file.unlink(missing_ok=True)
     kept = [record for record in read_records(path) if record.step <= last]
     _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
+    if (path / "usage.jsonl").exists():
+        usage = [records.dump(reading) + "\n" for reading in read_usage(path) if reading.step <= last]
+        _replace(path / "usage.jsonl", "".join(usage).encode())
     if (path / "spectra.jsonl").exists():
         lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
         _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
@@ -161,7 +175,7 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and states, so that the run begins anew."""
-    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl"):
+    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl", path / "usage.jsonl"):
         file.unlink(missing_ok=True)
 
 

@@ -251,8 +251,8 @@ def _zero_attention(start: Any, place: Place) -> Saddle:
     """Silences the last attention head where the rest of the network is critical, and puts it where nothing pulls it.
 
     With the head's output weights W_O at 0 nothing depends on its queries, keys and values w, and the gradient in W_O
-    is the pull r(w). Where r(w) = 0, each entry of W_O and w span a block [[c, v'], [v, 0]] of the Hessian, c the second
-    derivative in the entry and v the derivative of its pull in w.
+    is the pull r(w). Where r(w) = 0, each entry of W_O and w span a block [[c, v'], [v, 0]] of the Hessian, c the
+    second derivative in the entry and v the derivative of its pull in w.
     """
     goal, batch = place.objective, place.batch
     unflatten = objective.flattening(jax.eval_shape(zoo_model(place).init, jax.random.key(0)))

@@ -29,6 +29,7 @@ from harness import (
     statuses,
     theory,
     train,
+    usage,
     verdict,
 )
 from harness import records as record_file
@@ -354,6 +355,7 @@ def _recorded(
     with interrupts.shielded():
         if "critical" in names:
             runlog.append_spectrum(one.folder, step, known[0])
+        runlog.append_usage(one.folder, record_file.Record(step, usage.reading()))
         runlog.append(one.folder, record)
         _note(cell, one, record)
         if now.reached:  # in the training precision, whatever the last digits of float64 say

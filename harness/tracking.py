@@ -19,6 +19,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import mlflow.entities
 
 ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
-OPTIONAL = ("spectra.jsonl",)
+OPTIONAL = ("spectra.jsonl", "usage.jsonl")
 BATCH = 1000
 PAGE = 1000
 STATUS = {
@@ -42,6 +43,9 @@ STATUS = {
     "failed": "FAILED",
 }
 AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
+MODEL_METRICS = ("loss", "train_accuracy", "grad_norm", "eta_sharpness", "sigma_min")
+"""What a logged model says of itself, at the last record."""
+
 PARAMETER_BYTES = 10_000_000
 """Most bytes of a final state that goes into the store; larger ones stay in their run folder."""
 
@@ -163,9 +167,9 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         same = _runs(opened, experiment_id, f"tags.`gdzoo.run_id` = '{run['run_id']}'")
         mine = [found for found in same if found.info.start_time == started]
         run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
-        _fill(opened, run_id, run, _points(recorded, started))
+        _fill(opened, run_id, run, [*_points(recorded, started), *_usage(folder, started)])
         if run["status"] in statuses.ENDED:
-            _log_parameters(opened, run_id, folder)
+            _log_parameters(opened, experiment_id, run_id, run, folder, recorded)
         _log_pictures(opened, run_id, run, folder)
         for name in ARTIFACTS:
             if (folder / name).exists():
@@ -179,6 +183,8 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         for other in same:
             if other.info.run_id != run_id:
                 opened.client.delete_run(other.info.run_id)
+                for model in _models(opened, experiment_id, other.info.run_id):
+                    opened.client.delete_logged_model(model.model_id)
     return str(run_id)
 
 
@@ -271,8 +277,14 @@ def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entitie
         opened.client.log_batch(run_id, metrics=points[start : start + BATCH])
 
 
-def _log_parameters(opened: Store, run_id: str, folder: pathlib.Path) -> None:
-    """Uploads the last state of a run, its parameters among it, unless it is large; a tag says what was done."""
+def _log_parameters(
+    opened: Store, experiment_id: str, run_id: str, run: Json, folder: pathlib.Path, recorded: Sequence[records.Record]
+) -> None:
+    """Uploads the last state of a run, its parameters among it, unless it is large; a tag says what was done.
+
+    The network is one of MLflow's logged models, with its end values: the pages "Models" of the run and of its
+    experiment show it. Its parameters are the run's artifact, its cell.yaml builds it.
+    """
     state = runlog.last_state(folder)
     if state is None:
         return
@@ -283,6 +295,39 @@ def _log_parameters(opened: Store, run_id: str, folder: pathlib.Path) -> None:
     else:
         words = f"left out: {size / 1e6:,.0f} MB, and at most {PARAMETER_BYTES / 1e6:,.0f} MB are kept"
         opened.client.set_tag(run_id, "gdzoo.parameters", words)
+    _log_model(opened, experiment_id, run_id, run, recorded)
+
+
+def _log_model(opened: Store, experiment_id: str, run_id: str, run: Json, recorded: Sequence[records.Record]) -> None:
+    """Makes the network that a run ended with a logged model, once, with the values of the last record."""
+    from mlflow import entities
+
+    if _models(opened, experiment_id, run_id):
+        return
+    made = opened.client.create_logged_model(
+        experiment_id,
+        name=re.sub(r"[/:.%\"']", "-", f"{run['label']}-seed-{run['seed']}"),
+        source_run_id=run_id,
+        params=_params(run),
+        tags={"gdzoo.run_id": run["run_id"], "gdzoo.cell_id": run["cell_id"], "gdzoo.suite": run["suite"]},
+        model_type=run["cell"]["model"]["family"],
+    )
+    for step, values in recorded[-1:]:
+        moment = _milliseconds(run["started"]) + step
+        points = [
+            entities.Metric(f"final/{name}", _finite(values[name]), moment, 0, model_id=made.model_id, run_id=run_id)
+            for name in MODEL_METRICS
+            if name in values
+        ]
+        opened.client.log_batch(run_id, metrics=points)  # points of the run itself too, which has them already
+        opened.client.log_outputs(run_id, [entities.LoggedModelOutput(made.model_id, step=step)])
+    opened.client.finalize_logged_model(made.model_id, "READY")
+
+
+def _models(opened: Store, experiment_id: str, run_id: str) -> list[mlflow.entities.LoggedModel]:
+    """Returns the logged models of a run, one or none."""
+    found = opened.client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'", max_results=1)
+    return list(found)
 
 
 def _log_pictures(opened: Store, run_id: str, run: Json, folder: pathlib.Path) -> None:
@@ -412,6 +457,17 @@ def _points(recorded: Sequence[records.Record], started: int) -> list[mlflow.ent
             entities.Metric(f"final/{name}", _finite(value), started + step, 0) for name, value in values.items()
         ]
     return points
+
+
+def _usage(folder: pathlib.Path, started: int) -> list[mlflow.entities.Metric]:
+    """Returns what the process took of its machine, under the names that MLflow's page "System metrics" shows."""
+    from mlflow import entities
+
+    return [
+        entities.Metric(f"system/{name}", _finite(value), started + step, step)
+        for step, values in runlog.read_usage(folder)
+        for name, value in values.items()
+    ]
 
 
 def _finite(value: float) -> float:

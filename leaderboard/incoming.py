@@ -21,8 +21,9 @@ from leaderboard import document, export, text
 DEPTH = 4
 """How far below a named folder run folders are looked for: a workspace, its runs/, a suite, a run."""
 
-FILES = re.compile(r"run\.json|cell\.yaml|records\.jsonl|spectra\.jsonl|state-\d{1,15}\.safetensors")
-LIMITS = {**export.ARTIFACTS, "spectra.jsonl": 1 << 28}
+FILES = re.compile(r"run\.json|cell\.yaml|records\.jsonl|spectra\.jsonl|usage\.jsonl|state-\d{1,15}\.safetensors")
+NAME = re.compile(r"[a-z0-9_]{1,60}")
+LIMITS = {**export.ARTIFACTS, "spectra.jsonl": 1 << 28, "usage.jsonl": 1 << 24}
 MAX_STATE_BYTES = 1 << 31
 
 
@@ -105,18 +106,23 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
     if unsaid := tracking.unsaid(runlog.read(folder) or {}):
         raise ValueError(f"run.json is not one of gdzoo's ({unsaid})")
-    _check_spectra(folder)
+    _check_optional(folder)
     return run
 
 
-def _check_spectra(folder: pathlib.Path) -> None:
-    """Makes sure that what will be drawn can be."""
+def _check_optional(folder: pathlib.Path) -> None:
+    """Makes sure that what will be drawn can be, and that usage is told in names that a store takes."""
+    name = "spectra.jsonl"
     try:
         whole = all(known.values.ndim == 1 for _, known in runlog.read_spectra(folder))
+        name = "usage.jsonl"
+        named = all(NAME.fullmatch(key) for reading in runlog.read_usage(folder) for key in reading.values)
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"spectra.jsonl is not one of gdzoo's ({type(error).__name__})") from error
+        raise ValueError(f"{name} is not one of gdzoo's ({type(error).__name__})") from error
     if not whole:
         raise ValueError("spectra.jsonl holds what is no list of eigenvalues")
+    if not named:
+        raise ValueError("usage.jsonl holds a name that is not one of gdzoo's")
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

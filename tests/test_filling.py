@@ -346,6 +346,14 @@ def edit(**changes: Any) -> Any:
             ),
             "spectra.jsonl holds what is no list of eigenvalues",
         ),
+        (
+            lambda folder: (folder / "usage.jsonl").write_text('{"step": 0, "values": {"a/../b": 1}}\n'),
+            "usage.jsonl holds a name that is not one of gdzoo's",
+        ),
+        (
+            lambda folder: (folder / "usage.jsonl").write_text("[]\n"),
+            "usage.jsonl is not one of gdzoo's (TypeError)",
+        ),
         (edit(spec_hash="0" * 64), "is not the head of spec_hash"),
         (lambda folder: folder.rename(folder.with_name("renamed")), "and its folder says otherwise"),
     ],

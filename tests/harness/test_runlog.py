@@ -39,10 +39,15 @@ def test_a_torn_line_is_ignored_wherever_it_is_cut(tmp_path: pathlib.Path) -> No
     for cut in range(start, len(whole)):
         (tmp_path / "records.jsonl").write_bytes(whole[:cut])
         assert [record.step for record in runlog.read_records(tmp_path)] == [0, 1]
+    for step in (0, 1):
+        runlog.append_usage(tmp_path, records.Record(step, {"cpu_seconds": 1.0}))
     kept = runlog.keep_records(tmp_path, 0)
     assert [record.step for record in kept] == [0]
+    assert [reading.step for reading in runlog.read_usage(tmp_path)] == [0]
     runlog.append(tmp_path, records.Record(1, {"loss": 0.5}))
     assert [record.step for record in runlog.read_records(tmp_path)] == [0, 1]
+    runlog.clear(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.utils import validation
 
-from harness import errors, runlog, statuses, tracking
+from harness import errors, records, runlog, statuses, tracking, usage
 from harness.curvature import spectrum
 from harness.metrics import METRICS
 
@@ -269,6 +269,38 @@ def test_final_parameters_are_kept_up_to_a_size_and_what_was_done_is_said(
     second = tracking.upload(opened, run_folder(home / "runs", started="2026-11-23T10:00:00Z"))
     assert opened.client.get_run(second).data.tags["gdzoo.parameters"] == "left out: 2 MB, and at most 1 MB are kept"
     assert not [file for file in opened.client.list_artifacts(second) if "state" in file.path]
+
+
+def test_the_network_that_a_run_ends_with_is_one_logged_model(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    (folder / "state-300.safetensors").write_bytes(b"x")
+    run_id = tracking.upload(opened, folder)
+    before = points(store_uri)
+    assert tracking.upload(opened, folder) == run_id
+    assert points(store_uri) == before == 4 * len(METRICS), "its values are those of the run"
+    experiment = tracking.experiment_id(opened, "quickstart")
+    assert experiment is not None
+    (model,) = opened.client.search_logged_models([experiment])
+    assert (model.source_run_id, model.model_type, str(model.status)) == (run_id, "mlp", "READY")
+    assert model.params["activation"] == "relu"
+    assert {metric.key: metric.value for metric in model.metrics}["final/loss"] == 1 / 301
+    assert [output.model_id for output in opened.client.get_run(run_id).outputs.model_outputs] == [model.model_id]
+    again = tracking.upload(opened, run_folder(home / "runs", started="2026-11-23T10:00:00Z"))
+    (model,) = opened.client.search_logged_models([experiment])
+    assert model.source_run_id == again != run_id, "that of the earlier start is gone with it"
+
+
+def test_what_a_run_took_of_its_machine_stands_among_the_system_metrics(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    for step in (0, 300):
+        runlog.append_usage(folder, records.Record(step, usage.reading()))
+    run_id = tracking.upload(opened, folder)
+    history = opened.client.get_metric_history(run_id, "system/process_memory_megabytes")
+    assert [point.step for point in history] == [0, 300]
+    assert all(10 < point.value < 1e6 for point in history)
+    assert opened.client.get_metric_history(run_id, "system/cpu_seconds")[1].value > 0
 
 
 def test_more_points_than_one_batch_takes_all_arrive(store_uri: str, home: pathlib.Path) -> None:
