@@ -51,6 +51,33 @@ DENSE_OR_LANCZOS = (
     "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair."
 )
 
+FAILURES: dict[str, str] = {
+    "train": "Measured at checkpoint steps only, in float64 at parameters that were trained in the run's own "
+    "precision; what a float32 step rounds away is not seen. Where the infimum of the risk is not known, a gap is not "
+    "known either.",
+    "hessian": "Lanczos bounds extreme eigenvalues from inside: one that the starting vector hardly contains stays "
+    "unseen. At a kink of the activation H is that of the piece, and bends that lie on the kink are not in it.",
+    "map": "1/eta lies inside the spectrum, where Lanczos converges last: what was not seen may be nearer, so values "
+    "are bounds unless the run is certified. Clustered eigenvalues, and a kink at theta, blur it; the minimum over a "
+    "run falls with the number of looks. The determinant by probes has no finite variance at the singular set.",
+    "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
+    "behind the first are not seen.",
+    "batches": "The batches are a sample: what is worst among them is not what is worst of all.",
+    "sweep": "It is known on the piece of theta and for the eigenvalues that were found; a repeated eigenvalue that "
+    "Lanczos saw once counts once.",
+    "inverse": "Newton may stall at a fold or a kink: a preimage that is not found is no proof that there is none.",
+    "exponents": "Means over finitely many steps, with directions in which H vanishes held at 0; a trajectory that "
+    "still changes has no limit yet.",
+    "minimum": "Theorems A and B of Chemnitz & Engel are about smooth networks at regular minima; smoothness in pieces "
+    "makes them numbers of the piece, and regularity is not checked. Undefined for ce on labels, whose infimum is not "
+    "attained. Sign 0 is undecided.",
+    "saddle": "Above the limit of the dense method nothing is said. At radii at which the risk is no longer quadratic "
+    "the predicted time is off, and with several unstable directions alignment is below 1.",
+    "run": "Read from the records alone: what happened between two of them is not seen, and the p-value takes "
+    "crossings for independent.",
+}
+"""How the numbers of a group can mislead; one entry for each group of METRICS."""
+
 METRICS: dict[str, Metric] = {
     "loss": Metric(
         label="loss L",

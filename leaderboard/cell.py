@@ -17,13 +17,15 @@ from harness import metrics, statuses
 from harness import verdict as verdict_rule
 from leaderboard import document, interval
 
-Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete"]
+Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget"]
 MARKS: dict[Mark, tuple[str, str]] = {
     "n/a": ("–", "there is no such number here"),
     "failed": ("✕", "a seed stopped with an error"),
     "diverged": ("↗", "the parameters left every bound; a result, not an error"),
     "interrupted": ("‖", "a seed was stopped from outside and can go on"),
     "incomplete": ("◔", "fewer seeds are on the board than the spec asks for"),
+    "censored": ("›", "a seed was watched to the end without the event; it counts as later, it is not dropped"),
+    "budget": ("≥", "no seed came there within its steps; what they spent together is a lower bound"),
 }
 
 VERDICTS: dict[document.Verdict, tuple[str, str]] = {
@@ -44,6 +46,15 @@ VERDICTS: dict[document.Verdict, tuple[str, str]] = {
         "(false with probability 1e-12 at most)",
     ),
 }
+
+
+TRUST: dict[str, tuple[str, str]] = {
+    "reported": ("○", "schema, hashes, ranges and consistency were checked"),
+    "recomputed": ("◐", "start, first and last steps and spectral claims were computed again"),
+    "replayed": ("●", "the whole run was repeated from its seed"),
+    "disputed": ("⚑", "somebody computed another number, and the reason stands there"),
+}
+"""How far a row was checked; the sign tells the labels apart without colour."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,6 +64,68 @@ def board_export(
     harness_cli.console().print(f"export: {file}", highlight=False, soft_wrap=True, markup=False)
 
 
+Site = Annotated[
+    pathlib.Path | None, typer.Argument(help="Folder of the site. Default: site/ in the workspace.", metavar="FOLDER")
+]
+
+
+@board_app.command("check")
+def board_check(site: Site = None) -> None:
+    """Check a built site: checksums, links, ids, content policies, and sizes against their budgets.
+
+    Exit code 1 where something is wrong or too large.
+    """
+    from harness import progress
+    from leaderboard import checking
+
+    output, out = site or workspace.site(), harness_cli.console()
+    pages = [path for path in checking.checksums(output) if path.endswith(".html")]
+    with progress.bar(harness_cli.console(stderr=True), len(pages)) as bar:
+        wrong = list(checking.problems(output, lambda path: bar.end()))
+    for line in wrong[:50]:
+        out.print(line, highlight=False, soft_wrap=True, markup=False)
+    if len(wrong) > 50:
+        out.print(f"... and {len(wrong) - 50} more", highlight=False)
+    large = 0
+    for figure in checking.figures(output):
+        large += not figure.holds
+        verdict = "within" if figure.holds else "OVER"
+        out.print(f"{figure.name}: {figure.value:,.1f} {figure.unit}, {verdict} {figure.budget:,.0f}", highlight=False)
+    out.print(f"{len(pages)} pages; {len(wrong)} problems, {large} sizes over their budget", highlight=False)
+    if wrong or large:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+@board_app.command("serve")
+def board_serve(
+    site: Site = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve a built site on this machine alone, until Ctrl-C. A convenience: the pages open from disk as well."""
+    import functools
+    import http.server
+
+    from leaderboard import checking
+
+    output, out = site or workspace.site(), harness_cli.console()
+    checking.checksums(output)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(output))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise errors.InputError(
+            f"port {port} is taken ({error.strerror}); name another with --port, 0 for any"
+        ) from None
+    with server:
+        out.print(
+            f"http://127.0.0.1:{server.server_port}/ serves {output}; Ctrl-C ends it", highlight=False, soft_wrap=True
+        )
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            out.print("ended")
+
+
 @harness_cli.store_app.command("import")
 def store_import(
     folders: Annotated[
@@ -180,7 +242,8 @@ def build_board(
 
     shown = board or _read(store, export.gathered)
     with out.status("building the pages"):
-        written = folder.write(site.render(shown), output, site.SUMS)
+        own = _own(shown)
+        written = folder.write(site.render(shown, own), output, site.SUMS)
     page = (output / "index.html").resolve()
     if shown.runs:
         out.print(_table(table.summary(shown)))
@@ -191,8 +254,17 @@ def build_board(
         f"{written.removed} removed",
         highlight=False,
     )
+    if own:
+        out.print(f"{len(own)} of the cells were run here and are marked: index.html#show=mine", highlight=False)
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
+
+
+def _own(board: document.Export) -> set[str]:
+    """Returns the `suite/cell_id` of the cells that were run in this workspace, unless all were."""
+    every = {f"{run.suite}/{run.cell_id}" for run in board.runs}
+    here = {f"{run.suite}/{run.cell_id}" for run in board.runs if (workspace.runs() / run.suite / run.run_id).is_dir()}
+    return here if here != every else set()
 
 
 def _side_by_side(heading: str, titles: list[str], rows: dict[str, list[str]]) -> rich.table.Table:

@@ -57,6 +57,11 @@ def settings(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
     return {path: row for path, row in values.items() if len(set(row)) > 1}
 
 
+def settings_of(run: document.Run) -> dict[str, str]:
+    """Returns all settings of a run: dotted path -> value, as `settings` prints it."""
+    return {path: _shown(value) for path, value in _flat(_settings(cells.Cell((run,))))}
+
+
 def ends(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
     """Returns what columns show at their last checkpoint: label -> a number with its error bar, or its seeds' range."""
     rows = {"status": [_words(run.status for run in column.runs) for column in columns]}

@@ -12,9 +12,23 @@ from typing import NamedTuple
 
 from harness import metrics
 from leaderboard import cell as cells
-from leaderboard import document
+from leaderboard import compare, document
 
-CURVES = ("loss", "sharpness", "sharpness_error", "eta_sharpness", "sigma_min", "sigma_min_error")
+CURVES = (
+    "loss",
+    "loss_gap",
+    "sharpness",
+    "sharpness_error",
+    "eta_sharpness",
+    "sigma_min",
+    "sigma_min_error",
+    "log_abs_det",
+    "log_abs_det_error",
+    "n_above_inv_eta",
+    "grad_norm",
+    "lambda_min",
+    "lambda_min_error",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +67,14 @@ class Strip(NamedTuple):
     dots: tuple[float, ...]
 
 
-def plots(runs: tuple[document.Run, ...]) -> list[Plot]:
-    """Returns the three plots of a run page (one run) or of a cell page (all its seeds).
+def plots(runs: tuple[document.Run, ...], labels: tuple[str, ...] = ()) -> list[Plot]:
+    """Returns the plots of a run page (one run) or of a cell page (all its seeds).
 
-    Seeds may have their own step sizes, so a cell page plots eta times the sharpness, where 1 and 2 serve every seed.
+    `labels` name the curves, by default the seeds. Seeds may have their own step sizes, so several runs show eta times
+    the sharpness, where 1 and 2 serve each of them.
     """
-    curves = tuple((name(run), f"seed {run.seed}") for run in runs)
+    named = labels or tuple(f"seed {run.seed}" for run in runs)
+    curves = tuple(zip(map(name, runs), named, strict=True))
     alone = runs[0] if len(runs) == 1 else None
     sharpness = "sharpness" if alone else "eta_sharpness"
     lines: tuple[tuple[float, str], ...] = ((1.0, "1"), (2.0, "2"))
@@ -88,6 +104,28 @@ def plots(runs: tuple[document.Run, ...]) -> list[Plot]:
             curves,
             floor=True,
         ),
+        _plot(
+            "log_abs_det",
+            "Volume",
+            "log |det(I − ηH)|: by how much a step stretches volume; it falls to −∞ where the map is singular.",
+            curves,
+            scale="linear",
+        ),
+        _plot(
+            "n_above_inv_eta",
+            "Eigenvalues above 1/η",
+            "How many eigenvalues lie beyond the singular set; each change is a fold crossed between two looks.",
+            curves,
+            scale="linear",
+        ),
+        _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", curves),
+        _plot(
+            "lambda_min",
+            "Least eigenvalue",
+            "Negative where the risk bends down: at a strict saddle, and along most trajectories.",
+            curves,
+            scale="linear",
+        ),
     ]
 
 
@@ -116,9 +154,14 @@ def name(run: document.Run) -> str:
 
 
 def curves(run: document.Run) -> dict[str, object]:
-    """Returns what a plot needs of a run: steps and curves with six significant digits."""
+    """Returns what a plot needs of a run: its name, settings, steps, and curves with six significant digits."""
     kept = {name: [_short(value) for value in run.curves[name]] for name in CURVES if name in run.curves}
-    return {"steps": list(run.steps), "curves": kept}
+    return {
+        "label": f"{run.label}, seed {run.seed}",
+        "settings": compare.settings_of(run),
+        "steps": list(run.steps),
+        "curves": kept,
+    }
 
 
 def _plot(

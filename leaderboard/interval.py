@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import statistics
 from typing import NamedTuple
 
-Z95 = 1.959963984540054
+from harness import survival
 
 
 class Interval(NamedTuple):
@@ -24,26 +24,10 @@ class Spread(NamedTuple):
     values: list[float]
 
 
+@functools.cache
 def wilson(hits: int, trials: int) -> Interval:
-    """Returns Wilson's 95 % score interval for a share.
-
-    With p = hits/trials and z = 1.96 it is (p + z^2/2n ± z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
-
-    Args:
-        hits: Number of hits, 0 <= hits <= trials.
-        trials: Number of trials n; without any the interval is [0, 1].
-
-    References:
-        E. B. Wilson, Journal of the American Statistical Association 22, 1927.
-    """
-    if trials == 0:
-        return Interval(0.0, 1.0)
-    share, square = hits / trials, Z95 * Z95
-    middle = share + square / (2 * trials)
-    half = Z95 * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    low = 0.0 if hits == 0 else (middle - half) / (1 + square / trials)
-    high = 1.0 if hits == trials else (middle + half) / (1 + square / trials)
-    return Interval(low, high)
+    """Returns Wilson's 95 % score interval for a share, 0 <= hits <= trials; without trials [0, 1]."""
+    return Interval(*survival.share(hits, trials)) if trials else Interval(0.0, 1.0)
 
 
 def spread(values: list[float | None]) -> Spread:

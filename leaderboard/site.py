@@ -13,7 +13,7 @@ import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jinja2
@@ -21,12 +21,30 @@ import jinja2
 from harness import expected, metrics, statuses, theory, verdict
 from leaderboard import cell as cells
 from leaderboard import controls as control_rows
-from leaderboard import document, export, figure, interval, number, spreadsheet, table, theorem
+from leaderboard import (
+    document,
+    export,
+    figure,
+    interval,
+    number,
+    phase,
+    score,
+    spreadsheet,
+    table,
+    theorem,
+)
+from leaderboard import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent
 ASSETS = HERE / "assets"
 TEMPLATES = HERE / "templates"
 SUMS = "SHA256SUMS"
+CURVES = 6
+"""Cells whose first seeds a spec's page draws over each other, at most."""
+
+LOOKS = 16
+"""Logged steps whose numbers stand in the page of a run, at most."""
+
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
 
 
@@ -51,13 +69,14 @@ class Tally:
     sentence: str
 
 
-def render(board: document.Export) -> dict[str, bytes]:
+def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes]:
     """Returns every file of the site by its path.
 
     The same export gives the same bytes.
 
     Args:
         board: What to show.
+        own: `suite/cell_id` of the cells that are marked as the reader's own.
 
     Returns:
         Relative paths with forward slashes -> bytes, with a SHA256SUMS over all the others.
@@ -73,7 +92,14 @@ def render(board: document.Export) -> dict[str, bytes]:
     files[export.FILE] = export.dump(board)
     files["export.schema.json"] = export.schema()
     files["data/cells.csv"] = spreadsheet.to_csv(board)
-    files["index.html"] = _page(pages, "index.html", "", board=board, **_overview(board, rows))
+    files["data/cells.parquet"], files["data/cells.json"] = spreadsheet.to_parquet(board), spreadsheet.to_json(board)
+    made, runs = row_tables.of_cells(rows, own), row_tables.of_runs(rows)
+    files |= row_tables.scripts(made) | row_tables.scripts(runs)
+    files["index.html"] = _page(pages, "index.html", "", board=board, **_overview(board, rows, made))
+    files["runs.html"] = _page(pages, "runs.html", "", board=board, made=runs)
+    files["compare.html"] = _page(pages, "compare.html", "", board=board, plots=figure.plots(()))
+    for group in _by_spec(rows):
+        files[f"{spec_path(group[0].first)}.html"] = _page(pages, "spec.html", "../../", board=board, **_spec(group))
     for cell in rows:
         files[f"{cell_path(cell.first)}.html"] = _page(pages, "cell.html", "../../", board=board, **_cell(cell))
         for run in cell.runs:
@@ -97,6 +123,11 @@ def cell_path(run: document.Run) -> str:
     return f"cell/{run.suite}/{run.cell_id}"
 
 
+def spec_path(run: document.Run) -> str:
+    """Returns where the page of a run's spec lies, without its ending."""
+    return f"spec/{run.suite}/{run.spec}"
+
+
 def digest(content: bytes) -> str:
     """Returns the SHA-256 of some bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
@@ -104,8 +135,9 @@ def digest(content: bytes) -> str:
 
 def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
     """Returns the four counts of the first screen."""
-    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "crossed", "edge")}
+    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "minimum", "edge")}
     ended = [run for run in board.runs if run.status in statuses.ENDED]
+    stopped = sum(run.end is not None and run.end.point == "strict saddle" for run in ended)
     return [
         Tally(
             "certified",
@@ -116,12 +148,20 @@ def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
             f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at.",
         ),
         Tally(
-            "crossed",
-            "stepped across the singular set",
-            held["crossed"],
+            "minimum",
+            "global minimum from every seed",
+            held["minimum"],
             len(rows),
             "cells",
-            "In some seed the number of eigenvalues above 1/η, where none can be missing, changed between looks.",
+            "Every seed came to the target of its spec or, without one, to a global minimum or near an infimum.",
+        ),
+        Tally(
+            "saddle",
+            "stopped at a strict saddle",
+            stopped,
+            len(ended),
+            "runs",
+            "The gradient is as good as 0 there, and λ_min is below 0 by more than its error bar.",
         ),
         Tally(
             "edge",
@@ -129,15 +169,7 @@ def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
             held["edge"],
             len(rows),
             "cells",
-            f"The median of η·λ_max at the last step lies between {table.EDGE.low} and {table.EDGE.high}.",
-        ),
-        Tally(
-            "diverged",
-            "diverged",
-            sum(run.status == "diverged" for run in ended),
-            len(ended),
-            "runs",
-            "The parameters left every bound. That is a result: it stays on the board and counts against no other row.",
+            f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
         ),
     ]
 
@@ -154,7 +186,6 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "show": number.show,
         "plot_json": _plot_json,
-        "sortable": _sortable,
         "subscripts": _subscripts,
         "exactly": expected.shown,
         "allowance": lambda error: number.show(float(f"{error:.1g}")),
@@ -167,6 +198,15 @@ def _environment() -> jinja2.Environment:
         "cell_path": cell_path,
         "columns": table.COLUMNS,
         "covered": theory.COVERED,
+        "facets": row_tables.FACETS,
+        "failures": metrics.FAILURES,
+        "heading": row_tables.label,
+        "ident": row_tables.ident,
+        "page_rows": row_tables.PAGE,
+        "phase_headings": phase.HEADINGS,
+        "most_phases": phase.MOST,
+        "trust": cells.TRUST,
+        "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
         "learning_rate": table.learning_rate,
@@ -183,22 +223,43 @@ def _page(pages: jinja2.Environment, template: str, root: str, **values: Any) ->
     return pages.get_template(template).render(root=root, current=template.split(".")[0], **values).encode()
 
 
-def _overview(board: document.Export, rows: list[cells.Cell]) -> dict[str, Any]:
+def _overview(board: document.Export, rows: list[cells.Cell], made: row_tables.Table) -> dict[str, Any]:
     counts = {name: sum(cells.verdict(cell) == name for cell in rows) for name in cells.VERDICTS}
     suites = [
         (suite, _caption(suite), [cell for cell in rows if cell.first.suite == suite.name]) for suite in board.suites
     ]
-    entries = {_name(cell): {key: column.entry(cell) for key, column in table.COLUMNS.items()} for cell in rows}
     return {
         "suites": [group for group in suites if group[2]],
         "rows": rows,
+        "made": made,
+        "phases": phase.rows(rows),
+        "mine": sum(entry.note.startswith(row_tables.OWN) for entry in made.entries["cell"]),
         "counts": counts,
         "silent": len(rows) - sum(counts.values()),
         "tallies": tallies(board, rows),
-        "entries": entries,
-        "strips": figure.strips(rows),
-        "flags": {_name(cell): " ".join(table.flags(cell)) for cell in rows},
-        "name": _name,
+    }
+
+
+def _by_spec(rows: list[cells.Cell]) -> list[list[cells.Cell]]:
+    """Returns the cells of each spec, in their order."""
+    found: dict[str, list[cells.Cell]] = {}
+    for cell in rows:
+        found.setdefault(spec_path(cell.first), []).append(cell)
+    return list(found.values())
+
+
+def _spec(own: list[cells.Cell]) -> dict[str, Any]:
+    run = own[0].first
+    drawn = tuple(cell.first for cell in own[:CURVES])
+    return {
+        "suite": run.suite,
+        "spec": run.spec,
+        "run": run,
+        "made": row_tables.of_cells(own),
+        "phase": next(iter(phase.rows(own)), None),
+        "known": theorem.known(run),
+        "drawn": drawn,
+        "plots": figure.plots(drawn, labels=tuple(one.label for one in drawn)) if len(drawn) > 1 else [],
     }
 
 
@@ -223,10 +284,21 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "margin": cells.margin_of(run),
         "crossings": cells.fold_crossings_of(run),
         "plots": figure.plots((run,)),
+        "looks": _looks(run),
         "left_out": _by_reason(run.left_out),
         "proven": theorem.proven(run),
         "numbers": [name for name in metrics.METRICS if name in run.curves and name not in ERRORS],
     }
+
+
+def _looks(run: document.Run) -> list[int]:
+    """Returns the places of at most LOOKS checkpoints: the first, the last, the one of the margin, and some between."""
+    count = len(run.steps)
+    if count <= LOOKS:
+        return list(range(count))
+    margin = cells.margin_of(run)
+    least = {run.steps.index(margin.step)} if margin else set()
+    return sorted({round(at * (count - 1) / (LOOKS - 2)) for at in range(LOOKS - 1)} | least)
 
 
 def _by_reason(left_out: Mapping[str, str]) -> dict[str, list[str]]:
@@ -243,7 +315,7 @@ def _method() -> dict[str, Any]:
 
 
 def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:
-    listed = (export.FILE, "export.schema.json", "data/cells.csv")
+    listed = (export.FILE, "export.schema.json", "data/cells.csv", "data/cells.json", "data/cells.parquet")
     return {
         "files": [(path, len(files[path]), digest(files[path])) for path in listed],
         "datasets": sorted({(run.dataset.name, run.dataset.version): run.dataset for run in board.runs}.items()),
@@ -270,11 +342,3 @@ def _script(run: document.Run) -> bytes:
 
 def _plot_json(plot: figure.Plot) -> str:
     return json.dumps(dataclasses.asdict(plot), sort_keys=True, allow_nan=False)
-
-
-def _sortable(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else repr(float(value))
-
-
-def _name(cell: cells.Cell) -> str:
-    return f"{cell.first.suite}/{cell.first.cell_id}"

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of cells as a CSV file, with full precision and in words that sort."""
+"""The table of cells as CSV, JSON and Parquet, with full precision and in words that sort."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterator
 
 from leaderboard import cell as cells
-from leaderboard import document, interval, table, theorem
+from leaderboard import document, interval, score, table, theorem
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -30,10 +32,24 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "verdict": cells.verdict,
     "theorem": lambda cell: known.covered if (known := theorem.known(cell.first)) else None,
     "one_piece": lambda cell: known.one_piece if (known := theorem.known(cell.first)) else None,
+    "hits": lambda cell: found.hits if (found := score.hits(cell)) else None,
+    "hits_of": lambda cell: found.trials if (found := score.hits(cell)) else None,
+    "gradients_to_hit": lambda cell: found.value if (found := score.runtime(cell)) else None,
+    "escaped": lambda cell: found.left.hits if (found := score.escape(cell)) else None,
+    "escaped_of": lambda cell: found.left.trials if (found := score.escape(cell)) else None,
+    "trust": lambda cell: "reported",
     "margin_error": lambda cell: cells.margin(cell)[1],
     "checkpoints_least": lambda cell: cells.checkpoints(cell)[0],
     "checkpoints_greatest": lambda cell: cells.checkpoints(cell)[1],
 }
+WHOLE = {
+    **dict.fromkeys(("parameters", "seeds_asked", "seeds_ended", "seeds_diverged", "hits", "hits_of"), "int"),
+    **dict.fromkeys(("escaped", "escaped_of", "checkpoints_least", "checkpoints_greatest"), "int"),
+    "one_piece": "bool",
+}
+"""What is no text, and no number that can be between two whole ones."""
+
+REAL = {"margin_error", "gradients_to_hit"}
 SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
     "eta": cells.eta,
     "eta_lambda_start": lambda cell: cells.at_start(cell, "eta_sharpness"),
@@ -41,6 +57,8 @@ SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
     "fold_crossings": cells.fold_crossings,
     "loss_gap_end": cells.loss_gap,
     "eta_lambda_end": lambda cell: cells.at_end(cell, "eta_sharpness"),
+    "edge_time": score.edge_time,
+    "exponent": lambda cell: found.spread if (found := score.exponent(cell)) else interval.Spread(None, []),
     "accuracy_end": lambda cell: cells.at_end(cell, "train_accuracy"),
 }
 
@@ -49,14 +67,48 @@ def to_csv(export: document.Export) -> bytes:
     """Returns one line per cell: texts, then median, least and greatest of each number; empty where there is none."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow([*TEXTS, *(f"{name}_{kind}" for name in SPREADS for kind in ("median", "least", "greatest"))])
+    writer.writerow(_names())
+    for row in _rows(export):
+        writer.writerow(["" if item is None else inert(str(item)) for item in row])
+    return buffer.getvalue().encode()
+
+
+def to_json(export: document.Export) -> bytes:
+    """Returns the same as a list of objects; an infinite number is null, as in export.json."""
+    rows = [dict(zip(_names(), map(_finite, row), strict=True)) for row in _rows(export)]
+    return (json.dumps(rows, allow_nan=False, ensure_ascii=False, indent=0) + "\n").encode()
+
+
+def to_parquet(export: document.Export) -> bytes:
+    """Returns the same as a Parquet file, compressed by zstd; infinite numbers stay."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names, rows = _names(), list(_rows(export))
+    texts = {"int": pa.int64(), "bool": pa.bool_()}
+    kinds = dict.fromkeys(names, pa.float64()) | dict.fromkeys(set(TEXTS) - REAL, pa.string())
+    kinds |= {name: texts[kind] for name, kind in WHOLE.items()}
+    columns = [pa.array([row[at] for row in rows], kinds[name]) for at, name in enumerate(names)]
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(dict(zip(names, columns, strict=True))), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _names() -> list[str]:
+    return [*TEXTS, *(f"{name}_{kind}" for name in SPREADS for kind in ("median", "least", "greatest"))]
+
+
+def _rows(export: document.Export) -> Iterator[list[object]]:
     for cell in cells.cells(export):
         row = [value(cell) for value in TEXTS.values()]
         for spread in SPREADS.values():
             median, values = spread(cell)
             row += [median, min(values, default=None), max(values, default=None)]
-        writer.writerow(["" if item is None else inert(str(item)) for item in row])
-    return buffer.getvalue().encode()
+        yield row
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def inert(value: str) -> str:

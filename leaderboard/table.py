@@ -14,10 +14,9 @@ from typing import Literal, NamedTuple
 
 from harness import ends, metrics, survival
 from leaderboard import cell as cells
-from leaderboard import document, interval, number, theorem
+from leaderboard import document, interval, number, score, theorem
 
 Bound = Literal["", "≤", "≥", "≈"]
-EDGE = interval.Interval(1.9, 2.2)
 
 
 class Entry(NamedTuple):
@@ -53,6 +52,24 @@ class Column:
     entry: Callable[[cells.Cell], Entry]
     numeric: bool = True
     terminal: bool = True
+
+
+class View(NamedTuple):
+    """A question, and the columns that answer it.
+
+    Attributes:
+        label: What it is called.
+        question: What it answers, in a sentence.
+        columns: Keys of COLUMNS, at most ten.
+        sort: The column that rows stand in the order of; empty for the order of cells.cells.
+        down: Whether the largest comes first.
+    """
+
+    label: str
+    question: str
+    columns: tuple[str, ...]
+    sort: str = ""
+    down: bool = False
 
 
 class Summary(NamedTuple):
@@ -186,6 +203,114 @@ def _target(cell: cells.Cell) -> Entry:
     return Entry(share, median, f"{shown}; {100 * low:.0f}–{100 * high:.0f}\u00a0%")
 
 
+def _percent(found: score.Share) -> str:
+    """Returns an interval in percent, for a second line; without an interval for a single seed."""
+    low, high = found.interval
+    return f"{100 * low:.0f}–{100 * high:.0f}\u00a0%"
+
+
+def _hits(cell: cells.Cell) -> Entry:
+    found = score.hits(cell)
+    if found is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    aim = "target" if cell.first.part("target") else ""
+    return Entry(f"{found.hits}/{found.trials}", found.interval.low, _join(_percent(found), aim))
+
+
+def _runtime(cell: cells.Cell) -> Entry:
+    found = score.runtime(cell)
+    if found is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    if found.value == float("inf"):
+        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed hit", "budget")
+    low, high = (number.show(end) for end in found.interval)
+    return Entry(number.show(found.value), found.value, f"{low}–{high}" if len(cell.ended) > 1 else "")
+
+
+def _exponent(cell: cells.Cell) -> Entry:
+    found = score.exponent(cell)
+    if found is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    name = {"mu": "μ", "lambda": "λ"}[found.name]
+    agree = (
+        "" if found.agree is None else f"{found.agree.hits}/{found.agree.trials} runs agree ({_percent(found.agree)})"
+    )
+    main = number.show(found.spread.median, found.error)
+    return Entry(
+        main, found.spread.median, _join(f"{name} {found.says}", number.show_range(found.spread.values), agree)
+    )
+
+
+def _saddle(cell: cells.Cell) -> Entry:
+    start = str(cell.first.part("start").get("name", ""))
+    if not start.endswith("saddle") and start != "origin":
+        return Entry(number.MISSING, None, "", "n/a")
+    least = cells.at_start(cell, "saddle_least").median
+    error = max((cells.error_bar(run, "saddle_least", 0) or 0.0 for run in cell.ended), default=0.0)
+    kind = "" if least is None else "strict" if least < -error else "not strict"
+    return Entry(
+        start.replace("_", " "), start, _join(kind, "" if least is None else f"λ_min {number.show(least, error)}")
+    )
+
+
+def _escaped(cell: cells.Cell) -> Entry:
+    found = score.escape(cell)
+    if found is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    stuck = found.left.hits < found.left.trials
+    return Entry(
+        f"{found.left.hits}/{found.left.trials}",
+        found.left.interval.low,
+        _percent(found.left),
+        "censored" if stuck else "",
+    )
+
+
+def _escape_ratio(cell: cells.Cell) -> Entry:
+    found = score.escape(cell)
+    if found is None or found.ratio is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    low, high = (number.show(end) for end in (found.ratio.low, found.ratio.high))
+    return Entry(number.show(found.ratio.value), found.ratio.value, f"{low}–{high}")
+
+
+def _alignment(cell: cells.Cell) -> Entry:
+    found = score.escape(cell)
+    return Entry(number.MISSING, None, "", "n/a") if found is None else _spread(found.alignment)
+
+
+def _saddle_exponent(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_start(cell, "saddle_exponent"))
+
+
+def _above(cell: cells.Cell) -> Entry:
+    first, second = (cells.at_end(cell, name) for name in ("n_above_inv_eta", "n_above_two_inv_eta"))
+    if first.median is None:
+        return Entry(number.MISSING, None, "", "n/a")
+    note = f"{number.show(second.median)} above 2/η; {number.show_range(first.values)}"
+    return Entry(number.show(first.median, bound=bound(cell, "n_above_inv_eta")), first.median, note)
+
+
+def _edge_time(cell: cells.Cell) -> Entry:
+    return _spread(score.edge_time(cell))
+
+
+def _closest(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_end(cell, "closest_over_null"))
+
+
+def _phase(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_end(cell, "crossing_p"))
+
+
+def _kink(cell: cells.Cell) -> Entry:
+    return _spread(cells.at_end(cell, "gradient_defect"))
+
+
+def _trust(cell: cells.Cell) -> Entry:
+    return Entry("reported", 0.0, "", "reported")
+
+
 def _eta_lambda_end(cell: cells.Cell) -> Entry:
     return _spread(cells.at_end(cell, "eta_sharpness"))
 
@@ -295,6 +420,105 @@ COLUMNS: dict[str, Column] = {
         _accuracy,
         terminal=False,
     ),
+    "hits": Column(
+        "Global minimum",
+        "Seeds that came to the target that the spec sets or, without one, to a global minimum or near an infimum that "
+        "is not attained, of all seeds that ended, with Wilson's 95 % interval. Sorted by its lower end, so that 1/1 "
+        "does not stand above 9/10.",
+        _hits,
+        terminal=False,
+    ),
+    "runtime": Column(
+        "Gradients to it",
+        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that came "
+        "to a global minimum; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where no "
+        "seed did.",
+        _runtime,
+        terminal=False,
+    ),
+    "exponent": Column(
+        "μ or λ",
+        "At the last step, the exponent of gradient descent (μ) or SGD (λ) of Chemnitz & Engel: below 0 the minimum "
+        "attracts, above 0 it repels, undecided within the error bar. Where runs were displaced from a planted "
+        "minimum: how many did what the sign at the start says.",
+        _exponent,
+        terminal=False,
+    ),
+    "saddle": Column(
+        "Planted saddle",
+        "The saddle that the runs were planted at; strict where λ_min there is below 0 by more than its error bar.",
+        _saddle,
+        numeric=False,
+        terminal=False,
+    ),
+    "escaped": Column(
+        "Left it",
+        "Seeds that left the planted saddle within 10 times the predicted time, with Wilson's 95 % interval; the "
+        "others are censored.",
+        _escaped,
+        terminal=False,
+    ),
+    "escape_ratio": Column(
+        "Steps over prediction",
+        "Steps to leave over those that linear theory predicts: the median by Kaplan and Meier, in which censored "
+        "seeds count, and its 95 % interval.",
+        _escape_ratio,
+        terminal=False,
+    ),
+    "alignment": Column(
+        "Alignment",
+        "Share of the displacement that lay in the steepest negative directions when the run left.",
+        _alignment,
+        terminal=False,
+    ),
+    "saddle_exponent": Column(
+        "Exponent at the saddle",
+        "Growth rate per step of the map that was trained, linearised at the saddle: for SGD it can be below 0 where "
+        "λ_min is too, and the saddle attracts.",
+        _saddle_exponent,
+        terminal=False,
+    ),
+    "above": Column(
+        "λ above 1/η at end",
+        "Eigenvalues of the Hessian above 1/η at the last step, and above 2/η: median over the seeds.",
+        _above,
+        terminal=False,
+    ),
+    "edge_time": Column(
+        "Time at the edge",
+        f"Share of the logged steps at which η·λ_max lay between {score.EDGE.low} and {score.EDGE.high}.",
+        _edge_time,
+        terminal=False,
+    ),
+    "closest": Column(
+        "Closest over null",
+        "The least σ_min of the run over what as many looks at the same density of eigenvalues near 1/η would give by "
+        "chance: far above 1 the run keeps away from the singular set, near 1 it does not care.",
+        _closest,
+        terminal=False,
+    ),
+    "phase": Column(
+        "Crossing phase p",
+        "Kolmogorov-Smirnov p-value of the phases at which eigenvalues step over 1/η, against uniform: small means "
+        "that crossings are not placed by chance.",
+        _phase,
+        terminal=False,
+    ),
+    "kink": Column(
+        "Kink defect",
+        "Share of the gradient that the second-order model of its own piece does not explain over the last step: how "
+        "much kinks matter.",
+        _kink,
+        terminal=False,
+    ),
+    "trust": Column(
+        "Trust",
+        "How the row was checked: ○ reported (schema, hashes and consistency), ◐ recomputed, ● replayed, ⚑ disputed. "
+        "Set by code, never by a claim.",
+        _trust,
+        numeric=False,
+        terminal=False,
+    ),
     "seeds": Column(
         "Seeds",
         "Seeds that ended, of the seeds that the spec asks for, with a mark for each that failed, diverged, was "
@@ -302,6 +526,59 @@ COLUMNS: dict[str, Column] = {
         _seeds,
     ),
 }
+
+
+VIEWS: dict[str, View] = {
+    "non-singularity": View(
+        "Non-singularity",
+        "How near the trajectory comes to where the map is singular, and how often it steps across.",
+        (
+            "cell",
+            "verdict",
+            "margin",
+            "fold_crossings",
+            "closest",
+            "phase",
+            "eta",
+            "eta_lambda_start",
+            "seeds",
+            "trust",
+        ),
+    ),
+    "minima": View(
+        "Global minima",
+        "How often a global minimum is reached, at what price, and whether it attracts.",
+        ("cell", "hits", "runtime", "end", "loss_gap", "exponent", "eta", "eta_lambda_start", "seeds", "trust"),
+        "hits",
+        True,
+    ),
+    "saddles": View(
+        "Saddles",
+        "Whether runs leave strict saddles, and in the time that linear theory predicts.",
+        ("cell", "saddle", "escaped", "escape_ratio", "alignment", "saddle_exponent", "end", "eta", "seeds", "trust"),
+        "escaped",
+        True,
+    ),
+    "stability": View(
+        "Stability",
+        "Where η·λ_max starts and ends against 1, where the map is singular, and 2, where it is unstable.",
+        (
+            "cell",
+            "eta_lambda_start",
+            "eta_lambda_end",
+            "above",
+            "edge_time",
+            "kink",
+            "accuracy",
+            "theorem",
+            "eta",
+            "seeds",
+        ),
+        "eta_lambda_end",
+        True,
+    ),
+}
+"""What the overview shows; the first is the default."""
 
 
 def summary(export: document.Export) -> Summary:
@@ -319,10 +596,13 @@ def flags(cell: cells.Cell) -> list[str]:
     # Differences between the lower bounds that Lanczos gives prove no crossing.
     crossed = not bound(cell, "n_above_inv_eta") and any(cells.fold_crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
+    reached = score.hits(cell)
     names = {
         "certified": found == "certified",
         "crossed": crossed,
-        "edge": end is not None and EDGE.low <= end <= EDGE.high,
+        "minimum": reached is not None and reached.hits == reached.trials,
+        "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
+        "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
         "diverged": cells.diverged(cell)[0] > 0,
     }
     return [name for name, belongs in names.items() if belongs]

@@ -37,7 +37,7 @@ def proven(run: document.Run) -> str | None:
     return theory.FIXED_VOLUME if row is not None and row.never_singular else None
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8192)
 def _known(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory | None:
     try:
         fields = recipe.Recipe.model_validate_json(cell)

@@ -14,6 +14,17 @@ else:
 HERE = pathlib.Path(__file__).resolve().parent
 TEXTS = HERE / "experiments.yaml"
 SPECS = HERE.parent / "specs"
+PARAMS = {
+    "spec": "",
+    "family": "model.family",
+    "activation": "model.activation",
+    "dataset": "data.name",
+    "loss": "loss.name",
+    "optimizer": "optimizer.name",
+    "learning_rate": "optimizer.learning_rate",
+    "batch_size": "optimizer.batch_size",
+}
+"""Parameters that harness/tracking.py gives a run, and where they stand in a spec; the first is the file's name."""
 
 
 def name(suite: str) -> str:
@@ -33,8 +44,26 @@ def tags(suite: str) -> dict[str, str]:
         "gdzoo.suite": suite,
         "mlflow.note.content": description(suite),
         "mlflow.experimentKind": "custom_model_development",
-        **views.tags(),
+        **views.tags(differing(suite)),
     }
+
+
+def differing(suite: str) -> list[str]:
+    """Returns the parameters of MLflow in which the specs of a suite differ, from the files of its folder alone."""
+    import yaml
+
+    if not (SPECS / suite).is_dir():
+        return []
+    values: dict[str, set[str]] = {param: set() for param in PARAMS}
+    for file in sorted((SPECS / suite).glob("*.yaml")):
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for param, path in PARAMS.items():
+            value = file.stem if not path else spec
+            for key in path.split(".") if path else ():
+                value = value.get(key) if isinstance(value, dict) else None
+            several = (spec.get("grid") or {}).get(path)
+            values[param] |= {repr(one) for one in (several if isinstance(several, list) else [value])}
+    return [param for param, known in values.items() if len(known) > 1]
 
 
 def description(suite: str) -> str:

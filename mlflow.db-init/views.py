@@ -11,6 +11,7 @@ import base64
 import json
 import pathlib
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "views"
@@ -29,9 +30,21 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.json"))
 
 
-def tags() -> dict[str, str]:
-    """Returns the tags that bring every view into an experiment."""
-    return {f"{PREFIX}{name}": encoded(json.loads((FOLDER / f"{name}.json").read_text("utf-8"))) for name in names()}
+def tags(differing: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the tags that bring every view into an experiment.
+
+    Args:
+        differing: The parameters in which runs of the experiment differ, which then are the ones that stand in
+            columns; without any the views' own.
+    """
+    found = {}
+    for name in names():
+        view = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+        if differing:
+            others = [column for column in view["columns"] if not column.startswith("params.")]
+            view["columns"] = [f"params.`{param}`" for param in differing] + others
+        found[f"{PREFIX}{name}"] = encoded(view)
+    return found
 
 
 def encoded(view: dict[str, Any]) -> str:

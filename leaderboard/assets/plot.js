@@ -29,20 +29,7 @@
     return made;
   }
 
-  /** Four significant digits, as leaderboard/number.py prints them. */
-  function show(value) {
-    if (value === null || value === undefined) return "–";
-    if (value === Math.trunc(value) && Math.abs(value) < 1e6) return value.toLocaleString("en-US").replace("-", "−");
-    const [mantissa, exponent] = value.toExponential(3).split("e");
-    const power = Number(exponent);
-    const short = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text).replace("-", "−");
-    if (power >= -4 && power < 4) return short(value.toPrecision(4));
-    return short(mantissa) + "×10" + raised(power);
-  }
-
-  function raised(power) {
-    return String(power).replace(/./g, (sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)]));
-  }
+  const { show, raised } = GDZ;
 
   /** Steps start at 0, so the logarithmic axis shows log(1 + step). */
   const stepAxis = {
@@ -301,15 +288,12 @@
     copy.setAttribute("xmlns", NS);
     const ground = getComputedStyle(document.body).backgroundColor;
     copy.prepend(node("rect", { width: "100%", height: "100%", fill: ground }));
-    const address = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = plot.runs.map(([name]) => name.replace(/[^0-9a-z-]+/g, "_")).slice(0, 1) + "-" + plot.metric + ".svg";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
+    const name = plot.runs.map(([name]) => name.replace(/[^0-9a-z-]+/g, "_")).slice(0, 1) + "-" + plot.metric + ".svg";
+    GDZ.save(new XMLSerializer().serializeToString(copy), "image/svg+xml", name);
   }
 
-  for (const figure of document.querySelectorAll("figure.plot")) {
+  /** Draws a figure whose data-plot says what; its data are there. */
+  function start(figure) {
     const plot = JSON.parse(figure.dataset.plot);
     const state = { steps: "log", at: undefined };
     const tools = document.createElement("div");
@@ -332,4 +316,7 @@
       draw(figure, plot, state);
     }).observe(figure);
   }
+
+  for (const figure of document.querySelectorAll("figure.plot:not(.later)")) start(figure);
+  GDZ.put("plot", start);
 })();

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import csv
+import functools
+import http.server
 import importlib.util
+import json
 import pathlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
+from axe_playwright_python import sync_playwright as axe_playwright
 from playwright import sync_api
 
 from leaderboard import cell as cells
@@ -45,8 +51,11 @@ def visit(browser: sync_api.Browser, root: pathlib.Path) -> Iterator[Open]:
     wrong: list[str] = []
     contexts: list[sync_api.BrowserContext] = []
 
-    def opened(path: str, *, width: int = 1280, theme: str = "light", script: bool = True) -> sync_api.Page:
+    def opened(
+        path: str, *, width: int = 1280, theme: str = "light", script: bool = True, policy: bool = True
+    ) -> sync_api.Page:
         context = browser.new_context(
+            bypass_csp=not policy,
             viewport={"width": width, "height": 900},
             color_scheme="dark" if theme == "dark" else "light",
             java_script_enabled=script,
@@ -76,13 +85,12 @@ def _run(board: document.Export, label: str, seed: int = 0) -> document.Run:
 
 
 def _labels(page: sync_api.Page) -> list[str]:
-    return [text.strip() for text in page.locator("table.cells tbody tr:visible th a").all_inner_texts()]
+    return [" ".join(text.split()) for text in page.locator("table.cells tbody tr th a").all_inner_texts()]
 
 
 def test_the_table_is_read_in_its_order(visit: Open, board: document.Export) -> None:
     page = visit("index.html")
-    expected = [cell.first.label for cell in cells.cells(board) if cell.first.suite == "quickstart"]
-    assert _labels(page)[:7] == expected
+    assert _labels(page) == [" ".join(cell.first.label.split()) for cell in cells.cells(board)]
     row = page.locator("table.cells tbody tr", has_text="vgg · activation=relu")
     assert "≤ 0.0212 ± 0.0027" in row.inner_text()
     assert "◇ undecided" in row.inner_text()
@@ -90,54 +98,110 @@ def test_the_table_is_read_in_its_order(visit: Open, board: document.Export) -> 
 
 
 def _values(page: sync_api.Page, key: str) -> list[str]:
-    """Returns what the first table's column is sorted by, from top to bottom."""
-    at = [th.get_attribute("data-key") for th in page.locator("table.cells").first.locator("thead th").all()].index(key)
-    rows = page.locator("table.cells").first.locator("tbody tr")
-    found: list[str] = rows.evaluate_all(f"all => all.map(row => row.cells[{at}].dataset.sort)")
+    """Returns what a column of the table prints, from top to bottom, without its second lines."""
+    at = [th.get_attribute("data-key") for th in page.locator("table.cells thead th").all()].index(key)
+    rows = page.locator("table.cells tbody tr")
+    found: list[str] = rows.evaluate_all(f"all => all.map(row => row.cells[{at}].firstChild.textContent.trim())")
     return found
 
 
 def test_sorting_by_click_and_by_key_is_kept_in_the_link(visit: Open) -> None:
-    page = visit("index.html")
-    heading = page.locator("table.cells").first.locator('th[data-key="margin"]')
-    assert heading.get_attribute("aria-sort") == "none"
+    page = visit("index.html#view=stability")
+    heading = page.locator('table.cells th[data-key="eta"]')
+    heading.wait_for()
     start = _labels(page)
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
-    values = [float(value) for value in _values(page, "margin")[:-1]]
-    assert values == sorted(values)
-    heading.get_by_role("button").focus()
+    assert _values(page, "eta") == ["0.1", "0.25", "0.275", "0.275", "0.275", "0.275", "1.25", "–"]
+    assert page.evaluate("document.activeElement.textContent") == "Step size η"
     page.keyboard.press("Enter")
     assert heading.get_attribute("aria-sort") == "descending"
-    values = [float(value) for value in _values(page, "margin")[:-1]]
-    assert values == sorted(values, reverse=True)
-    assert page.url.endswith("#sort=margin&dir=down")
+    assert _values(page, "eta")[0] == "1.25" and _values(page, "eta")[-1] == "–", "what is missing stays last"
+    assert page.url.endswith("#view=stability&sort=eta&dir=down")
     page.reload()
-    assert page.locator('th[data-key="margin"]').first.get_attribute("aria-sort") == "descending"
+    page.wait_for_selector('th[data-key="eta"][aria-sort="descending"]')
     page.go_back()
     page.go_back()
-    page.wait_for_function("!location.hash")
+    page.wait_for_function("location.hash === '#view=stability'")
     assert _labels(page) == start
 
 
 def test_infinity_is_a_number_and_what_is_missing_sorts_last_both_ways(visit: Open) -> None:
-    page = visit("index.html#sort=loss_gap")
-    assert _values(page, "loss_gap")[-2:] == ["inf", ""]
-    page = visit("index.html#sort=loss_gap&dir=down")
+    page = visit("index.html#view=minima&sort=loss_gap")
+    page.wait_for_selector('th[data-key="loss_gap"]')
+    assert _values(page, "loss_gap")[-2:] == ["↗ ∞", "–"]
+    page = visit("index.html#view=minima&sort=loss_gap&dir=down")
+    page.wait_for_selector('th[data-key="loss_gap"]')
     values = _values(page, "loss_gap")
-    assert (values[0], values[-1]) == ("inf", "")
+    assert (values[0], values[-1]) == ("↗ ∞", "–")
 
 
-def test_filter_and_counts_narrow_the_table(visit: Open) -> None:
+def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     page = visit("index.html")
-    page.get_by_label("Filter", exact=True).fill("vgg relu")
+    page.get_by_label("Search").fill("vgg relu")
+    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 cells'")
     assert _labels(page) == ["vgg · activation=relu"]
-    assert page.locator("#shown").inner_text() == "1 of 8 cells"
     assert page.url.endswith("#q=vgg+relu")
     page.get_by_role("button", name="Show all").click()
     assert len(_labels(page)) == 8
-    page.locator(".tallies a", has_text="diverged").click()
-    assert _labels(page) == ["fast"]
+    page.locator(".tallies a", has_text="edge of stability").click()
+    assert len(_labels(page)) == 7
+    page.get_by_label("Optimiser").select_option("sgd")
+    assert _labels(page) == ["mlp-sgd"]
+    assert page.url.endswith("#show=edge&optimizer=sgd")
+    page = visit("index.html#least=1.6")
+    page.wait_for_function("document.getElementById('shown').textContent === '0 of 8 cells'")
+
+
+def test_a_row_made_by_the_script_is_the_row_of_the_page(visit: Open) -> None:
+    """Static and drawn rows say the same, cell by cell."""
+
+    def said(page: sync_api.Page) -> list[str]:
+        rows = page.locator("table.cells tbody tr")
+        found: list[str] = rows.evaluate_all(
+            "all => all.map(row => Array.from(row.cells, c => c.textContent.replace(/\\s+/g, '')).join('|'))"
+        )
+        return found
+
+    for path in ("index.html", "runs.html"):
+        still = said(visit(path, script=False))
+        page = visit(path + "#q=+")
+        page.wait_for_function("document.querySelector('thead button')")
+        page.wait_for_timeout(300)
+        assert said(page) == still
+
+
+def test_the_view_can_be_saved_as_csv_and_json(visit: Open, board: document.Export) -> None:
+    page = visit("index.html#view=minima&q=strangers")
+    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 cells'")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="This view as CSV").click()
+    assert download.value.suggested_filename == "gdzoo-cells-minima.csv"
+    lines = list(csv.DictReader(pathlib.Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    run = next(run for run in board.runs if run.suite == "strangers")
+    assert [row["id"] for row in lines] == [f"strangers/{run.cell_id}"]
+    assert lines[0]["loss_gap"] == "0.003115" and lines[0]["loss_gap_value"] == "0.003115"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="This view as JSON").click()
+    (row,) = json.loads(pathlib.Path(download.value.path()).read_text(encoding="utf-8"))
+    assert row["cell"] == run.label and row["eta_value"] == 0.25
+
+
+def test_chosen_runs_lie_over_each_other(visit: Open, board: document.Export) -> None:
+    page = visit("runs.html")
+    for label in ("mlp-sgd, seed 0", "vgg · activation=relu, seed 1"):
+        page.get_by_label(f"choose {label}").check()
+    page.get_by_role("link", name="Compare 2 chosen runs").click()
+    page.wait_for_selector("figure.plot .canvas svg path.curve")
+    assert page.locator("h1").inner_text() == "Compare runs"
+    assert page.locator("figure.plot").nth(1).locator(".canvas svg path.curve").count() == 2
+    settings = page.locator("#settings").inner_text()
+    assert "optimizer" in settings and "sgd" in settings and "batch_size" in settings
+    assert "dataset" not in settings.split("Setting", 1)[-1] or "digits" not in settings, "only what differs"
+    link = page.url
+    page.goto(link.replace("#runs=", "#runs=../../etc/passwd,javascript:alert(1),"))
+    page.reload()
+    page.wait_for_function("document.getElementById('chosen').textContent.startsWith('2 runs.')")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +209,7 @@ def test_filter_and_counts_narrow_the_table(visit: Open) -> None:
 )
 def test_a_strange_link_does_no_harm(visit: Open, fragment: str) -> None:
     page = visit("index.html" + fragment)
+    page.wait_for_function("document.getElementById('shown').textContent")
     assert re.fullmatch(r"8 cells|[01] of 8 cells", page.locator("#shown").inner_text())
     assert page.locator("img").count() == 0
 
@@ -156,8 +221,8 @@ def test_a_run_page_shows_its_curves(visit: Open, board: document.Export) -> Non
     page.wait_for_selector("figure.plot svg path.curve")
     assert page.locator("h1").inner_text() == "vgg · activation=relu seed 0"
     figures = page.locator("figure.plot")
-    assert figures.count() == 3
-    for at in range(3):
+    assert figures.count() == 7
+    for at in range(7):
         assert figures.nth(at).locator("svg circle.dot").count() == len(run.steps)
     lines = figures.nth(1).locator("line.reference")
     assert lines.evaluate_all("all => all.map(line => line.dataset.line)") == ["1/η", "2/η"]
@@ -217,10 +282,15 @@ def test_a_cell_page_draws_every_seed(visit: Open, board: document.Export) -> No
     assert figure.locator("text.reference").all_text_contents() == ["1", "2"]
 
 
-def test_hostile_text_is_shown_and_does_nothing(visit: Open, board: document.Export) -> None:
+@pytest.mark.parametrize("policy", [True, False], ids=["policy", "bypassed"])
+def test_hostile_text_is_shown_and_does_nothing(visit: Open, board: document.Export, policy: bool) -> None:
     run = next(run for run in board.runs if run.suite == "strangers")
-    for path in ("index.html", f"run/strangers/{run.run_id}.html", f"cell/strangers/{run.cell_id}.html", "data.html"):
-        page = visit(path)
+    paths = ["index.html", "index.html#view=minima", "runs.html", "spec/strangers/hostile.html", "data.html"]
+    paths += [f"run/strangers/{run.run_id}.html", f"cell/strangers/{run.cell_id}.html"]
+    paths += [f"compare.html#runs=strangers/{run.run_id}"]
+    for path in paths:
+        page = visit(path, policy=policy)
+        page.wait_for_timeout(200)
         assert page.locator("img, iframe, object").count() == 0
         assert page.evaluate("'onerror' in Object.prototype || 'polluted' in {}") is False
         if path != "data.html":
@@ -231,7 +301,15 @@ def test_hostile_text_is_shown_and_does_nothing(visit: Open, board: document.Exp
 def test_no_page_scrolls_sideways_on_a_phone(visit: Open, board: document.Export, width: int) -> None:
     run = _run(board, "vgg · activation=relu")
     hostile = next(run for run in board.runs if run.suite == "strangers")
-    paths = ["index.html", "method.html", "data.html", f"cell/quickstart/{run.cell_id}.html"]
+    paths = [
+        "index.html",
+        "runs.html",
+        "compare.html",
+        "method.html",
+        "data.html",
+        "spec/quickstart/mlp.html",
+        f"cell/quickstart/{run.cell_id}.html",
+    ]
     paths += [f"run/quickstart/{run.run_id}.html", f"run/strangers/{hostile.run_id}.html"]
     for path in paths:
         page = visit(path, width=width)
@@ -265,12 +343,90 @@ def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: d
     assert "needs JavaScript" in page.locator("figure.plot").first.inner_text()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_violation_on_any_kind_of_page(
+    browser: sync_api.Browser, root: pathlib.Path, board: document.Export, width: int, theme: str
+) -> None:
+    run, other = _run(board, "vgg · activation=relu"), _run(board, "mlp-sgd")
+    paths = ["index.html", "index.html#view=minima", "runs.html", "controls.html", "method.html", "data.html"]
+    paths += [f"spec/quickstart/{run.spec}.html", f"cell/quickstart/{run.cell_id}.html"]
+    paths += [f"run/quickstart/{run.run_id}.html"]
+    paths += [f"compare.html#runs=quickstart/{run.run_id},quickstart/{other.run_id}"]
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    wrong = []
+    for path in paths:
+        name, _, fragment = path.partition("#")
+        page.goto((root / name).as_uri() + (f"#{fragment}" if fragment else ""))
+        page.reload()
+        page.wait_for_timeout(200)
+        found = axe_playwright.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
+        wrong += [
+            f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])})"
+            for one in found.response["violations"]
+        ]
+    context.close()
+    assert wrong == []
+
+
+def test_the_site_works_over_http_below_a_path_with_a_space(browser: sync_api.Browser, root: pathlib.Path) -> None:
+    handler = functools.partial(Quiet, directory=str(root.parent))
+    wrong: list[str] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/the%20site/"
+        page = browser.new_page()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("request", lambda request: None if request.url.startswith(base) else wrong.append(request.url))
+        page.goto(base + "index.html#view=saddles")
+        page.wait_for_selector('th[data-key="escaped"]')
+        page.get_by_label("run of seed 0").first.click()
+        page.wait_for_selector("figure.plot svg path.curve")
+        page.close()
+        server.shutdown()
+    assert wrong == []
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing."""
+
+
+def test_the_keyboard_alone_finds_a_run(visit: Open) -> None:
+    """From the top of the page: choose a view, sort, and open a run, with no pointer."""
+    page = visit("index.html")
+
+    def tab_to(what: str) -> None:
+        for _ in range(200):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"document.activeElement.matches('{what}')"):
+                return
+        raise AssertionError(f"{what} cannot be reached")
+
+    tab_to("input[name=view]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector('th[data-key="loss_gap"]')
+    tab_to('th[data-key="loss_gap"] button')
+    page.keyboard.press("Enter")
+    assert page.locator('th[data-key="loss_gap"]').get_attribute("aria-sort") == "ascending"
+    tab_to("small.links a")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/run/**")
+    tab_to("figure svg")
+    page.keyboard.press("End")
+    assert page.locator("figure.plot").first.locator(".status").inner_text().startswith("step ")
+
+
 def test_every_control_has_a_name_and_every_region_can_be_reached(visit: Open, board: document.Export) -> None:
     run = _run(board, "mlp · activation=relu")
     for path in ("index.html", f"run/quickstart/{run.run_id}.html", f"cell/quickstart/{run.cell_id}.html"):
         page = visit(path)
-        names = page.locator("button, a, input").evaluate_all(
-            "all => all.map(e => (e.ariaLabel || e.textContent || (e.labels && e.labels[0].textContent)).trim())"
+        names = page.locator("button, a, input, select").evaluate_all(
+            "all => all.map(e => (e.ariaLabel || (e.labels && e.labels[0] && e.labels[0].textContent) "
+            "|| e.textContent).trim())"
         )
         assert all(names), path
         assert page.locator("h1").count() == 1

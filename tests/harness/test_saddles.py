@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import errors, experiment, saddles, starts
+from harness import errors, experiment, heads, saddles, starts
 from harness import spec as specs
+from zoo import layer
 
 MLP = {"family": "mlp", "hidden": [6, 5], "activation": "gelu"}
 VGG = {"family": "vgg", "stages": [[3], [4]], "activation": "tanh", "pool": "average"}
@@ -295,3 +296,10 @@ def test_a_displacement_is_as_long_as_it_says_and_the_seeds_own(home: pathlib.Pa
     assert float(jnp.linalg.norm(first)) == pytest.approx(0.25, rel=1e-12)
     assert float(jnp.linalg.norm(first - second)) > 0.1
     assert measured(one, "displacement")["displacement"] == pytest.approx(0.25, rel=1e-12)
+
+
+def test_the_last_attention_of_a_network_is_found_however_deep() -> None:
+    inner = {"attention": layer.Attention(2)}
+    stack = {"a": layer.Residual(inner), "b": layer.Residual({"dense": layer.Dense(4)}), "c": layer.Residual(inner)}
+    assert heads.attention({**stack, "head": layer.Dense(3)}) == ("c", "inner", "attention")
+    assert heads.attention({"dense": layer.Dense(3)}) == ()

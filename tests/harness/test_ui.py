@@ -142,4 +142,7 @@ def test_prepared_views_draw_metrics_and_show_columns_that_runs_have(
             assert kind != "params" or name in {*run.data.params, "batch_size", "weight_decay"}
             assert kind != "tags" or name in {*run.data.tags, "gdzoo.end"}
         assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "gdzoo.cell"}]
+    columns = views()["curves"]["selectedColumns"]
+    assert columns[:2] == ["params.`spec`", "params.`family`"] and "params.`dataset`" not in columns, "what differs"
+    assert "params.`learning_rate`" in columns and "params.`loss`" not in columns
     assert all(len(value) < 20_000 for value in store.tags("quickstart").values()), "MLflow takes no longer tag"

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import pathlib
+import random
 import subprocess
 import sys
 import zlib
@@ -233,3 +234,29 @@ def export() -> document.Export:
         document.Suite(name="strangers", note=HOSTILE),
     ]
     return document.compose(suites, runs)
+
+
+def many(count: int, seeds: int = 1) -> document.Export:
+    """Returns a board of so many cells of 64 specs, each number of it drawn, so that nothing repeats itself."""
+    drawn = random.Random(0)
+    names = [name for name, value in json.loads(records(facts()).splitlines()[0])["values"].items() if value]
+    names += ["closest_over_null", "crossing_p", "gradient_defect"]
+    runs = []
+    for number in range(count):
+        rate, spec = 2.0 ** drawn.randint(-4, 3), f"spec-{number % 64:02d}"
+        cell = {
+            "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": rate}},
+            "data": {"name": "digits", "examples": 100 + number},
+        }
+        for seed in range(seeds):
+            end = {"point": drawn.choice(["global minimum", "not stationary"]), "because": {"loss": 0.1}}
+            said = facts(
+                spec, seed, spec=spec, label=f"{spec} · {rate} / λ", cell=cell, seeds=seeds, eta=drawn.uniform(0.01, 3),
+                verdict=drawn.choice(["certified", "undecided"]), end=end,
+            )  # fmt: skip
+            lines = [
+                json.dumps({"step": step, "values": {name: drawn.random() for name in names}})
+                for step in range(0, 300, 6)
+            ]
+            runs.append(document.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
+    return document.compose([document.Suite(name="quickstart", note="Drawn.")], runs)

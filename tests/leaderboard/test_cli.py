@@ -44,6 +44,26 @@ def test_the_table_fits_a_small_terminal_without_losing_a_number(source: pathlib
     assert any("activation=gelu" in line for line in lines)
 
 
+def test_cells_that_were_run_here_are_marked_unless_all_were(
+    sample: ModuleType, source: pathlib.Path, home: pathlib.Path
+) -> None:
+    runs = sample.export().runs
+
+    def built() -> tuple[str, str]:
+        arguments = ["board", "build", "--from", str(source)]
+        said = typer.testing.CliRunner().invoke(cli.app, arguments, catch_exceptions=False).output
+        return said, (home / "site" / "index.html").read_text(encoding="utf-8")
+
+    (home / "runs" / runs[0].suite / runs[0].run_id).mkdir(parents=True)
+    said, page = built()
+    assert "1 of the cells were run here and are marked: index.html#show=mine" in said
+    assert page.count("★ yours") == 1 and "1 cell of yours" in page
+    for run in runs:
+        (home / "runs" / run.suite / run.run_id).mkdir(parents=True, exist_ok=True)
+    said, page = built()
+    assert "#show=mine" not in said and "★ yours" not in page
+
+
 def test_build_reads_the_default_store(store_uri: str, home: pathlib.Path) -> None:
     result = typer.testing.CliRunner().invoke(cli.app, ["board", "build"], catch_exceptions=False)
     assert "there is no run in the store yet; `gdzoo run specs/quickstart` makes some" in result.output

@@ -125,7 +125,7 @@ def test_templates_never_switch_escaping_off() -> None:
 
 def test_scripts_use_nothing_that_makes_code_of_text() -> None:
     scripts = sorted(site.ASSETS.glob("*.js"))
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     for script in scripts:
         found = FORBIDDEN_IN_SCRIPTS.search(script.read_text(encoding="utf-8"))
         assert found is None, f"{script.name}: {found and found[0]}"
@@ -141,7 +141,7 @@ def test_the_script_lint_can_fail(line: str) -> None:
 
 def test_the_table_and_the_facts_need_no_script(board: document.Export, files: dict[str, bytes]) -> None:
     index = files["index.html"].decode()
-    rows = re.findall(r'<tr data-flags="[^"]*">.*?</tr>', index, re.DOTALL)
+    rows = re.findall(r'<tr data-id="[^"]*">.*?</tr>', index, re.DOTALL)
     assert len(rows) == len(cells.cells(board)) == 8
     run = next(run for run in board.runs if run.label == "vgg · activation=relu")
     page = files[f"run/{run.suite}/{run.run_id}.html"].decode()
@@ -151,9 +151,9 @@ def test_the_table_and_the_facts_need_no_script(board: document.Export, files: d
 
 
 def test_page_and_terminal_print_the_same_numbers(board: document.Export, files: dict[str, bytes]) -> None:
-    index = files["index.html"].decode()
+    shown = "".join(files[path].decode() for path in files if path.startswith("spec/"))
     for row in table.summary(board).rows:
-        assert all(re.sub(r" [↗‖◔✕]$", "", entry) in index for entry in row[1:])
+        assert all(re.sub(r" [↗‖◔✕]$", "", entry) in shown for entry in row[1:])
 
 
 def test_a_run_says_what_was_not_measured_and_why(sample: ModuleType) -> None:
@@ -200,6 +200,8 @@ def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
         assert f'id="metric-{name}"' in method
     for name in table.COLUMNS:
         assert f'id="column-{name}"' in method
+    assert set(metrics.FAILURES) == {metric.group for metric in metrics.METRICS.values()}
+    assert method.count("<dt>Failure mode</dt>") == len(metrics.METRICS)
 
 
 def test_data_scripts_are_one_call_with_plain_json(board: document.Export, files: dict[str, bytes]) -> None:
@@ -216,7 +218,8 @@ def test_reference_lines_stand_at_one_and_two_over_eta(board: document.Export, f
     run = next(run for run in board.runs if run.label == "mlp · activation=relu")
     page = Page(files[f"run/{run.suite}/{run.run_id}.html"])
     plots = [json.loads(attributes["data-plot"] or "") for _, attributes in page.elements if "data-plot" in attributes]
-    assert [plot["metric"] for plot in plots] == ["loss", "sharpness", "sigma_min"]
+    assert [plot["metric"] for plot in plots][:3] == ["loss", "sharpness", "sigma_min"]
+    assert [plot["metric"] for plot in plots][3:] == ["log_abs_det", "n_above_inv_eta", "grad_norm", "lambda_min"]
     assert plots[1]["lines"] == [[1 / run.eta, "1/η"], [2 / run.eta, "2/η"]]
     assert (plots[0]["scale"], plots[2]["error"], plots[2]["floor"]) == ("log", "sigma_min_error", True)
 
@@ -252,7 +255,7 @@ def test_what_no_longer_belongs_is_removed_and_what_is_not_ours_stays(
     kept = [run for run in board.runs if run.suite != "strangers"]
     fewer = site.render(document.compose([suite for suite in board.suites if suite.name != "strangers"], kept))
     written = folder.write(fewer, tmp_path, site.SUMS)
-    assert written.removed == 3
+    assert written.removed == 4  # the pages of the spec, the cell and the run, and the data of the run
     assert not (tmp_path / "run" / "strangers").exists()
     assert (tmp_path / "CNAME").read_text(encoding="utf-8") == "mine"
     assert {"index.html", "data.html", "export.json", "SHA256SUMS"} <= set(fewer)

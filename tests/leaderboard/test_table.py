@@ -115,7 +115,25 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "loss_gap": ("0.25", "0.125–∞"),
         "accuracy": ("0.75", "0.5–1"),
         "seeds": ("3/3", "↗ 1/3 diverged (6–79\u00a0%)"),
-    }
+        "above": ("1", "– above 2/η; 1"),
+        "edge_time": ("0", "0–0.3333"),
+        "trust": ("reported", ""),
+    } | dict.fromkeys(
+        (
+            "hits",
+            "runtime",
+            "exponent",
+            "saddle",
+            "escaped",
+            "escape_ratio",
+            "alignment",
+            "saddle_exponent",
+            "closest",
+            "phase",
+            "kink",
+        ),
+        ("–", ""),
+    )
 
 
 def test_the_most_frequent_end_is_printed_with_its_share(sample: ModuleType) -> None:
@@ -165,8 +183,10 @@ def test_interrupted_and_failed_seeds_are_marked_and_kept_out_of_the_numbers(sam
     assert cells.margin(cell) == cells.margin(cells.Cell((runs[0],)))
 
 
-def test_the_five_marks_differ() -> None:
-    assert len({sign for sign, _ in cells.MARKS.values()}) == len(cells.MARKS) == 5
+def test_marks_and_trust_labels_differ_by_their_signs() -> None:
+    assert {"n/a", "failed", "diverged", "censored", "budget"} <= set(cells.MARKS)
+    assert len({sign for sign, _ in cells.MARKS.values()}) == len(cells.MARKS)
+    assert len({sign for sign, _ in cells.TRUST.values()}) == len(cells.TRUST) == 4
 
 
 def test_lanczos_values_are_bounds(sample: ModuleType) -> None:
@@ -178,7 +198,12 @@ def test_lanczos_values_are_bounds(sample: ModuleType) -> None:
 def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
     cell = cells.Cell((sample.run("a", status="failed", verdict=None, steps=(), eta=None),))
     entries = {key: column.entry(cell) for key, column in table.COLUMNS.items()}
-    assert {key for key, entry in entries.items() if entry.main == "–"} == set(entries) - {"cell", "seeds", "theorem"}
+    assert {key for key, entry in entries.items() if entry.main == "–"} == set(entries) - {
+        "cell",
+        "seeds",
+        "theorem",
+        "trust",
+    }
     assert all(entry.sort is None for entry in entries.values() if entry.main == "–")
 
 
@@ -225,7 +250,7 @@ def test_wilson_against_the_published_formula(hits: int, trials: int, low: float
 def test_wilson_solves_its_equation() -> None:
     """Both ends p satisfy |k/n - p| = z sqrt(p (1 - p) / n)."""
     for end in interval.wilson(3, 7):
-        assert abs(3 / 7 - end) == pytest.approx(interval.Z95 * math.sqrt(end * (1 - end) / 7), abs=1e-12)
+        assert abs(3 / 7 - end) == pytest.approx(1.959963984540054 * math.sqrt(end * (1 - end) / 7), abs=1e-12)
 
 
 def test_without_trials_nothing_is_known() -> None:
