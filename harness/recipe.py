@@ -154,7 +154,7 @@ class DeepLinearSaddle(Part):
 
 
 class ZeroUnitSaddle(Part):
-    """Units that reach no output and that no output pulls, off their kinks: a strict saddle of a ReLU network."""
+    """Units, or an attention head, that reach no output and that no output pulls: a strict saddle off every kink."""
 
     name: Literal["zero_unit_saddle"]
     perturbation: Perturbation = 0.0

@@ -35,6 +35,9 @@ SEARCHED = 600
 NEWTON = 1000
 """Newton steps towards one, at most."""
 
+LARGEST = 1e14
+"""Damping beyond which a step is none."""
+
 
 class Saddle(NamedTuple):
     """A critical point and what is known of H there before it is measured; of a planted minimum nothing.
@@ -305,7 +308,8 @@ def _critical(
     """Returns a critical point of a risk downhill from theta (P,): damped saddle-free Newton, then Newton to rounding.
 
     Steps divide by |lambda| + damping in the eigenvectors of the Hessian (Dauphin et al., NeurIPS 2014). Scipy's
-    trust-exact takes a tenth of a second in Python for each step of such a Hessian and thousands of them.
+    trust-exact creeps where the Hessian is both indefinite and ill-conditioned: on a ViT of 171 parameters its gradient
+    was 2e-3 after 150 steps, and 1e-12 after 193 of these (by hand).
 
     Raises:
         errors.InputError: If P is too large, or none is found that leaves something unfitted.
@@ -324,10 +328,12 @@ def _critical(
             break
         curvatures, basis = np.linalg.eigh(np.asarray(hessian(found, batch)))
         tried, least = found, math.inf
-        while least > at * (1 + 1e-15) and damping < 1e14:
+        while not least <= at * (1 + 1e-15) and damping < LARGEST:  # and where it is not a number
             damping *= 4
             tried = found - basis @ (basis.T @ g / (np.abs(curvatures) + damping))
             least = float(value(tried, batch))
+        if damping >= LARGEST:
+            break  # nothing downhill is left that rounding lets through
         found, at, damping = tried, least, max(damping / 16, 1e-14)
     left = float(np.linalg.norm(np.asarray(gradient(found, batch))))
     for _ in range(20):

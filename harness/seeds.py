@@ -355,8 +355,8 @@ def _recorded(
     with interrupts.shielded():
         if "critical" in names:
             runlog.append_spectrum(one.folder, step, known[0])
-        runlog.append_usage(one.folder, record_file.Record(step, usage.reading()))
         runlog.append(one.folder, record)
+        runlog.append_usage(one.folder, record_file.Record(step, usage.reading()))
         _note(cell, one, record)
         if now.reached:  # in the training precision, whatever the last digits of float64 say
             one.facts["reached_at"], one.ended = step, True

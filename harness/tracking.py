@@ -46,6 +46,9 @@ AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED",
 MODEL_METRICS = ("loss", "train_accuracy", "grad_norm", "eta_sharpness", "sigma_min")
 """What a logged model says of itself, at the last record."""
 
+MODEL_NAME = 200
+"""Characters of a label that its name takes."""
+
 PARAMETER_BYTES = 10_000_000
 """Most bytes of a final state that goes into the store; larger ones stay in their run folder."""
 
@@ -299,18 +302,23 @@ def _log_parameters(
 
 
 def _log_model(opened: Store, experiment_id: str, run_id: str, run: Json, recorded: Sequence[records.Record]) -> None:
-    """Makes the network that a run ended with a logged model, once, with the values of the last record."""
+    """Makes the network that a run ended with a logged model, with its last values; goes on if cut off."""
     from mlflow import entities
 
-    if _models(opened, experiment_id, run_id):
+    found = _models(opened, experiment_id, run_id)
+    if found and str(found[0].status) == "READY":
         return
-    made = opened.client.create_logged_model(
-        experiment_id,
-        name=re.sub(r"[/:.%\"']", "-", f"{run['label']}-seed-{run['seed']}"),
-        source_run_id=run_id,
-        params=_params(run),
-        tags={"gdzoo.run_id": run["run_id"], "gdzoo.cell_id": run["cell_id"], "gdzoo.suite": run["suite"]},
-        model_type=run["cell"]["model"]["family"],
+    made = (
+        found[0]
+        if found
+        else opened.client.create_logged_model(
+            experiment_id,
+            name=re.sub(r"[/:.%\"']", "-", f"{run['label'][:MODEL_NAME]}-seed-{run['seed']}"),
+            source_run_id=run_id,
+            params=_params(run),
+            tags={"gdzoo.run_id": run["run_id"], "gdzoo.cell_id": run["cell_id"], "gdzoo.suite": run["suite"]},
+            model_type=run["cell"]["model"]["family"],
+        )
     )
     for step, values in recorded[-1:]:
         moment = _milliseconds(run["started"]) + step
@@ -320,7 +328,9 @@ def _log_model(opened: Store, experiment_id: str, run_id: str, run: Json, record
             if name in values
         ]
         opened.client.log_batch(run_id, metrics=points)  # points of the run itself too, which has them already
-        opened.client.log_outputs(run_id, [entities.LoggedModelOutput(made.model_id, step=step)])
+        outputs = opened.client.get_run(run_id).outputs
+        if made.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+            opened.client.log_outputs(run_id, [entities.LoggedModelOutput(made.model_id, step=step)])
     opened.client.finalize_logged_model(made.model_id, "READY")
 
 

@@ -24,7 +24,7 @@ def _process() -> psutil.Process:
 def reading() -> dict[str, float]:
     """Returns megabytes of memory, percent of one core since the last reading (0 at the first), seconds of CPU.
 
-    With an accelerator, megabytes of its memory in use and at their peak too. Cost: a look at /proc, some 0.1 ms.
+    With an accelerator, megabytes of its memory in use and at their peak too. Cost: a look at /proc.
     """
     process = _process()
     with process.oneshot():

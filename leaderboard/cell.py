@@ -49,7 +49,7 @@ VERDICTS: dict[document.Verdict, tuple[str, str]] = {
 
 
 TRUST: dict[str, tuple[str, str]] = {
-    "reported": ("○", "schema, hashes, ranges and consistency were checked"),
+    "reported": ("○", "schema, hashes and ranges were checked"),
     "recomputed": ("◐", "start, first and last steps and spectral claims were computed again"),
     "replayed": ("●", "the whole run was repeated from its seed"),
     "disputed": ("⚑", "somebody computed another number, and the reason stands there"),

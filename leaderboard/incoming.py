@@ -106,21 +106,25 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
     if unsaid := tracking.unsaid(runlog.read(folder) or {}):
         raise ValueError(f"run.json is not one of gdzoo's ({unsaid})")
-    _check_optional(folder)
+    _check_optional(folder, run.steps)
     return run
 
 
-def _check_optional(folder: pathlib.Path) -> None:
-    """Makes sure that what will be drawn can be, and that usage is told in names that a store takes."""
+def _check_optional(folder: pathlib.Path, steps: Sequence[int]) -> None:
+    """Makes sure that what will be drawn can be, and that usage is told of these steps and in names a store takes."""
     name = "spectra.jsonl"
     try:
         whole = all(known.values.ndim == 1 for _, known in runlog.read_spectra(folder))
         name = "usage.jsonl"
-        named = all(NAME.fullmatch(key) for reading in runlog.read_usage(folder) for key in reading.values)
+        usage = runlog.read_usage(folder)
+        told = len({reading.step for reading in usage} & set(steps)) == len(usage)
+        named = all(NAME.fullmatch(key) for reading in usage for key in reading.values)
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is not one of gdzoo's ({type(error).__name__})") from error
     if not whole:
         raise ValueError("spectra.jsonl holds what is no list of eigenvalues")
+    if not told:
+        raise ValueError("usage.jsonl tells of a step that records.jsonl does not, or twice of one")
     if not named:
         raise ValueError("usage.jsonl holds a name that is not one of gdzoo's")
 

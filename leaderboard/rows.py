@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from leaderboard import cell as cells
 from leaderboard import document, figure, number, table
@@ -23,16 +23,24 @@ PAGE = 50
 """Rows that are shown at a time, and that stand in the page itself."""
 
 STATUSES = ("finished", "diverged", "interrupted", "failed")
+
+
+class Facet(NamedTuple):
+    """What a table can be narrowed by: its heading, and what it is for a row."""
+
+    heading: str
+    of: Callable[[cells.Cell], str]
+
+
 FACETS = {
-    "suite": "Suite",
-    "spec": "Spec",
-    "family": "Family",
-    "activation": "Activation",
-    "optimizer": "Optimiser",
-    "data": "Data",
-    "status": "Status",
+    "suite": Facet("Suite", lambda cell: cell.first.suite),
+    "spec": Facet("Spec", lambda cell: cell.first.spec),
+    "family": Facet("Family", lambda cell: str(cell.first.part("model")["family"])),
+    "activation": Facet("Activation", lambda cell: table.activation(cell.first)),
+    "optimizer": Facet("Optimiser", lambda cell: str(cell.first.part("optimizer")["name"])),
+    "data": Facet("Data", lambda cell: cell.first.dataset.name),
+    "status": Facet("Status", lambda cell: _complete(cell) if len(cell.runs) > 1 else cell.first.status),
 }
-"""What a table can be narrowed by, and its heading."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +81,8 @@ def of_runs(rows: Sequence[cells.Cell]) -> Table:
 
 def label(made: Table, key: str) -> str:
     """Returns the heading of a column: a run has a name and a status where a cell has a name and seeds."""
-    return (
-        {"cell": "Run", "seeds": "Status"}.get(key, table.COLUMNS[key].label)
-        if made.name == "runs"
-        else table.COLUMNS[key].label
-    )
+    of_run = {"cell": "Run", "seeds": "Status"} if made.name == "runs" else {}
+    return of_run.get(key, table.COLUMNS[key].label)
 
 
 def _status(run: document.Run) -> table.Entry:
@@ -122,8 +127,7 @@ def scripts(made: Table) -> dict[str, bytes]:
         "views": {
             name: {"columns": view.columns, "sort": view.sort, "down": view.down} for name, view in table.VIEWS.items()
         },
-        "facets": {name: _words([_facet(cell, name) for cell in made.rows]) for name in FACETS},
-        "headings": FACETS,
+        "facets": {name: _words([facet.of(cell) for cell in made.rows]) for name, facet in FACETS.items()},
         "signs": {name: sign for name, (sign, _) in _signs().items()},
         "verdicts": list(cells.VERDICTS),
         "ids": [ident(made, cell) for cell in made.rows],
@@ -156,17 +160,8 @@ def _entries(rows: Sequence[cells.Cell]) -> dict[str, list[table.Entry]]:
     return {key: [column.entry(cell) for cell in rows] for key, column in table.COLUMNS.items() if key in used}
 
 
-def _facet(cell: cells.Cell, name: str) -> str:
-    run = cell.first
-    return {
-        "suite": run.suite,
-        "spec": run.spec,
-        "family": str(run.part("model")["family"]),
-        "activation": table.activation(run),
-        "optimizer": str(run.part("optimizer")["name"]),
-        "data": run.dataset.name,
-        "status": run.status if len(cell.runs) == 1 else "complete" if not cells.marks(cell) else "with marks",
-    }[name]
+def _complete(cell: cells.Cell) -> str:
+    return "with marks" if cells.marks(cell) else "complete"
 
 
 def _column(entries: Sequence[table.Entry], *, notes: bool = True) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from harness import survival
+from harness import planted, survival
 from leaderboard import cell as cells
 from leaderboard import document, interval
 
@@ -24,9 +24,6 @@ EDGE = interval.Interval(1.9, 2.2)
 
 DRAWS = 2000
 """Bootstrap samples of the seeds; from one fixed random stream, so that a board's bytes repeat."""
-
-STAYS = 10.0
-"""A run that ends within so many displacements of its planted minimum has stayed (harness/planted.py)."""
 
 
 class Share(NamedTuple):
@@ -94,6 +91,11 @@ def spent(run: document.Run) -> float:
     return steps * float(str(batch)) / max(run.examples, 1)
 
 
+def trust(cell: cells.Cell) -> str:
+    """Returns the label in cells.TRUST that the checks of a row earn: those of document.py, for nothing else is yet."""
+    return "reported"
+
+
 def hits(cell: cells.Cell) -> Share | None:
     """Returns how many seeds reached a global minimum, or the target; None where that is not known of any."""
     known = [found for run in cell.ended if (found := hit(run)) is not None]
@@ -142,7 +144,7 @@ def _agreement(cell: cells.Cell, name: str) -> Share | None:
         if not run.part("start").get("perturbation") or None in ends or value is None or bar is None:
             continue
         if abs(value) > bar and ends[0]:
-            left = run.status == "diverged" or (ends[1] or 0) > STAYS * ends[0]
+            left = run.status == "diverged" or (ends[1] or 0) > planted.STAYS * ends[0]
             right.append(left == (value > 0))
     return share(sum(right), len(right)) if right else None
 

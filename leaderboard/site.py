@@ -202,6 +202,7 @@ def _environment() -> jinja2.Environment:
         "failures": metrics.FAILURES,
         "heading": row_tables.label,
         "ident": row_tables.ident,
+        "ordered": row_tables.ordered,
         "page_rows": row_tables.PAGE,
         "phase_headings": phase.HEADINGS,
         "most_phases": phase.MOST,

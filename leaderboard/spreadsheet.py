@@ -37,7 +37,7 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "gradients_to_hit": lambda cell: found.value if (found := score.runtime(cell)) else None,
     "escaped": lambda cell: found.left.hits if (found := score.escape(cell)) else None,
     "escaped_of": lambda cell: found.left.trials if (found := score.escape(cell)) else None,
-    "trust": lambda cell: "reported",
+    "trust": score.trust,
     "margin_error": lambda cell: cells.margin(cell)[1],
     "checkpoints_least": lambda cell: cells.checkpoints(cell)[0],
     "checkpoints_greatest": lambda cell: cells.checkpoints(cell)[1],

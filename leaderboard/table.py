@@ -308,7 +308,8 @@ def _kink(cell: cells.Cell) -> Entry:
 
 
 def _trust(cell: cells.Cell) -> Entry:
-    return Entry("reported", 0.0, "", "reported")
+    label = score.trust(cell)
+    return Entry(label, float(list(cells.TRUST).index(label)), "", label)
 
 
 def _eta_lambda_end(cell: cells.Cell) -> Entry:
@@ -513,8 +514,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "trust": Column(
         "Trust",
-        "How the row was checked: ○ reported (schema, hashes and consistency), ◐ recomputed, ● replayed, ⚑ disputed. "
-        "Set by code, never by a claim.",
+        "How the row was checked, set by code, never by a claim: ○ reported, its schema, hashes and ranges. Nothing "
+        "grants more yet; ◐ recomputed, ● replayed and ⚑ disputed are kept for what will.",
         _trust,
         numeric=False,
         terminal=False,

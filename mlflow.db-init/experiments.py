@@ -26,6 +26,9 @@ PARAMS = {
 }
 """Parameters that harness/tracking.py gives a run, and where they stand in a spec; the first is the file's name."""
 
+LARGEST = 1_000_000
+"""Bytes of a spec that is looked at."""
+
 
 def name(suite: str) -> str:
     """Returns the name of the experiment that holds the runs of a suite."""
@@ -49,21 +52,40 @@ def tags(suite: str) -> dict[str, str]:
 
 
 def differing(suite: str) -> list[str]:
-    """Returns the parameters of MLflow in which the specs of a suite differ, from the files of its folder alone."""
-    import yaml
+    """Returns the parameters of MLflow in which the specs of a suite differ, from the files of its folder alone.
 
+    A file that is no spec counts for nothing: `gdzoo check` says what is wrong with it.
+    """
     if not (SPECS / suite).is_dir():
         return []
     values: dict[str, set[str]] = {param: set() for param in PARAMS}
     for file in sorted((SPECS / suite).glob("*.yaml")):
-        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+        spec = _spec(file)
+        grid = spec.get("grid")
         for param, path in PARAMS.items():
-            value = file.stem if not path else spec
+            value: Any = spec if path else file.stem
             for key in path.split(".") if path else ():
                 value = value.get(key) if isinstance(value, dict) else None
-            several = (spec.get("grid") or {}).get(path)
-            values[param] |= {repr(one) for one in (several if isinstance(several, list) else [value])}
+            several = grid.get(path) if isinstance(grid, dict) else None
+            if spec:
+                values[param] |= {repr(one) for one in (several if isinstance(several, list) else [value])}
     return [param for param, known in values.items() if len(known) > 1]
+
+
+def _spec(file: pathlib.Path) -> dict[str, Any]:
+    """Returns what stands in a spec; nothing where that is no mapping, is too large, or makes much of little."""
+    import yaml
+
+    try:
+        if file.stat().st_size > LARGEST:
+            return {}
+        text = file.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+            return {}
+        found = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def description(suite: str) -> str:

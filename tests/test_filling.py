@@ -351,6 +351,10 @@ def edit(**changes: Any) -> Any:
             "usage.jsonl holds a name that is not one of gdzoo's",
         ),
         (
+            lambda folder: (folder / "usage.jsonl").write_text('{"step": 1e300, "values": {"cpu_seconds": 1}}\n'),
+            "usage.jsonl tells of a step that records.jsonl does not, or twice of one",
+        ),
+        (
             lambda folder: (folder / "usage.jsonl").write_text("[]\n"),
             "usage.jsonl is not one of gdzoo's (TypeError)",
         ),

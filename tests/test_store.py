@@ -225,3 +225,28 @@ def test_init_alone_reads_the_environment_and_reports_errors(home: pathlib.Path,
     failed = subprocess.run([*INIT, "mlflow.db"], capture_output=True, text=True, check=False)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
     assert failed.stderr.startswith("error: this is not the address of a store")
+
+
+BOMB = "a: &a [1, 1]\n" + "".join(
+    f"{y}: &{y} [{', '.join(['*' + x] * 9)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["model: [unclosed\n", "- 1\n", "", "\x00", "grid: 7\n", f"{BOMB}model: {{activation: *i}}\n", "[" * 5000]
+)
+def test_a_file_among_the_specs_that_is_none_stops_no_store(
+    text: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = store._maker().experiments
+    monkeypatch.setattr(experiments, "SPECS", tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in ("relu", "gelu"):
+        (tmp_path / "mine" / f"{name}.yaml").write_text(
+            f"model: {{family: mlp, activation: {name}}}\n", encoding="utf-8"
+        )
+    (tmp_path / "mine" / "other.yaml").write_text(text, encoding="utf-8")
+    assert {"spec", "activation"} <= set(experiments.differing("mine")) <= {"spec", "activation", "family"}
+    assert experiments.differing("nowhere") == []
+    (tmp_path / "mine" / "grid.yaml").write_text("grid: {loss.name: [ce, half_mse]}\n", encoding="utf-8")
+    assert "loss" in experiments.differing("mine")

@@ -291,6 +291,35 @@ def test_the_network_that_a_run_ends_with_is_one_logged_model(store_uri: str, ho
     assert model.source_run_id == again != run_id, "that of the earlier start is gone with it"
 
 
+@pytest.mark.parametrize("call", ["log_batch", "log_outputs", "finalize_logged_model"])
+def test_a_logged_model_that_was_cut_off_is_gone_on_with(
+    store_uri: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs", label="mlp " + "x" * 1000)
+    (folder / "state-300.safetensors").write_bytes(b"x")
+    real, made = getattr(opened.client, call), opened.client.create_logged_model
+
+    def cut(*arguments: Any, **more: Any) -> None:
+        raise OSError("the connection is gone")
+
+    def create(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(opened.client, call, cut)
+        return made(*arguments, **more)
+
+    monkeypatch.setattr(opened.client, "create_logged_model", create)
+    with pytest.raises(tracking.StoreAway):
+        tracking.upload(opened, folder)
+    monkeypatch.setattr(opened.client, call, real)
+    tracking.upload(opened, folder)
+    tracking.upload(opened, folder)
+    experiment = tracking.experiment_id(opened, "quickstart")
+    assert experiment is not None
+    (model,) = opened.client.search_logged_models([experiment])
+    assert str(model.status) == "READY" and len(model.metrics) == len(tracking.MODEL_METRICS)
+    assert len(opened.client.get_run(model.source_run_id).outputs.model_outputs) == 1
+
+
 def test_what_a_run_took_of_its_machine_stands_among_the_system_metrics(store_uri: str, home: pathlib.Path) -> None:
     opened = tracking.open_store(store_uri)
     folder = run_folder(home / "runs")
