@@ -23,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done (divergence is a result), 1 a run failed or does not fit into memory, 2 wrong "
-    "input, 70 our bug, 75 stopped: say the same command again. GDZOO_HOME moves runs, store, data and site out of "
-    "the checkout.",
+    "input, 3 a bundle is rejected or a claim not confirmed, 70 our bug, 75 stopped: say the same command again. "
+    "GDZOO_HOME moves runs, store, data and site out of the checkout.",
 )
 app.add_typer(harness_cli.app)
 app.add_typer(leaderboard_cli.app)
@@ -39,6 +39,8 @@ def main() -> None:
         app(arguments)
     except errors.InputError as error:
         _leave(str(error), errors.EXIT_INPUT)
+    except errors.Rejected as error:
+        _leave(str(error), errors.EXIT_REJECTED)
     except errors.Stopped as error:
         _leave(str(error), errors.EXIT_STOPPED)
     except KeyboardInterrupt:

@@ -9,12 +9,17 @@ from collections.abc import Iterable
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_INPUT = 2
+EXIT_REJECTED = 3
 EXIT_BUG = 70
 EXIT_STOPPED = 75
 
 
 class InputError(Exception):
     """What the user gave is wrong: one message that says where, what, what is allowed and what to do. Exit code 2."""
+
+
+class Rejected(Exception):
+    """A bundle is none of ours, or a claim in it was not confirmed: one message. Exit code 3."""
 
 
 class OutOfMemory(Exception):

@@ -8,7 +8,7 @@
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/spectra.py)
     usage.jsonl         what the process took of its machine at each, append-only (harness/usage.py)
-    state-STEP.safetensors  parameters and optimiser state after so many steps; the last KEPT of them
+    state-STEP.safetensors  parameters and optimiser state after so many steps: the last KEPT, more while they are small
     lock                held (flock) by the process that runs it, and says which one
 
 A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
@@ -45,7 +45,10 @@ FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
 
 KEPT = 2
-"""States that are kept, the newest."""
+"""States that are kept, the newest, at any size."""
+
+KEPT_BYTES = 2_000_000
+"""Bytes up to which older states are kept too: what a bundle shows of a run (leaderboard/bundle.py)."""
 
 
 class Busy(Exception):
@@ -180,28 +183,42 @@ def clear(path: pathlib.Path) -> None:
 
 
 def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
-    """Writes the state from which a run goes on, atomically, and forgets all but the last KEPT."""
+    """Writes the state from which a run goes on, atomically, and forgets old ones beyond KEPT and KEPT_BYTES."""
     from safetensors import numpy as tensors
 
     _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata={FORMAT: _digest(step, arrays)}))
-    for old in _states(path)[KEPT:]:
-        old.unlink(missing_ok=True)
+    kept = 0
+    for place, file in enumerate(_states(path)):
+        kept += file.stat().st_size
+        if place >= KEPT and kept > KEPT_BYTES:
+            file.unlink(missing_ok=True)
 
 
 def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
     """Returns step and arrays of the last saved state that is whole, or None where there is none; warns of others."""
-    import safetensors
-
     for file in _states(path):
-        step = _step(file)
-        with contextlib.suppress(OSError, safetensors.SafetensorError):
-            with safetensors.safe_open(file, framework="numpy") as opened:
-                metadata = opened.metadata() or {}
-                arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            if metadata.get(FORMAT) == _digest(step, arrays):
-                return step, arrays
+        if (arrays := _whole(file)) is not None:
+            return _step(file), arrays
         warnings.warn(f"{file} is damaged: the run goes on from before it", stacklevel=2)
     return None
+
+
+def _whole(file: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a saved state; None where it is damaged."""
+    import safetensors
+
+    with contextlib.suppress(OSError, safetensors.SafetensorError):
+        with safetensors.safe_open(file, framework="numpy") as opened:
+            metadata = opened.metadata() or {}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if metadata.get(FORMAT) == _digest(_step(file), arrays):
+            return arrays
+    return None
+
+
+def load_states(path: pathlib.Path) -> dict[int, dict[str, np.ndarray]]:
+    """Returns the arrays of all saved states that are whole, by step, in order."""
+    return {_step(file): arrays for file in reversed(_states(path)) if (arrays := _whole(file)) is not None}
 
 
 def last_state(path: pathlib.Path) -> pathlib.Path | None:

@@ -8,30 +8,27 @@ import dataclasses
 import errno
 import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import device as devices
 from harness import (
-    ends,
+    closing,
     errors,
     events,
     experiment,
     facts,
     hosts,
     interrupts,
-    optimizers,
     runlog,
     statuses,
-    theory,
     train,
     usage,
-    verdict,
 )
+from harness import device as devices
 from harness import records as record_file
 from harness import spec as specs
 from harness.curvature import spectrum as spectra
@@ -130,8 +127,12 @@ def _opened(
     if not before or {**before[-1], **place} != before[-1]:
         before.append({"from": step, **place})
     said["environments"] = before
-    keys = dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
-    return _Run(seed, folder, said, keys, said["together"].index(seed), saved)
+    return _Run(seed, folder, said, keys(seed), said["together"].index(seed), saved)
+
+
+def keys(seed: int) -> dict[str, jax.Array]:
+    """Returns the random keys of a run: of its start, its batches, the eigenvalue of its step size, its probes."""
+    return dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
 
 
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
@@ -217,25 +218,38 @@ def _lane(held: train.State, lane: int) -> train.State:
 def _begun(
     cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem
 ) -> tuple[train.State, jax.Array, jax.Array]:
-    """Returns the state of all lanes, their step sizes and the keys of their batches, from the folders.
+    """Returns the state of all lanes, their step sizes and the keys of their batches, from the folders."""
+    own = {one.lane: Lane(*_from_folder(cell, one, ready), one.facts["eta"], one.keys) for one in runs}
+    return lanes(own, len(runs[0].facts["together"]), ready)
 
-    A lane whose seed is not run now is a copy of one that is, and stands still: bits may depend on the lanes' number.
+
+class Lane(NamedTuple):
+    """Where the run in one lane is: step, parameters (P,), leaves of the optimiser's state or None at its start."""
+
+    step: int
+    theta: np.ndarray
+    optimizer: list[np.ndarray] | None
+    eta: float
+    keys: dict[str, jax.Array]
+
+
+def lanes(own: dict[int, Lane], count: int, ready: experiment.Problem) -> tuple[train.State, jax.Array, jax.Array]:
+    """Returns the state of so many lanes, their step sizes and the keys of their batches.
+
+    A lane that nobody has is a copy of the first that somebody has, and stands still: bits may depend on their number.
     """
-    own = {one.lane: _from_folder(cell, one, ready) for one in runs}
-    who = {one.lane: one for one in runs}
-    lanes = range(len(runs[0].facts["together"]))
-    filled = [lane if lane in own else runs[0].lane for lane in lanes]
-    steps, thetas, leaves = zip(*(own[lane] for lane in filled), strict=True)
-    etas = jnp.asarray([who[lane].facts["eta"] for lane in filled], ready.batch.x.dtype)
-    state = ready.trainer.begin(jnp.array(np.stack(thetas)), etas, jnp.asarray(steps))
+    filled = [own.get(lane, next(iter(own.values()))) for lane in range(count)]
+    etas = jnp.asarray([one.eta for one in filled], ready.batch.x.dtype)
+    thetas = jnp.array(np.stack([one.theta for one in filled]))
+    state = ready.trainer.begin(thetas, etas, jnp.asarray([one.step for one in filled]))
     flat, tree = jax.tree.flatten(state.optimizer)
     held = [np.array(leaf) for leaf in flat]
-    for lane, saved in enumerate(leaves):
-        for leaf, value in zip(held, saved or (), strict=saved is not None):
+    for lane, one in enumerate(filled):
+        for leaf, value in zip(held, one.optimizer or (), strict=one.optimizer is not None):
             leaf[lane] = value
     moved = jax.tree.unflatten(tree, [jnp.array(leaf) for leaf in held])
-    state = state._replace(optimizer=moved, live=jnp.asarray([lane in own for lane in lanes]))
-    return state, etas, jnp.stack([who[lane].keys["batches"] for lane in filled])
+    state = state._replace(optimizer=moved, live=jnp.asarray([lane in own for lane in range(count)]))
+    return state, etas, jnp.stack([one.keys["batches"] for one in filled])
 
 
 def _from_folder(
@@ -257,7 +271,12 @@ def _from_folder(
         one.write()
     if arrays is None:
         return step, theta, None
-    return step, theta, [arrays[name] for name in sorted(arrays, key=_place_of) if name.startswith("optimizer_")]
+    return step, theta, leaves(arrays)
+
+
+def leaves(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Returns the leaves of the optimiser's state in a saved state, in their order."""
+    return [arrays[name] for name in sorted(arrays, key=_place_of) if name.startswith("optimizer_")]
 
 
 def _place_of(name: str) -> int:
@@ -332,28 +351,20 @@ def _recorded(
 ) -> None:
     """Measures a run at a checkpoint step and records it, or finds that it has diverged."""
     step = int(now.step)
-    key, names = jax.random.fold_in(one.keys["probes"], step), asked.at(step, cell.steps)
-    theta = jnp.asarray(now.theta)
-    eta = float(ready.trainer.rate(jnp.asarray(one.facts["eta"], theta.dtype), step))
     known: list[spectra.Spectrum] = []
     values = None
-    previous = None if one.previous is None else jnp.asarray(one.previous)
-    planted = experiment.planted_at(cell, ready)
     if now.reached and one.recorded == step:  # it was cut off between its record and its end
         one.facts["reached_at"], one.ended = step, True
         return
     if now.live or now.reached:
-        values = experiment.measure(ready, theta, eta, key, previous, names, known.append, planted)
+        at = At(step, np.asarray(now.theta), one.previous, one.facts["eta"], bool(now.reached))
+        values = measured(cell, ready, asked, one.keys, at, known.append)
     if values is None:
         one.facts["diverged_at"], one.ended = step, True
         return
-    late = [name for name in asked.at(step, step) if name not in names]
-    if late and (now.reached or _there(cell, values)):  # the record turns out to be the last
-        more = experiment.measure(ready, theta, eta, key, previous, late, planted=planted)
-        values |= {} if more is None else more
     record = record_file.Record(step, values)
     with interrupts.shielded():
-        if "critical" in names:
+        if "critical" in asked.at(step, cell.steps):
             runlog.append_spectrum(one.folder, step, known[0])
         runlog.append(one.folder, record)
         runlog.append_usage(one.folder, record_file.Record(step, usage.reading()))
@@ -365,6 +376,54 @@ def _recorded(
         one.write()
     tell(events.Event("record", one.facts["run_id"], step, values))
     hosts.heed()
+
+
+class At(NamedTuple):
+    """Where a run is measured.
+
+    Attributes:
+        step: The checkpoint step.
+        theta: (P,) in the training precision.
+        previous: theta at the checkpoint step before; None at the first.
+        eta: The step size of the run, as recorded; a schedule changes it.
+        reached: Whether the trainer found the loss at its target.
+    """
+
+    step: int
+    theta: np.ndarray
+    previous: np.ndarray | None
+    eta: float
+    reached: bool = False
+
+
+def measured(
+    cell: specs.Cell,
+    ready: experiment.Problem,
+    asked: plans.Plan,
+    keys: dict[str, jax.Array],
+    at: At,
+    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
+) -> dict[str, float] | None:
+    """Returns the record of a run at a checkpoint step, None where something is not finite: of these arguments alone.
+
+    Args:
+        cell: Its cell.
+        ready: The problem.
+        asked: What is measured when.
+        keys: Its random keys.
+        at: Where.
+        surveyed: Called with the spectrum of the Hessian there, if it was looked at.
+    """
+    key, names = jax.random.fold_in(keys["probes"], at.step), asked.at(at.step, cell.steps)
+    theta = jnp.asarray(at.theta)
+    eta = float(ready.trainer.rate(jnp.asarray(at.eta, theta.dtype), at.step))
+    previous = None if at.previous is None else jnp.asarray(at.previous)
+    planted = experiment.planted_at(cell, ready)
+    values = experiment.measure(ready, theta, eta, key, previous, names, surveyed, planted)
+    late = [name for name in asked.at(at.step, at.step) if name not in names]
+    if values is not None and late and (at.reached or _there(cell, values)):  # the record turns out to be the last
+        values |= experiment.measure(ready, theta, eta, key, previous, late, planted=planted) or {}
+    return values
 
 
 def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
@@ -383,12 +442,8 @@ def _there(cell: specs.Cell, values: dict[str, float]) -> bool:
 
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
-    one.facts["status"] = "finished" if one.facts["diverged_at"] is None else "diverged"
-    known = theory.matches(theory.of(cell), one.facts["eta"], cell.precision)
-    proven = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
-    recorded = runlog.read_records(one.folder)
-    one.facts["verdict"] = verdict.verdict(recorded, singular=known is not None, proven=proven)
-    end = ends.end(cell, recorded, diverged=one.facts["diverged_at"] is not None)
-    one.facts["end"] = {"point": end.word, "because": end.because}
+    diverged = one.facts["diverged_at"] is not None
+    one.facts["status"] = "diverged" if diverged else "finished"
+    one.facts |= closing.said(cell, one.facts["eta"], runlog.read_records(one.folder), diverged=diverged)
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

@@ -28,6 +28,11 @@ def site() -> pathlib.Path:
     return home() / "site"
 
 
+def board() -> pathlib.Path:
+    """Returns the folder of what was submitted, `submissions/`, `verdicts/`, `disputes/`: GDZOO_BOARD, else ours."""
+    return pathlib.Path(os.environ.get("GDZOO_BOARD") or CHECKOUT / "leaderboard").expanduser().resolve()
+
+
 def data() -> pathlib.Path:
     """Returns the folder of prepared data sets: `TFDS_DATA_DIR`, else `data/` in the workspace."""
     return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or home() / "data").expanduser().resolve()

@@ -63,9 +63,11 @@ class Cell:
 
     Attributes:
         runs: Its runs, sorted by seed; at least one.
+        trust: How far it was checked; None where it was not submitted.
     """
 
     runs: tuple[document.Run, ...]
+    trust: document.Trust | None = None
 
     @property
     def first(self) -> document.Run:
@@ -95,7 +97,8 @@ def cells(export: document.Export) -> list[Cell]:
     """Returns the cells of an export: singular first, then undecided, certified, none; then by margin ascending."""
     ordered = sorted(export.runs, key=lambda run: (run.suite, run.cell_id, run.seed))
     grouped = itertools.groupby(ordered, key=lambda run: (run.suite, run.cell_id))
-    return sorted((Cell(tuple(runs)) for _, runs in grouped), key=_rank)
+    trust = {(one.suite, one.cell_id): one for one in export.trust}
+    return sorted((Cell(tuple(runs), trust.get(place)) for place, runs in grouped), key=_rank)
 
 
 def verdict(cell: Cell) -> document.Verdict | None:

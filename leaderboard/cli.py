@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import textwrap
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -13,13 +14,14 @@ from harness import cli as harness_cli
 from harness import errors, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import rich.console
     import rich.table
 
-    from leaderboard import document, export
+    from leaderboard import claim, document, export
     from leaderboard import table as tables
+    from leaderboard import verify as verify_
 
 Result = TypeVar("Result")
 
@@ -37,14 +39,23 @@ def board_build(
     source: Annotated[
         pathlib.Path | None, typer.Option("--from", help="Build from an export.json instead of a store.")
     ] = None,
+    only: Annotated[
+        bool, typer.Option("--only-submitted", help="Leave the store out: the public board, of bundles alone.")
+    ] = False,
 ) -> None:
-    """Read the store, write export.json and the pages, and say where they are."""
-    if store and source:
-        raise errors.InputError("--store and --from exclude each other: the one is read instead of the other")
-    from leaderboard import export
+    """Read the store and what was submitted, write export.json and the pages, and say where they are.
 
-    board = export.load(source) if source else None
-    build_board(workspace.store(store), output or workspace.site(), harness_cli.console(), board=board)
+    A cell that the store holds is shown with the store's runs; `leaderboard/submissions/` gives the others.
+    """
+    if sum(map(bool, (store, source, only))) > 1:
+        raise errors.InputError(
+            "--store, --from and --only-submitted exclude each other: one is read instead of the others"
+        )
+    from leaderboard import document, export
+
+    board = export.load(source) if source else document.compose([], []) if only else None
+    output = output or workspace.site()
+    build_board(workspace.store(store), output, harness_cli.console(), board=board, submitted=source is None)
 
 
 @board_app.command("export")
@@ -207,21 +218,203 @@ def compare(
         out.print()
 
 
-@app.command()
-def submit(specs: harness_cli.Specs, store: harness_cli.Store = None, device: harness_cli.Device = "auto") -> None:
-    """Check specs, make the missing runs, rebuild the board, and say what was found."""
-    from harness import engines
+Level = Annotated[
+    str, typer.Option("--to", help="How far: reported (free), recomputed (parts again), replayed (every run again).")
+]
+Limit = Annotated[int, typer.Option("--seconds", min=1, help="CPU seconds that the recomputation of a cell may take.")]
 
-    out = harness_cli.console()
-    harness_cli.check_specs(specs, device=device)
+
+@app.command()
+def submit(
+    specs: harness_cli.Specs,
+    store: harness_cli.Store = None,
+    device: harness_cli.Device = "auto",
+    to: Level = "recomputed",
+    seconds: Limit = 3600,
+    pack: Annotated[
+        pathlib.Path | None, typer.Option("--zip", help="Folder that gets each bundle as one zip too, for transport.")
+    ] = None,
+    open_pr: Annotated[
+        bool, typer.Option("--open-pr", help="Commit, push and open a pull request with `gh`, if it is installed.")
+    ] = False,
+) -> None:
+    """Check specs, make the missing runs, write a verified bundle of each cell, rebuild the board, say what to commit.
+
+    A bundle is all that a stranger needs to check a cell again: leaderboard/submissions/<suite>/<cell_id>/. Exit code 3
+    where a claim is not confirmed; such a bundle is not written.
+    """
+    from harness import engines
+    from leaderboard import submitting
+
+    level, out = _level(to), harness_cli.console()
+    found = harness_cli.check_specs(specs, device=device)
     outcome = harness_cli.run_specs(specs, store=store, options=engines.Options(device=device))
-    build_board(workspace.store(store), workspace.site(), out)
     harness_cli.finish(outcome, out)
-    out.print("next: `gdzoo ui` opens the runs in MLflow", highlight=False)
+    cells = [cell for spec in found for cell in spec.cells]
+    with _progress(len(cells)) as tell:
+        made = submitting.bundles_of(cells, level, seconds=seconds, tell=tell, pack=pack)
+    for one in made:
+        _say(one.outcome, out)
+    build_board(workspace.store(store), workspace.site(), out, submitted=True)
+    paths = submitting.to_commit(made, [pathlib.Path(spec.file) for spec in found])
+    if paths:
+        submitting.offer(paths, made, out, open_pr=open_pr)
+    if any(not one.outcome.confirmed for one in made):
+        raise typer.Exit(errors.EXIT_REJECTED)
+
+
+@app.command()
+def verify(
+    bundles: Annotated[
+        list[pathlib.Path],
+        typer.Argument(help="Bundles (folders or zips), or folders of them.", metavar="BUNDLE...", show_default=False),
+    ],
+    to: Level = "recomputed",
+    challenge: Annotated[
+        str,
+        typer.Option(
+            "--challenge",
+            help="What segments are drawn with: a public value younger than the bundle. Default: drawn and recorded.",
+        ),
+    ] = "",
+    seconds: Limit = 3600,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Pass over submissions that have a verdict of this level, or a further one."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON lines, and nothing else.")] = False,
+    write: Annotated[
+        bool,
+        typer.Option("--write/--no-write", help="Write leaderboard/verdicts/ for bundles of leaderboard/submissions/."),
+    ] = True,
+) -> None:
+    """Compute again what bundles claim, and say claimed | found | tolerance | verdict for everything that was compared.
+
+    The label (reported, recomputed, replayed, disputed) is what this program found, never what a bundle says. Bits are
+    compared where this machine's canary and profile are those of the runs, else numbers within tolerances. Exit code 3
+    where a bundle is rejected or a claim not confirmed.
+    """
+    from leaderboard import bundle, submissions, trust
+    from leaderboard import verify as verifier
+
+    level, out = _level(to), harness_cli.console()
+    folders = [one for path in bundles for one in submissions.found(path)]
+    if missing:
+        folders = [folder for folder in folders if not submissions.verified(folder, level)]
+        if not folders and not json:
+            out.print("nothing to verify: every bundle has its verdict", highlight=False)
+    right = True
+    with _progress(len(folders)) as tell:
+        for folder in folders:
+            try:
+                read = bundle.read(folder)
+                outcome = verifier.verify(read, level, challenge=challenge, seconds=seconds, tell=tell)
+            except errors.Rejected as error:
+                right = False
+                harness_cli.console(stderr=True).print(str(error), highlight=False, soft_wrap=True, markup=False)
+                continue
+            right = right and outcome.confirmed
+            if json:
+                print(trust.dump(outcome.verdict).decode().replace("\n", ""))
+            else:
+                _say(outcome, out, whole=True)
+            if write and folder.resolve() == submissions.place("submissions", *read.place.split("/")):
+                file = submissions.write_said(outcome.verdict)
+                if not json:
+                    out.print(f"verdict: {file}", highlight=False, soft_wrap=True, markup=False)
+    if not right:
+        raise typer.Exit(errors.EXIT_REJECTED)
+
+
+@app.command()
+def dispute(
+    bundle: Annotated[pathlib.Path, typer.Argument(help="A bundle of leaderboard/submissions/.", metavar="BUNDLE")],
+    reason: Annotated[str, typer.Option("--reason", help="What is wrong, in words.")],
+    found: Annotated[
+        list[str] | None,
+        typer.Option("--found", metavar="NAME=NUMBER", help="A number that you found; may be repeated."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Who says it.")] = "",
+) -> None:
+    """Write a counter-result: the row then shows `disputed` with the reason, and both numbers stay.
+
+    It is a file, leaderboard/disputes/<suite>/<cell_id>.json, that a pull request brings; people decide about it.
+    """
+    from leaderboard import bundle as bundle_module
+    from leaderboard import submissions, trust
+
+    said = trust.dispute(bundle_module.read(bundle), reason, found or [], by)
+    file = submissions.write_said(said)
+    out = harness_cli.console()
+    out.print(f"dispute: {file}", highlight=False, soft_wrap=True, markup=False)
+    out.print("next: commit it, with what repeats your number, and open a pull request", highlight=False)
+
+
+def _level(word: str) -> claim.Level:
+    from leaderboard import claim
+
+    if word not in claim.LEVELS:
+        allowed = ", ".join(claim.LEVELS)
+        raise errors.InputError(
+            f"--to: {word!r} is not allowed; allowed: {allowed}{errors.nearest(word, claim.LEVELS)}"
+        )
+    return word
+
+
+@contextlib.contextmanager
+def _progress(count: int) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows how far recomputations are: a bar over bundles, each in parts."""
+    from harness import progress
+
+    with progress.bar(harness_cli.console(stderr=True), count) as bar:
+        begun: set[str] = set()
+
+        def tell(name: str, done: int, of: int) -> None:
+            if name not in begun:
+                begun.add(name)
+                bar.begin(name, max(of, 1))
+            bar.step(done) if done < of else bar.end()
+
+        yield tell
+
+
+def _say(outcome: verify_.Outcome, out: rich.console.Console, *, whole: bool = False) -> None:
+    """Prints what was found of a bundle: everything, or what does not hold, and the label."""
+    import rich.table
+    import rich.text
+
+    from leaderboard import claim
+
+    lines = [line for line in claim.lines(outcome.checks) if whole or line.failed]
+    if lines:
+        drawn = rich.table.Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for heading in ("level", "what (the worst of n)", "where", "claimed", "found", "tolerance", "verdict"):
+            drawn.add_column(heading, overflow="fold")
+        for line in lines:
+            worst, words = line.worst, f"{line.worst.what} ({line.checks})"
+            cells = (worst.level, words, worst.where, worst.claimed[:80], worst.found[:80], worst.tolerance)
+            drawn.add_row(*map(rich.text.Text, (*cells, "FALSE" if line.failed else "holds")))
+        out.print(drawn)
+    verdict = outcome.verdict
+    how = (
+        "bits compared" if verdict.bits else "numbers within tolerances" if verdict.level != "reported" else "for free"
+    )
+    out.print(
+        f"{outcome.bundle.manifest.label}: {verdict.label}; {len(outcome.checks)} comparisons, {how}, "
+        f"{verdict.seconds:.0f} CPU s",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def build_board(
-    store: str, output: pathlib.Path, out: rich.console.Console, *, board: document.Export | None = None
+    store: str,
+    output: pathlib.Path,
+    out: rich.console.Console,
+    *,
+    board: document.Export | None = None,
+    submitted: bool = False,
 ) -> pathlib.Path:
     """Builds the site and prints what it shows and where its first page is.
 
@@ -230,6 +423,7 @@ def build_board(
         output: Folder of the site.
         out: Where to print.
         board: The export to show instead of what the store holds.
+        submitted: Whether what was submitted is shown too.
 
     Returns:
         The path of the first page.
@@ -237,10 +431,14 @@ def build_board(
     Raises:
         errors.InputError: The store cannot be read, a run in it is malformed, or the folder cannot be written. The
             old site then stays as it was.
+        errors.Rejected: A submitted bundle is none.
     """
-    from leaderboard import export, folder, site, table
+    from leaderboard import export, folder, site, submissions, table
 
     shown = board or _read(store, export.gathered)
+    if submitted:
+        with out.status("reading what was submitted"):
+            shown = submissions.merged(shown, list(submissions.rows()))
     with out.status("building the pages"):
         own = _own(shown)
         written = folder.write(site.render(shown, own), output, site.SUMS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -39,13 +40,13 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Part(pydantic.BaseModel):
+class Part(pydantic.BaseModel):
     """A part of the document: frozen, typed without coercion, no unknown keys."""
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
 
 
-class Dataset(_Part):
+class Dataset(Part):
     """Where the examples came from."""
 
     name: Name
@@ -59,21 +60,21 @@ class Dataset(_Part):
     citation: Lines = ""
 
 
-class End(_Part):
+class End(Part):
     """Where a run ended, and the numbers that decided (harness/ends.py)."""
 
     point: ends.Word | None
     because: dict[Name, Finite] = Field(default={}, max_length=20)
 
 
-class Range(_Part):
+class Range(Part):
     """What is expected of a number that is not known exactly."""
 
     between: tuple[Finite, Finite]
     published: Finite | None = None
 
 
-class Run(_Part):
+class Run(Part):
     """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
 
     Attributes:
@@ -188,14 +189,32 @@ class Run(_Part):
         return value if isinstance(value, dict) else {}
 
 
-class Suite(_Part):
+class Suite(Part):
     """One suite of specs: its name and the note (Markdown) that its MLflow experiment carries."""
 
     name: Name
     note: Lines
 
 
-class Export(_Part):
+class Trust(Part):
+    """How far a submitted cell was checked, and how.
+
+    Attributes:
+        label: What the verifier found, or `disputed`.
+        bundle: SHA-256 of the bundle's `bundle.json`.
+        bits: Whether bits were compared.
+        why: Of a disputed cell the reason.
+    """
+
+    suite: Name
+    cell_id: CellId
+    label: Literal["reported", "recomputed", "replayed", "disputed"]
+    bundle: Digest
+    bits: bool = False
+    why: Line = ""
+
+
+class Export(Part):
     """Everything the site is made of.
 
     Attributes:
@@ -203,12 +222,14 @@ class Export(_Part):
         snapshot: When the latest of its runs ended; empty without runs. It moves with the data, never with the clock.
         suites: Sorted by name.
         runs: Sorted by suite, spec, label, cell and seed.
+        trust: Of submitted cells, sorted by suite and cell; every other row is as its owner reports it.
     """
 
     version: Literal[1] = Field(alias="schema")
     snapshot: str
     suites: tuple[Suite, ...]
     runs: tuple[Run, ...]
+    trust: tuple[Trust, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _is_in_order(self) -> Export:
@@ -221,16 +242,20 @@ class Export(_Part):
             raise ValueError(f"the suites {names} are not the sorted suites of the runs {homeless}")
         if list(self.runs) != sorted(self.runs, key=order):
             raise ValueError("the runs are not in order")
+        cells = [(one.suite, one.cell_id) for one in self.trust]
+        if cells != sorted(set(cells)) or set(cells) - {(run.suite, run.cell_id) for run in self.runs}:
+            raise ValueError("the labels of trust are not those of its cells, in order")
         return self
 
 
-def compose(suites: list[Suite], runs: list[Run]) -> Export:
-    """Returns the export of these suites and runs, in its one order."""
+def compose(suites: list[Suite], runs: list[Run], trust: Iterable[Trust] = ()) -> Export:
+    """Returns the export of these suites, runs and labels of trust, in its one order."""
     return Export(
         version=SCHEMA,
         snapshot=max((run.ended for run in runs), default=""),
         suites=tuple(sorted(suites, key=lambda suite: suite.name)),
         runs=tuple(sorted(runs, key=order)),
+        trust=tuple(sorted(trust, key=lambda one: (one.suite, one.cell_id))),
     )
 
 

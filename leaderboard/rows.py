@@ -74,7 +74,7 @@ def of_cells(rows: Sequence[cells.Cell], own: Collection[str] = ()) -> Table:
 
 def of_runs(rows: Sequence[cells.Cell]) -> Table:
     """Returns the table of the runs of some cells, in the order of the cells and their seeds."""
-    alone = [cells.Cell((run,)) for cell in rows for run in cell.runs]
+    alone = [cells.Cell((run,), cell.trust) for cell in rows for run in cell.runs]
     entries = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
     return Table("runs", alone, entries, [None] * len(alone))
 

@@ -92,8 +92,8 @@ def spent(run: document.Run) -> float:
 
 
 def trust(cell: cells.Cell) -> str:
-    """Returns the label in cells.TRUST that the checks of a row earn: those of document.py, for nothing else is yet."""
-    return "reported"
+    """Returns the label in cells.TRUST that the checks of a row earned: the verifier's, else those of document.py."""
+    return cell.trust.label if cell.trust else "reported"
 
 
 def hits(cell: cells.Cell) -> Share | None:

@@ -207,6 +207,7 @@ def _environment() -> jinja2.Environment:
         "phase_headings": phase.HEADINGS,
         "most_phases": phase.MOST,
         "trust": cells.TRUST,
+        "trust_of": score.trust,
         "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
@@ -277,7 +278,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
 
 
 def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
-    alone = cells.Cell((run,))
+    alone = cells.Cell((run,), cell.trust)
     return {
         "run": run,
         "cell": cell,

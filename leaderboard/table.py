@@ -514,8 +514,9 @@ COLUMNS: dict[str, Column] = {
     ),
     "trust": Column(
         "Trust",
-        "How the row was checked, set by code, never by a claim: ○ reported, its schema, hashes and ranges. Nothing "
-        "grants more yet; ◐ recomputed, ● replayed and ⚑ disputed are kept for what will.",
+        "How the row was checked, set by `gdzoo verify`, never by a claim: ○ reported, its schema, hashes and ranges; "
+        "◐ recomputed, its start, first steps, drawn segments and the spectra at both ends; ● replayed, every run "
+        "whole from its seed; ⚑ disputed, another number was found.",
         _trust,
         numeric=False,
         terminal=False,

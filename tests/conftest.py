@@ -88,6 +88,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("GDZOO_HOME", str(folder))
+    monkeypatch.setenv("GDZOO_BOARD", str(folder / "board"))
     for name in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     return folder

@@ -50,8 +50,31 @@ def test_a_torn_line_is_ignored_wherever_it_is_cut(tmp_path: pathlib.Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: pathlib.Path) -> None:
+def test_small_states_are_all_kept_and_large_ones_are_two(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (0, 3, 7, 20):
+        runlog.save_state(tmp_path, step, {"theta": np.arange(3.0) + step})
+    assert {step: arrays["theta"][0] for step, arrays in runlog.load_states(tmp_path).items()} == {
+        0: 0.0,
+        3: 3.0,
+        7: 7.0,
+        20: 20.0,
+    }
+    size = (tmp_path / "state-20.safetensors").stat().st_size
+    monkeypatch.setattr(runlog, "KEPT_BYTES", 3 * size)
+    runlog.save_state(tmp_path, 21, {"theta": np.arange(3.0)})
+    assert list(runlog.load_states(tmp_path)) == [7, 20, 21]
+    monkeypatch.setattr(runlog, "KEPT_BYTES", 0)
+    runlog.save_state(tmp_path, 22, {"theta": np.arange(3.0)})
+    assert list(runlog.load_states(tmp_path)) == [21, 22]
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert runlog.load_state(tmp_path) is None
+    monkeypatch.setattr(runlog, "KEPT_BYTES", 0)
     for step in (3, 7, 20):
         runlog.save_state(tmp_path, step, {"theta": np.arange(3.0) + step, "optimizer_0": np.asarray(step)})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["state-20.safetensors", "state-7.safetensors"]

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bundle claims, computed again: the process that does it, `python -m harness.recompute FOLDER`.
+
+It is told what to do by `request.json` in the folder and prints one JSON object a line on stdout, each a number or a
+word found here. What is claimed it sees only where a distance is asked for; who compares is leaderboard/verify.py.
+
+    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256}
+    {"found": "place", "profile": {...}, "canary": ...}
+    {"found": "start", "seed": s, "eta": ...}
+    {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
+    {"found": "state", "seed": s, "from": a, "step": b, "distance": d, "same": bool}
+    {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
+    {"done": n, "of": m}                                  how far it is
+    {"refused": "..."}                                    the request cannot be followed, and why
+
+The sandbox is this process: an empty environment, a folder of its own as its workspace, limits on CPU time, memory and
+file sizes, and once the data set is there no connection and no other program (leaderboard/verify.py sets what the
+operating system can hold, `_alone` the rest). Nothing of a bundle is ever run: a cell is typed values.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import pathlib
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harness import canary, errors, events, experiment, runlog, seeds, statuses, task, tensors
+from harness import device as devices
+from harness import spec as specs
+
+FIRST = 10
+"""Steps from the start within which the first checkpoint steps are walked to again."""
+
+Say = Callable[[dict[str, Any]], None]
+States = dict[int, dict[int, dict[str, np.ndarray]]]
+
+
+class Run(NamedTuple):
+    """What is claimed of one run, as far as it is needed to compute it again.
+
+    Attributes:
+        seed: Its seed.
+        eta: Its step size.
+        together: The seeds that it ran beside, itself among them.
+        steps: The checkpoint steps that it recorded.
+        reached: Whether the last of them was at its target.
+        diverged: Whether it diverged.
+    """
+
+    seed: int
+    eta: float
+    together: tuple[int, ...]
+    steps: tuple[int, ...]
+    reached: bool
+    diverged: bool
+
+
+class Request(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        cell: The cell.
+        runs: By seed.
+        states: By seed and step the arrays that were handed in.
+        whole: Whether runs are repeated from their seeds.
+        segments: Pairs of steps with a state between which the steps are made again.
+    """
+
+    cell: specs.Cell
+    runs: dict[int, Run]
+    states: States
+    whole: bool
+    segments: tuple[tuple[int, int], ...]
+
+
+def main() -> int:
+    """Does what the request in a folder says; returns the exit code."""
+    folder = pathlib.Path(sys.argv[1])
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever libraries print goes to stderr
+
+    def say(message: dict[str, Any]) -> None:
+        replies.write(json.dumps(message) + "\n")
+        replies.flush()
+
+    try:
+        plain = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        for name, most in plain["limits"].items():
+            resource.setrlimit(getattr(resource, name), (most, most))
+        devices.configure("cpu")
+        asked = read(folder, plain)
+        ready = experiment.problem(asked.cell)
+        _alone(folder)
+        answer(asked, ready, say)
+    except (errors.InputError, errors.OutOfMemory, ValueError) as error:
+        say({"refused": (str(error).strip().splitlines() or [""])[0][:300]})
+        return errors.EXIT_REJECTED
+    return errors.EXIT_DONE
+
+
+def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
+    """Returns the request that `request.json` holds, with the states of `seed-N.safetensors` beside it.
+
+    Raises:
+        ValueError: An array is not one of a run of this cell.
+    """
+    cell = task.load(plain["task"]).cell
+    runs = {one["seed"]: Run(**{**one, "together": tuple(one["together"])}) for one in plain["runs"]}
+    states: States = {}
+    for seed in runs:
+        file = folder / f"seed-{seed}.safetensors"
+        if file.exists():
+            name = f"seed-{seed}/states.safetensors"
+            states[seed] = tensors.states(tensors.load(file.read_bytes(), name), name)
+    return Request(cell, runs, states, plain["whole"], tuple((a, b) for a, b in plain["segments"]))
+
+
+def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
+    """Computes again what is asked for and says what is found.
+
+    Cost: for each seed the survey of two points, the first FIRST steps and the segments; with `whole` the runs.
+
+    Raises:
+        ValueError: A state is not one of this cell's.
+    """
+    for states in asked.states.values():
+        _check(states, ready)
+    method, examples = ready.surveyor.method, len(ready.arrays.x)
+    problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
+    say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
+    say({"found": "place", "profile": devices.profile(), "canary": canary.sha256()})
+    work = list(_whole(asked, say) if asked.whole else _parts(asked, ready, say))
+    for done, part in enumerate(work):
+        say({"done": done, "of": len(work)})
+        part()
+    say({"done": len(work), "of": len(work)})
+
+
+def _parts(asked: Request, ready: experiment.Problem, say: Say) -> Iterator[Callable[[], None]]:
+    """Yields the parts of what is computed again short of whole runs."""
+    for group in dict.fromkeys(run.together for run in asked.runs.values()):
+        runs = [asked.runs[seed] for seed in group if seed in asked.runs]
+        yield functools.partial(_beginning, asked, runs, group, ready, say)
+        for between in asked.segments:
+            there = [run for run in runs if set(between) <= set(asked.states.get(run.seed, ()))]
+            if there:
+                yield functools.partial(_segment, asked, there, group, between, ready, say)
+        for run in runs:
+            yield functools.partial(_last, asked, run, ready, say)
+
+
+def _beginning(
+    asked: Request, runs: Sequence[Run], group: tuple[int, ...], ready: experiment.Problem, say: Say
+) -> None:
+    """The start, its record, and the checkpoint steps within FIRST steps of it, by their fit."""
+    cell, asked_for = asked.cell, experiment.plan(asked.cell, ready.objective.size)
+    own = {}
+    for run in runs:
+        keys = seeds.keys(run.seed)
+        theta = np.asarray(experiment.start(cell, ready, keys["start"]), ready.batch.x.dtype)
+        eta = experiment.step_size(cell, ready, jnp.asarray(theta), keys["top"])
+        say({"found": "start", "seed": run.seed, "eta": eta})
+        own[run.seed] = seeds.Lane(0, theta, None, eta, keys)
+        if run.steps:
+            at = seeds.At(0, theta, None, eta, run.reached and run.steps[-1] == 0)
+            _say_record(run, 0, seeds.measured(cell, ready, asked_for, keys, at), say, whole=True)
+    early = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if 0 < step <= FIRST]
+    for step, thetas in _walk(own, group, ready, early):
+        for run in runs:
+            if step in run.steps and thetas[run.seed] is not None:
+                eta, key = _rate(ready, run, step), own[run.seed].keys["probes"]
+                values = experiment.measure(ready, jnp.asarray(thetas[run.seed]), eta, key, names=("fit",))
+                _say_record(run, step, values, say, whole=False)
+
+
+def _segment(
+    asked: Request,
+    runs: Sequence[Run],
+    group: tuple[int, ...],
+    between: tuple[int, int],
+    ready: experiment.Problem,
+    say: Say,
+) -> None:
+    """The steps from one state that was handed in to another."""
+    first, last = between
+    own = {run.seed: _lane(asked.states[run.seed][first], run, first) for run in runs}
+    for _, thetas in _walk(own, group, ready, [last]):
+        for run in runs:
+            _say_state(run, between, thetas[run.seed], asked.states[run.seed][last]["theta"], say)
+
+
+def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None:
+    """The last record, at the state of its step, where that and the one before were handed in."""
+    states, asked_for = asked.states.get(run.seed, {}), experiment.plan(asked.cell, ready.objective.size)
+    if len(run.steps) < 2 or not {*run.steps[-2:]} <= set(states):
+        return
+    before, last = run.steps[-2:]
+    at = seeds.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
+    values = seeds.measured(asked.cell, ready, asked_for, seeds.keys(run.seed), at)
+    _say_record(run, last, values, say, whole=True)
+
+
+def _walk(
+    own: dict[int, seeds.Lane], group: tuple[int, ...], ready: experiment.Problem, steps: Sequence[int]
+) -> Iterator[tuple[int, dict[int, np.ndarray | None]]]:
+    """Yields the parameters of some runs, in the lanes of their group, at each of some steps; None once one ended."""
+    if not steps:
+        return
+    state, etas, keys = seeds.lanes({group.index(seed): lane for seed, lane in own.items()}, len(group), ready)
+    for step in steps:
+        state = ready.trainer.advance(state, etas, keys, ready.batch, step, None)
+        at, thetas = np.array(state.step), np.array(state.theta)
+        found = {seed: (thetas[i] if at[i] == step else None) for seed in own for i in [group.index(seed)]}
+        yield step, found
+
+
+def _whole(asked: Request, say: Say) -> Iterator[Callable[[], None]]:
+    """Yields the groups of seeds, each repeated whole in this process's own workspace."""
+    for group in dict.fromkeys(run.together for run in asked.runs.values()):
+        yield functools.partial(_repeated, asked, group, say)
+
+
+def _repeated(asked: Request, group: Sequence[int], say: Say) -> None:
+    """A group of seeds from their start to their ends."""
+
+    def tell(event: events.Event) -> None:
+        if event.kind in ("step", "record"):
+            say({"step": event.step, "of_steps": asked.cell.steps})
+
+    for folder, seed in zip(
+        seeds.run(asked.cell, group, device="verifier", command="gdzoo verify", tell=tell), group, strict=True
+    ):
+        if (run := asked.runs.get(seed)) is None:
+            continue
+        facts, recorded = runlog.read(folder) or {}, runlog.read_records(folder)
+        if facts.get("status") not in statuses.ENDED:
+            raise ValueError(f"seed {seed} did not end here")
+        say({"found": "start", "seed": seed, "eta": facts["eta"]})
+        for record in recorded:
+            _say_record(run, record.step, record.values, say, whole=True)
+        mine = runlog.load_states(folder)
+        for step, arrays in asked.states.get(seed, {}).items():
+            if step in mine:
+                _say_state(run, (0, step), mine[step]["theta"], arrays["theta"], say)
+        words = {name: facts[name] for name in ("status", "diverged_at", "reached_at", "verdict", "left_out")}
+        say({"found": "run", "seed": seed, "steps": [record.step for record in recorded], **words, "end": facts["end"]})
+
+
+def _lane(arrays: dict[str, np.ndarray], run: Run, step: int) -> seeds.Lane:
+    return seeds.Lane(step, arrays["theta"], seeds.leaves(arrays), run.eta, seeds.keys(run.seed))
+
+
+def _rate(ready: experiment.Problem, run: Run, step: int) -> float:
+    return float(ready.trainer.rate(jnp.asarray(run.eta, ready.batch.x.dtype), step))
+
+
+def _say_record(run: Run, step: int, values: dict[str, float] | None, say: Say, *, whole: bool) -> None:
+    shown = None if values is None else {k: v if math.isfinite(v) else str(float(v)) for k, v in values.items()}
+    say({"found": "record", "seed": run.seed, "step": step, "values": shown, "whole": whole})
+
+
+def _say_state(run: Run, between: tuple[int, int], mine: np.ndarray | None, theirs: np.ndarray, say: Say) -> None:
+    """The distance of two parameter vectors, relative to how long they are."""
+    distance = math.inf
+    if mine is not None:
+        long = float(np.linalg.norm(theirs.astype("f8")))
+        distance = float(np.linalg.norm(mine.astype("f8") - theirs.astype("f8"))) / (long or 1.0)
+    same = mine is not None and bool(np.array_equal(mine, theirs))
+    found = {"distance": distance if math.isfinite(distance) else "inf", "same": same}
+    say({"found": "state", "seed": run.seed, "from": between[0], "step": between[1], **found})
+
+
+def _check(states: dict[int, dict[str, np.ndarray]], ready: experiment.Problem) -> None:
+    """Makes sure that states are of this problem: names, types and shapes.
+
+    Raises:
+        ValueError: They are not.
+    """
+    theta = np.zeros((1, ready.objective.size), ready.batch.x.dtype)
+    begun = ready.trainer.begin(jnp.asarray(theta), jnp.ones(1, theta.dtype), jnp.zeros(1, int))
+    wanted = {"theta": theta[0]}
+    for place, leaf in enumerate(jax.tree.leaves(begun.optimizer)):
+        wanted[f"optimizer_{place}"] = np.array(leaf)[0]
+    for step, arrays in states.items():
+        if set(arrays) != set(wanted):
+            raise ValueError(f"the state at step {step} holds {sorted(arrays)}, and one of this cell {sorted(wanted)}")
+        for name, like in wanted.items():
+            if (arrays[name].dtype, arrays[name].shape) != (like.dtype, like.shape):
+                raise ValueError(
+                    f"the state at step {step} has {name} of type {arrays[name].dtype} and shape {arrays[name].shape}; "
+                    f"allowed: {like.dtype}, {like.shape}"
+                )
+
+
+FORBIDDEN = ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+
+
+def _alone(folder: pathlib.Path) -> None:
+    """Refuses from now on connections, other programs, and files written outside a folder."""
+    inside = (str(folder.resolve()), os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.devnull, os.devnull)
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in FORBIDDEN:
+            raise PermissionError(f"the verifier's process may not {event}")
+        if event == "open" and isinstance(arguments[0], str | bytes) and arguments[2]:
+            writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+            if writes and not os.path.realpath(os.fsdecode(arguments[0])).startswith(inside):
+                raise PermissionError("the verifier's process may not write outside its folder")
+
+    sys.addaudithook(watch)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

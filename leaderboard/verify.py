@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verify: what a bundle claims is compared with what is found here, in the order of what it costs.
+
+`reported`: it is a whole bundle (leaderboard/bundle.py), and its numbers agree with each other and with what is
+possible (leaderboard/consistency.py); no gradient. `recomputed`: the start from its seed, the first steps, a few
+segments between states, the first and the last record, in float64. `replayed`: every run, whole, from its seed. The
+label is what this program found, never what a bundle says.
+
+Bits are compared where the canary and the profile of the runs are this machine's; elsewhere numbers, by
+leaderboard/tolerance.py. Segments are drawn with a challenge, a value that whoever made the bundle could not know, and
+the longest steps for their gradients come first: that is where a jump would have to hide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import pathlib
+import resource
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness import compiled, errors, provenance, task, workspace
+from leaderboard import bundle as bundles
+from leaderboard import claim, consistency, document, tolerance, trust
+
+SECONDS = 3600
+"""CPU seconds that a recomputation may take, unless told otherwise."""
+
+MEMORY = 8 << 30
+"""Bytes of data that its process may hold."""
+
+FILE_BYTES = 1 << 30
+"""Bytes of a file that its process may write."""
+
+SUSPICIOUS, DRAWN = 1, 1
+"""Segments that are made again beside the last: the most suspicious, and drawn ones."""
+
+DECISIVE = ("jax", "jaxlib", "numpy", "scipy")
+"""Packages whose versions bits depend on."""
+
+Tell = Callable[[str, int, int], None]
+"""`(what, done, of)`: how far a recomputation is."""
+
+
+class Outcome(NamedTuple):
+    """What was found of a bundle.
+
+    Attributes:
+        bundle: The bundle.
+        checks: Every comparison.
+        verdict: Its summary, with the label.
+    """
+
+    bundle: bundles.Bundle
+    checks: list[claim.Check]
+    verdict: trust.Verdict
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every claim that was looked at holds."""
+        return self.verdict.label != "disputed"
+
+
+class Found(NamedTuple):
+    """What the recomputation says.
+
+    Attributes:
+        problem: What the data set and the network are.
+        place: Profile and canary of the process.
+        rest: Its other messages.
+        seconds: The CPU seconds that it took.
+    """
+
+    problem: dict[str, Any]
+    place: dict[str, Any]
+    rest: list[dict[str, Any]]
+    seconds: float
+
+
+def verify(
+    bundle: bundles.Bundle,
+    level: claim.Level = "recomputed",
+    *,
+    challenge: str = "",
+    seconds: int = SECONDS,
+    tell: Tell = lambda what, done, of: None,
+) -> Outcome:
+    """Checks a bundle as far as a level goes; stops at the level at which a claim does not hold.
+
+    Args:
+        bundle: The bundle.
+        level: How far to go.
+        challenge: What segments are drawn with; a random one without.
+        seconds: CPU seconds that a recomputation may take.
+        tell: Called with how far it is.
+
+    Raises:
+        errors.Rejected: The recomputation was refused or took too much; says why.
+    """
+    challenge = challenge or secrets.token_hex(16)
+    checks = list(consistency.checks(bundle))
+    reached: trust.Label = "reported"
+    segments: tuple[tuple[int, int], ...] = ()
+    found = None
+    if level != "reported" and all(check.holds for check in checks):
+        segments = () if level == "replayed" else drawn(bundle, challenge)
+        found = recomputed(bundle, level, segments, seconds=seconds, tell=tell)
+        checks += compared(bundle, found, level)
+        reached = level
+    exact = found is not None and bits(bundle, found.place)
+    commit, dirty = provenance.commit()
+    verdict = trust.verdict(
+        {
+            "schema": trust.SCHEMA,
+            "suite": bundle.manifest.suite,
+            "cell_id": bundle.manifest.cell_id,
+            "bundle": bundle.digest,
+            "label": reached if all(check.holds for check in checks) else "disputed",
+            "level": level,
+            "bits": exact,
+            "challenge": challenge,
+            "segments": segments,
+            "seconds": round(found.seconds, 1) if found else 0.0,
+            "commit": commit,
+            "dirty": dirty,
+            "versions": provenance.versions(),
+            "profile": found.place["profile"] if found else {},
+            "canary": found.place["canary"] if found else None,
+            "pairs": trust.pairs(checks),
+        }
+    )
+    return Outcome(bundle, checks, verdict)
+
+
+def drawn(bundle: bundles.Bundle, challenge: str) -> tuple[tuple[int, int], ...]:
+    """Returns which segments are made again: the last, the most suspicious, and some drawn with a challenge."""
+    lengths: dict[tuple[int, int], float] = {}
+    for run in bundle.runs:
+        steps = list(bundle.states[run.seed])
+        for between in itertools.pairwise(steps):
+            lengths[between] = max(lengths.get(between, 0.0), _stretch(bundle, run, *between))
+    ordered = sorted(lengths)
+    if not ordered:
+        return ()
+    chosen = {ordered[-1], *sorted(lengths, key=lambda between: -lengths[between])[:SUSPICIOUS]}
+    for number in range(DRAWN):
+        seed = hashlib.sha256(f"{bundle.digest}:{challenge}:{number}".encode()).digest()
+        left = [between for between in ordered if between not in chosen]
+        if left:
+            chosen.add(left[int.from_bytes(seed, "big") % len(left)])
+    return tuple(sorted(chosen))
+
+
+def _stretch(bundle: bundles.Bundle, run: document.Run, first: int, last: int) -> float:
+    """Returns how long a segment is for its steps: its length over steps times eta times the larger gradient."""
+    gradients = {record.step: record.values.get("grad_norm", math.nan) for record in bundle.recorded[run.seed]}
+    before, after = (bundle.states[run.seed][step]["theta"].astype("f8") for step in (first, last))
+    most = (run.eta or math.nan) * max(gradients[first], gradients[last]) * (last - first)
+    length = float(np.linalg.norm(after - before))
+    return length / most if most > 0 else math.inf
+
+
+def recomputed(
+    bundle: bundles.Bundle,
+    level: claim.Level,
+    segments: tuple[tuple[int, int], ...],
+    *,
+    seconds: int = SECONDS,
+    tell: Tell = lambda what, done, of: None,
+) -> Found:
+    """Returns what a process of its own computes again; see harness/recompute.py.
+
+    Raises:
+        errors.Rejected: It refused, died, or took more than it may.
+    """
+    with tempfile.TemporaryDirectory(prefix="gdzoo-verify-") as name:
+        folder = pathlib.Path(name)
+        _write(folder, bundle, level, segments, seconds)
+        began = resource.getrusage(resource.RUSAGE_CHILDREN)
+        messages: dict[str, list[dict[str, Any]]] = {}
+        with (
+            open(folder / "stderr", "wb") as noise,
+            subprocess.Popen(
+                [sys.executable, "-m", "harness.recompute", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=noise,
+                env=environment(folder),
+                cwd=workspace.CHECKOUT,
+            ) as process,
+        ):
+            try:
+                for message in _messages(process):
+                    if "done" in message:
+                        tell(bundle.manifest.label, message["done"], message["of"])
+                    kind = "refused" if "refused" in message else str(message.get("found", ""))
+                    messages.setdefault(kind, []).append(message)
+            finally:
+                process.kill()
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
+        if "refused" in messages:
+            raise errors.Rejected(f"{bundle.place}: rejected: {messages['refused'][0]['refused']}")
+        if process.returncode or not {"problem", "place"} <= set(messages):
+            last = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            why = f"took more than {seconds} CPU seconds" if spent >= seconds - 1 else "died: " + " ".join(last)[:200]
+            raise errors.Rejected(f"{bundle.place}: rejected: its recomputation {why}")
+    (problem,), (place,) = messages.pop("problem"), messages.pop("place")
+    messages.pop("", None)
+    return Found(problem, place, [one for several in messages.values() for one in several], spent)
+
+
+def _write(
+    folder: pathlib.Path, bundle: bundles.Bundle, level: claim.Level, segments: tuple[Any, ...], seconds: int
+) -> None:
+    """Writes what the process is asked, and the states that it reads."""
+    from safetensors import numpy as writer
+
+    cell = task.Task(bundle.cell, tuple(range(bundle.manifest.seeds)), "gdzoo verify")
+    runs = [
+        {
+            "seed": run.seed,
+            "eta": run.eta,
+            "together": bundle.together[run.seed],
+            "steps": run.steps,
+            "reached": run.reached_at is not None,
+            "diverged": run.status == "diverged",
+        }
+        for run in bundle.runs
+    ]
+    request = {
+        "task": cell.dump(),
+        "runs": runs,
+        "whole": level == "replayed",
+        "segments": segments,
+        "limits": {"RLIMIT_CPU": seconds, "RLIMIT_DATA": MEMORY, "RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_CORE": 0},
+    }
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    for seed, states in bundle.states.items():
+        if states:
+            (folder / f"seed-{seed}.safetensors").write_bytes(writer.save(bundles.packed(states)))
+
+
+def environment(folder: pathlib.Path) -> dict[str, str]:
+    """Returns the environment of the process: nothing of this one but where programs, data and compiled code are."""
+    kept = ("PATH", "LD_LIBRARY_PATH", "NPROC", "PJRT_NPROC", "XLA_FLAGS", "LANG")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "HOME": str(folder),
+        "GDZOO_HOME": str(folder),
+        "TFDS_DATA_DIR": str(workspace.data()),
+        "JAX_COMPILATION_CACHE_DIR": str(compiled.folder()),
+    }
+
+
+def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line)
+    for _ in range(100):
+        if process.poll() is not None:
+            return
+        time.sleep(0.1)
+
+
+def bits(bundle: bundles.Bundle, place: dict[str, Any]) -> bool:
+    """Says whether the runs of a bundle are expected to come again bit by bit where something was computed."""
+    versions = provenance.versions()
+    return (
+        bundle.manifest.canary == place["canary"]
+        and bool(place["profile"].get("exact"))
+        and all(profile == place["profile"] for profile in bundle.profiles.values())
+        and all(run.versions.get(name) == versions[name] for run in bundle.runs for name in DECISIVE)
+        and not any(run.mixed for run in bundle.runs)
+    )
+
+
+def compared(bundle: bundles.Bundle, found: Found, level: claim.Level) -> Iterator[claim.Check]:
+    """Yields a check for everything that was found."""
+    exact = bits(bundle, found.place)
+    for run in bundle.runs:
+        for name, value in found.problem.items():
+            if name != "found":
+                claimed = run.dataset.sha256 if name == "dataset" else getattr(run, name)
+                yield claim.same("recomputed", name, f"seed {run.seed}", claimed, value)
+    records = {(run.seed, record.step): record.values for run in bundle.runs for record in bundle.recorded[run.seed]}
+    runs = {run.seed: run for run in bundle.runs}
+    for one in found.rest:
+        run = runs[one["seed"]]
+        match one["found"]:
+            case "start":
+                room = 0.0 if exact else 1e-5 * one["eta"]
+                yield claim.near(
+                    "recomputed", "the step size", f"seed {run.seed}", run.eta or math.nan, one["eta"], room
+                )
+            case "state":
+                yield _state(one, exact, level)
+            case "record":
+                yield from _record(one, records.get((run.seed, one["step"])), exact, level)
+            case "run":
+                yield from _run(one, run, level)
+
+
+def _state(one: dict[str, Any], exact: bool, level: claim.Level) -> claim.Check:
+    where = f"seed {one['seed']}, steps {one['from']} to {one['step']}"
+    steps = one["step"] - one["from"]
+    if exact:
+        said = "bits" if one["same"] else "other bits"
+        return claim.holds(level, "parameters", where, "bits", said, "the same", one["same"])
+    most = tolerance.REPEATED if level == "replayed" else tolerance.state(steps)
+    return claim.near(level, "parameters", where, 0.0, float(one["distance"]), most)
+
+
+def _record(
+    one: dict[str, Any], claimed: dict[str, float] | None, exact: bool, level: claim.Level
+) -> Iterator[claim.Check]:
+    where = f"seed {one['seed']}, step {one['step']}"
+    if claimed is None or one["values"] is None:
+        words = ["no record" if values is None else "a record" for values in (claimed, one["values"])]
+        yield claim.same(level, "a record", where, *words)
+        return
+    found = {name: float(value) for name, value in one["values"].items()}
+    if one["whole"]:
+        yield claim.same(level, "the metrics of a record", where, sorted(set(claimed) ^ set(found)), [])
+    far = level == "replayed" and one["step"] > 10
+    for name in sorted(set(claimed) & set(found)):
+        room = 0.0 if exact else tolerance.of(name, claimed, found, far=far)
+        yield claim.near(level, name, where, claimed[name], found[name], room)
+
+
+def _run(one: dict[str, Any], run: document.Run, level: claim.Level) -> Iterator[claim.Check]:
+    where = f"seed {run.seed}"
+    yield claim.same(level, "checkpoint steps", where, list(run.steps), one["steps"])
+    for name in ("status", "diverged_at", "reached_at", "verdict", "left_out"):
+        yield claim.same(level, name, where, getattr(run, name), one[name])
+    if run.end is not None:
+        yield claim.same(level, "kind of end", where, run.end.point, one["end"]["point"])

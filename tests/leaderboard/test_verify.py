@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verify: honest bundles are confirmed, forged ones are found, by the level that promises it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from safetensors import numpy as tensors
+
+from harness import errors, metrics, runlog, workspace
+from harness import spec as specs
+from leaderboard import bundle as bundles
+from leaderboard import claim, consistency, submitting, verify
+
+SPEC = """
+schema: 1
+title: t
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [3], activation: relu}
+loss: {name: half_mse}
+optimizer: {name: sgd, batch_size: 8, learning_rate: {eta_lambda: 2.5}}
+steps: 40
+checkpoints: 8
+seeds: 2
+diagnostics: [sharpness, singularity, gaps, critical, kinks, minibatches, inverse, exponents, progress, minimum,
+  stability]
+"""
+
+
+class Made(NamedTuple):
+    """A bundle of two seeds, and what the verifier's process computes of it once at each level."""
+
+    cell: specs.Cell
+    files: dict[str, bytes]
+    found: dict[str, verify.Found]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "specs" / "forged"
+    folder.mkdir(parents=True)
+    (folder / "small.yaml").write_text(SPEC, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GDZOO_HOME", str(home))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        command = [sys.executable, "-m", "gdzoo", "run", str(folder), "--no-store"]
+        done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (cell,) = specs.read(folder / "small.yaml").cells
+        folders = [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(2)]
+        files = bundles.make(cell, folders, submitting.canary())
+        read = bundles.parse(files)
+        found = {
+            "recomputed": verify.recomputed(read, "recomputed", verify.drawn(read, "x")),
+            "replayed": verify.recomputed(read, "replayed", ()),
+        }
+        yield Made(cell, files, found)
+
+
+def judged(made: Made, files: dict[str, bytes], level: claim.Level) -> list[claim.Check]:
+    """What is wrong with a bundle, by what the process computed of the honest one: what it reads is unchanged."""
+    read = bundles.parse(files)
+    checks = list(consistency.checks(read))
+    for name in claim.LEVELS[1 : claim.LEVELS.index(level) + 1]:
+        checks += verify.compared(read, made.found[name], name)
+    return [check for check in checks if not check.holds]
+
+
+def signed(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
+    """The files with a manifest that is right for them, as a forger would make it."""
+    manifest = {**json.loads(files["bundle.json"]), **changes}
+    manifest.pop("files")
+    return bundles.signed(files, manifest)
+
+
+def edited(files: dict[str, bytes], name: str, edit: Callable[[Any], None]) -> dict[str, bytes]:
+    """The files with one JSON file changed, signed again."""
+    content = json.loads(files[name])
+    edit(content)
+    return signed({**files, name: json.dumps(content).encode()})
+
+
+def forged(
+    files: dict[str, bytes], seed: int, place: int, change: Callable[[dict[str, Any]], None]
+) -> dict[str, bytes]:
+    """The files with one record changed, signed again."""
+    name = f"seed-{seed}/records.jsonl"
+    lines = [json.loads(line) for line in files[name].decode().splitlines()]
+    change(lines[place]["values"])
+    return signed({**files, name: "".join(json.dumps(line) + "\n" for line in lines).encode()})
+
+
+def test_an_honest_bundle_holds_bit_by_bit(made: Made) -> None:
+    read = bundles.parse(made.files)
+    assert verify.bits(read, made.found["recomputed"].place)
+    assert judged(made, made.files, "replayed") == []
+    whole = list(verify.compared(read, made.found["replayed"], "replayed"))
+    assert sum(check.what == "loss" for check in whole) == 2 * 8, "every record of every seed was made again"
+    parts = list(verify.compared(read, made.found["recomputed"], "recomputed"))
+    assert {"parameters", "the step size", "loss", "sigma_min", "dataset"} <= {check.what for check in parts}
+
+
+METRICS = sorted(metrics.METRICS)
+
+
+def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> None:
+    read = bundles.parse(made.files)
+    recorded, forgeries = read.recorded[1], 0
+    for place, record in enumerate(recorded):
+        for name, value in record.values.items():
+            wrong = value * 1.01 if np.isfinite(value) and value else 1.0
+
+            def change(values: dict[str, Any], name: str = name, wrong: float = wrong) -> None:
+                values[name] = wrong
+
+            files = forged(made.files, 1, place, change)
+            ends = place in (0, len(recorded) - 1)
+            level: claim.Level = "recomputed" if ends else "replayed"
+            assert judged(made, files, level), f"{name} of the record at step {record.step}"
+            forgeries += 1
+    assert forgeries > 200
+    assert len(set().union(*(record.values for record in recorded))) > 50, "most of METRICS are in this bundle"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pl_ratio", "eta_sharpness", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "loss_gap"),
+        *("n_above_inv_eta", "n_above_two_inv_eta", "critical_steps"),
+    ],
+)
+def test_two_numbers_that_say_the_same_are_compared_for_nothing(made: Made, name: str) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values[name] = values[name] * 1.01 if name[:2] != "n_" and name != "critical_steps" else values[name] + 1
+
+    assert judged(made, forged(made.files, 0, -1, change), "reported")
+
+
+def test_a_metric_that_is_missing_or_more_is_found(made: Made) -> None:
+    def drop(values: dict[str, Any]) -> None:
+        del values["sigma_min"]
+
+    def add(values: dict[str, Any]) -> None:
+        values["saddle_least"] = 1.0
+
+    for place, level in ((0, "recomputed"), (3, "reported"), (-1, "reported")):
+        assert judged(made, forged(made.files, 0, place, drop), level)  # type: ignore[arg-type]
+        assert judged(made, forged(made.files, 0, place, add), "recomputed" if place != 3 else "reported")
+
+
+FACTS: dict[str, tuple[Any, claim.Level | None]] = {
+    "eta": (lambda value: value * 1.01, "reported"),
+    "verdict": (lambda value: "certified" if value != "certified" else "undecided", "reported"),
+    "end": (lambda value: {"point": "global minimum", "because": {}}, "reported"),
+    "status": (lambda value: "diverged", None),
+    "parameters": (lambda value: value - 1, None),
+    "examples": (lambda value: 64, "recomputed"),
+    "curvature": (lambda value: "lanczos", "reported"),
+    "left_out": (lambda value: {}, "reported"),
+    "seconds": (lambda value: 0.0, None),
+}
+"""Facts of run.json: how one is forged, and the level that finds it; None where reading the bundle does, or nothing."""
+
+
+@pytest.mark.parametrize("name", ["eta", "verdict", "end", "curvature", "left_out", "examples"])
+def test_a_forged_fact_is_found(made: Made, name: str) -> None:
+    change, level = FACTS[name]
+    assert level is not None
+    files = made.files
+
+    def edit(facts: dict[str, Any]) -> None:
+        facts[name] = change(facts[name])
+
+    files = edited(files, "seed-0/run.json", edit)
+    found = judged(made, files, level)
+    assert found, name
+    if name == "examples":
+        assert any(check.what == "examples" for check in found)
+
+
+def test_forged_facts_that_both_seeds_share_are_found_by_the_recomputation(made: Made) -> None:
+    def smaller(facts: dict[str, Any]) -> None:
+        facts["dataset"]["sha256"] = "0" * 64
+
+    files = edited(edited(made.files, "seed-0/run.json", smaller), "seed-1/run.json", smaller)
+    assert judged(made, files, "reported") == []
+    assert {check.what for check in judged(made, files, "recomputed")} == {"dataset"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda facts: facts.update(status="diverged"), "status diverged does not agree with diverged_at None"),
+        (lambda facts: facts.update(status="interrupted"), "seed-0 is interrupted: a bundle holds runs that ended"),
+        (lambda facts: facts.update(parameters=facts["parameters"] - 1), "no spectrum of|no theta of"),
+        (lambda facts: facts.update(seed=1), "is not cell_id"),
+        (lambda facts: facts.update(spec_hash="0" * 64), "spec_hash"),
+        (lambda facts: facts["cell"].update(steps=41), "the cell is not the one that spec_hash"),
+        (lambda facts: facts.update(label="other"), "seed-0 is of label 'other'"),
+        (lambda facts: facts.update(together=[1]), "together does not hold the seed itself once"),
+        (lambda facts: facts.update(together=[0, 7]), "together is not a list of seeds"),
+        (lambda facts: facts.update(trust="replayed"), "trust: Extra inputs are not permitted"),
+    ],
+)
+def test_facts_of_another_run_are_no_bundle(made: Made, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bundles.parse(edited(made.files, "seed-0/run.json", change))
+
+
+def states(files: dict[str, bytes], seed: int) -> dict[str, np.ndarray]:
+    return {name: array.copy() for name, array in tensors.load(files[f"seed-{seed}/states.safetensors"]).items()}
+
+
+def with_states(files: dict[str, bytes], seed: int, arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
+    return signed({**files, f"seed-{seed}/states.safetensors": tensors.save(arrays)})
+
+
+@pytest.mark.parametrize("place", range(bundles.STATES))
+def test_a_forged_state_is_found(made: Made, place: int) -> None:
+    """Each state that was handed in, moved by 1 %: by its record, by the segments beside it, or by the start."""
+    arrays = states(made.files, 0)
+    assert len(arrays["step"]) == bundles.STATES
+    arrays["theta"][place] *= np.float32(1.01)
+    read = bundles.parse(with_states(made.files, 0, arrays))
+    steps = [int(step) for step in arrays["step"]]
+    segments = tuple(itertools.pairwise(steps))
+    found = verify.recomputed(read, "recomputed", segments)
+    wrong = [check for check in verify.compared(read, found, "recomputed") if not check.holds]
+    assert wrong and {check.where.split(",")[0] for check in wrong} == {"seed 0"}
+
+
+def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Made) -> None:
+    swapped = signed(
+        {
+            **made.files,
+            "seed-0/states.safetensors": made.files["seed-1/states.safetensors"],
+            "seed-1/states.safetensors": made.files["seed-0/states.safetensors"],
+        }
+    )
+    outcome = verify.verify(bundles.parse(swapped))
+    assert outcome.verdict.label == "disputed" and not outcome.confirmed
+    assert {pair.what for pair in outcome.verdict.pairs if pair.failed} >= {"parameters", "loss"}
+
+    def faster(facts: dict[str, Any]) -> None:
+        facts["eta"] = float(np.float32(facts["eta"] * 1.1))
+
+    files = edited(edited(made.files, "seed-0/run.json", faster), "seed-1/run.json", faster)
+    checks = verify.compared(bundles.parse(files), made.found["recomputed"], "recomputed")
+    assert any(check.what == "the step size" and not check.holds for check in checks)
+
+
+def test_another_seed_of_the_same_cell_is_found(made: Made) -> None:
+    """The records of seed 1 given out as those of seed 0: two seeds of one run, and not of that seed."""
+    files = dict(made.files)
+    for name in ("records.jsonl", "spectra.jsonl", "states.safetensors"):
+        files[f"seed-0/{name}"] = files[f"seed-1/{name}"]
+    other = json.loads(files["seed-1/run.json"])
+
+    def edit(facts: dict[str, Any]) -> None:
+        facts.update({key: other[key] for key in ("eta", "end", "verdict")})
+
+    found = judged(made, edited(files, "seed-0/run.json", edit), "recomputed")
+    assert "seeds that differ" in {check.what for check in found}
+    assert {"loss", "the step size"} <= {check.what for check in found}
+
+
+def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another instruction set and thread count stand for another machine; the bundle lies in another folder."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
+    monkeypatch.setenv("NPROC", "1")
+    read = bundles.parse(made.files)
+    for level in ("recomputed", "replayed"):
+        outcome = verify.verify(read, level)  # type: ignore[arg-type]
+        assert not outcome.verdict.bits and outcome.verdict.canary != read.manifest.canary
+        assert [check for check in outcome.checks if not check.holds] == []
+        assert outcome.verdict.label == level
+        assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
+
+
+def test_there_a_number_that_is_off_is_still_found(made: Made) -> None:
+    """Without bits: the numbers that matter, at the last record, off by 5 %."""
+    files = signed(made.files, canary=None)
+    for name in ("loss", "grad_norm", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "mu", "lambda"):
+
+        def change(values: dict[str, Any], name: str = name) -> None:
+            values[name] *= 1.05
+
+        read = bundles.parse(forged(files, 0, -1, change))
+        checks = verify.compared(read, made.found["recomputed"], "recomputed")
+        assert any(check.what == name and not check.holds for check in checks), name
+
+
+def test_segments_depend_on_the_challenge_and_hold_the_suspicious_one(made: Made) -> None:
+    read = bundles.parse(made.files)
+    steps = list(read.states[0])
+    drawn = {verify.drawn(read, str(number)) for number in range(20)}
+    assert len(drawn) > 1 and verify.drawn(read, "7") == verify.drawn(read, "7")
+    assert all((steps[-2], steps[-1]) in segments for segments in drawn)
+    arrays = states(made.files, 0)
+    arrays["theta"][1] += 10  # a jump: both segments beside it are far too long
+    jumped = bundles.parse(with_states(made.files, 0, arrays))
+    beside = {(steps[0], steps[1]), (steps[1], steps[2])}
+    assert all(beside & set(verify.drawn(jumped, str(number))) for number in range(20))
+
+
+def test_the_verifier_has_limits(made: Made) -> None:
+    read = bundles.parse(made.files)
+    with pytest.raises(errors.Rejected, match="its recomputation took more than 1 CPU seconds"):
+        verify.recomputed(read, "replayed", (), seconds=1)
+
+
+def test_the_process_reaches_nothing(tmp_path: pathlib.Path) -> None:
+    """What `_alone` refuses, tried: a connection, a program, a file elsewhere; its own folder stays open."""
+    code = f"""
+import socket, subprocess, pathlib
+from harness import recompute
+recompute._alone(pathlib.Path({str(tmp_path / "in")!r}))
+def refused(what):
+    try:
+        what()
+    except PermissionError:
+        return True
+    return False
+pathlib.Path({str(tmp_path / "in" / "a")!r}).write_text("x")
+print(refused(lambda: socket.create_connection(("127.0.0.1", 9))), refused(lambda: subprocess.run(["true"])),
+      refused(lambda: pathlib.Path({str(tmp_path / "out")!r}).write_text("x")))
+"""
+    (tmp_path / "in").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workspace.CHECKOUT, capture_output=True, text=True, env={**os.environ}
+    )
+    assert done.stdout.split() == ["True"] * 3, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_verdict_is_hashed_and_its_label_follows(made: Made) -> None:
+    from leaderboard import trust
+
+    outcome = verify.verify(bundles.parse(made.files), "reported")
+    said = json.loads(trust.dump(outcome.verdict))
+    assert said["label"] == "reported" and trust.Verdict.model_validate_json(json.dumps(said)) == outcome.verdict
+    for change in ({"label": "replayed"}, {"level": "replayed"}, {"bits": True}):
+        with pytest.raises(ValueError, match="sha256 is not that"):
+            trust.Verdict.model_validate_json(json.dumps({**said, **change}))
+    resigned = {**said, "label": "replayed"}
+    resigned["sha256"] = trust.digest(resigned)
+    with pytest.raises(ValueError, match="the label replayed does not follow"):
+        trust.Verdict.model_validate_json(json.dumps(resigned))
