@@ -11,7 +11,8 @@ word found here. What is claimed it sees only where a distance is asked for; who
     {"found": "state", "seed": s, "from": a, "step": b, "distance": d, "same": bool}
     {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
     {"done": n, "of": m}                                  how far it is
-    {"refused": "..."}                                    the request cannot be followed, and why
+    {"refused": "..."}                                    what was handed in is wrong, or takes too much
+    {"unable": "..."}                                     it cannot be computed here, as where a data set is missing
 
 The sandbox is this process: an empty environment, a folder of its own as its workspace, limits on CPU time, memory and
 file sizes, and once the data set is there no connection and no other program (leaderboard/verify.py sets what the
@@ -103,7 +104,8 @@ def main() -> int:
         _alone(folder)
         answer(asked, ready, say)
     except (errors.InputError, errors.OutOfMemory, ValueError) as error:
-        say({"refused": (str(error).strip().splitlines() or [""])[0][:300]})
+        word = "unable" if isinstance(error, errors.InputError) else "refused"
+        say({word: (str(error).strip().splitlines() or [""])[0][:300]})
         return errors.EXIT_REJECTED
     return errors.EXIT_DONE
 

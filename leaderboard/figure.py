@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from harness import metrics
@@ -146,6 +147,52 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
         for key, (median, values) in margins.items()
         if median is not None
     }
+
+
+class Dot(NamedTuple):
+    """One seed of a cell, in percent of the plot's width and height."""
+
+    x: float
+    y: float
+    label: str
+
+
+class Scatter(NamedTuple):
+    """Step size against least sigma_min, both on logarithmic scales: a dot for each seed.
+
+    Attributes:
+        dots: The seeds.
+        across: Ticks below the plot, (percent, value).
+        up: Ticks beside it, (percent from the top, value).
+    """
+
+    dots: tuple[Dot, ...]
+    across: tuple[tuple[float, float], ...]
+    up: tuple[tuple[float, float], ...]
+
+
+def scatter(board: list[cells.Cell]) -> Scatter | None:
+    """Returns step size against margin for the seeds of some cells that ended; None where there is nothing to see."""
+    known = [
+        (run.eta, margin.value, f"{run.label}, seed {run.seed}")
+        for cell in board
+        for run in cell.ended
+        if run.eta and (margin := cells.margin_of(run)) is not None and margin.value > 0
+    ]
+    if len(known) < 2:
+        return None
+    across, up = _axis([eta for eta, _, _ in known]), _axis([margin for _, margin, _ in known])
+    dots = tuple(Dot(across(eta), round(100 - up(margin), 2), label) for eta, margin, label in known)
+    ticks = [[(place(10.0**power), 10.0**power) for power in range(-20, 21)] for place in (across, up)]
+    shown = [[(place, value) for place, value in axis if 0 <= place <= 100] for axis in ticks]
+    return Scatter(dots, tuple(shown[0]), tuple((round(100 - place, 2), value) for place, value in shown[1]))
+
+
+def _axis(values: list[float]) -> Callable[[float], float]:
+    """Returns where a value lies, in percent, on a logarithmic axis that holds some values and a power of 10."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    low, high = min(low, math.floor(high)) - 0.05, max(high, math.floor(high)) + 0.05
+    return lambda value: round(100 * (math.log10(value) - low) / (high - low), 2)
 
 
 def name(run: document.Run) -> str:

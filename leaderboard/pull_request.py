@@ -10,6 +10,7 @@ BASE or HEAD is none. The table for people goes to `comment.md`, verdicts to `<s
 from __future__ import annotations
 
 import argparse
+import hashlib
 import pathlib
 import re
 import subprocess
@@ -22,9 +23,9 @@ from harness import spec as specs
 from leaderboard import bundle, claim, text, trust, verify
 
 BUNDLE = re.compile(r"leaderboard/submissions/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})/([a-z0-9./-]{1,60})")
-OTHERS = re.compile(
-    r"specs/[A-Za-z0-9._-]{1,80}/[A-Za-z0-9._-]{1,80}\.yaml|leaderboard/disputes/[A-Za-z0-9._-]{1,80}/[0-9a-f]{12}\.json"
-)
+SPEC = re.compile(r"specs/[A-Za-z0-9._-]{1,80}/[A-Za-z0-9._-]{1,80}\.yaml")
+DISPUTE = re.compile(r"leaderboard/disputes/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})\.json")
+PLACES = ("leaderboard/submissions/", "leaderboard/verdicts/", "leaderboard/disputes/")
 MOST = 2000
 """Files that a pull request may bring."""
 
@@ -75,7 +76,7 @@ def check(
     """
     changes = changed(base, head)
     brought = sorted({match.group(1, 2) for one in changes if (match := BUNDLE.fullmatch(one.path))})
-    if not any(one.path.startswith(("leaderboard/submissions/", "leaderboard/verdicts/")) for one in changes):
+    if not any(one.path.startswith(PLACES) for one in changes):
         return [], []
     if refused := refusals(changes):
         return [], refused
@@ -90,7 +91,28 @@ def check(
             outcomes.append(verify.verify(found, level, challenge=challenge, seconds=seconds))
         except (ValueError, errors.Rejected, errors.InputError) as error:
             refused.append(f"{place}: {text.clean(str(error))[:300]}")
+    for one in changes:
+        if one.status != "D" and (match := DISPUTE.fullmatch(one.path)):
+            try:
+                _check_dispute(head, one.path, f"{match.group(1)}/{match.group(2)}")
+            except ValueError as error:
+                refused.append(f"{one.path}: {text.clean(str(error))[:300]}")
     return outcomes, refused
+
+
+def _check_dispute(head: str, path: str, place: str) -> None:
+    """Makes sure that a dispute is one, of a bundle that HEAD has.
+
+    Raises:
+        ValueError: It is not.
+    """
+    content = _git("show", f"{head}:{path}") or b""
+    said = _git("show", f"{head}:leaderboard/submissions/{place}/{bundle.MANIFEST}")
+    if len(content) > trust.MAX_BYTES or said is None:
+        raise ValueError("it is too large, or there is no bundle of this cell")
+    dispute = trust.parse(content, path, trust.Dispute)
+    if f"{dispute.suite}/{dispute.cell_id}" != place or dispute.bundle != hashlib.sha256(said).hexdigest():
+        raise ValueError("it is of another bundle than the one that lies there")
 
 
 def refusals(changes: Sequence[Change]) -> list[str]:
@@ -102,7 +124,7 @@ def refusals(changes: Sequence[Change]) -> list[str]:
         shown = text.clean(one.path)[:120]
         if one.path.startswith("leaderboard/verdicts/"):
             why.append(f"{shown}: verdicts are written where the board is published, never brought")
-        elif not BUNDLE.fullmatch(one.path) and not OTHERS.fullmatch(one.path):
+        elif not any(pattern.fullmatch(one.path) for pattern in (BUNDLE, SPEC, DISPUTE)):
             why.append(f"{shown}: bundles come alone, with their specs and disputes; bring the rest by itself")
         elif one.status != "A" and BUNDLE.fullmatch(one.path):
             why.append(f"{shown}: a row that is there is not changed; `gdzoo dispute` says what is wrong with it")
@@ -167,7 +189,7 @@ def _require_spec(head: str, found: bundle.Bundle) -> None:
 def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
     """Returns what was found as Markdown: a row for each bundle, and a table of what does not hold."""
     if not outcomes and not refused:
-        return "No bundle is brought: there is nothing to verify.\n"
+        return "No bundle is brought: there is nothing to recompute.\n"
     lines = [*(f"- **refused** {_cell(why)}" for why in refused)]
     if outcomes:
         lines += ["", "| cell | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]

@@ -27,6 +27,7 @@ from leaderboard import (
     figure,
     interval,
     number,
+    optimisers,
     phase,
     score,
     spreadsheet,
@@ -107,6 +108,7 @@ def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes
     found = control_rows.controls(board)
     scored = control_rows.scores(found)
     files["controls.html"] = _page(pages, "controls.html", "", board=board, controls=found, scores=scored)
+    files["optimisers.html"] = _page(pages, "optimisers.html", "", board=board, **_optimisers(rows))
     files["method.html"] = _page(pages, "method.html", "", board=board, **_method())
     files["data.html"] = _page(pages, "data.html", "", board=board, **_data(board, files))
     files[SUMS] = "".join(f"{digest(files[path])}  {path}\n" for path in sorted(files)).encode()
@@ -261,6 +263,7 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
         "phase": next(iter(phase.rows(own)), None),
         "known": theorem.known(run),
         "drawn": drawn,
+        "scatter": figure.scatter(own),
         "plots": figure.plots(drawn, labels=tuple(one.label for one in drawn)) if len(drawn) > 1 else [],
     }
 
@@ -311,9 +314,15 @@ def _by_reason(left_out: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def _optimisers(rows: list[cells.Cell]) -> dict[str, Any]:
+    frozen = optimisers.reference()
+    found = optimisers.rows(rows, frozen)
+    return {"optimisers": found, "reference": frozen, "taus": optimisers.TAUS, "tied": optimisers.tied(found)}
+
+
 def _method() -> dict[str, Any]:
     wilson = {f"{hits}/{trials}": interval.wilson(hits, trials) for hits, trials in ((3, 3), (5, 5), (10, 10), (0, 3))}
-    return {"wilson": wilson, "statements": theory.STATEMENTS}
+    return {"wilson": wilson, "statements": theory.STATEMENTS, "reference": optimisers.reference()}
 
 
 def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:

@@ -208,11 +208,21 @@ def read(path: pathlib.Path, kind: type[Found]) -> Found:
     try:
         with open(path, "rb") as handle:
             content = handle.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES >> 10} KiB")
-        plain = document.parse_json(content.decode("utf-8"), path.name)
-        return kind.model_validate_json(json.dumps(plain))
-    except pydantic.ValidationError as error:
-        raise errors.Rejected(f"{path}: rejected: {document.explain(error)}") from None
+        return parse(content, path.name, kind)
     except (OSError, ValueError) as error:
         raise errors.Rejected(f"{path}: rejected: {str(error)[:300]}") from None
+
+
+def parse(content: bytes, name: str, kind: type[Found]) -> Found:
+    """Returns the verdict or dispute that a file holds.
+
+    Raises:
+        ValueError: It holds none; says why.
+    """
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES >> 10} KiB")
+    plain = document.parse_json(content.decode("utf-8"), name)
+    try:
+        return kind.model_validate_json(json.dumps(plain))
+    except pydantic.ValidationError as error:
+        raise ValueError(document.explain(error)) from None

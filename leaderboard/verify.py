@@ -106,6 +106,7 @@ def verify(
         tell: Called with how far it is.
 
     Raises:
+        errors.InputError: It cannot be computed here.
         errors.Rejected: The recomputation was refused or took too much; says why.
     """
     challenge = challenge or secrets.token_hex(16)
@@ -182,6 +183,7 @@ def recomputed(
     """Returns what a process of its own computes again; see harness/recompute.py.
 
     Raises:
+        errors.InputError: It cannot be computed here, as where a data set cannot be had.
         errors.Rejected: It refused, died, or took more than it may.
     """
     with tempfile.TemporaryDirectory(prefix="gdzoo-verify-") as name:
@@ -204,12 +206,14 @@ def recomputed(
                 for message in _messages(process):
                     if "done" in message:
                         tell(bundle.manifest.label, message["done"], message["of"])
-                    kind = "refused" if "refused" in message else str(message.get("found", ""))
+                    kind = next((word for word in ("refused", "unable") if word in message), message.get("found", ""))
                     messages.setdefault(kind, []).append(message)
             finally:
                 process.kill()
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
+        if "unable" in messages:
+            raise errors.InputError(f"{bundle.place}: cannot be checked here: {messages['unable'][0]['unable']}")
         if "refused" in messages:
             raise errors.Rejected(f"{bundle.place}: rejected: {messages['refused'][0]['refused']}")
         if process.returncode or not {"problem", "place"} <= set(messages):
