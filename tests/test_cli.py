@@ -193,9 +193,9 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
     assert code == 0, err
     assert "1 spec, 1 cell, 1 run: all valid" in out
     assert "all of that, one after the other: about " in out
-    code, out, err = gdzoo("submit", "specs/mine", home=home)
+    code, out, err = gdzoo("submit", "specs/mine", "--to", "reported", home=home)
     assert code == 0, err
-    assert "page:" in out
+    assert "page:" in out and "git add specs/mine/mine.yaml" in out.replace(f"{home}/", "")
     assert (home / "site" / "index.html").is_file()
 
 

@@ -13,7 +13,7 @@ import pytest
 import typer.testing
 
 from harness import errors
-from leaderboard import cli, export
+from leaderboard import cli, export, submitting
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_build_reads_the_default_store(store_uri: str, home: pathlib.Path) -> No
 
 
 def test_store_and_from_exclude_each_other(source: pathlib.Path) -> None:
-    with pytest.raises(errors.InputError, match="--store and --from exclude each other"):
+    with pytest.raises(errors.InputError, match="--store, --from and --only-submitted exclude each other"):
         typer.testing.CliRunner().invoke(
             cli.app, ["board", "build", "--from", str(source), "--store", "sqlite:///x.db"], catch_exceptions=False
         )
@@ -82,15 +82,16 @@ def test_submit_runs_then_builds_then_says_what_was_found(
 ) -> None:
     done: list[str] = []
     board = export.load(source)
-    monkeypatch.setattr(cli.harness_cli, "check_specs", lambda paths, **_: done.append(f"check {paths[0]}"))
+    monkeypatch.setattr(cli.harness_cli, "check_specs", lambda paths, **_: done.append(f"check {paths[0]}") or [])
+    monkeypatch.setattr(submitting, "bundles_of", lambda cells, level, **_: done.append(f"bundle {level}") or [])
     monkeypatch.setattr(cli.harness_cli, "run_specs", lambda paths, **_: done.append(f"run {paths[0]}"))
     held = export.Source(list(board.suites), len(board.runs), iter(board.runs))
     monkeypatch.setattr(export, "opened", lambda uri: done.append(f"read {uri}") or held)
     monkeypatch.setattr(cli.harness_cli, "finish", lambda *_: done.append("finish"))
     result = typer.testing.CliRunner().invoke(cli.app, ["submit", "specs/x.yaml"], catch_exceptions=False)
-    assert done == ["check specs/x.yaml", "run specs/x.yaml", f"read sqlite:///{home / 'mlflow.db'}", "finish"]
+    read = f"read sqlite:///{home / 'mlflow.db'}"
+    assert done == ["check specs/x.yaml", "run specs/x.yaml", "finish", "bundle recomputed", read]
     assert f"page: {home / 'site' / 'index.html'}" in result.output
-    assert "`gdzoo ui`" in result.output
 
 
 @pytest.mark.parametrize("module", ["leaderboard.cli", "leaderboard.site", "leaderboard.export"])
