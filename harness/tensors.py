@@ -94,7 +94,7 @@ def _entry(entry: Any, place: str) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{place} is not {{dtype, shape, data_offsets}}")
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if entry["dtype"] not in TYPES:
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in TYPES:
         raise ValueError(f"{place} has the type {str(entry['dtype'])[:20]!r}; allowed: {', '.join(TYPES)}")
     for numbers, least, most in ((shape, 0, 8), (offsets, 2, 2)):
         if not isinstance(numbers, list) or not least <= len(numbers) <= most:

@@ -298,7 +298,7 @@ def _manifest(files: Mapping[str, bytes]) -> Manifest:
     """Returns the manifest, when the files are exactly those that it names, each with its size and hash."""
     said = _text(files[MANIFEST], MANIFEST)
     plain = document.parse_json(said, MANIFEST)
-    if isinstance(plain, dict) and plain.get("schema") != SCHEMA:
+    if isinstance(plain, dict) and (plain.get("schema") != SCHEMA or type(plain["schema"]) is not int):
         raise ValueError(f"{MANIFEST} has the schema {str(plain.get('schema'))[:20]}; this version reads {SCHEMA}")
     try:
         manifest = Manifest.model_validate_json(json.dumps(plain))

@@ -251,7 +251,7 @@ def submit(
     outcome = harness_cli.run_specs(specs, store=store, options=engines.Options(device=device))
     harness_cli.finish(outcome, out)
     cells = [cell for spec in found for cell in spec.cells]
-    with _progress(len(cells)) as tell:
+    with _progress(0 if level == "reported" else len(cells)) as tell:
         made = submitting.bundles_of(cells, level, seconds=seconds, tell=tell, pack=pack)
     for one in made:
         _say(one.outcome, out)
@@ -304,7 +304,7 @@ def verify(
         if not folders and not json:
             out.print("nothing to verify: every bundle has its verdict", highlight=False)
     right = True
-    with _progress(len(folders)) as tell:
+    with _progress(0 if level == "reported" else len(folders)) as tell:
         for folder in folders:
             try:
                 read = bundle.read(folder)
@@ -363,9 +363,12 @@ def _level(word: str) -> claim.Level:
 
 @contextlib.contextmanager
 def _progress(count: int) -> Iterator[Callable[[str, int, int], None]]:
-    """Shows how far recomputations are: a bar over bundles, each in parts."""
+    """Shows how far recomputations are: a bar over bundles, each in parts; nothing where there is none."""
     from harness import progress
 
+    if not count:
+        yield lambda name, done, of: None
+        return
     with progress.bar(harness_cli.console(stderr=True), count) as bar:
         begun: set[str] = set()
 
