@@ -419,7 +419,7 @@ def build_board(
     board: document.Export | None = None,
     submitted: bool = False,
 ) -> pathlib.Path:
-    """Builds the site and prints what it shows and where its first page is.
+    """Builds the site and prints the cells of the store and where the first page is.
 
     Args:
         store: URI of the store to read.
@@ -438,20 +438,21 @@ def build_board(
     """
     from leaderboard import export, folder, site, submissions, table
 
-    shown = board or _read(store, export.gathered)
+    held = shown = board or _read(store, export.gathered)
     if submitted:
         with out.status("reading what was submitted"):
-            shown = submissions.merged(shown, list(submissions.rows()))
+            shown = submissions.merged(held, list(submissions.rows()))
     with out.status("building the pages"):
         own = _own(shown)
         written = folder.write(site.render(shown, own), output, site.SUMS)
     page = (output / "index.html").resolve()
-    if shown.runs:
-        out.print(_table(table.summary(shown)))
-    else:
+    if held.runs:
+        out.print(_table(table.summary(held)))
+    elif not shown.runs:
         out.print("there is no run in the store yet; `gdzoo run specs/quickstart` makes some", highlight=False)
+    more = len(shown.runs) - len(held.runs)
     out.print(
-        f"{len(shown.runs)} runs; {written.written} files written, {written.unchanged} unchanged, "
+        f"{len(shown.runs)} runs{f', {more} of them submitted' if more else ''}; {written.written} files written, {written.unchanged} unchanged, "
         f"{written.removed} removed",
         highlight=False,
     )

@@ -183,9 +183,18 @@ def scatter(board: list[cells.Cell]) -> Scatter | None:
         return None
     across, up = _axis([eta for eta, _, _ in known]), _axis([margin for _, margin, _ in known])
     dots = tuple(Dot(across(eta), round(100 - up(margin), 2), label) for eta, margin, label in known)
-    ticks = [[(place(10.0**power), 10.0**power) for power in range(-20, 21)] for place in (across, up)]
-    shown = [[(place, value) for place, value in axis if 0 <= place <= 100] for axis in ticks]
-    return Scatter(dots, tuple(shown[0]), tuple((round(100 - place, 2), value) for place, value in shown[1]))
+    return Scatter(dots, _ticks(across), tuple((round(100 - place, 2), value) for place, value in _ticks(up)))
+
+
+def _ticks(axis: Callable[[float], float]) -> tuple[tuple[float, float], ...]:
+    """Returns the powers of 10 on an axis, and twice and five times them where there are less than two."""
+    found: list[tuple[float, float]] = []
+    for factors in ((1,), (1, 2, 5)):
+        values = [factor * 10.0**power for power in range(-20, 21) for factor in factors]
+        found = [(axis(value), value) for value in values if 0 <= axis(value) <= 100]
+        if len(found) > 1:
+            break
+    return tuple(found)
 
 
 def _axis(values: list[float]) -> Callable[[float], float]:

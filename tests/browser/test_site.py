@@ -19,7 +19,7 @@ from axe_playwright_python import sync_playwright as axe_playwright
 from playwright import sync_api
 
 from leaderboard import cell as cells
-from leaderboard import document, folder, site
+from leaderboard import document, folder, site, submissions
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
@@ -350,6 +350,7 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
 ) -> None:
     run, other = _run(board, "vgg · activation=relu"), _run(board, "mlp-sgd")
     paths = ["index.html", "index.html#view=minima", "runs.html", "controls.html", "method.html", "data.html"]
+    paths += ["optimisers.html"]
     paths += [f"spec/quickstart/{run.spec}.html", f"cell/quickstart/{run.cell_id}.html"]
     paths += [f"run/quickstart/{run.run_id}.html"]
     paths += [f"compare.html#runs=quickstart/{run.run_id},quickstart/{other.run_id}"]
@@ -368,6 +369,41 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
         ]
     context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The site of the shipped submissions."""
+    output = tmp_path_factory.mktemp("shipped")
+    folder.write(site.render(submissions.merged(None, list(submissions.rows()))), output, site.SUMS)
+    return output
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_optimisers_scatter_and_trust_are_readable_by_all(
+    browser: sync_api.Browser, shipped: pathlib.Path, width: int, theme: str
+) -> None:
+    """The pages that shipped rows fill: drawn, without violation, and without sideways scroll at 320 px."""
+    specs = sorted((shipped / "spec" / "optimisers").glob("*.html"))
+    cell = next(iter(sorted((shipped / "cell" / "quickstart").glob("*.html"))))
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    for file, drawn in (
+        (shipped / "optimisers.html", "polyline.profile"),
+        (specs[0], ".scatter circle"),
+        (cell, "#trust"),
+    ):
+        page.goto(file.as_uri())
+        assert page.locator(drawn).count() >= (1 if drawn == "#trust" else 5)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, file.name
+        found = axe_playwright.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
+        assert [one["id"] for one in found.response["violations"]] == [], file.name
+    assert "replayed:" in page.locator("#trust").inner_text()
+    context.close()
+    assert said == []
 
 
 def test_the_site_works_over_http_below_a_path_with_a_space(browser: sync_api.Browser, root: pathlib.Path) -> None:
