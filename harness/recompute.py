@@ -9,6 +9,7 @@ word found here. What is claimed it sees only where a distance is asked for; who
     {"found": "start", "seed": s, "eta": ...}
     {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
     {"found": "state", "seed": s, "from": a, "step": b, "distance": d, "same": bool}
+    {"found": "divergence", "seed": s, "step": t}         null where it did not diverge
     {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
     {"done": n, "of": m}                                  how far it is
     {"refused": "..."}                                    what was handed in is wrong, or takes too much
@@ -159,6 +160,8 @@ def _parts(asked: Request, ready: experiment.Problem, say: Say) -> Iterator[Call
                 yield functools.partial(_segment, asked, there, group, between, ready, say)
         for run in runs:
             yield functools.partial(_last, asked, run, ready, say)
+            if run.diverged:
+                yield functools.partial(_divergence, asked, run, group, ready, say)
 
 
 def _beginning(
@@ -210,6 +213,24 @@ def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None
     at = seeds.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
     values = seeds.measured(asked.cell, ready, asked_for, seeds.keys(run.seed), at)
     _say_record(run, last, values, say, whole=True)
+
+
+def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: experiment.Problem, say: Say) -> None:
+    """The steps from the last state to where the loss or its gradient is not finite, if that was handed in."""
+    cell, states = asked.cell, asked.states.get(run.seed, {})
+    later = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if step > run.steps[-1]]
+    if run.steps[-1] not in states or not later:
+        return
+    lane = _lane(states[run.steps[-1]], run, run.steps[-1])
+    state, etas, keys = seeds.lanes({group.index(run.seed): lane}, len(group), ready)
+    state = ready.trainer.advance(state, etas, keys, ready.batch, later[0], None)
+    mine = group.index(run.seed)
+    ended = int(np.array(state.step)[mine])
+    if bool(np.array(state.live)[mine]):  # its loss is finite in the training precision; is it in float64?
+        at = seeds.At(ended, np.array(state.theta)[mine], lane.theta, run.eta)
+        asked_for = experiment.plan(cell, ready.objective.size)
+        ended = ended if seeds.measured(cell, ready, asked_for, lane.keys, at) is None else -1
+    say({"found": "divergence", "seed": run.seed, "step": None if ended < 0 else ended})
 
 
 def _walk(

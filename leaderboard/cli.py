@@ -404,7 +404,7 @@ def _say(outcome: verify_.Outcome, out: rich.console.Console, *, whole: bool = F
     )
     out.print(
         f"{outcome.bundle.manifest.label}: {verdict.label}; {len(outcome.checks)} comparisons, {how}, "
-        f"{verdict.seconds:.0f} CPU s",
+        f"{verdict.seconds:.0f} CPU s{'; ' if verdict.note else ''}{verdict.note}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -451,9 +451,9 @@ def build_board(
     elif not shown.runs:
         out.print("there is no run in the store yet; `gdzoo run specs/quickstart` makes some", highlight=False)
     more = len(shown.runs) - len(held.runs)
+    words = f"{len(shown.runs)} runs, {more} of them submitted" if more else f"{len(shown.runs)} runs"
     out.print(
-        f"{len(shown.runs)} runs{f', {more} of them submitted' if more else ''}; {written.written} files written, {written.unchanged} unchanged, "
-        f"{written.removed} removed",
+        f"{words}; {written.written} files written, {written.unchanged} unchanged, {written.removed} removed",
         highlight=False,
     )
     if own:

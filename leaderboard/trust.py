@@ -57,6 +57,7 @@ class Said(document.Part):
         bits: Whether numbers were compared bit by bit, the canaries being equal.
         challenge: What the segments were drawn with, together with the bundle's hash.
         segments: Pairs of steps between which the steps were made again.
+        note: Why the label is less than the level; mostly empty.
         seconds: What the recomputation took, in CPU seconds.
         commit: Of the verifier's code; with whether tracked files differed.
         versions: Of Python and packages.
@@ -74,6 +75,7 @@ class Said(document.Part):
     bits: bool
     challenge: document.Line
     segments: tuple[tuple[document.Count, document.Count], ...] = Field(default=(), max_length=20)
+    note: document.Line = ""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     commit: document.Commit | None
     dirty: bool
@@ -128,9 +130,14 @@ class Dispute(document.Part):
 LABELS: tuple[Label, ...] = ("reported", "recomputed", "replayed")
 
 
+ADDED = {"note": ""}
+"""Fields that came later: at these values they mean what was meant before, and do not count in the hash."""
+
+
 def digest(plain: dict[str, Any]) -> str:
     """Returns the SHA-256 of what a verdict says beside its own."""
-    return canonical.sha256({name: value for name, value in plain.items() if name != "sha256"}, DOMAIN)
+    said = {name: value for name, value in plain.items() if name != "sha256" and (name, value) not in ADDED.items()}
+    return canonical.sha256(said, DOMAIN)
 
 
 def pairs(checks: list[claim.Check]) -> list[dict[str, Any]]:

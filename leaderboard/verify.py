@@ -113,12 +113,15 @@ def verify(
     checks = list(consistency.checks(bundle))
     reached: trust.Label = "reported"
     segments: tuple[tuple[int, int], ...] = ()
-    found = None
+    found, note = None, ""
     if level != "reported" and all(check.holds for check in checks):
         segments = () if level == "replayed" else drawn(bundle, challenge)
         found = recomputed(bundle, level, segments, seconds=seconds, tell=tell)
         checks += compared(bundle, found, level)
-        reached = level
+        unseen = [run.seed for run in bundle.runs if not _ended(run, found)]
+        reached = "reported" if unseen else level
+        if unseen:
+            note = f"the ends of seeds {claim.shown(unseen)} were not confirmed: their states were left out"
     exact = found is not None and bits(bundle, found.place)
     commit, dirty = provenance.commit()
     verdict = trust.verdict(
@@ -132,6 +135,7 @@ def verify(
             "bits": exact,
             "challenge": challenge,
             "segments": segments,
+            "note": note,
             "seconds": round(found.seconds, 1) if found else 0.0,
             "commit": commit,
             "dirty": dirty,
@@ -142,6 +146,14 @@ def verify(
         }
     )
     return Outcome(bundle, checks, verdict)
+
+
+def _ended(run: document.Run, found: Found) -> bool:
+    """Says whether the last record of a run was computed again, and where it diverged."""
+    mine = [one for one in found.rest if one["seed"] == run.seed]
+    words = {one["found"] for one in mine}
+    steps = {one["step"] for one in mine if one["found"] == "record" and one["whole"]}
+    return "run" in words or (run.steps[-1] in steps and (run.status != "diverged" or "divergence" in words))
 
 
 def drawn(bundle: bundles.Bundle, challenge: str) -> tuple[tuple[int, int], ...]:
@@ -311,6 +323,8 @@ def compared(bundle: bundles.Bundle, found: Found, level: claim.Level) -> Iterat
                 )
             case "state":
                 yield _state(one, exact, level)
+            case "divergence":
+                yield claim.same(level, "diverged_at", f"seed {run.seed}", run.diverged_at, one["step"])
             case "record":
                 yield from _record(one, records.get((run.seed, one["step"])), exact, level)
             case "run":

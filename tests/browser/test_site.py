@@ -389,8 +389,6 @@ def test_optimisers_scatter_and_trust_are_readable_by_all(
     cell = next(iter(sorted((shipped / "cell" / "quickstart").glob("*.html"))))
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
     for file, drawn in (
         (shipped / "optimisers.html", "polyline.profile"),
         (specs[0], ".scatter circle"),
@@ -403,7 +401,6 @@ def test_optimisers_scatter_and_trust_are_readable_by_all(
         assert [one["id"] for one in found.response["violations"]] == [], file.name
     assert "replayed:" in page.locator("#trust").inner_text()
     context.close()
-    assert said == []
 
 
 def test_the_site_works_over_http_below_a_path_with_a_space(browser: sync_api.Browser, root: pathlib.Path) -> None:

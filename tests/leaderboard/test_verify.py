@@ -44,27 +44,52 @@ class Made(NamedTuple):
     found: dict[str, verify.Found]
 
 
+WILD = """
+schema: 1
+title: t
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [3], activation: relu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 300.0}
+steps: 400
+checkpoints: 4
+seeds: 2
+diagnostics: [sharpness]
+"""
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """A workspace with the runs of two specs: one that finishes, one that diverges."""
     home = tmp_path_factory.mktemp("home")
     folder = home / "specs" / "forged"
     folder.mkdir(parents=True)
     (folder / "small.yaml").write_text(SPEC, encoding="utf-8")
+    (folder / "wild.yaml").write_text(WILD, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GDZOO_HOME", str(home))
         patch.setenv("OMP_NUM_THREADS", "1")
         command = [sys.executable, "-m", "gdzoo", "run", str(folder), "--no-store"]
         done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        (cell,) = specs.read(folder / "small.yaml").cells
-        folders = [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(2)]
-        files = bundles.make(cell, folders, submitting.canary())
-        read = bundles.parse(files)
-        found = {
-            "recomputed": verify.recomputed(read, "recomputed", verify.drawn(read, "x")),
-            "replayed": verify.recomputed(read, "replayed", ()),
-        }
-        yield Made(cell, files, found)
+        yield home
+
+
+def bundled(home: pathlib.Path, name: str, canary: str | None) -> tuple[specs.Cell, dict[str, bytes]]:
+    (cell,) = specs.read(home / "specs" / "forged" / f"{name}.yaml").cells
+    folders = [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(2)]
+    return cell, bundles.make(cell, folders, canary)
+
+
+@pytest.fixture(scope="module")
+def made(home: pathlib.Path) -> Made:
+    cell, files = bundled(home, "small", submitting.canary())
+    read = bundles.parse(files)
+    found = {
+        "recomputed": verify.recomputed(read, "recomputed", verify.drawn(read, "x")),
+        "replayed": verify.recomputed(read, "replayed", ()),
+    }
+    return Made(cell, files, found)
 
 
 def judged(made: Made, files: dict[str, bytes], level: claim.Level) -> list[claim.Check]:
@@ -225,7 +250,7 @@ def with_states(files: dict[str, bytes], seed: int, arrays: dict[str, np.ndarray
     return signed({**files, f"seed-{seed}/states.safetensors": tensors.save(arrays)})
 
 
-@pytest.mark.parametrize("place", range(bundles.STATES))
+@pytest.mark.parametrize("place", [0, 2, bundles.STATES - 1])
 def test_a_forged_state_is_found(made: Made, place: int) -> None:
     """Each state that was handed in, moved by 1 %: by its record, by the segments beside it, or by the start."""
     arrays = states(made.files, 0)
@@ -298,6 +323,36 @@ def test_there_a_number_that_is_off_is_still_found(made: Made) -> None:
         read = bundles.parse(forged(files, 0, -1, change))
         checks = verify.compared(read, made.found["recomputed"], "recomputed")
         assert any(check.what == name and not check.holds for check in checks), name
+
+
+def test_a_run_that_diverged_is_confirmed_at_its_step_and_another_step_is_found(home: pathlib.Path, made: Made) -> None:
+    canary = bundles.parse(made.files).manifest.canary
+    _, files = bundled(home, "wild", canary)
+    read = bundles.parse(files)
+    assert {run.status for run in read.runs} == {"diverged"}
+    outcome = verify.verify(read)
+    assert [check for check in outcome.checks if not check.holds] == []
+    assert (outcome.verdict.label, outcome.verdict.bits) == ("recomputed", True)
+    assert sum(check.what == "diverged_at" for check in outcome.checks) == 2
+
+    def later(facts: dict[str, Any]) -> None:
+        facts["diverged_at"] += 1
+
+    checks = verify.verify(bundles.parse(edited(files, "seed-0/run.json", later))).checks
+    assert [check.what for check in checks if not check.holds] == ["diverged_at"]
+
+
+def test_without_states_the_end_is_not_confirmed_and_the_label_says_so(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "STATE_BYTES", 10)
+    _, files = bundled(home, "wild", None)
+    read = bundles.parse(files)
+    assert "states.safetensors" in read.manifest.left_out and not any(read.states.values())
+    outcome = verify.verify(read)
+    assert outcome.confirmed and outcome.verdict.label == "reported"
+    assert outcome.verdict.note == "the ends of seeds 0 1 were not confirmed: their states were left out"
+    assert verify.verify(read, "replayed").verdict.label == "replayed"
 
 
 def test_segments_depend_on_the_challenge_and_hold_the_suspicious_one(made: Made) -> None:
