@@ -5,10 +5,11 @@ It is told what to do by `request.json` in the folder and prints one JSON object
 word found here. What is claimed it sees only where a distance is asked for; who compares is leaderboard/verify.py.
 
     {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256}
-    {"found": "place", "profile": {...}, "canary": ...}
+    {"found": "place", "profile": {...}, "canary": ..., "exact": whether bits are expected to come again}
     {"found": "start", "seed": s, "eta": ...}
     {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
     {"found": "state", "seed": s, "from": a, "step": b, "distance": d, "same": bool}
+        both with `shaken` where bits are other: what a rounding error at the beginning of these steps has become
     {"found": "divergence", "seed": s, "step": t}         null where it did not diverge
     {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
     {"done": n, "of": m}                                  how far it is
@@ -76,6 +77,9 @@ class Request(NamedTuple):
         states: By seed and step the arrays that were handed in.
         whole: Whether runs are repeated from their seeds.
         segments: Pairs of steps with a state between which the steps are made again.
+        canary: The bundle's.
+        profiles: Those of its runs.
+        exact: Whether bits are expected to come again here.
     """
 
     cell: specs.Cell
@@ -83,6 +87,9 @@ class Request(NamedTuple):
     states: States
     whole: bool
     segments: tuple[tuple[int, int], ...]
+    canary: str | None
+    profiles: list[dict[str, Any]]
+    exact: bool = False
 
 
 def main() -> int:
@@ -125,7 +132,8 @@ def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
         if file.exists():
             name = f"seed-{seed}/states.safetensors"
             states[seed] = tensors.states(tensors.load(file.read_bytes(), name), name)
-    return Request(cell, runs, states, plain["whole"], tuple((a, b) for a, b in plain["segments"]))
+    segments = tuple((a, b) for a, b in plain["segments"])
+    return Request(cell, runs, states, plain["whole"], segments, plain["canary"], plain["profiles"])
 
 
 def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
@@ -141,8 +149,12 @@ def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
     method, examples = ready.surveyor.method, len(ready.arrays.x)
     problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
     say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
-    say({"found": "place", "profile": devices.profile(), "canary": canary.sha256()})
-    work = list(_whole(asked, say) if asked.whole else _parts(asked, ready, say))
+    profile, here = devices.profile(), canary.sha256()
+    exact = asked.canary == here and bool(profile["exact"]) and all(one == profile for one in asked.profiles)
+    asked = asked._replace(exact=exact)
+    say({"found": "place", "profile": profile, "canary": here, "exact": exact})
+    parts = [] if exact and asked.whole else list(_parts(asked, ready, say))
+    work = [*parts, *(_whole(asked, say) if asked.whole else ())]
     for done, part in enumerate(work):
         say({"done": done, "of": len(work)})
         part()
@@ -180,12 +192,12 @@ def _beginning(
             at = seeds.At(0, theta, None, eta, run.reached and run.steps[-1] == 0)
             _say_record(run, 0, seeds.measured(cell, ready, asked_for, keys, at), say, whole=True)
     early = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if 0 < step <= FIRST]
-    for step, thetas in _walk(own, group, ready, early):
+    walks = [_walk(own, group, ready, early)] + ([] if asked.exact else [_walk(_shaken(own), group, ready, early)])
+    for (step, thetas), *others in zip(*walks, strict=True):
         for run in runs:
-            if step in run.steps and thetas[run.seed] is not None:
-                eta, key = _rate(ready, run, step), own[run.seed].keys["probes"]
-                values = experiment.measure(ready, jnp.asarray(thetas[run.seed]), eta, key, names=("fit",))
-                _say_record(run, step, values, say, whole=False)
+            found = [_fit(ready, run, step, each[run.seed]) for each in (thetas, *(other for _, other in others))]
+            if step in run.steps and found[0] is not None:
+                _say_record(run, step, found[0], say, whole=False, shaken=found[-1] if others else None)
 
 
 def _segment(
@@ -199,9 +211,11 @@ def _segment(
     """The steps from one state that was handed in to another."""
     first, last = between
     own = {run.seed: _lane(asked.states[run.seed][first], run, first) for run in runs}
-    for _, thetas in _walk(own, group, ready, [last]):
+    walks = [_walk(own, group, ready, [last])] + ([] if asked.exact else [_walk(_shaken(own), group, ready, [last])])
+    for (_, thetas), *others in zip(*walks, strict=True):
         for run in runs:
-            _say_state(run, between, thetas[run.seed], asked.states[run.seed][last]["theta"], say)
+            shaken = others[0][1][run.seed] if others else None
+            _say_state(run, between, thetas[run.seed], asked.states[run.seed][last]["theta"], say, shaken)
 
 
 def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None:
@@ -247,6 +261,24 @@ def _walk(
         yield step, found
 
 
+def _shaken(own: dict[int, seeds.Lane]) -> dict[int, seeds.Lane]:
+    """Returns lanes whose parameters are off by one rounding error each, up or down."""
+
+    def off(theta: np.ndarray) -> np.ndarray:
+        signs = np.random.default_rng(0).choice([-1, 1], theta.shape)
+        return (theta * (1 + signs * np.finfo(theta.dtype).eps)).astype(theta.dtype)
+
+    return {seed: lane._replace(theta=off(lane.theta)) for seed, lane in own.items()}
+
+
+def _fit(ready: experiment.Problem, run: Run, step: int, theta: np.ndarray | None) -> dict[str, float] | None:
+    """Returns loss, gradient norm and what follows from them at a point; None where there is none."""
+    if theta is None:
+        return None
+    key = seeds.keys(run.seed)["probes"]
+    return experiment.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("fit",))
+
+
 def _whole(asked: Request, say: Say) -> Iterator[Callable[[], None]]:
     """Yields the groups of seeds, each repeated whole in this process's own workspace."""
     for group in dict.fromkeys(run.together for run in asked.runs.values()):
@@ -268,15 +300,21 @@ def _repeated(asked: Request, group: Sequence[int], say: Say) -> None:
         facts, recorded = runlog.read(folder) or {}, runlog.read_records(folder)
         if facts.get("status") not in statuses.ENDED:
             raise ValueError(f"seed {seed} did not end here")
+        tell_of = functools.partial(_marked, say)
         say({"found": "start", "seed": seed, "eta": facts["eta"]})
         for record in recorded:
-            _say_record(run, record.step, record.values, say, whole=True)
+            _say_record(run, record.step, record.values, tell_of, whole=True)
         mine = runlog.load_states(folder)
         for step, arrays in asked.states.get(seed, {}).items():
             if step in mine:
-                _say_state(run, (0, step), mine[step]["theta"], arrays["theta"], say)
+                _say_state(run, (0, step), mine[step]["theta"], arrays["theta"], tell_of)
         words = {name: facts[name] for name in ("status", "diverged_at", "reached_at", "verdict", "left_out")}
         say({"found": "run", "seed": seed, "steps": [record.step for record in recorded], **words, "end": facts["end"]})
+
+
+def _marked(say: Say, message: dict[str, Any]) -> None:
+    """Says something of a run that was repeated from its seed."""
+    say({**message, "repeated": True})
 
 
 def _lane(arrays: dict[str, np.ndarray], run: Run, step: int) -> seeds.Lane:
@@ -287,19 +325,42 @@ def _rate(ready: experiment.Problem, run: Run, step: int) -> float:
     return float(ready.trainer.rate(jnp.asarray(run.eta, ready.batch.x.dtype), step))
 
 
-def _say_record(run: Run, step: int, values: dict[str, float] | None, say: Say, *, whole: bool) -> None:
-    shown = None if values is None else {k: v if math.isfinite(v) else str(float(v)) for k, v in values.items()}
-    say({"found": "record", "seed": run.seed, "step": step, "values": shown, "whole": whole})
+def _say_record(
+    run: Run,
+    step: int,
+    values: dict[str, float] | None,
+    say: Say,
+    *,
+    whole: bool,
+    shaken: dict[str, float] | None = None,
+) -> None:
+    said = {"values": _plain(values), "whole": whole, "shaken": _plain(shaken)}
+    say({"found": "record", "seed": run.seed, "step": step, **said})
 
 
-def _say_state(run: Run, between: tuple[int, int], mine: np.ndarray | None, theirs: np.ndarray, say: Say) -> None:
+def _plain(values: dict[str, float] | None) -> dict[str, Any] | None:
+    return None if values is None else {k: v if math.isfinite(v) else str(float(v)) for k, v in values.items()}
+
+
+def _say_state(
+    run: Run,
+    between: tuple[int, int],
+    mine: np.ndarray | None,
+    theirs: np.ndarray,
+    say: Say,
+    shaken: np.ndarray | None = None,
+) -> None:
     """The distance of two parameter vectors, relative to how long they are."""
-    distance = math.inf
-    if mine is not None:
-        long = float(np.linalg.norm(theirs.astype("f8")))
-        distance = float(np.linalg.norm(mine.astype("f8") - theirs.astype("f8"))) / (long or 1.0)
+
+    def apart(other: np.ndarray | None) -> float | str:
+        if mine is None or other is None:
+            return "inf"
+        long = float(np.linalg.norm(other.astype("f8")))
+        found = float(np.linalg.norm(mine.astype("f8") - other.astype("f8"))) / (long or 1.0)
+        return found if math.isfinite(found) else "inf"
+
     same = mine is not None and bool(np.array_equal(mine, theirs))
-    found = {"distance": distance if math.isfinite(distance) else "inf", "same": same}
+    found = {"distance": apart(theirs), "same": same, "shaken": 0.0 if shaken is None else apart(shaken)}
     say({"found": "state", "seed": run.seed, "from": between[0], "step": between[1], **found})
 
 

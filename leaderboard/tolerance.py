@@ -98,6 +98,10 @@ BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.e
 STATE = 1e-6
 """Relative distance of parameters after 10 steps or fewer; ten times as much for ten times as many."""
 
+SHAKEN = 100.0
+"""How many times what one rounding error at the beginning has become parameters or a number may be off: a trajectory
+adds one at each step, and at the edge of stability each grows."""
+
 REPEATED = 1e-2
 """Share by which a record beyond the first steps may differ when a run is repeated on another machine."""
 
@@ -111,6 +115,8 @@ def room(name: str, claimed: float, values: Values, bars: tuple[float, float] = 
         values: The claimed record.
         bars: The claimed and the found error bar of it, where it has one.
     """
+    if metrics.METRICS[name].group == "kinks":  # where values tie, rounding decides which kink is nearest
+        return math.inf
     if name in BARS:  # rounding errors have no digits of their own
         scale = abs(values.get("sharpness", 0.0)) + abs(values.get("eta_sharpness", 0.0)) + abs(claimed)
         return abs(claimed) + 1e-6 * (1 + scale)

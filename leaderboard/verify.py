@@ -46,6 +46,9 @@ FILE_BYTES = 1 << 30
 SUSPICIOUS, DRAWN = 1, 1
 """Segments that are made again beside the last: the most suspicious, and drawn ones."""
 
+FEW = 10
+"""Steps after which trajectories may have parted on machines of other bits."""
+
 DECISIVE = ("jax", "jaxlib", "numpy", "scipy")
 """Packages whose versions bits depend on."""
 
@@ -115,14 +118,19 @@ def verify(
     segments: tuple[tuple[int, int], ...] = ()
     found, note = None, ""
     if level != "reported" and all(check.holds for check in checks):
-        segments = () if level == "replayed" else drawn(bundle, challenge)
+        segments = every(bundle) if level == "replayed" else drawn(bundle, challenge)
         found = recomputed(bundle, level, segments, seconds=seconds, tell=tell)
-        checks += compared(bundle, found, level)
+        near = list(compared(bundle, found))
+        far = list(repeated(bundle, found)) if level == "replayed" else []
+        parted = [] if found.place["exact"] else [check for check in far if not check.holds]
+        checks += [*near, *(check for check in far if check not in parted)]
         unseen = [run.seed for run in bundle.runs if not _ended(run, found)]
-        reached = "reported" if unseen else level
+        reached = "reported" if unseen else "recomputed" if parted else level
         if unseen:
             note = f"the ends of seeds {claim.shown(unseen)} were not confirmed: their states were left out"
-    exact = found is not None and bits(bundle, found.place)
+        elif parted:
+            note = f"not replayed: the bits are other here, and {len(parted)} of {len(far)} numbers part with them"
+    exact = found is not None and bool(found.place["exact"])
     commit, dirty = provenance.commit()
     verdict = trust.verdict(
         {
@@ -154,6 +162,12 @@ def _ended(run: document.Run, found: Found) -> bool:
     words = {one["found"] for one in mine}
     steps = {one["step"] for one in mine if one["found"] == "record" and one["whole"]}
     return "run" in words or (run.steps[-1] in steps and (run.status != "diverged" or "divergence" in words))
+
+
+def every(bundle: bundles.Bundle) -> tuple[tuple[int, int], ...]:
+    """Returns all segments between states that were handed in."""
+    found = {pair for states in bundle.states.values() for pair in itertools.pairwise(states)}
+    return tuple(sorted(found))
 
 
 def drawn(bundle: bundles.Bundle, challenge: str) -> tuple[tuple[int, int], ...]:
@@ -260,6 +274,8 @@ def _write(
         "runs": runs,
         "whole": level == "replayed",
         "segments": segments,
+        "canary": bundle.manifest.canary if _alike(bundle) else None,
+        "profiles": list(bundle.profiles.values()),
         "limits": {"RLIMIT_CPU": seconds, "RLIMIT_DATA": MEMORY, "RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_CORE": 0},
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -291,77 +307,89 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
         time.sleep(0.1)
 
 
-def bits(bundle: bundles.Bundle, place: dict[str, Any]) -> bool:
-    """Says whether the runs of a bundle are expected to come again bit by bit where something was computed."""
+def _alike(bundle: bundles.Bundle) -> bool:
+    """Says whether the runs were made, each from its beginning, with the versions that bits depend on and are here."""
     versions = provenance.versions()
-    return (
-        bundle.manifest.canary == place["canary"]
-        and bool(place["profile"].get("exact"))
-        and all(profile == place["profile"] for profile in bundle.profiles.values())
-        and all(run.versions.get(name) == versions[name] for run in bundle.runs for name in DECISIVE)
-        and not any(run.mixed for run in bundle.runs)
-    )
+    alike = all(run.versions.get(name) == versions[name] for run in bundle.runs for name in DECISIVE)
+    return alike and not any(run.mixed for run in bundle.runs)
 
 
-def compared(bundle: bundles.Bundle, found: Found, level: claim.Level) -> Iterator[claim.Check]:
-    """Yields a check for everything that was found."""
-    exact = bits(bundle, found.place)
+def compared(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
+    """Yields a check for everything that was computed again short of whole runs."""
+    exact = bool(found.place["exact"])
     for run in bundle.runs:
         for name, value in found.problem.items():
             if name != "found":
                 claimed = run.dataset.sha256 if name == "dataset" else getattr(run, name)
                 yield claim.same("recomputed", name, f"seed {run.seed}", claimed, value)
-    records = {(run.seed, record.step): record.values for run in bundle.runs for record in bundle.recorded[run.seed]}
-    runs = {run.seed: run for run in bundle.runs}
-    for one in found.rest:
-        run = runs[one["seed"]]
+    for one, run in _of(bundle, found):
+        where = f"seed {run.seed}"
         match one["found"]:
             case "start":
                 room = 0.0 if exact else 1e-5 * one["eta"]
-                yield claim.near(
-                    "recomputed", "the step size", f"seed {run.seed}", run.eta or math.nan, one["eta"], room
-                )
-            case "state":
-                yield _state(one, exact, level)
+                yield claim.near("recomputed", "the step size", where, run.eta or math.nan, one["eta"], room)
             case "divergence":
-                yield claim.same(level, "diverged_at", f"seed {run.seed}", run.diverged_at, one["step"])
-            case "record":
-                yield from _record(one, records.get((run.seed, one["step"])), exact, level)
-            case "run":
-                yield from _run(one, run, level)
+                yield claim.same("recomputed", "diverged_at", where, run.diverged_at, one["step"])
+            case "state" if one["from"] != one["step"] and not _repeats(one):
+                most = max(tolerance.state(one["step"] - one["from"]), tolerance.SHAKEN * float(one["shaken"]))
+                yield _state(one, exact, "recomputed", most)
+            case "record" if not _repeats(one):
+                yield from _record(bundle, one, exact, "recomputed")
 
 
-def _state(one: dict[str, Any], exact: bool, level: claim.Level) -> claim.Check:
+def repeated(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
+    """Yields a check for everything of runs that were repeated from their seeds."""
+    exact = bool(found.place["exact"])
+    for one, run in _of(bundle, found):
+        if one["found"] == "run":
+            yield from _run(one, run)
+        elif _repeats(one) and one["found"] == "state":
+            yield _state(one, exact, "replayed", tolerance.REPEATED)
+        elif _repeats(one):
+            yield from _record(bundle, one, exact, "replayed")
+
+
+def _of(bundle: bundles.Bundle, found: Found) -> Iterator[tuple[dict[str, Any], document.Run]]:
+    runs = {run.seed: run for run in bundle.runs}
+    return ((one, runs[one["seed"]]) for one in found.rest)
+
+
+def _repeats(one: dict[str, Any]) -> bool:
+    return bool(one.get("repeated"))
+
+
+def _state(one: dict[str, Any], exact: bool, level: claim.Level, most: float) -> claim.Check:
     where = f"seed {one['seed']}, steps {one['from']} to {one['step']}"
-    steps = one["step"] - one["from"]
     if exact:
         said = "bits" if one["same"] else "other bits"
         return claim.holds(level, "parameters", where, "bits", said, "the same", one["same"])
-    most = tolerance.REPEATED if level == "replayed" else tolerance.state(steps)
     return claim.near(level, "parameters", where, 0.0, float(one["distance"]), most)
 
 
-def _record(
-    one: dict[str, Any], claimed: dict[str, float] | None, exact: bool, level: claim.Level
-) -> Iterator[claim.Check]:
+def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: claim.Level) -> Iterator[claim.Check]:
     where = f"seed {one['seed']}, step {one['step']}"
+    at = [record.values for record in bundle.recorded[one["seed"]] if record.step == one["step"]]
+    claimed = at[0] if at else None
     if claimed is None or one["values"] is None:
         words = ["no record" if values is None else "a record" for values in (claimed, one["values"])]
         yield claim.same(level, "a record", where, *words)
         return
-    found = {name: float(value) for name, value in one["values"].items()}
+    found, shaken = ({name: float(value) for name, value in (one[key] or {}).items()} for key in ("values", "shaken"))
     if one["whole"]:
         yield claim.same(level, "the metrics of a record", where, sorted(set(claimed) ^ set(found)), [])
-    far = level == "replayed" and one["step"] > 10
     for name in sorted(set(claimed) & set(found)):
-        room = 0.0 if exact else tolerance.of(name, claimed, found, far=far)
+        room = 0.0
+        if not exact:
+            grown = tolerance.SHAKEN * abs(found[name] - shaken[name]) if name in shaken else 0.0
+            far = level == "replayed" and one["step"] > FEW
+            room = max(tolerance.of(name, claimed, found, far=far), grown if math.isfinite(grown) else 0.0)
         yield claim.near(level, name, where, claimed[name], found[name], room)
 
 
-def _run(one: dict[str, Any], run: document.Run, level: claim.Level) -> Iterator[claim.Check]:
+def _run(one: dict[str, Any], run: document.Run) -> Iterator[claim.Check]:
     where = f"seed {run.seed}"
-    yield claim.same(level, "checkpoint steps", where, list(run.steps), one["steps"])
+    yield claim.same("replayed", "checkpoint steps", where, list(run.steps), one["steps"])
     for name in ("status", "diverged_at", "reached_at", "verdict", "left_out"):
-        yield claim.same(level, name, where, getattr(run, name), one[name])
+        yield claim.same("replayed", name, where, getattr(run, name), one[name])
     if run.end is not None:
-        yield claim.same(level, "kind of end", where, run.end.point, one["end"]["point"])
+        yield claim.same("replayed", "kind of end", where, run.end.point, one["end"]["point"])
