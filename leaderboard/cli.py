@@ -383,21 +383,16 @@ def _progress(count: int) -> Iterator[Callable[[str, int, int], None]]:
 
 def _say(outcome: verify_.Outcome, out: rich.console.Console, *, whole: bool = False) -> None:
     """Prints what was found of a bundle: everything, or what does not hold, and the label."""
-    import rich.table
-    import rich.text
-
     from leaderboard import claim
 
     lines = [line for line in claim.lines(outcome.checks) if whole or line.failed]
     if lines:
-        drawn = rich.table.Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for heading in ("level", "what (the worst of n)", "where", "claimed", "found", "tolerance", "verdict"):
-            drawn.add_column(heading, overflow="fold")
-        for line in lines:
-            worst, words = line.worst, f"{line.worst.what} ({line.checks})"
-            cells = (worst.level, words, worst.where, worst.claimed[:80], worst.found[:80], worst.tolerance)
-            drawn.add_row(*map(rich.text.Text, (*cells, "FALSE" if line.failed else "holds")))
-        out.print(drawn)
+        out.print("verdict  level       the worst of n, where: claimed | found | tolerance", highlight=False)
+    for line in lines:
+        worst, word = line.worst, "FALSE" if line.failed else "holds"
+        pair = " | ".join((worst.claimed[:60], worst.found[:60], worst.tolerance))
+        row = f"{word}    {worst.level:<10}  {worst.what} ({line.checks}), {worst.where}: {pair}"
+        out.print(row, highlight=False, markup=False, soft_wrap=True)
     verdict = outcome.verdict
     how = (
         "bits compared" if verdict.bits else "numbers within tolerances" if verdict.level != "reported" else "for free"

@@ -102,6 +102,10 @@ SHAKEN = 100.0
 """How many times what one rounding error at the beginning has become parameters or a number may be off: a trajectory
 adds one at each step, and at the edge of stability each grows."""
 
+KINKED = 1e-3
+"""Share by which numbers, and a tenth of it by which parameters, may be off after steps of a risk with pieces: where
+two values tie, as in max-pooling over equal pixels, rounding decides on which piece a step is taken."""
+
 REPEATED = 1e-2
 """Share by which a record beyond the first steps may differ when a run is repeated on another machine."""
 

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import compiled, errors, provenance, task, workspace
+from harness import compiled, errors, provenance, task, theory, workspace
 from leaderboard import bundle as bundles
 from leaderboard import claim, consistency, document, tolerance, trust
 
@@ -331,7 +331,9 @@ def compared(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
             case "divergence":
                 yield claim.same("recomputed", "diverged_at", where, run.diverged_at, one["step"])
             case "state" if one["from"] != one["step"] and not _repeats(one):
-                most = max(tolerance.state(one["step"] - one["from"]), tolerance.SHAKEN * float(one["shaken"]))
+                least = 0.0 if _one_piece(bundle) else tolerance.KINKED / 10
+                steps = one["step"] - one["from"]
+                most = max(tolerance.state(steps), tolerance.SHAKEN * float(one["shaken"]), least)
                 yield _state(one, exact, "recomputed", most)
             case "record" if not _repeats(one):
                 yield from _record(bundle, one, exact, "recomputed")
@@ -352,6 +354,10 @@ def repeated(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
 def _of(bundle: bundles.Bundle, found: Found) -> Iterator[tuple[dict[str, Any], document.Run]]:
     runs = {run.seed: run for run in bundle.runs}
     return ((one, runs[one["seed"]]) for one in found.rest)
+
+
+def _one_piece(bundle: bundles.Bundle) -> bool:
+    return theory.of(bundle.cell).one_piece
 
 
 def _repeats(one: dict[str, Any]) -> bool:
@@ -381,6 +387,8 @@ def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: cla
         room = 0.0
         if not exact:
             grown = tolerance.SHAKEN * abs(found[name] - shaken[name]) if name in shaken else 0.0
+            if name in shaken and not _one_piece(bundle):
+                grown = max(grown, tolerance.KINKED * abs(claimed[name]))
             far = level == "replayed" and one["step"] > FEW
             room = max(tolerance.of(name, claimed, found, far=far), grown if math.isfinite(grown) else 0.0)
         yield claim.near(level, name, where, claimed[name], found[name], room)
