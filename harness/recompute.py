@@ -391,14 +391,16 @@ FORBIDDEN = ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "
 
 def _alone(folder: pathlib.Path) -> None:
     """Refuses from now on connections, other programs, and files written outside a folder."""
-    inside = (str(folder.resolve()), os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.devnull, os.devnull)
+    places = (str(folder.resolve()), os.environ.get("JAX_COMPILATION_CACHE_DIR"))
+    inside = tuple(os.path.join(os.path.realpath(place), "") for place in places if place)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:
             raise PermissionError(f"the verifier's process may not {event}")
         if event == "open" and isinstance(arguments[0], str | bytes) and arguments[2]:
             writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-            if writes and not os.path.realpath(os.fsdecode(arguments[0])).startswith(inside):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            if writes and not path.startswith(inside) and path != os.devnull:
                 raise PermissionError("the verifier's process may not write outside its folder")
 
     sys.addaudithook(watch)

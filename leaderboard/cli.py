@@ -319,9 +319,12 @@ def verify(
             else:
                 _say(outcome, out, whole=True)
             if write and folder.resolve() == submissions.place("submissions", *read.place.split("/")):
-                file = submissions.write_said(outcome.verdict)
+                if submissions.further(folder.resolve(), outcome.verdict):
+                    words = "verdict: the one that is there goes further, and stays"
+                else:
+                    words = f"verdict: {submissions.write_said(outcome.verdict)}"
                 if not json:
-                    out.print(f"verdict: {file}", highlight=False, soft_wrap=True, markup=False)
+                    out.print(words, highlight=False, soft_wrap=True, markup=False)
     if not right:
         raise typer.Exit(errors.EXIT_REJECTED)
 

@@ -210,6 +210,20 @@ def verified(folder: pathlib.Path, level: claim.Level) -> bool:
     return own and claim.LEVELS.index(verdict.level) >= claim.LEVELS.index(level)
 
 
+def further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
+    """Says whether a submitted bundle has a verdict already that says more than a new one: one is never lowered.
+
+    A new one that disputes it always counts.
+    """
+    file = place("verdicts", folder.parent.name, folder.name)
+    if verdict.label == "disputed" or not file.exists():
+        return False
+    known = trust.read(file, trust.Verdict)
+    if known.bundle != verdict.bundle or known.label == "disputed":
+        return False
+    return trust.LABELS.index(known.label) > trust.LABELS.index(verdict.label)
+
+
 def take(source: pathlib.Path) -> list[pathlib.Path]:
     """Takes verdicts that a process without rights found, `<suite>/<cell_id>.json`, after checking each; their files.
 

@@ -150,6 +150,20 @@ def test_verify_finds_bundles_below_and_says_what_to_do_where_there_are_none(
     assert isinstance(wrong.exception, errors.InputError) and "did you mean 'replayed'?" in str(wrong.exception)
 
 
+def test_a_verdict_is_never_lowered_by_a_smaller_check(folder: pathlib.Path) -> None:
+    submissions.write_said(verdict(folder, label="replayed", level="replayed"))
+    done = run("verify", str(folder), "--to", "reported")
+    assert done.exit_code == 0 and "the one that is there goes further, and stays" in done.output
+    file = submissions.place("verdicts", "quickstart", folder.name)
+    assert trust.read(file, trust.Verdict).label == "replayed"
+    failed = json.loads(trust.dump(verdict(folder)))
+    failed["pairs"][0]["failed"] = 1
+    failed.pop("sha256")
+    disputed = trust.verdict({**failed, "label": "disputed"})
+    assert not submissions.further(folder, disputed), "what disputes it counts"
+    assert not submissions.further(folder, verdict(folder, bundle="0" * 64)), "and one of another bundle"
+
+
 def test_verdicts_of_a_process_without_rights_are_checked_before_they_are_taken(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -377,6 +377,15 @@ def test_the_verifier_has_limits(made: Made) -> None:
         verify.recomputed(read, "replayed", (), seconds=1)
 
 
+def test_a_cell_that_takes_more_memory_than_allowed_ends_in_a_line(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "MEMORY", 2 << 30)
+    read = bundles.parse(made.files)
+    wide = read.cell.model.model_copy(update={"hidden": (60_000, 60_000)})
+    with pytest.raises(errors.Rejected) as caught:
+        verify.recomputed(read._replace(cell=read.cell.model_copy(update={"model": wide}), states={}), "recomputed", ())
+    assert str(caught.value).count("\n") == 0 and len(str(caught.value)) < 500
+
+
 def test_the_process_reaches_nothing(tmp_path: pathlib.Path) -> None:
     """What `_alone` refuses, tried: a connection, a program, a file elsewhere; its own folder stays open."""
     code = f"""
