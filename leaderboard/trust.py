@@ -74,7 +74,7 @@ class Said(document.Part):
     level: claim.Level
     bits: bool
     challenge: document.Line
-    segments: tuple[tuple[document.Count, document.Count], ...] = Field(default=(), max_length=20)
+    segments: tuple[tuple[document.Count, document.Count], ...] = Field(default=(), max_length=1000)
     note: document.Line = ""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     commit: document.Commit | None

@@ -19,7 +19,7 @@ from safetensors import numpy as tensors
 from harness import errors, metrics, runlog, workspace
 from harness import spec as specs
 from leaderboard import bundle as bundles
-from leaderboard import claim, consistency, submitting, verify
+from leaderboard import claim, consistency, submitting, trust, verify
 
 SPEC = """
 schema: 1
@@ -358,6 +358,18 @@ def test_without_states_the_end_is_not_confirmed_and_the_label_says_so(
     assert verify.verify(read, "replayed").verdict.label == "replayed"
 
 
+def test_a_cell_of_many_seeds_that_end_at_steps_of_their_own_has_a_verdict(made: Made) -> None:
+    """Each seed then has segments of its own."""
+    read = bundles.parse(made.files)
+    many = {seed: {step + seed: {} for step in (0, 10, 20, 30, 40)} for seed in range(100)}
+    segments = verify.every(read._replace(states=many))  # type: ignore[arg-type]
+    assert len(segments) == 130
+    outcome = verify.verify(read, "reported")
+    said = {**json.loads(trust.dump(outcome.verdict)), "segments": segments}
+    said.pop("sha256")
+    assert len(trust.verdict(said).segments) == 130
+
+
 def test_segments_depend_on_the_challenge_and_hold_the_suspicious_one(made: Made) -> None:
     read = bundles.parse(made.files)
     steps = list(read.states[0])
@@ -411,8 +423,6 @@ print(refused(lambda: socket.create_connection(("127.0.0.1", 9))), refused(lambd
 
 
 def test_a_verdict_is_hashed_and_its_label_follows(made: Made) -> None:
-    from leaderboard import trust
-
     outcome = verify.verify(bundles.parse(made.files), "reported")
     said = json.loads(trust.dump(outcome.verdict))
     assert said["label"] == "reported" and trust.Verdict.model_validate_json(json.dumps(said)) == outcome.verdict
