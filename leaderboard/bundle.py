@@ -199,7 +199,8 @@ def chosen(steps: Iterable[int], most: int = STATES) -> list[int]:
 
 
 def _spectra(folder: pathlib.Path, steps: Sequence[int]) -> bytes | None:
-    kept = [(step, known) for step, known in runlog.read_spectra(folder) if step in {steps[0], steps[-1]}]
+    ends = {*steps[:1], *steps[-1:]}
+    kept = [(step, known) for step, known in runlog.read_spectra(folder) if step in ends]
     content = "".join(spectra.dump(step, known) + "\n" for step, known in kept).encode()
     return content if content and len(content) <= SPECTRA_BYTES else None
 

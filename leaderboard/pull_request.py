@@ -126,6 +126,8 @@ def refusals(changes: Sequence[Change]) -> list[str]:
             why.append(f"{shown}: verdicts are written where the board is published, never brought")
         elif not any(pattern.fullmatch(one.path) for pattern in (BUNDLE, SPEC, DISPUTE)):
             why.append(f"{shown}: bundles come alone, with their specs and disputes; bring the rest by itself")
+        elif one.status != "A" and SPEC.fullmatch(one.path):
+            why.append(f"{shown}: a spec that is there is not changed beside bundles; bring another")
         elif one.status != "A" and BUNDLE.fullmatch(one.path):
             why.append(f"{shown}: a row that is there is not changed; `gdzoo dispute` says what is wrong with it")
         elif one.status != "D" and one.mode != "100644":

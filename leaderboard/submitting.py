@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness import errors, runlog, workspace
+from harness import errors, runlog, statuses, workspace
 from harness import spec as specs
 from leaderboard import bundle, claim, submissions, verify
 
@@ -81,7 +81,7 @@ def _verified(
 def _folders(cell: specs.Cell) -> list[pathlib.Path]:
     """Returns the run folders of seeds 0, 1, 2, ...: those that the spec asks for, and more where they are here."""
     seeds = cell.seeds
-    while runlog.folder(cell.suite, cell.run_id(seeds)).is_dir():
+    while runlog.status(runlog.folder(cell.suite, cell.run_id(seeds))) in statuses.ENDED:
         seeds += 1
     return [runlog.folder(cell.suite, cell.run_id(seed)) for seed in range(min(seeds, 100))]
 

@@ -24,7 +24,8 @@ import pytest
 import typer.testing
 from safetensors import numpy as writer
 
-from harness import errors, tensors, workspace
+from harness import errors, runlog, tensors, workspace
+from harness import spec as specs
 from leaderboard import bundle as bundles
 from leaderboard import cli, consistency, submissions
 
@@ -457,3 +458,15 @@ def test_a_byte_changed_anywhere_is_noticed(files: Files) -> None:
         content[random.integers(len(content))] ^= 1 << random.integers(8)
         with pytest.raises(ValueError, match="its size or SHA-256 differs"):
             bundles.parse({**files, name: bytes(content)})
+
+
+def test_a_run_without_a_record_makes_no_bundle_and_says_why(tmp_path: pathlib.Path) -> None:
+    """It diverged before its first record: there is nothing that could be checked."""
+    spec = workspace.CHECKOUT / "specs" / "quickstart" / "mlp-sgd.yaml"
+    (cell,) = specs.read(spec).cells
+    runlog.write(tmp_path, {"status": "diverged", "diverged_at": 0})
+    (tmp_path / "records.jsonl").write_text("")
+    made = bundles.make(cell, [tmp_path], None)
+    assert "states.safetensors" in json.loads(made["bundle.json"])["left_out"]
+    with pytest.raises(ValueError, match=r"seed-0: "):
+        bundles.parse(made)
