@@ -59,7 +59,8 @@ def bundles_of(
         if outcome.confirmed:
             folder = submissions.place("submissions", cell.suite, cell.cell_id)
             submissions.write(files, folder)
-            submissions.write_said(outcome.verdict)
+            if not submissions.further(folder, outcome.verdict):
+                submissions.write_said(outcome.verdict)
             if pack is not None:
                 pack.mkdir(parents=True, exist_ok=True)
                 (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.pack(files))

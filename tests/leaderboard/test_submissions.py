@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
 import shutil
 from typing import Any
 
 import pytest
+import rich.console
 import typer.testing
 
 from harness import errors, workspace
 from leaderboard import bundle as bundles
 from leaderboard import cell as cells
-from leaderboard import cli, document, site, submissions, trust, verify
+from leaderboard import cli, document, site, submissions, submitting, trust, verify
 
 SHIPPED = workspace.CHECKOUT / "leaderboard" / "submissions" / "quickstart"
 
@@ -178,3 +180,35 @@ def test_verdicts_of_a_process_without_rights_are_checked_before_they_are_taken(
         with pytest.raises(errors.Rejected, match="rejected"):
             submissions.take(source)
     assert trust.read(taken, trust.Verdict).label == "replayed", "what was there stays"
+
+
+def test_open_pr_says_each_command_to_git_and_gh_in_order_and_stops_at_one_that_fails(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git and gh are stood in for by scripts that write down what they are told."""
+    log = tmp_path / "log"
+    for name in ("git", "gh"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\necho "{name} $*" >> {log}\ntest "$1" != push || {{ echo no way >&2; exit 1; }}\n'
+        )
+        program.chmod(0o755)
+    outcome = verify.verify(bundles.read(folder), "reported")
+    made = [submitting.Made(outcome, folder)]
+    out = rich.console.Console(file=io.StringIO(), width=200)
+    paths = submitting.to_commit(made, [tmp_path / "log"])
+    assert paths == [folder], "a spec that is not there is not committed"
+    submitting.offer(paths, made, out)
+    assert not log.exists() and "gh pr create --fill" in out.file.getvalue()  # type: ignore[attr-defined]
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    with pytest.raises(
+        errors.InputError, match=r"`git push -u origin submit-quickstart-.*` failed: no way; the bundles are"
+    ):
+        submitting.offer(paths, made, out, open_pr=True)
+    said = log.read_text().splitlines()
+    assert [line.split()[:2] for line in said] == [["git", word] for word in ("switch", "add", "commit", "push")]
+    assert str(folder) in said[1]
+    monkeypatch.setenv("PATH", "/nowhere")
+    submitting.offer(paths, made, out, open_pr=True)
+    assert "gh is not installed" in out.file.getvalue()  # type: ignore[attr-defined]
