@@ -414,7 +414,7 @@ def conflicts(recipe: Recipe) -> Iterator[problems.Problem]:
     yield from _misscheduled(recipe)
     if recipe.target is not None:
         if (recipe.target.loss_gap is None) == (recipe.target.loss is None):
-            yield problems.Problem(("target",), "allowed: one key, loss_gap or loss", key=True)
+            yield problems.Problem(("target",), "this is not allowed; allowed: one key, loss_gap or loss", key=True)
         elif recipe.target.loss_gap is not None and not losses.known(recipe.loss):
             text = "the infimum of the risk is not known: under weight_decay, and for output unless it is given"
             yield problems.Problem(("target", "loss_gap"), f"{text}; use loss", key=True)

@@ -22,7 +22,8 @@ SUITE = ROOT / "specs" / "quickstart"
 
 def gdzoo(*words: str, home: pathlib.Path) -> str:
     kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR")}
-    environment = {**kept, "GDZOO_HOME": str(home), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    places = {"GDZOO_HOME": str(home), "GDZOO_BOARD": str(home / "board")}  # nothing submitted
+    environment = {**kept, **places, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "gdzoo.py"), *words], cwd=ROOT, env=environment, capture_output=True, text=True
     )
