@@ -11,7 +11,7 @@ import traceback
 import typer
 
 from harness import cli as harness_cli
-from harness import errors, memory, threads
+from harness import errors, lapack, memory
 from leaderboard import cli as leaderboard_cli
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ app.add_typer(leaderboard_cli.app)
 
 def main() -> None:
     """Runs the command line and turns every error into one message and an exit code."""
-    threads.limit()  # before any command loads numpy
+    lapack.limit()  # before any command loads numpy
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:

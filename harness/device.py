@@ -14,7 +14,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from harness import compiled, errors, hosts, sharding
+from harness import compiled, errors, hosts, lapack, sharding
 
 if TYPE_CHECKING:
     import jax
@@ -91,8 +91,8 @@ def profile() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its cell, as it is in this process; after `configure`.
 
     Runs whose profiles are equal and `exact` have equal bits, states and records; jax and jaxlib are in the versions of
-    a run. LAPACK, which numpy and scipy call for spectra, must have one thread: that is settled where numpy is first
-    imported, not here. Another maker's CPU was not measured.
+    a run. LAPACK, which numpy and scipy call for spectra, must have one thread and known kernels: that is settled where
+    numpy is first imported (harness/lapack.py), not here.
     """
     import jax
 
@@ -107,6 +107,7 @@ def profile() -> dict[str, Any]:
         "processes": jax.process_count(),
         "threads": _threads(),
         "lapack_threads": _number("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+        "lapack_kernels": os.environ.get("OPENBLAS_CORETYPE"),
         "isa": isa,
         "xla_flags": flags,
         "deterministic": deterministic,
@@ -114,7 +115,8 @@ def profile() -> dict[str, Any]:
         "matmul_precision": _setting("jax_default_matmul_precision"),
         "threefry_partitionable": bool(_setting("jax_threefry_partitionable")),
     }
-    pinned = found["threads"] == THREADS and found["lapack_threads"] == 1 and isa in (ISA, "aarch64", "arm64")
+    known = (isa == ISA and found["lapack_kernels"] == lapack.KERNELS) or isa in ("aarch64", "arm64")
+    pinned = found["threads"] == THREADS and found["lapack_threads"] == 1 and known
     return {**found, "exact": device.platform == "cpu" and sharding.count() == 1 and pinned}
 
 

@@ -150,7 +150,8 @@ def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
     problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
     say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
     profile, here = devices.profile(), canary.sha256()
-    exact = asked.canary == here and bool(profile["exact"]) and all(one == profile for one in asked.profiles)
+    alike = all(one.items() <= profile.items() for one in asked.profiles)  # older runs recorded less
+    exact = asked.canary == here and bool(profile["exact"]) and alike
     asked = asked._replace(exact=exact)
     say({"found": "place", "profile": profile, "canary": here, "exact": exact})
     parts = [] if exact and asked.whole else list(_parts(asked, ready, say))
@@ -192,12 +193,12 @@ def _beginning(
             at = seeds.At(0, theta, None, eta, run.reached and run.steps[-1] == 0)
             _say_record(run, 0, seeds.measured(cell, ready, asked_for, keys, at), say, whole=True)
     early = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if 0 < step <= FIRST]
-    walks = [_walk(own, group, ready, early)] + ([] if asked.exact else [_walk(_shaken(own), group, ready, early)])
-    for (step, thetas), *others in zip(*walks, strict=True):
+    for step, thetas, shaken in _walks(asked, own, group, ready, early):
         for run in runs:
-            found = [_fit(ready, run, step, each[run.seed]) for each in (thetas, *(other for _, other in others))]
-            if step in run.steps and found[0] is not None:
-                _say_record(run, step, found[0], say, whole=False, shaken=found[-1] if others else None)
+            values = _fit(ready, run, step, thetas[run.seed])
+            if step in run.steps and values is not None:
+                other = _fit(ready, run, step, shaken.get(run.seed))
+                _say_record(run, step, values, say, whole=False, shaken=other)
 
 
 def _segment(
@@ -211,11 +212,10 @@ def _segment(
     """The steps from one state that was handed in to another."""
     first, last = between
     own = {run.seed: _lane(asked.states[run.seed][first], run, first) for run in runs}
-    walks = [_walk(own, group, ready, [last])] + ([] if asked.exact else [_walk(_shaken(own), group, ready, [last])])
-    for (_, thetas), *others in zip(*walks, strict=True):
+    for _, thetas, shaken in _walks(asked, own, group, ready, [last]):
         for run in runs:
-            shaken = others[0][1][run.seed] if others else None
-            _say_state(run, between, thetas[run.seed], asked.states[run.seed][last]["theta"], say, shaken)
+            theirs = asked.states[run.seed][last]["theta"]
+            _say_state(run, between, thetas[run.seed], theirs, say, shaken.get(run.seed))
 
 
 def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None:
@@ -237,7 +237,7 @@ def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: experim
         return
     lane = _lane(states[run.steps[-1]], run, run.steps[-1])
     state, etas, keys = seeds.lanes({group.index(run.seed): lane}, len(group), ready)
-    state = ready.trainer.advance(state, etas, keys, ready.batch, later[0], None)
+    state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, later[0], None))
     mine = group.index(run.seed)
     ended = int(np.array(state.step)[mine])
     if bool(np.array(state.live)[mine]):  # its loss is finite in the training precision; is it in float64?
@@ -247,15 +247,35 @@ def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: experim
     say({"found": "divergence", "seed": run.seed, "step": None if ended < 0 else ended})
 
 
+Thetas = dict[int, np.ndarray | None]
+"""By seed the parameters at a step; None where a run has ended before it."""
+
+
+def _walks(
+    asked: Request,
+    own: dict[int, seeds.Lane],
+    group: tuple[int, ...],
+    ready: experiment.Problem,
+    steps: Sequence[int],
+) -> Iterator[tuple[int, Thetas, Thetas]]:
+    """Yields at each of some steps the parameters, and where bits are other those of the shaken lanes."""
+    walk = _walk(own, group, ready, steps)
+    if asked.exact:
+        yield from ((step, thetas, {}) for step, thetas in walk)
+        return
+    for (step, thetas), (_, shaken) in zip(walk, _walk(_shaken(own), group, ready, steps), strict=True):
+        yield step, thetas, shaken
+
+
 def _walk(
     own: dict[int, seeds.Lane], group: tuple[int, ...], ready: experiment.Problem, steps: Sequence[int]
-) -> Iterator[tuple[int, dict[int, np.ndarray | None]]]:
-    """Yields the parameters of some runs, in the lanes of their group, at each of some steps; None once one ended."""
+) -> Iterator[tuple[int, Thetas]]:
+    """Yields the parameters of some runs, in the lanes of their group, at each of some steps."""
     if not steps:
         return
     state, etas, keys = seeds.lanes({group.index(seed): lane for seed, lane in own.items()}, len(group), ready)
     for step in steps:
-        state = ready.trainer.advance(state, etas, keys, ready.batch, step, None)
+        state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, step, None))
         at, thetas = np.array(state.step), np.array(state.theta)
         found = {seed: (thetas[i] if at[i] == step else None) for seed in own for i in [group.index(seed)]}
         yield step, found

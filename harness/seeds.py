@@ -168,7 +168,11 @@ def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem,
 
 def _megabytes(ready: experiment.Problem, runs: int) -> float:
     """Returns about what the states of some runs take on disk, in MB."""
-    return 1 + 4 * runlog.KEPT * runs * ready.objective.size * ready.batch.x.dtype.itemsize / 1e6
+    return (
+        1
+        + runs * runlog.KEPT_BYTES / 1e6
+        + 4 * runlog.KEPT * runs * ready.objective.size * ready.batch.x.dtype.itemsize / 1e6
+    )
 
 
 def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:

@@ -152,7 +152,9 @@ def make(cell: specs.Cell, folders: Sequence[pathlib.Path], canary: str | None) 
             )
         steps = [record.step for record in runlog.read_records(folder)]
         own = {
-            "run.json": (json.dumps(_plain(facts), indent=1, ensure_ascii=False) + "\n").encode(),
+            "run.json": (
+                json.dumps(text.cleaned(facts, text.clean_lines), indent=1, ensure_ascii=False) + "\n"
+            ).encode(),
             "records.jsonl": (folder / "records.jsonl").read_bytes(),
             "spectra.jsonl": _spectra(folder, steps),
             "states.safetensors": _states(folder, steps),
@@ -224,17 +226,6 @@ def packed(states: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarr
     names = sorted(set.intersection(*(set(arrays) for arrays in states.values())) - {"previous"})
     rows = {name: np.ascontiguousarray(np.stack([arrays[name] for arrays in states.values()])) for name in names}
     return {"step": np.array(list(states), "<i8"), **rows}
-
-
-def _plain(value: Any) -> Any:
-    """Returns facts without what names a place on the machine that they were made on."""
-    if isinstance(value, str):
-        return text.clean_lines(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

@@ -12,6 +12,10 @@ LEVELS: tuple[Level, ...] = ("reported", "recomputed", "replayed")
 """How far a bundle was checked, each level including those before."""
 
 
+Label = Literal["reported", "recomputed", "replayed", "disputed"]
+"""What a row is called after it was checked."""
+
+
 class Check(NamedTuple):
     """One comparison.
 

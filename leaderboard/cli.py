@@ -303,19 +303,19 @@ def verify(
         folders = [folder for folder in folders if not submissions.verified(folder, level)]
         if not folders and not json:
             out.print("nothing to verify: every bundle has its verdict", highlight=False)
-    right = True
+    code, err = errors.EXIT_DONE, harness_cli.console(stderr=True)
     with _progress(0 if level == "reported" else len(folders)) as tell:
         for folder in folders:
             try:
                 read = bundle.read(folder)
                 outcome = verifier.verify(read, level, challenge=challenge, seconds=seconds, tell=tell)
-            except errors.Rejected as error:
-                right = False
-                harness_cli.console(stderr=True).print(str(error), highlight=False, soft_wrap=True, markup=False)
+            except (errors.Rejected, errors.InputError) as error:  # the others are looked at all the same
+                code = max(code, errors.EXIT_REJECTED if isinstance(error, errors.Rejected) else errors.EXIT_INPUT)
+                err.print(str(error), highlight=False, soft_wrap=True, markup=False)
                 continue
-            right = right and outcome.confirmed
+            code = code if outcome.confirmed else errors.EXIT_REJECTED
             if json:
-                print(trust.dump(outcome.verdict).decode().replace("\n", ""))
+                print(trust.dump(outcome.verdict, indent=None).decode(), end="")
             else:
                 _say(outcome, out, whole=True)
             if write and folder.resolve() == submissions.place("submissions", *read.place.split("/")):
@@ -325,8 +325,8 @@ def verify(
                     words = f"verdict: {submissions.write_said(outcome.verdict)}"
                 if not json:
                     out.print(words, highlight=False, soft_wrap=True, markup=False)
-    if not right:
-        raise typer.Exit(errors.EXIT_REJECTED)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

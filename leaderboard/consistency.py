@@ -106,6 +106,8 @@ def _record(cell: specs.Cell, run: document.Run, record: records.Record, where: 
         value, free = v.get(name, math.nan), name == "loss" and cell.loss.name == "output"
         right = math.isfinite(value) and (free or value >= 0)
         yield _holds(name, where, value, 0.0, "finite, at least 0", right)
+    if cell.optimizer.schedule.name == "constant":
+        yield _same("eta of a record", where, v.get("eta"), run.eta)
     if has("loss_gap"):
         yield _holds("loss gap", where, v["loss_gap"], 0.0, "≥ 0", v["loss_gap"] >= -ROUNDING * (1 + abs(v["loss"])))
     if has("pl_ratio", "loss_gap", "grad_norm") and v["loss_gap"] > 0:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
 from harness import ends, errors, expected, metrics, strict_yaml
 from harness import spec as specs
-from leaderboard import text
+from leaderboard import claim, text
 
 SCHEMA: Literal[1] = 1
 MAX_CELL_CHARACTERS = 1 << 17
@@ -127,7 +127,7 @@ class Run(Part):
     def _cell_is_small_and_named(cls, cell: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if len(json.dumps(cell)) > MAX_CELL_CHARACTERS:
             raise ValueError(f"the cell is longer than {MAX_CELL_CHARACTERS} characters")
-        cleaned: dict[str, JsonValue] = _cleaned(cell)
+        cleaned: dict[str, JsonValue] = text.cleaned(cell, text.clean)
         names = pydantic.TypeAdapter(Name)
         for part, key in (("model", "family"), ("data", "name"), ("loss", "name"), ("optimizer", "name")):
             section = cleaned.get(part)
@@ -208,7 +208,7 @@ class Trust(Part):
 
     suite: Name
     cell_id: CellId
-    label: Literal["reported", "recomputed", "replayed", "disputed"]
+    label: claim.Label
     bundle: Digest
     bits: bool = False
     why: Line = ""
@@ -368,14 +368,4 @@ def _finite(literal: str) -> float:
     value = float(literal)
     if not math.isfinite(value):
         raise ValueError(f"the number {literal[:40]} is too large")
-    return value
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return text.clean(value)
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    if isinstance(value, dict):
-        return {text.clean(key): _cleaned(item) for key, item in value.items()}
     return value

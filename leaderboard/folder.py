@@ -44,7 +44,7 @@ def write(files: Mapping[str, bytes], folder: pathlib.Path, sums: str) -> Writte
             path for path in sorted(files, key=lambda path: path == sums) if not _same(folder / path, files[path])
         ]
         for path in changed:
-            _replace(folder / path, files[path])
+            replace(folder / path, files[path])
         gone = [path for path in sorted(before - set(files)) if (folder / path).is_file()]
         for path in gone:
             (folder / path).unlink()
@@ -73,7 +73,8 @@ def _same(path: pathlib.Path, content: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all; its folder is made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from harness import errors, store, workspace
 from leaderboard import bundle as bundles
 from leaderboard import claim, consistency, document, trust
+from leaderboard import folder as files
 
 Kind = Literal["submissions", "verdicts", "disputes"]
 
@@ -86,7 +87,7 @@ def _trust(found: bundles.Bundle) -> document.Trust:
     wrong = [check for check in consistency.checks(found) if not check.holds]
     if wrong:
         raise errors.Rejected(f"{found.place}: rejected: {told(wrong[0])}")
-    label: trust.Label = "reported"
+    label: claim.Label = "reported"
     bits, why = False, ""
     file = place("verdicts", manifest.suite, manifest.cell_id)
     if file.exists():
@@ -98,7 +99,7 @@ def _trust(found: bundles.Bundle) -> document.Trust:
     if file.exists():
         dispute = trust.read(file, trust.Dispute)
         _require_of(dispute, found, file)
-        label, why = "disputed", dispute.reason
+        label, why = "disputed", trust.told(dispute)
     return document.Trust(
         suite=manifest.suite, cell_id=manifest.cell_id, label=label, bundle=found.digest, bits=bits, why=why
     )
@@ -151,15 +152,13 @@ def _core(run: document.Run) -> tuple[object, ...]:
     return run.started, run.status, run.eta, run.steps, run.curves
 
 
-def write(files: Mapping[str, bytes], folder: pathlib.Path) -> None:
+def write(content: Mapping[str, bytes], folder: pathlib.Path) -> None:
     """Writes the files of a bundle, whole or not at all; one that is there already is replaced."""
     partial = folder.with_name(f".{folder.name}.new-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        for name, content in files.items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        for name, held in content.items():
+            files.replace(partial / name, held)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except OSError as error:
@@ -171,15 +170,10 @@ def write(files: Mapping[str, bytes], folder: pathlib.Path) -> None:
 def write_said(said: trust.Verdict | trust.Dispute) -> pathlib.Path:
     """Writes a verdict or a dispute where the site reads it, and returns the file."""
     file = place("verdicts" if isinstance(said, trust.Verdict) else "disputes", said.suite, said.cell_id)
-    partial = file.with_name(f".{file.name}.new-{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(trust.dump(said))
-        partial.replace(file)
+        files.replace(file, trust.dump(said))
     except OSError as error:
         raise errors.InputError(f"{file}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 
@@ -221,7 +215,7 @@ def further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
     known = trust.read(file, trust.Verdict)
     if known.bundle != verdict.bundle or known.label == "disputed":
         return False
-    return trust.LABELS.index(known.label) > trust.LABELS.index(verdict.label)
+    return claim.LEVELS.index(known.label) > claim.LEVELS.index(verdict.label)
 
 
 def take(source: pathlib.Path) -> list[pathlib.Path]:

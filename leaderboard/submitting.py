@@ -42,9 +42,6 @@ def bundles_of(
 ) -> list[Made]:
     """Makes, verifies and writes a bundle of each cell; one that is not confirmed is not written.
 
-    Bits are promised where the verifier finds the very bits here. Where it finds other bits within the tolerances, the
-    runs were made on another machine, and the bundle promises none.
-
     Raises:
         errors.InputError: A run is not here, or the folder cannot be written.
         errors.Rejected: A recomputation was refused or took too much.
@@ -53,8 +50,6 @@ def bundles_of(
     made = []
     for cell in cells:
         outcome, files = _verified(cell, mine, level, seconds, tell)
-        if not outcome.confirmed and outcome.verdict.bits:
-            outcome, files = _verified(cell, None, level, seconds, tell)
         folder = None
         if outcome.confirmed:
             folder = submissions.place("submissions", cell.suite, cell.cell_id)

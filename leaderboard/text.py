@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 NAME = r"[/\\][\w.+@-]+"
 PATH = re.compile(rf"(?<![\w:/\\.~-])(?:(?:~|[A-Za-z]:)(?:{NAME})+|(?:{NAME}){{2,}})[/\\]?")
@@ -25,6 +27,17 @@ def clean(value: str) -> str:
 def clean_lines(value: str) -> str:
     """Returns `value` cleaned line by line; line feeds and indentation stay."""
     return "\n".join(clean(line) for line in value.replace("\r\n", "\n").split("\n"))
+
+
+def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """Returns plain values with every text in them cleaned, keys too."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [cleaned(item, clean) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): cleaned(item, clean) for key, item in value.items()}
+    return value
 
 
 def strip_paths(value: str) -> str:

@@ -29,7 +29,6 @@ SCHEMA: Literal[1] = 1
 DOMAIN = "gdzoo-verdict-1:"
 MAX_BYTES = 1 << 20
 
-Label = Literal["reported", "recomputed", "replayed", "disputed"]
 Found = TypeVar("Found", bound=pydantic.BaseModel)
 
 
@@ -70,7 +69,7 @@ class Said(document.Part):
     suite: document.Name
     cell_id: document.CellId
     bundle: document.Digest
-    label: Label
+    label: claim.Label
     level: claim.Level
     bits: bool
     challenge: document.Line
@@ -98,9 +97,9 @@ class Verdict(Said):
     def _is_whole(self) -> Verdict:
         if self.sha256 != digest(self.model_dump(mode="json", by_alias=True)):
             raise ValueError("its sha256 is not that of what it says")
-        failed = [pair for pair in self.pairs if pair.failed]
-        reached = self.label == "disputed" if failed else claim.LEVELS.index(self.level) >= LABELS.index(self.label)
-        if not reached:
+        failed = any(pair.failed for pair in self.pairs)
+        allowed = ["disputed"] if failed else claim.LEVELS[: claim.LEVELS.index(self.level) + 1]
+        if self.label not in allowed:
             raise ValueError(f"the label {self.label} does not follow from its pairs")
         return self
 
@@ -125,9 +124,6 @@ class Dispute(document.Part):
     counter: dict[document.Name, document.Finite] = Field(default={}, max_length=100)
     by: document.Line = ""
     date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d$")]
-
-
-LABELS: tuple[Label, ...] = ("reported", "recomputed", "replayed")
 
 
 ADDED = {"note": ""}
@@ -157,10 +153,17 @@ def pairs(checks: list[claim.Check]) -> list[dict[str, Any]]:
     ]
 
 
-def dump(found: Verdict | Dispute) -> bytes:
-    """Returns the bytes of its file."""
+def told(said: Dispute) -> str:
+    """Returns what a dispute says, with the numbers that were found and whose they are, in a line."""
+    numbers = ", ".join(f"{name} = {claim.shown(value)}" for name, value in said.counter.items())
+    found = f" (found: {numbers})" if numbers else ""
+    return f"{said.reason}{found}; {said.by or 'nobody named'}, {said.date}"
+
+
+def dump(found: Verdict | Dispute, *, indent: int | None = 1) -> bytes:
+    """Returns the bytes of its file; without an indent on one line."""
     plain = found.model_dump(mode="json", by_alias=True)
-    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(plain, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def verdict(plain: dict[str, Any]) -> Verdict:

@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import jax
-import pytest
+from harness import lapack
 
-from harness import device, store, tracking, workspace
+lapack.limit()  # before anything loads numpy
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from harness import device, store, tracking, workspace  # noqa: E402
 
 # A shell starts what it sends to the background with SIGINT ignored, and children inherit that; tests stop children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -98,7 +98,7 @@ def _arpack(matvec: Callable[[np.ndarray], Any], problem: problems.Problem, k: i
     operator = scipy.sparse.linalg.LinearOperator((size, size), counted, dtype="float32")
     start = np.random.default_rng(0).normal(size=size).astype("float32")
     values = scipy.sparse.linalg.eigsh(
-        operator, k, which="LA", tol=tolerance, v0=start, return_eigenvectors=False, maxiter=1000
+        operator, k, which="LA", tol=tolerance, v0=start, return_eigenvectors=False, maxiter=1000, rng=0
     )
     return Solved(np.sort(values)[::-1], count)
 

@@ -116,10 +116,10 @@ def _largest(probe: points.Probe, theta: jax.Array, count: int) -> np.ndarray:
         return np.asarray(probe.product(theta, jnp.asarray(v.ravel())))
 
     operator = linalg.LinearOperator((len(theta), len(theta)), matvec=matvec, dtype=np.float64)
-    start = np.random.default_rng(0).normal(size=len(theta))
-    width = min(len(theta), 4 * TOP)
+    drawn, width = np.random.default_rng(0), min(len(theta), 4 * TOP)
+    options = {"v0": drawn.normal(size=len(theta)), "rng": drawn, "ncv": width, "maxiter": PRODUCTS // width}
     try:
-        return linalg.eigsh(operator, count, which="LA", v0=start, ncv=width, tol=1e-10, maxiter=PRODUCTS // width)[1].T
+        return linalg.eigsh(operator, count, which="LA", tol=1e-10, **options)[1].T
     except linalg.ArpackNoConvergence as error:
         return error.eigenvectors.T
 

@@ -6,7 +6,7 @@ TerminatedWorkerError, BrokenProcessPool). Here a task whose worker died goes on
 once.
 
 Each worker may use all cores: XLA has one pool of threads in each, and the system shares the cores among them (LAPACK
-has one thread: threads.py). Workers are in process groups of their own, so that Ctrl-C reaches the parent
+has one thread: lapack.py). Workers are in process groups of their own, so that Ctrl-C reaches the parent
 alone, which passes it on as SIGTERM.
 """
 
@@ -25,7 +25,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-from harness import engines, errors, events, task, threads, worker, workspace
+from harness import engines, errors, events, lapack, task, worker, workspace
 
 GRACE = 10.0
 """Seconds that a worker has to leave when the parent has no more use for it."""
@@ -105,7 +105,7 @@ class Crew:
             encoding="utf-8",
             errors="replace",
             process_group=0,
-            env={**threads.SETTINGS, **os.environ, "PYTHONPATH": path},
+            env={**lapack.settings(), **os.environ, "PYTHONPATH": path},
         )
         one = Worker(process)
         self.workers.append(one)

@@ -20,7 +20,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from harness import engines, errors, events, interrupts, runlog, task, threads, workspace
+from harness import engines, errors, events, interrupts, lapack, runlog, task, workspace
 
 HANDED_ON = ("GDZOO_", "JAX_", "TFDS_", "XLA_")
 """Beginnings of the names of environment variables that tasks get from here."""
@@ -41,7 +41,7 @@ def opened(options: engines.Options, _expected: int) -> Iterator[engines.Engine]
     """
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
-    threads.limit()
+    lapack.limit()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -381,7 +381,10 @@ MESSAGES = [
     (("300", "300\ndiagnostics: {bugdet: 10 %}"),
      "8:15: diagnostics.bugdet: unknown key; allowed: budget; did you mean 'budget'?"),
     (("300", "300\ntarget: {}"), "8:1: target: this is not allowed; allowed: one key, loss_gap or loss"),
-    (("300", "300\ntarget: {loss: 1.0, loss_gap: 1.0}"), "8:1: target: this is not allowed; allowed: one key"),
+    (
+        ("300", "300\ntarget: {loss: 1.0, loss_gap: 1.0}"),
+        "8:1: target: this is not allowed; allowed: one key, loss_gap or loss",
+    ),
     (("300", "300\nstart: {name: zero}"), f"8:15: start.name: 'zero' is not allowed; allowed: {STARTS}"),
     (("seeds: 3", "seeds: -1"), "8:8: seeds: -1 is not allowed; allowed: an integer from 1 to 1000"),
     (("seeds: 3", "seeds: 4294967296"), "8:8: seeds: 4294967296 is not allowed; allowed: an integer from 1 to 1000"),

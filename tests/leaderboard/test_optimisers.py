@@ -11,7 +11,7 @@ import pytest
 
 from harness import errors
 from leaderboard import cell as cells
-from leaderboard import document, optimisers, site
+from leaderboard import document, optimisers, site, submissions
 
 PROBLEMS = ("relu", "gelu", "tanh", "silu")
 
@@ -108,6 +108,10 @@ def test_the_reference_that_a_board_would_freeze_is_its_best(sample: ModuleType,
     file.write_text("{}", encoding="utf-8")
     with pytest.raises(errors.InputError, match="is not the reference of gdzoo"):
         optimisers.reference(file)
+
+
+def test_the_shipped_reference_is_that_of_the_shipped_rows() -> None:
+    assert optimisers.frozen_of(submissions.merged(None, list(submissions.rows()))) == optimisers.reference()
 
 
 def test_the_page_shows_them_and_the_shipped_reference_is_one(

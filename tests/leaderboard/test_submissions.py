@@ -64,7 +64,8 @@ def test_a_dispute_beats_a_verdict_and_its_reason_is_shown_as_text(folder: pathl
     done = run("dispute", str(folder), "--reason", reason, "--found", "loss=0.25", "--by", "a reader")
     assert done.exit_code == 0, done.output
     (row,) = submissions.rows()
-    assert (row.trust.label, row.trust.why) == ("disputed", reason)
+    assert row.trust.label == "disputed"
+    assert row.trust.why.startswith(f"{reason} (found: loss = 0.25); a reader, 20")
     files = site.render(submissions.merged(None, [row]))
     page = files[f"cell/quickstart/{folder.name}.html"].decode()
     assert "⚑ disputed:" in page and "&lt;script&gt;" in page and "<script>alert" not in page

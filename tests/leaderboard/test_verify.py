@@ -313,6 +313,20 @@ def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypa
     assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
 
 
+@pytest.mark.parametrize(("factor", "label"), [(1 + 1e-13, "recomputed"), (1.05, "disputed")])
+def test_a_last_bit_is_no_dispute_and_a_twentieth_is(made: Made, factor: float, label: str) -> None:
+    """Machines of one canary may still round differently: what has other bits is judged by tolerances."""
+
+    def change(values: dict[str, Any]) -> None:
+        values["lambda_upper"] *= factor
+
+    outcome = verify.verify(bundles.parse(forged(made.files, 1, -1, change)), challenge="x")
+    assert (outcome.verdict.label, outcome.verdict.bits) == (label, False)
+    assert outcome.verdict.note.startswith("other bits: 1 of ")
+    wrong = {check.what for check in outcome.checks if not check.holds}
+    assert wrong == ({"lambda_upper"} if label == "disputed" else set())
+
+
 def test_there_a_number_that_is_off_is_still_found(made: Made) -> None:
     """Without bits: the numbers that matter, at the last record, off by 5 %."""
     files, here = signed(made.files, canary=None), made.found["recomputed"]
