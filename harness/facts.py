@@ -54,6 +54,7 @@ def begun(cell: specs.Cell, seed: int, ready: experiment.Problem, device: str, c
         "environments": [],
         "reached_at": None,
         "end": None,
+        "histograms": [],
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "seconds": 0.0,
         "seconds_training": 0.0,

@@ -21,6 +21,7 @@ from harness import (
     events,
     experiment,
     facts,
+    histogram,
     hosts,
     interrupts,
     runlog,
@@ -448,6 +449,8 @@ def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
     diverged = one.facts["diverged_at"] is not None
     one.facts["status"] = "diverged" if diverged else "finished"
-    one.facts |= closing.said(cell, one.facts["eta"], runlog.read_records(one.folder), diverged=diverged)
+    recorded = runlog.read_records(one.folder)
+    one.facts |= closing.said(cell, one.facts["eta"], recorded, diverged=diverged)
+    one.facts["histograms"] = histogram.chosen(dict(runlog.read_spectra(one.folder)), recorded)
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

@@ -31,7 +31,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from harness import errors, records, runlog, spectra, statuses, tensors
+from harness import errors, histogram, records, runlog, spectra, statuses, tensors
 from harness import spec as specs
 from harness.curvature import spectrum
 from leaderboard import document, text
@@ -272,10 +272,15 @@ def parse(files: Mapping[str, bytes]) -> Bundle:
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
         _check(run, manifest, seed)
-        runs.append(run)
         facts[seed] = document.parse_json(said, "run.json")
         recorded[seed] = [records.load(line) for line in lines.splitlines()]
         kept[seed] = _known(files.get(f"{place}/spectra.jsonl"), place, run)
+        found = histogram.chosen(kept[seed], recorded[seed])  # of what stands beside it, not of what it says
+        runs.append(
+            run.model_copy(
+                update={"histograms": tuple(map(document.Histogram.model_validate_json, map(json.dumps, found)))}
+            )
+        )
         states[seed] = _held(files.get(f"{place}/states.safetensors"), place, run)
     together = {seed: _together(facts[seed].get("together"), seed, manifest.seeds) for seed in facts}
     profiles = {seed: profile if isinstance(profile := facts[seed].get("profile"), dict) else {} for seed in facts}

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import ends, errors, expected, metrics, strict_yaml
+from harness import ends, errors, expected, histogram, metrics, strict_yaml
 from harness import spec as specs
 from leaderboard import claim, text
 
@@ -67,6 +67,20 @@ class End(Part):
     because: dict[Name, Finite] = Field(default={}, max_length=20)
 
 
+class Histogram(Part):
+    """How many known eigenvalues of the Hessian lie where at a step, in units of 1/eta (harness/histogram.py).
+
+    Attributes:
+        complete: Whether all eigenvalues are known.
+        first: The bin of the first count.
+    """
+
+    step: Count
+    complete: bool
+    first: Annotated[int, Field(ge=-histogram.FURTHEST, lt=histogram.FURTHEST)]
+    counts: tuple[Count, ...] = Field(min_length=1, max_length=2 * histogram.FURTHEST)
+
+
 class Range(Part):
     """What is expected of a number that is not known exactly."""
 
@@ -81,6 +95,7 @@ class Run(Part):
         mixed: Whether it was begun with other code or on another device than the ones named here.
         reached_at: The step at which it reached its target and ended, if it did.
         end: What kind of point it ended at.
+        histograms: Of the spectra that it kept: at the start, where it came nearest to singular, at its end.
         left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
@@ -116,6 +131,7 @@ class Run(Part):
     dataset: Dataset
     cell: dict[str, JsonValue]
     end: End | None = None
+    histograms: tuple[Histogram, ...] = Field(default=(), max_length=histogram.MOST)
     expected: dict[str, Finite | Status | Verdict | ends.Word | Range] = Field(default={}, max_length=200)
     left_out: dict[Name, Line] = Field(default={}, max_length=40)
     cell_yaml: Lines
@@ -161,6 +177,8 @@ class Run(Part):
             raise ValueError(f"status {self.status} does not agree with diverged_at {self.diverged_at}")
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError("the recorded steps do not increase")
+        if any(one.step not in self.steps or sum(one.counts) > self.parameters for one in self.histograms):
+            raise ValueError(f"a histogram is of no recorded step, or of more eigenvalues than {self.parameters}")
         unknown = sorted(set(self.curves) - CURVES)
         if unknown:
             raise ValueError(f"unknown metric {unknown[0]!r}{errors.nearest(unknown[0], CURVES)}")

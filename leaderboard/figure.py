@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 from harness import metrics
@@ -147,61 +146,6 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
         for key, (median, values) in margins.items()
         if median is not None
     }
-
-
-class Dot(NamedTuple):
-    """One seed of a cell, in percent of the plot's width and height."""
-
-    x: float
-    y: float
-    label: str
-
-
-class Scatter(NamedTuple):
-    """Step size against least sigma_min, both on logarithmic scales: a dot for each seed.
-
-    Attributes:
-        dots: The seeds.
-        across: Ticks below the plot, (percent, value).
-        up: Ticks beside it, (percent from the top, value).
-    """
-
-    dots: tuple[Dot, ...]
-    across: tuple[tuple[float, float], ...]
-    up: tuple[tuple[float, float], ...]
-
-
-def scatter(board: list[cells.Cell]) -> Scatter | None:
-    """Returns step size against margin for the seeds of some cells that ended; None where there is nothing to see."""
-    known = [
-        (run.eta, margin.value, f"{run.label}, seed {run.seed}")
-        for cell in board
-        for run in cell.ended
-        if run.eta and (margin := cells.margin_of(run)) is not None and margin.value > 0
-    ]
-    if len(known) < 2:
-        return None
-    across, up = _axis([eta for eta, _, _ in known]), _axis([margin for _, margin, _ in known])
-    dots = tuple(Dot(across(eta), round(100 - up(margin), 2), label) for eta, margin, label in known)
-    return Scatter(dots, _ticks(across), tuple((round(100 - place, 2), value) for place, value in _ticks(up)))
-
-
-def _ticks(axis: Callable[[float], float]) -> tuple[tuple[float, float], ...]:
-    """Returns the powers of 10 on an axis, and twice and five times them where there are less than two."""
-    found: list[tuple[float, float]] = []
-    for factors in ((1,), (1, 2, 5)):
-        values = [factor * 10.0**power for power in range(-20, 21) for factor in factors]
-        found = [(axis(value), value) for value in values if 0 <= axis(value) <= 100]
-        if len(found) > 1:
-            break
-    return tuple(found)
-
-
-def _axis(values: list[float]) -> Callable[[float], float]:
-    """Returns where a value lies, in percent, on a logarithmic axis that holds some values and a power of 10."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    low, high = min(low, math.floor(high)) - 0.05, max(high, math.floor(high)) + 0.05
-    return lambda value: round(100 * (math.log10(value) - low) / (high - low), 2)
 
 
 def name(run: document.Run) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from leaderboard import cell as cells
-from leaderboard import document, figure, number, table
+from leaderboard import document, figure, number, table, theorem
 
 OWN = "★ yours"
 """What a row of the reader's own says."""
@@ -37,6 +37,7 @@ FACETS = {
     "spec": Facet("Spec", lambda cell: cell.first.spec),
     "family": Facet("Family", lambda cell: str(cell.first.part("model")["family"])),
     "activation": Facet("Activation", lambda cell: table.activation(cell.first)),
+    "regularity": Facet("Regularity", lambda cell: _regularity(cell.first)),
     "optimizer": Facet("Optimiser", lambda cell: str(cell.first.part("optimizer")["name"])),
     "data": Facet("Data", lambda cell: cell.first.dataset.name),
     "status": Facet("Status", lambda cell: _complete(cell) if len(cell.runs) > 1 else cell.first.status),
@@ -181,6 +182,12 @@ def _column(entries: Sequence[table.Entry], *, notes: bool = True) -> dict[str, 
 def _plain(entry: table.Entry, value: float | str | None) -> bool:
     """Says whether an entry prints its own number."""
     return isinstance(value, float) and entry.main == number.show(value)
+
+
+def _regularity(run: document.Run) -> str:
+    """Returns whether the risk of a run is one analytic piece; empty where this version does not understand it."""
+    says = theorem.known(run)
+    return "" if says is None else "analytic" if says.one_piece else "analytic in pieces"
 
 
 def _short(value: float | str | None) -> float | str | None:

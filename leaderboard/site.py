@@ -9,6 +9,7 @@ the scripts in `assets/` add sorting, filtering and plots.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -17,12 +18,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from harness import expected, metrics, statuses, theory, verdict
 from leaderboard import cell as cells
 from leaderboard import controls as control_rows
 from leaderboard import (
     document,
+    drawing,
     export,
     figure,
     interval,
@@ -188,14 +191,12 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "show": number.show,
         "plot_json": _plot_json,
-        "subscripts": _subscripts,
         "exactly": expected.shown,
         "allowance": lambda error: number.show(float(f"{error:.1g}")),
         "capital": lambda sentence: sentence[:1].upper() + sentence[1:],
     }
     environment.globals |= {
         "at": cells.at,
-        "error_bar": cells.error_bar,
         "bound": table.bound,
         "cell_path": cell_path,
         "columns": table.COLUMNS,
@@ -215,6 +216,7 @@ def _environment() -> jinja2.Environment:
         "labels": theorem.LABELS,
         "learning_rate": table.learning_rate,
         "marks": cells.MARKS,
+        "maths": _maths,
         "metrics": metrics.METRICS,
         "optimizer": table.optimizer,
         "run_path": run_path,
@@ -263,7 +265,8 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
         "phase": next(iter(phase.rows(own)), None),
         "known": theorem.known(run),
         "drawn": drawn,
-        "scatter": figure.scatter(own),
+        "scatter": drawing.scatter(own),
+        "fan": drawing.fan(own),
         "plots": figure.plots(drawn, labels=tuple(one.label for one in drawn)) if len(drawn) > 1 else [],
     }
 
@@ -282,6 +285,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
 
 def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
     alone = cells.Cell((run,), cell.trust)
+    names = [name for name in metrics.METRICS if name in run.curves and name not in ERRORS]
     return {
         "run": run,
         "cell": cell,
@@ -289,11 +293,21 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "margin": cells.margin_of(run),
         "crossings": cells.fold_crossings_of(run),
         "plots": figure.plots((run,)),
-        "looks": _looks(run),
+        "spectra": drawing.spectra(run),
+        "looks": _numbers(run, alone, names),
         "left_out": _by_reason(run.left_out),
         "proven": theorem.proven(run),
-        "numbers": [name for name in metrics.METRICS if name in run.curves and name not in ERRORS],
+        "numbers": names,
     }
+
+
+def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
+    """Returns step and printed numbers of the logged steps whose numbers stand in the page."""
+    shown = [(name, run.curves[name], table.bound(alone, name)) for name in names]
+    return [
+        (run.steps[at], [number.show(values[at], cells.error_bar(run, name, at), sign) for name, values, sign in shown])
+        for at in _looks(run)
+    ]
 
 
 def _looks(run: document.Run) -> list[int]:
@@ -340,9 +354,13 @@ def _caption(suite: document.Suite) -> str:
     return re.sub(r"[`*]", "", re.split(r"(?<=\.) ", paragraph)[0])
 
 
-def _subscripts(written: str) -> list[str]:
-    """Splits a label where `_max` and `_min` stand: text, subscript, text, ..."""
-    return re.split(r"_(max|min)\b", written)
+@functools.lru_cache(maxsize=4096)
+def _maths(written: str) -> markupsafe.Markup:
+    """Returns a label for a page, escaped, with `_max` and `_min` as subscripts."""
+    said = [markupsafe.escape(part) for part in re.split(r"_(max|min)\b", written)]
+    return markupsafe.Markup("").join(
+        markupsafe.Markup("<sub>{}</sub>").format(part) if place % 2 else part for place, part in enumerate(said)
+    )
 
 
 def _script(run: document.Run) -> bytes:

@@ -351,7 +351,7 @@ def compared(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
             case "divergence":
                 yield claim.same("recomputed", "diverged_at", where, run.diverged_at, one["step"])
             case "state" if one["from"] != one["step"] and not _repeats(one):
-                least = 0.0 if _one_piece(bundle) else tolerance.KINKED / 10
+                least = 0.0 if _one_piece(bundle) else tolerance.KINKED
                 steps = one["step"] - one["from"]
                 most = max(tolerance.state(steps), tolerance.SHAKEN * float(one["shaken"]), least)
                 yield _state(one, exact, "recomputed", most)

@@ -17,6 +17,8 @@
   const shown = find("shown");
   const count = data.ids.length;
   const views = Object.keys(data.views);
+  const home = new Map(); // the first view that has a column
+  for (const view of views) for (const key of data.views[view].columns) if (!home.has(key)) home.set(key, view);
   const facets = Object.keys(data.facets);
   const flagged = list(data.flags).map((flags) => new Set(flags.split(" ").filter(Boolean)));
   const flags = new Set(flagged.flatMap((some) => Array.from(some)));
@@ -63,7 +65,8 @@
       const value = found.get(key);
       state[key] = value && Number.isFinite(Number(value)) ? value : "";
     }
-    if (data.views[state.view].columns.includes(found.get("sort"))) {
+    state.cols = (found.get("cols") || "").split(",").filter((key) => home.has(key));
+    if (columnsOf(state).includes(found.get("sort"))) {
       state.sort = found.get("sort");
       state.dir = found.get("dir") === "down" ? "down" : "up";
     }
@@ -73,11 +76,16 @@
     return state;
   }
 
+  /** The columns that are shown: those that a reader chose, else those of the view. */
+  function columnsOf(state) {
+    return state.cols.length ? ["cell", ...state.cols.filter((key) => key !== "cell")] : data.views[state.view].columns;
+  }
+
   function write(state, typing) {
     const kept = new URLSearchParams();
     for (const [key, value] of Object.entries(state)) {
       const usual = key === "view" ? views[0] : key === "page" ? 1 : "";
-      if (key === "sel" ? value.length : value && value !== usual && !(key === "dir" && value === "up")) {
+      if (Array.isArray(value) ? value.length : value && value !== usual && !(key === "dir" && value === "up")) {
         kept.set(key, String(value));
       }
     }
@@ -197,7 +205,7 @@
   function drawHead(state) {
     const view = data.views[state.view];
     const row = node("tr");
-    for (const key of view.columns) {
+    for (const key of columnsOf(state)) {
       const head = data.heads[key];
       const button = maths(node("button", { type: "button" }), head.label);
       const th = node("th", { scope: "col", "data-key": key, title: head.definition }, button);
@@ -225,7 +233,7 @@
     const body = document.createDocumentFragment();
     for (const at of rowsStand === true ? [] : order.slice((page - 1) * PAGE, page * PAGE)) {
       const row = node("tr", { "data-id": data.ids[at] });
-      for (const key of data.views[state.view].columns) row.append(entry(key, at, state));
+      for (const key of columnsOf(state)) row.append(entry(key, at, state));
       body.append(row);
     }
     if (rowsStand !== true) table.tBodies[0].replaceChildren(body);
@@ -243,6 +251,7 @@
       if (document.activeElement !== control || control.tagName === "SELECT") control.value = state[key];
     }
     for (const radio of form.querySelectorAll('input[name="view"]')) radio.checked = radio.value === state.view;
+    for (const box of find("columns").querySelectorAll("input")) box.checked = columnsOf(state).includes(box.value);
     for (const link of document.querySelectorAll(".tallies a")) {
       if (link.hash === "#show=" + state.show) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -257,17 +266,20 @@
 
   /** Loads what the state needs beyond the first script, then calls. */
   function ready(then) {
-    const view = read().view;
+    const state = read();
+    const needed = new Set([state.view, ...columnsOf(state).map((key) => home.get(key))]);
+    needed.delete(views[0]);
     const asked = [];
     if (name === "cells") asked.push(["notes", GDZ.load("data/cells-notes.js", "table/cells/notes")]);
-    if (view !== views[0]) asked.push([view, GDZ.load("data/" + name + "-" + view + ".js", "table/" + name + "/" + view)]);
+    for (const view of needed) asked.push([view, GDZ.load("data/" + name + "-" + view + ".js", "table/" + name + "/" + view)]);
     if (asked.every(([part]) => GDZ.get("table/" + name + "/" + part))) return go();
     return Promise.all(asked.map(([, one]) => one)).then(go);
 
     function go() {
-      const more = view === views[0] ? {} : GDZ.get("table/" + name + "/" + view);
-      for (const [key, packed] of Object.entries(more || {})) columns.set(key, packed);
-      if (data.views[view].columns.every((key) => column(key))) then();
+      for (const view of needed) {
+        for (const [key, packed] of Object.entries(GDZ.get("table/" + name + "/" + view) || {})) columns.set(key, packed);
+      }
+      if (columnsOf(state).every((key) => column(key))) then();
       else shown.textContent = "the data of this view could not be loaded";
     }
   }
@@ -278,7 +290,7 @@
 
   /** The rows of the current view, all its pages: as objects of words. */
   function rows() {
-    const keys = data.views[read().view].columns;
+    const keys = columnsOf(read());
     return order.map(function (at) {
       const row = { id: data.ids[at], seeds: seeds[at] };
       for (const key of keys) {
@@ -318,7 +330,19 @@
   find("query").addEventListener("input", (event) => write({ ...read(), q: event.target.value, page: 1 }, true));
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const radio of form.querySelectorAll('input[name="view"]')) {
-    radio.addEventListener("change", () => write({ ...read(), view: radio.value, sort: "", dir: "", page: 1 }, false));
+    radio.addEventListener("change", () => write({ ...read(), view: radio.value, cols: [], sort: "", dir: "", page: 1 }, false));
+  }
+  for (const key of home.keys()) {
+    if (key === "cell") continue;
+    const box = node("input", { type: "checkbox", value: key });
+    find("columns").append(maths(node("label", { title: data.heads[key].definition }, box, " "), data.heads[key].label));
+    box.addEventListener("change", function () {
+      const now = read();
+      const kept = columnsOf(now).filter((each) => each !== "cell" && each !== key).concat(box.checked ? [key] : []);
+      const usual = data.views[now.view].columns;
+      const same = kept.length + 1 === usual.length && usual.every((each) => each === "cell" || kept.includes(each));
+      write({ ...now, cols: same || !kept.length ? [] : kept, sort: kept.includes(now.sort) ? now.sort : "" }, false);
+    });
   }
   find("everything").addEventListener("click", function () {
     find("query").value = "";

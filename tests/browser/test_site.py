@@ -153,6 +153,43 @@ def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     page.wait_for_function("document.getElementById('shown').textContent === '0 of 8 cells'")
 
 
+def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
+    page = visit("index.html")
+
+    def heads() -> list[str]:
+        return page.locator("table.cells thead th").evaluate_all("all => all.map(th => th.dataset.key)")
+
+    usual = heads()
+    page.locator(".chooser summary").click()
+    assert page.locator("#columns input:checked").evaluate_all("all => all.map(box => box.value)") == usual[1:]
+    page.locator('#columns input[value="hits"]').check()
+    page.wait_for_selector('th[data-key="hits"]')
+    assert heads() == [*usual, "hits"], "a column of another view, loaded when it is asked for"
+    for key in usual[1:]:
+        page.locator(f'#columns input[value="{key}"]').uncheck()
+    page.wait_for_function("document.querySelectorAll('table.cells thead th').length === 2")
+    page.locator('th[data-key="hits"] button').click()
+    assert page.url.endswith("#sort=hits&cols=hits")
+    page.reload()
+    page.wait_for_selector('th[data-key="hits"][aria-sort="ascending"]')
+    assert heads() == ["cell", "hits"]
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="This view as CSV").click()
+    lines = pathlib.Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
+    assert {"cell", "hits"} <= set(lines[0].split(",")) and "margin" not in lines[0].split(",")
+    page.go_back()
+    page.get_by_label("Stability").check()
+    page.wait_for_selector('th[data-key="edge_time"]')
+    assert page.url.endswith("#view=stability"), "a view is its own columns again"
+
+
+def test_the_table_narrows_to_analytic_risks(visit: Open) -> None:
+    page = visit("index.html#regularity=analytic")
+    page.wait_for_function("document.getElementById('shown').textContent.includes(' of 8 cells')")
+    assert _labels(page) == ["mlp · activation=gelu"], "every other one here has kinks, or is not understood"
+    assert page.get_by_label("Regularity").input_value() == "analytic"
+
+
 def test_a_row_made_by_the_script_is_the_row_of_the_page(visit: Open) -> None:
     """Static and drawn rows say the same, cell by cell."""
 
@@ -205,7 +242,12 @@ def test_chosen_runs_lie_over_each_other(visit: Open, board: document.Export) ->
 
 
 @pytest.mark.parametrize(
-    "fragment", ["#sort=__proto__&show=constructor", "#%E0%A4%A", "#q=<img src=x onerror=alert(1)>&x=y"]
+    "fragment",
+    [
+        "#sort=__proto__&show=constructor&cols=__proto__,constructor,cell",
+        "#%E0%A4%A",
+        "#q=<img src=x onerror=alert(1)>&x=y",
+    ],
 )
 def test_a_strange_link_does_no_harm(visit: Open, fragment: str) -> None:
     page = visit("index.html" + fragment)
@@ -386,15 +428,19 @@ def test_optimisers_scatter_and_trust_are_readable_by_all(
     """The pages that shipped rows fill: drawn, without violation, and without sideways scroll at 320 px."""
     specs = sorted((shipped / "spec" / "optimisers").glob("*.html"))
     cell = next(iter(sorted((shipped / "cell" / "quickstart").glob("*.html"))))
+    runs = sorted((shipped / "run" / "practical").glob("*.html"))
+    kept = next(page for page in runs if 'id="spectra"' in page.read_text(encoding="utf-8"))
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
     page = context.new_page()
     for file, drawn in (
         (shipped / "optimisers.html", "polyline.profile"),
-        (specs[0], ".scatter circle"),
+        (specs[0], "#scatter ~ .drawing circle"),
+        (specs[0], "#fan ~ .drawing path.line"),
+        (kept, "#spectra ~ .drawing path.line"),
         (cell, "#trust"),
     ):
         page.goto(file.as_uri())
-        assert page.locator(drawn).count() >= (1 if drawn == "#trust" else 5)
+        assert page.locator(drawn).count() >= {"#trust": 1, "#spectra ~ .drawing path.line": 2}.get(drawn, 5)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, file.name
         found = axe_playwright.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
         assert [one["id"] for one in found.response["violations"]] == [], file.name

@@ -14,7 +14,7 @@ import pytest
 
 from harness import errors, metrics, theory
 from leaderboard import cell as cells
-from leaderboard import document, figure, folder, site, table
+from leaderboard import document, folder, site, table
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
@@ -291,27 +291,3 @@ def test_the_old_site_stays_when_a_page_cannot_be_made(
     with pytest.raises(Exception, match="'files' is undefined"):
         cli.build_board("", output, cli.harness_cli.console(), board=document.compose([], []))
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
-
-
-def test_step_size_against_margin_has_a_dot_for_each_seed_where_it_belongs(sample: ModuleType) -> None:
-    def run(seed: int, eta: float, sigma: float) -> document.Run:
-        said = sample.facts("hand", seed, eta=eta)
-        lines = json.dumps({"step": 0, "values": {"loss": 1.0, "sigma_min": sigma, "sigma_min_error": 0.0}})
-        return document.parse_run(json.dumps(said), lines, sample.cell_yaml(said))
-
-    runs = tuple(run(seed, eta, sigma) for seed, (eta, sigma) in enumerate([(0.1, 1.0), (1.0, 0.01), (0.1**0.5, 0.1)]))
-    found = figure.scatter([cells.Cell(runs)])
-    assert found is not None
-    assert [dot.x for dot in found.dots] == [
-        pytest.approx(100 * 0.05 / 1.1, abs=0.01),
-        pytest.approx(100 * 1.05 / 1.1, abs=0.01),
-        50,
-    ]
-    assert [dot.y for dot in found.dots] == [
-        pytest.approx(100 * 0.05 / 2.1, abs=0.01),
-        pytest.approx(100 * 2.05 / 2.1, abs=0.01),
-        50,
-    ]
-    assert [value for _, value in found.across] == pytest.approx([0.1, 1.0])
-    assert [value for _, value in found.up] == pytest.approx([0.01, 0.1, 1.0])
-    assert figure.scatter([cells.Cell(runs[:1])]) is None
