@@ -199,7 +199,8 @@ def frozen_of(board: document.Export) -> Reference:
         }
         for key, (value, cell) in sorted(best.items())
     }
-    plain = {"schema": 1, "frozen": board.snapshot[:10], "problems": problems}
+    ended = max((run.ended for _, cell in best.values() for run in cell.runs), default="")
+    plain = {"schema": 1, "frozen": ended[:10], "problems": problems}
     return Reference.model_validate_json(json.dumps(plain))
 
 

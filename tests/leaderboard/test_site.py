@@ -14,7 +14,7 @@ import pytest
 
 from harness import errors, metrics, theory
 from leaderboard import cell as cells
-from leaderboard import document, folder, site, table
+from leaderboard import document, folder, number, site, table
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
@@ -69,6 +69,17 @@ def test_every_run_and_every_cell_has_a_page(board: document.Export, files: dict
         assert f"run/{run.suite}/{run.run_id}.html" in files
         assert f"data/run/{run.suite}/{run.run_id}.js" in files
         assert f"cell/{run.suite}/{run.cell_id}.html" in files
+
+
+def test_numbers_stand_in_the_page_of_a_run_with_their_error_bars_and_bounds(
+    board: document.Export, files: dict[str, bytes]
+) -> None:
+    run = next(run for run in board.runs if run.curvature == "lanczos" and run.verdict != "certified")
+    page = files[f"run/{run.suite}/{run.run_id}.html"].decode()
+    for at in (0, len(run.steps) - 1):
+        value, error = run.curves["sigma_min"][at], run.curves["sigma_min_error"][at]
+        assert f'<td class="number">{number.show(value, error, "≤")}</td>' in page
+        assert f'<td class="number">{number.show(run.curves["loss"][at])}</td>' in page
 
 
 def test_the_policy_comes_first_and_allows_nothing_inline(pages: dict[str, Page]) -> None:

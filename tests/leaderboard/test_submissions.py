@@ -213,3 +213,23 @@ def test_open_pr_says_each_command_to_git_and_gh_in_order_and_stops_at_one_that_
     monkeypatch.setenv("PATH", "/nowhere")
     submitting.offer(paths, made, out, open_pr=True)
     assert "gh is not installed" in out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_verify_goes_on_after_a_bundle_that_cannot_be_checked_here(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set that cannot be had is no fault of the bundles beside it: exit code 2, and they are looked at."""
+    shipped = workspace.CHECKOUT / "leaderboard" / "submissions" / "quickstart"
+    other = next(path for path in sorted(shipped.iterdir()) if path.name != folder.name)
+    real, seen = verify.verify, []
+
+    def missing(read: Any, *arguments: Any, **more: Any) -> Any:
+        seen.append(read.manifest.cell_id)
+        if len(seen) == 1:
+            raise errors.InputError("cannot be checked here: no data set")
+        return real(read, *arguments, **more)
+
+    monkeypatch.setattr(verify, "verify", missing)
+    done = run("verify", str(folder), str(other), "--to", "reported", "--json")
+    assert done.exit_code == errors.EXIT_INPUT
+    assert len(seen) == 2 and '"label": "reported"' in done.stdout

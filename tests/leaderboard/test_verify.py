@@ -229,7 +229,7 @@ def test_forged_facts_that_both_seeds_share_are_found_by_the_recomputation(made:
     [
         (lambda facts: facts.update(status="diverged"), "status diverged does not agree with diverged_at None"),
         (lambda facts: facts.update(status="interrupted"), "seed-0 is interrupted: a bundle holds runs that ended"),
-        (lambda facts: facts.update(parameters=facts["parameters"] - 1), "no spectrum of|no theta of|a histogram is of"),
+        (lambda facts: facts.update(parameters=facts["parameters"] - 1), "no spectrum of|no theta of|a histogram is"),
         (lambda facts: facts.update(seed=1), "is not cell_id"),
         (lambda facts: facts.update(spec_hash="0" * 64), "spec_hash"),
         (lambda facts: facts["cell"].update(steps=41), "the cell is not the one that spec_hash"),
@@ -264,6 +264,42 @@ def test_a_forged_state_is_found(made: Made, place: int) -> None:
     found = verify.recomputed(read, "recomputed", segments)
     wrong = [check for check in verify.compared(read, found) if not check.holds]
     assert wrong and {check.where.split(",")[0] for check in wrong} == {"seed 0"}
+
+
+def test_without_bits_a_forged_state_is_found_and_steps_are_shaken(made: Made) -> None:
+    """By tolerances: a state that is moved by 1 % is too far, and how far one rounding error grows is measured."""
+    arrays = states(made.files, 0)
+    arrays["theta"][2] *= np.float32(1.01)
+    read = bundles.parse(with_states(made.files, 0, arrays))
+    steps = [int(step) for step in arrays["step"]]
+    found = verify.recomputed(read, "recomputed", tuple(itertools.pairwise(steps)), bits=False)
+    assert not found.place["exact"]
+    walked = [one for one in found.rest if one["found"] == "state"]
+    assert len(walked) == 2 * (bundles.STATES - 1) and all(0 < one["shaken"] < 1 for one in walked)
+    wrong = {check.where for check in verify.compared(read, found) if not check.holds}
+    assert wrong and all(where.startswith("seed 0, steps") for where in wrong)
+
+
+def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
+    """What an older version did not record is no difference; what it did, and is otherwise here, is one."""
+
+    def promised(change: Callable[[dict[str, Any]], Any]) -> bool:
+        files = made.files
+        for seed in range(2):
+            files = edited(files, f"seed-{seed}/run.json", lambda facts: change(facts["profile"]))
+        return bool(verify.recomputed(bundles.parse(files), "recomputed", ()).place["exact"])
+
+    assert promised(lambda profile: profile.pop("lapack_kernels"))
+    assert not promised(lambda profile: profile.update(lapack_kernels="SkylakeX"))
+
+
+def test_a_step_size_of_its_own_in_a_record_is_found_for_nothing(made: Made) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["eta"] *= 1.01
+        values["eta_sharpness"] *= 1.01
+
+    wrong = judged(made, forged(made.files, 0, 3, change), "reported")
+    assert "eta of a record" in {check.what for check in wrong}
 
 
 def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Made) -> None:
