@@ -225,7 +225,7 @@ def test_a_full_disk_stops_with_what_there_is_and_what_is_needed(
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    room = rf"the disk is full at .*make room for some {1 + runlog.KEPT_BYTES / 1e6:.0f} MB"  # and small states
+    room = rf"the disk is full at .*make room for some {1 + 3 * runlog.KEPT_BYTES / 1e6:.0f} MB"  # states are small
     with pytest.raises(errors.Stopped, match=room):
         run(one)
     folders = [runlog.folder("tests", one.run_id(seed)) for seed in range(3)]
