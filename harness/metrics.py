@@ -73,6 +73,8 @@ FAILURES: dict[str, str] = {
     "attained. Sign 0 is undecided.",
     "saddle": "Above the limit of the dense method nothing is said. At radii at which the risk is no longer quadratic "
     "the predicted time is off, and with several unstable directions alignment is below 1.",
+    "departure": "A least eigenvalue that is repeated has many eigenvectors, of which one is taken: alignment is then "
+    "too small. The way between two checkpoints is not one step.",
     "run": "Read from the records alone: what happened between two of them is not seen, and the p-value takes "
     "crossings for independent.",
 }
@@ -957,6 +959,35 @@ METRICS: dict[str, Metric] = {
         estimator="Exact.",
         source="Mathematics section 5.",
     ),
+    "departure_alignment": Metric(
+        label="alignment with the steepest negative direction",
+        group="departure",
+        unit="1",
+        direction="none",
+        definition="|<Δ, v>| / |Δ| of the way Δ from the checkpoint before, v the unit eigenvector of the least "
+        "eigenvalue of H there.",
+        estimator="v by ARPACK, to a relative residual of 1e-6; NaN where it does not converge.",
+        source="Mathematics section 5.",
+    ),
+    "departure_curvature": Metric(
+        label="curvature at the checkpoint before",
+        group="departure",
+        unit="loss units per parameter unit squared",
+        direction="none",
+        definition="v'Hv at the checkpoint before: its λ_min, found by another method than the survey's.",
+        estimator="The Rayleigh quotient of ARPACK's vector.",
+        source="Mathematics section 5.",
+        error="departure_curvature_error",
+    ),
+    "departure_curvature_error": Metric(
+        label="error of that curvature",
+        group="departure",
+        unit="loss units per parameter unit squared",
+        direction="lower",
+        definition="|Hv − (v'Hv) v|: an eigenvalue lies so near.",
+        estimator="As defined.",
+        source="Residual bound for symmetric matrices.",
+    ),
     "escape_drop": Metric(
         label="drop of the loss over its prediction",
         group="saddle",
@@ -1013,6 +1044,34 @@ METRICS: dict[str, Metric] = {
         direction="none",
         definition="Steps from the first record on the longest episode to the first after it.",
         estimator="From the records, to one gap between them.",
+        source="Mathematics section 5.",
+    ),
+    "episode_negative": Metric(
+        label="negative eigenvalues on the longest episode",
+        group="run",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues below 0 at the record of the longest episode where the gradient is least.",
+        estimator="The survey's count there, dense or Lanczos, of what is negative beyond rounding.",
+        source="Mathematics section 5.",
+    ),
+    "episode_rate": Metric(
+        label="rate of leaving over its prediction",
+        group="run",
+        unit="1",
+        direction="none",
+        definition="Growth of log|∇L| per step from the least gradient on the longest episode to its last record (or "
+        "the first after it), over log(1 + eta |λ_min|) at the least gradient: 1 in linear theory of descent.",
+        estimator="From the records; low where other directions fade meanwhile.",
+        source="Mathematics section 5.",
+    ),
+    "episode_alignment": Metric(
+        label="alignment at the exit of an episode",
+        group="run",
+        unit="1",
+        direction="none",
+        definition="departure_alignment of the first record after the longest episode.",
+        estimator="That of `departure`, where the spec asks for it.",
         source="Mathematics section 5.",
     ),
     "episode_depth": Metric(

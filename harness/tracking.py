@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness import errors, grid, metrics, records, runlog, statuses, store
+from harness import diagnostics, errors, grid, metrics, records, runlog, statuses, store
 
 if TYPE_CHECKING:
     import mlflow
@@ -454,7 +454,10 @@ def _dataset(run: Json) -> mlflow.entities.DatasetInput:
 
 
 def _points(recorded: Sequence[records.Record], started: int) -> list[mlflow.entities.Metric]:
-    """Returns every point of every curve, and `final/*` once: step 0 (for bar charts), timestamp of the last record."""
+    """Returns every point of every curve, what they say together (`run/*`), and `final/*` once.
+
+    The latter is of step 0 (for bar charts), with the timestamp of the last record.
+    """
     from mlflow import entities
 
     points = [
@@ -465,6 +468,10 @@ def _points(recorded: Sequence[records.Record], started: int) -> list[mlflow.ent
     for step, values in recorded[-1:]:
         points += [
             entities.Metric(f"final/{name}", _finite(value), started + step, 0) for name, value in values.items()
+        ]
+        points += [
+            entities.Metric(metrics.METRICS[name].key(name), _finite(value), started + step, step)
+            for name, value in diagnostics.summary(recorded).items()
         ]
     return points
 

@@ -154,6 +154,11 @@ def at_end(cell: Cell, metric: str) -> interval.Spread:
     return interval.spread([at(run, metric, -1) for run in cell.ended if run.status == "finished"])
 
 
+def over_run(cell: Cell, metric: str) -> interval.Spread:
+    """Returns the seeds' values of a metric of whole runs."""
+    return interval.spread([run.summary.get(metric) for run in cell.ended])
+
+
 def loss_gap(cell: Cell) -> interval.Spread:
     """Returns the seeds' loss gaps at the end; a seed that diverged counts as infinity, so failing never helps."""
     values = [at(run, "loss_gap", -1) if run.status == "finished" else math.inf for run in cell.ended]

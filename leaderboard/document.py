@@ -9,6 +9,7 @@ key that is not expected is an error.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import math
 from collections.abc import Iterable
@@ -17,13 +18,14 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import ends, errors, expected, histogram, metrics, strict_yaml
+from harness import diagnostics, ends, errors, expected, histogram, metrics, strict_yaml
+from harness import records as record_file
 from harness import spec as specs
 from leaderboard import claim, text
 
 SCHEMA: Literal[1] = 1
 MAX_CELL_CHARACTERS = 1 << 17
-CURVES = frozenset(metrics.METRICS)
+CURVES = frozenset(name for name, metric in metrics.METRICS.items() if metric.group != "run")
 
 Status = Literal["finished", "diverged", "interrupted", "failed"]
 Verdict = Literal["certified", "undecided", "singular"]
@@ -200,6 +202,16 @@ class Run(Part):
             return None
         batch = self.part("optimizer").get("batch_size") or self.examples
         return self.reached_at * float(str(batch)) / self.examples
+
+    @functools.cached_property
+    def summary(self) -> dict[str, float]:
+        """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
+        names, values = list(self.curves), zip(*self.curves.values(), strict=True)
+        recorded = [
+            record_file.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
+            for step, row in zip(self.steps, values, strict=False)
+        ]
+        return {name: value for name, value in diagnostics.summary(recorded).items() if math.isfinite(value)}
 
     def part(self, section: str) -> dict[str, JsonValue]:
         """Returns one section of the resolved cell, for example `optimizer`; empty when there is none."""

@@ -298,7 +298,16 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "left_out": _by_reason(run.left_out),
         "proven": theorem.proven(run),
         "numbers": names,
+        "together": [
+            (name, _whole(run, name)) for name in metrics.METRICS if name in run.summary and name not in ERRORS
+        ],
     }
+
+
+def _whole(run: document.Run, name: str) -> str:
+    """Returns a number of a whole run as it is printed."""
+    metric = metrics.METRICS[name]
+    return number.show(run.summary[name], run.summary.get(metric.error or ""), metric.bound)
 
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:

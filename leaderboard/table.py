@@ -296,11 +296,11 @@ def _edge_time(cell: cells.Cell) -> Entry:
 
 
 def _closest(cell: cells.Cell) -> Entry:
-    return _spread(cells.at_end(cell, "closest_over_null"))
+    return _spread(cells.over_run(cell, "closest_over_null"))
 
 
 def _phase(cell: cells.Cell) -> Entry:
-    return _spread(cells.at_end(cell, "crossing_p"))
+    return _spread(cells.over_run(cell, "crossing_p"))
 
 
 def _kink(cell: cells.Cell) -> Entry:

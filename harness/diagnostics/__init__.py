@@ -18,7 +18,18 @@ from harness.diagnostics.point import Nearby, Point, Probe
 if TYPE_CHECKING:
     from harness.diagnostics import plan as plans
 
-__all__ = ["DEFAULT", "DIAGNOSTICS", "RUN", "Diagnostic", "Nearby", "Point", "Probe", "RunDiagnostic", "measure"]
+__all__ = [
+    "DEFAULT",
+    "DIAGNOSTICS",
+    "RUN",
+    "Diagnostic",
+    "Nearby",
+    "Point",
+    "Probe",
+    "RunDiagnostic",
+    "measure",
+    "summary",
+]
 
 Schedule = Literal["every checkpoint", "first and last", "first", "last"]
 
@@ -86,6 +97,9 @@ class Diagnostic:
 class RunDiagnostic:
     """One question about a whole run, answered from its records by the file of its name; it costs nothing.
 
+    The file has `METRICS`, the names that it gives; `NEEDS`, those that each record must have, else it says nothing;
+    and `summary`, from the records to the values.
+
     Attributes:
         name: Its file in this folder.
         title: The question, in a few words.
@@ -98,6 +112,11 @@ class RunDiagnostic:
     def metrics(self) -> tuple[str, ...]:
         """The names that it gives."""
         return tuple(_module(self.name).METRICS)
+
+    def applies(self, recorded: Sequence[records.Record]) -> bool:
+        """Says whether the records hold what it reads."""
+        needed = set(_module(self.name).NEEDS)
+        return bool(recorded) and all(needed <= set(one.values) for one in recorded)
 
     def measure(self, recorded: Sequence[records.Record]) -> dict[str, float]:
         """Returns the answer, as values of METRICS."""
@@ -212,6 +231,11 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         ),
         Diagnostic("progress", "what one step does to the risk", "2 gradients", why_not=_momentum),
         Diagnostic(
+            "departure",
+            "whether steps lie along the steepest negative direction",
+            "at most 400 products, mostly some 80",
+        ),
+        Diagnostic(
             "minimum",
             "mu, rank and least eigenvalue of the kernel",
             "K + 64 gradients, and an eigenproblem of min(N K, P) rows",
@@ -252,6 +276,12 @@ RUN: dict[str, RunDiagnostic] = {
 
 DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.why_not is _always)
 """What `auto` takes of every cell."""
+
+
+def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
+    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed."""
+    asked = [row for row in RUN.values() if row.applies(recorded)]
+    return {metric: value for row in asked for metric, value in row.measure(recorded).items()}
 
 
 def measure(point: Point, names: Iterable[str] = DEFAULT) -> dict[str, float]:

@@ -20,10 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from scipy.sparse import linalg
 
 from harness import objective, verdict
-from harness.curvature import operators
+from harness.curvature import arpack, operators
 from harness.diagnostics import gaps, plan
 from harness.diagnostics import point as points
 
@@ -112,16 +111,10 @@ def at_zeros(
 def _largest(probe: points.Probe, theta: jax.Array, count: int) -> np.ndarray:
     """Returns ARPACK's unit vectors (count, P) of the largest eigenvalues of H, fewer if they do not converge."""
 
-    def matvec(v: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.product(theta, jnp.asarray(v.ravel())))
+    def product(v: np.ndarray) -> np.ndarray:
+        return np.asarray(probe.product(theta, jnp.asarray(v)))
 
-    operator = linalg.LinearOperator((len(theta), len(theta)), matvec=matvec, dtype=np.float64)
-    drawn, width = np.random.default_rng(0), min(len(theta), 4 * TOP)
-    options = {"v0": drawn.normal(size=len(theta)), "rng": drawn, "ncv": width, "maxiter": PRODUCTS // width}
-    try:
-        return linalg.eigsh(operator, count, which="LA", tol=1e-10, **options)[1].T
-    except linalg.ArpackNoConvergence as error:
-        return error.eigenvectors.T
+    return arpack.vectors(product, len(theta), count, end="largest", width=4 * TOP, products=PRODUCTS)
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from harness import records
 
 METRICS = ("crossings", "crossing_p", "closest_over_null", "log_volume", "log_volume_error")
+NEEDS = ("n_above_inv_eta", "gap_above", "gap_below", "sigma_min", "log_abs_det", "log_abs_det_error")
 
 
 def summary(recorded: Sequence[records.Record]) -> dict[str, float]:

@@ -156,7 +156,18 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     facts, found = runlog.read(folder), runlog.read_records(folder)
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
-        ("sharpness", "singularity", "gaps", "critical", "kinks", "inverse", "progress", "minimum", "stability"),
+        (
+            "sharpness",
+            "singularity",
+            "gaps",
+            "critical",
+            "kinks",
+            "inverse",
+            "progress",
+            "departure",
+            "minimum",
+            "stability",
+        ),
         "not named",
     ) | {
         "state": "steps have no momentum",
@@ -179,7 +190,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
     assert gd["left_out"]["sweep"] == "auto takes the cheap ones"
     assert overview.left_out([cell()], None) == (
-        "not measured: sweep, inverse, exponents, progress, minimum in 1 run; "
+        "not measured: sweep, inverse, exponents, progress, departure, minimum in 1 run; "
         "`gdzoo check` says why and what it would cost"
     )
     assert overview.left_out([parsed()], None) == "", "a run that is not there"

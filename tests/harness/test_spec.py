@@ -309,7 +309,7 @@ KEYS = (
 )
 DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, minibatches, sweep, inverse, exponents, "
-    "progress, minimum, stability, displacement, saddle, escape"
+    "progress, departure, minimum, stability, displacement, saddle, escape"
 )
 STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"

@@ -15,10 +15,14 @@ import pytest
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.utils import validation
 
-from harness import errors, records, runlog, statuses, tracking, usage
+from harness import diagnostics, errors, records, runlog, statuses, tracking, usage
 from harness.curvature import spectrum
 from harness.metrics import METRICS
 
+RECORDED = [name for name, metric in METRICS.items() if metric.group != "run"]
+WHOLE = len(METRICS) - len(RECORDED)
+"""Metrics of whole runs, a point each."""
+POINTS = 4 * len(RECORDED) + WHOLE
 CELL_ID = "0123456789ab"
 STARTED = "2026-11-22T10:00:00Z"
 STARTED_MS = 1795341600000
@@ -91,7 +95,7 @@ def run_folder(tmp_path: pathlib.Path, steps: tuple[int, ...] = (0, 10, 300), **
     (folder / "state.safetensors").write_bytes(b"resume state")
     lines = []
     for step in steps:
-        values = {name: float(i) for i, name in enumerate(METRICS)} | {"loss": 1 / (step + 1)}
+        values = {name: float(i) for i, name in enumerate(RECORDED)} | {"loss": 1 / (step + 1)}
         lines.append(json.dumps({"step": step, "values": values}) + "\n")
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     return folder
@@ -156,7 +160,7 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
     ]
     (final,) = opened.client.get_metric_history(run_id, "final/loss")
     assert (final.step, final.value) == (0, 1 / 301)
-    assert points(store_uri) == 4 * len(METRICS)
+    assert points(store_uri) == POINTS
     assert tags["gdzoo.left_out"] == '{"sweep": "auto takes the cheap ones"}'
     assert {file.path for file in opened.client.list_artifacts(run_id)} == set(tracking.ARTIFACTS)
     (data,) = run.inputs.dataset_inputs
@@ -278,7 +282,7 @@ def test_the_network_that_a_run_ends_with_is_one_logged_model(store_uri: str, ho
     run_id = tracking.upload(opened, folder)
     before = points(store_uri)
     assert tracking.upload(opened, folder) == run_id
-    assert points(store_uri) == before == 4 * len(METRICS), "its values are those of the run"
+    assert points(store_uri) == before == POINTS, "its values are those of the run"
     experiment = tracking.experiment_id(opened, "quickstart")
     assert experiment is not None
     (model,) = opened.client.search_logged_models([experiment])
@@ -334,9 +338,9 @@ def test_what_a_run_took_of_its_machine_stands_among_the_system_metrics(store_ur
 
 def test_more_points_than_one_batch_takes_all_arrive(store_uri: str, home: pathlib.Path) -> None:
     opened = tracking.open_store(store_uri)
-    steps = tuple(range(2 + tracking.BATCH // len(METRICS)))
+    steps = tuple(range(2 + tracking.BATCH // len(RECORDED)))
     tracking.upload(opened, run_folder(home / "runs", steps))
-    assert points(store_uri) == (len(steps) + 1) * len(METRICS) > tracking.BATCH
+    assert points(store_uri) == (len(steps) + 1) * len(RECORDED) + WHOLE > tracking.BATCH
 
 
 @pytest.mark.parametrize(
@@ -353,6 +357,17 @@ def test_learning_rate_reads_as_in_the_spec(
     cell = run_json()["cell"] | {"optimizer": optimizer}
     params = opened.client.get_run(tracking.upload(opened, run_folder(home / "runs", cell=cell))).data.params
     assert (params["learning_rate"], params["batch_size"]) == (rate, batch)
+
+
+def test_what_records_say_together_stands_beside_the_curves(store_uri: str, home: pathlib.Path) -> None:
+    opened = tracking.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    run_id = tracking.upload(opened, folder)
+    said = diagnostics.summary(runlog.read_records(folder))
+    assert set(said) == {name for row in diagnostics.RUN.values() for name in row.metrics}
+    for name, value in said.items():
+        (found,) = opened.client.get_metric_history(run_id, f"run/{name}")
+        assert found.step == 300 and (found.value == value or math.isnan(found.value)), name
 
 
 def test_every_metric_has_a_name_that_mlflow_takes() -> None:
@@ -409,7 +424,7 @@ def test_a_full_disk_under_the_artifacts_is_a_store_that_is_away(
     monkeypatch.undo()
     tracking.upload(opened, home / "runs" / "quickstart" / f"{CELL_ID}-s0")
     assert whole(opened) == {f"{CELL_ID}-s0"}
-    assert (len(runs(opened)), points(store_uri)) == (1, 4 * len(METRICS))
+    assert (len(runs(opened)), points(store_uri)) == (1, POINTS)
 
 
 def test_an_experiment_deleted_by_hand_is_named_with_the_cure(store_uri: str, home: pathlib.Path) -> None:

@@ -240,7 +240,7 @@ def many(count: int, seeds: int = 1) -> document.Export:
     """Returns a board of so many cells of 64 specs, each number of it drawn, so that nothing repeats itself."""
     drawn = random.Random(0)
     names = [name for name, value in json.loads(records(facts()).splitlines()[0])["values"].items() if value]
-    names += ["closest_over_null", "crossing_p", "gradient_defect"]
+    names += ["gap_above", "gap_below", "pl_ratio", "gradient_defect"]
     runs = []
     for number in range(count):
         rate, spec = 2.0 ** drawn.randint(-4, 3), f"spec-{number % 64:02d}"

@@ -136,6 +136,28 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     )
 
 
+def test_what_records_say_together_is_worked_out_from_the_curves(sample: ModuleType) -> None:
+    """One crossing with phase 0.2 / (0.2 + 0.3): p = 2 min(u, 1 - u) of one phase; two gaps of 0.5, least σ_min 0.1."""
+    curves: dict[str, list[Any]] = {
+        "n_above_inv_eta": [0, 1],
+        "gap_above": [0.3, 0.3],
+        "gap_below": [0.2, 0.2],
+        "sigma_min": [0.2, 0.1],
+        "log_abs_det": [-2.0, "-inf"],
+        "log_abs_det_error": [0.5, 0.5],
+    }
+    run = _run(sample, 0, curves)
+    assert run.summary == pytest.approx(
+        {"crossings": 1, "crossing_p": 0.8, "closest_over_null": 0.8, "log_volume": -2.0, "log_volume_error": 0.5}
+    )
+    cell = cells.Cell((run,))
+    assert table.COLUMNS["closest"].entry(cell).main == "0.8" == table.COLUMNS["phase"].entry(cell).main
+    less = _run(sample, 0, {name: values for name, values in curves.items() if name != "gap_below"})
+    assert less.summary == {}, "what is needed was not recorded"
+    with pytest.raises(ValueError, match="unknown metric 'crossing_p'"):
+        _run(sample, 0, {"crossing_p": [0.5, 0.5]})
+
+
 def test_the_most_frequent_end_is_printed_with_its_share(sample: ModuleType) -> None:
     points = ("global minimum", "strict saddle", "global minimum", None)
     runs = [

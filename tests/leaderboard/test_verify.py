@@ -280,6 +280,16 @@ def test_without_bits_a_forged_state_is_found_and_steps_are_shaken(made: Made) -
     assert wrong and all(where.startswith("seed 0, steps") for where in wrong)
 
 
+def test_a_question_that_an_older_version_did_not_know_is_no_difference(made: Made) -> None:
+    files = made.files
+    for seed in range(2):
+        files = edited(files, f"seed-{seed}/run.json", lambda facts: facts["left_out"].pop("sweep"))
+    assert judged(made, files, "replayed") == []
+    for seed in range(2):
+        files = edited(files, f"seed-{seed}/run.json", lambda facts: facts["left_out"].update(state="no reason"))
+    assert {check.what for check in judged(made, files, "replayed")} == {"left_out"}
+
+
 def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
     """What an older version did not record is no difference; what it did, and is otherwise here, is one."""
 
