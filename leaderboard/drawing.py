@@ -17,7 +17,7 @@ import numpy as np
 
 from harness import histogram
 from leaderboard import cell as cells
-from leaderboard import document, number
+from leaderboard import document, number, optimisers
 
 LEFT, RIGHT, TOP, BOTTOM = 70, 620, 10, 260
 """Where the axes lie in the frame of 640 x 300."""
@@ -37,11 +37,12 @@ class Tick(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """A point, in pixels, and what it says."""
+    """A point, in pixels, what it says, and whether it is one of those that others are compared with."""
 
     x: float
     y: float
     label: str
+    hollow: bool = False
 
 
 class Line(NamedTuple):
@@ -127,6 +128,40 @@ def fan(board: Sequence[cells.Cell]) -> Drawing | None:
         _powers(up, _y),
         lines=tuple(lines),
     )
+
+
+def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
+    """Returns runtime over reference against margin, a dot for each optimiser and problem that it solved.
+
+    A dot is full where no optimiser was both as fast on the same problem and as far from singular, better in one.
+    """
+    known: list[tuple[str, float, float, str]] = []
+    for row in rows:
+        for cell in row.cells:
+            key, margin = optimisers.problem(cell.first), cells.margin(cell)[0].median
+            if key and margin is not None and margin > 0 and math.isfinite(row.ratios[key]):
+                known.append((key, row.ratios[key], margin, f"{row.name}: {cell.first.spec}"))
+    if len(known) < 2:
+        return None
+    across, up = _logarithmic([one[1] for one in known]), _logarithmic([one[2] for one in known])
+
+    def beaten(key: str, ratio: float, margin: float) -> bool:
+        mine = (-ratio, margin)
+        others = [(-other[1], other[2]) for other in known if other[0] == key]
+        return any(other != mine and other[0] >= mine[0] and other[1] >= mine[1] for other in others)
+
+    dots = tuple(
+        Dot(
+            _x(across(ratio)),
+            _y(up(margin)),
+            f"{label}: {number.show(ratio)} times the reference, margin {number.show(margin)}",
+            beaten(key, ratio, margin),
+        )
+        for key, ratio, margin, label in known
+    )
+    full = sum(not dot.hollow for dot in dots)
+    title = f"runtime over reference across, least sigma_min upwards; {full} of {len(dots)} dots are beaten by no other"
+    return Drawing(title, "runtime / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots)
 
 
 def spectra(run: document.Run) -> Drawing | None:

@@ -340,7 +340,13 @@ def _by_reason(left_out: Mapping[str, str]) -> dict[str, list[str]]:
 def _optimisers(rows: list[cells.Cell]) -> dict[str, Any]:
     frozen = optimisers.reference()
     found = optimisers.rows(rows, frozen)
-    return {"optimisers": found, "reference": frozen, "taus": optimisers.TAUS, "tied": optimisers.tied(found)}
+    return {
+        "optimisers": found,
+        "reference": frozen,
+        "taus": optimisers.TAUS,
+        "tied": optimisers.tied(found),
+        "pareto": drawing.pareto(found),
+    }
 
 
 def _method() -> dict[str, Any]:

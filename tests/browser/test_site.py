@@ -434,6 +434,7 @@ def test_optimisers_scatter_and_trust_are_readable_by_all(
     page = context.new_page()
     for file, drawn in (
         (shipped / "optimisers.html", "polyline.profile"),
+        (shipped / "optimisers.html", "#pareto ~ .drawing circle"),
         (specs[0], "#scatter ~ .drawing circle"),
         (specs[0], "#fan ~ .drawing path.line"),
         (kept, "#spectra ~ .drawing path.line"),

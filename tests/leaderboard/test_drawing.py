@@ -12,7 +12,7 @@ import pytest
 
 from harness import histogram
 from leaderboard import cell as cells
-from leaderboard import document, drawing
+from leaderboard import document, drawing, optimisers
 
 
 def run(sample: ModuleType, seed: int, records: list[dict[str, Any]], **changes: Any) -> document.Run:
@@ -87,6 +87,39 @@ def test_a_long_run_has_few_knots_and_keeps_its_ends(sample: ModuleType) -> None
     drawn = points(found.lines[0].path)
     assert len(drawn) <= drawing.KNOTS
     assert (drawn[0][0], drawn[-1][0]) == (drawing.LEFT, drawing.RIGHT)
+
+
+def test_a_dot_is_hollow_where_another_optimiser_is_as_fast_and_as_far_from_singular(sample: ModuleType) -> None:
+    """Two problems; on the first 1/0.1 beats 2/0.05 and not 3/0.5; on the second nothing is compared with the first."""
+
+    def row(name: str, *known: tuple[str, float, float]) -> optimisers.Row:
+        ratios, held = {}, []
+        for activation, ratio, margin in known:
+            part = {
+                "model": {"family": "mlp", "hidden": [4], "activation": activation},
+                "optimizer": {"name": name, "learning_rate": 0.1},
+                "target": {"loss_gap": 0.1},
+            }
+            one = run(sample, 0, [logged(0, loss=1.0, sigma_min=margin)], cell=part, seeds=1)
+            ratios[str(optimisers.problem(one))] = ratio
+            held.append(cells.Cell((one,)))
+        return optimisers.Row(name, ratios, (), 0.0, None, "", None, tuple(held))
+
+    rows = [
+        row("gd", ("relu", 1.0, 0.1), ("gelu", 9.0, 0.01)),
+        row("slow", ("relu", 2.0, 0.05), ("gelu", math.inf, 0.5)),
+        row("careful", ("relu", 3.0, 0.5)),
+    ]
+    found = drawing.pareto(rows)
+    assert found is not None
+    assert [(dot.label.split(":")[0], dot.hollow) for dot in found.dots] == [
+        ("gd", False),
+        ("gd", False),
+        ("slow", True),
+        ("careful", False),
+    ], "what missed its target has no dot"
+    assert "3 of 4 dots" in found.title
+    assert drawing.pareto(rows[2:]) is None
 
 
 def test_spectra_are_stairs_around_one_over_eta(sample: ModuleType) -> None:
