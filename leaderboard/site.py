@@ -190,7 +190,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "show": number.show,
-        "plot_json": _plot_json,
+        "as_attribute": _as_attribute,
         "exactly": expected.shown,
         "allowance": lambda error: number.show(float(f"{error:.1g}")),
         "capital": lambda sentence: sentence[:1].upper() + sentence[1:],
@@ -384,5 +384,9 @@ def _script(run: document.Run) -> bytes:
     return f"GDZ.put({json.dumps(figure.name(run))},{values});\n".encode()
 
 
-def _plot_json(plot: figure.Plot) -> str:
-    return json.dumps(dataclasses.asdict(plot), sort_keys=True, allow_nan=False)
+def _as_attribute(plot: figure.Plot) -> markupsafe.Markup:
+    """Returns a plot as an attribute, in single quotes, in which JSON's own quotes need no escapes."""
+    written = json.dumps(dataclasses.asdict(plot), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    for character, escape in (("&", "&amp;"), ("'", "&#39;"), ("<", "&lt;")):
+        written = written.replace(character, escape)
+    return markupsafe.Markup(f"data-plot='{written}'")
