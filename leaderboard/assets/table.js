@@ -151,7 +151,7 @@
     set(svg, { class: "strip", viewBox: "-4 0 108 10", width: 108, height: 10, role: "img" });
     svg.setAttribute("aria-label", "the seeds on the scale that all rows share, least margin on the left");
     const [low, high, median] = where;
-    for (const [kind, x1, x2, y1, y2] of [["axis", 0, 100, 5, 5], ["span", low, high, 5, 5], ["median", median, median, 0.5, 9.5]]) {
+    for (const [kind, x1, x2, y1, y2] of [["span", low, high, 5, 5], ["median", median, median, 0.5, 9.5]]) {
       const line = document.createElementNS(NS, "line");
       set(line, { class: kind, x1, x2, y1, y2 });
       svg.append(line);
@@ -332,18 +332,26 @@
   for (const radio of form.querySelectorAll('input[name="view"]')) {
     radio.addEventListener("change", () => write({ ...read(), view: radio.value, cols: [], sort: "", dir: "", page: 1 }, false));
   }
-  for (const key of home.keys()) {
-    if (key === "cell") continue;
-    const box = node("input", { type: "checkbox", value: key });
-    find("columns").append(maths(node("label", { title: data.heads[key].definition }, box, " "), data.heads[key].label));
-    box.addEventListener("change", function () {
-      const now = read();
-      const kept = columnsOf(now).filter((each) => each !== "cell" && each !== key).concat(box.checked ? [key] : []);
-      const usual = data.views[now.view].columns;
-      const same = kept.length + 1 === usual.length && usual.every((each) => each === "cell" || kept.includes(each));
-      write({ ...now, cols: same || !kept.length ? [] : kept, sort: kept.includes(now.sort) ? now.sort : "" }, false);
-    });
+  // 25 boxes that most readers never open: made when they are
+  find("columns").parentElement.addEventListener("toggle", fill, { once: true });
+
+  function fill() {
+    const checked = columnsOf(read());
+    for (const key of home.keys()) {
+      if (key === "cell") continue;
+      const box = node("input", { type: "checkbox", value: key });
+      box.checked = checked.includes(key);
+      find("columns").append(maths(node("label", { title: data.heads[key].definition }, box, " "), data.heads[key].label));
+      box.addEventListener("change", function () {
+        const now = read();
+        const kept = columnsOf(now).filter((each) => each !== "cell" && each !== key).concat(box.checked ? [key] : []);
+        const usual = data.views[now.view].columns;
+        const same = kept.length + 1 === usual.length && usual.every((each) => each === "cell" || kept.includes(each));
+        write({ ...now, cols: same || !kept.length ? [] : kept, sort: kept.includes(now.sort) ? now.sort : "" }, false);
+      });
+    }
   }
+
   find("everything").addEventListener("click", function () {
     find("query").value = "";
     history.pushState(null, "", location.pathname + location.search);

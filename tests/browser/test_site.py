@@ -161,6 +161,7 @@ def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
 
     usual = heads()
     page.locator(".chooser summary").click()
+    page.wait_for_selector('#columns input[value="hits"]')
     assert page.locator("#columns input:checked").evaluate_all("all => all.map(box => box.value)") == usual[1:]
     page.locator('#columns input[value="hits"]').check()
     page.wait_for_selector('th[data-key="hits"]')
