@@ -327,6 +327,9 @@ def _bytes(path: pathlib.Path, file: str) -> bytes:
     try:
         if path.is_dir():
             raise errors.InputError(f"{file}: is a folder; name a spec file in it")
+        if not path.suffix and not path.exists():
+            folders = [str(one) for one in path.parent.glob("*") if one.is_dir()]
+            raise errors.InputError(f"{file}: there is no such file or folder{errors.nearest(str(path), folders)}")
         if path.suffix != ".yaml":
             raise errors.InputError(f"{file}: the name of a spec file ends in .yaml")
         if not path.exists():

@@ -78,6 +78,7 @@ def test_a_wrong_spec_says_where_and_what(old: str, new: str, message: str, home
 def test_missing_files_and_wrong_words_are_exit_code_2(home: pathlib.Path, store_uri: str) -> None:
     for words, message in (
         (("run", "nowhere.yaml"), "there is no such file"),
+        (("run", "testz"), "there is no such file or folder; did you mean 'tests'?"),
         (("list", "familes"), "did you mean 'families'?"),
         (("data", "prepare", "digit"), "did you mean 'digits'?"),
         (("new", "x", "--family", "vggg"), "did you mean 'vgg'?"),
