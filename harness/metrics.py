@@ -71,8 +71,8 @@ FAILURES: dict[str, str] = {
     "minimum": "Theorems A and B of Chemnitz & Engel are about smooth networks at regular minima; smoothness in pieces "
     "makes them numbers of the piece, and regularity is not checked. Undefined for ce on labels, whose infimum is not "
     "attained. Sign 0 is undecided.",
-    "saddle": "Above the limit of the dense method nothing is said. At radii at which the risk is no longer quadratic "
-    "the predicted time is off, and with several unstable directions alignment is below 1.",
+    "saddle": "Above 5,000 parameters only the ends of the spectrum are known. At radii at which the risk is no longer "
+    "quadratic the predicted time is off, and with several unstable directions alignment is below 1.",
     "departure": "A least eigenvalue that is repeated has many eigenvectors, of which one is taken: alignment is then "
     "too small. The way between two checkpoints is not one step.",
     "run": "Read from the records alone: what happened between two of them is not seen, and the p-value takes "
@@ -831,7 +831,7 @@ METRICS: dict[str, Metric] = {
         unit="loss units per squared parameter unit",
         direction="none",
         definition="Least eigenvalue of the Hessian at the planted saddle; the saddle is strict where it is negative.",
-        estimator="Dense, in float64, up to 5,000 parameters; not given above.",
+        estimator="Dense, in float64, up to 5,000 parameters; above a Ritz value of ARPACK.",
         source="Lee et al., COLT 2016; mathematics section 5.",
         error="saddle_least_error",
     ),
@@ -840,9 +840,9 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="loss units per squared parameter unit",
         direction="lower",
-        definition="Rounding of the matrix and of its eigenvalues.",
-        estimator="As that of dense spectra.",
-        source="Weyl's inequality.",
+        definition="Rounding of the matrix and of its eigenvalues; above 5,000 parameters the residual |Hv − (v'Hv)v|.",
+        estimator="As that of dense spectra; above the largest residual of the vectors that were found.",
+        source="Weyl's inequality; the residual bound for symmetric matrices.",
     ),
     "saddle_predicted": Metric(
         label="λ_min as constructed",
@@ -860,7 +860,8 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues of the Hessian at the planted saddle below minus their error bar.",
-        estimator="Dense, in float64, up to 5,000 parameters; not given above.",
+        estimator="Dense, in float64, up to 5,000 parameters; above counted one by one by ARPACK, below −1e-7 of the "
+        "largest in modulus, and NaN beyond 32.",
         source="Definition.",
     ),
     "saddle_negative_predicted": Metric(

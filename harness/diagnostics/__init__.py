@@ -253,7 +253,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         Diagnostic(
             "saddle",
             "whether the start is the saddle it is said to be",
-            "P products, an eigenproblem of P rows; nothing above 5,000 parameters",
+            "P products, an eigenproblem of P rows; above 5,000 some 100 products a negative one",
             schedule="first",
             auto=True,
             why_not=_unplanted,

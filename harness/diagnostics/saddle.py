@@ -6,7 +6,8 @@ eigenvalue and the number of negative ones, dense, against what the construction
 risk along the least eigenvector, which knows nothing of autodiff: at a kink the two disagree (for ReLU at a head saddle
 autodiff says 0 and the difference does not).
 
-Cost: P products, an eigenvalue problem, 3 risks. Failure: above the limit of the dense method it is left out.
+Cost: P products, an eigenvalue problem, 3 risks; above the limit of the dense method ARPACK's products for each of the
+negative eigenvalues, one after the other, MOST of them at most. Failure: beyond MOST their number is not known (NaN).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import scipy.linalg
 
 from harness import objective, saddles
-from harness.curvature import dense, operators
+from harness.curvature import arpack, dense, operators
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
@@ -44,26 +45,39 @@ CLUSTER = 1e-7
 """Eigenvalues this near to the least one, relative to the largest in modulus, count as it."""
 
 
+MOST = 32
+"""Negative eigenvalues that are looked for, one by one, above the limit of the dense method."""
+
+WIDTH, PRODUCTS = 40, 800
+"""Vectors that ARPACK holds then, and products that it may spend on each."""
+
+
 class Local(NamedTuple):
     """What was computed at a saddle.
 
     Attributes:
         gradient: Norm of the gradient.
-        values: (P,) eigenvalues, ascending.
+        values: Eigenvalues, ascending: all P, or the least ones and the largest.
+        negative: How many are negative; NaN where it is not known.
         error: Their error bar.
         steepest: (m, P) orthonormal eigenvectors of the least eigenvalue.
+        spanned: Whether these are all of its eigenvectors.
         scale: Largest eigenvalue in modulus.
     """
 
     gradient: float
     values: np.ndarray
+    negative: float
     error: float
     steepest: np.ndarray
+    spanned: bool
     scale: float
 
 
 def gradients(size: plan.Size) -> float:
     """Returns what one answer costs, in gradients, the eigenvalue problem not counted."""
+    if size.parameters > dense.limit():
+        return plan.FIRST * 100 * MOST + 2  # typically; at most PRODUCTS for each
     return plan.PRODUCT * size.parameters + 2
 
 
@@ -77,24 +91,24 @@ def measure(point: points.Point) -> dict[str, float]:
     probe, planted = point.nearby.probe, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted at a saddle")
-    if probe.size > dense.limit():
-        return dict.fromkeys(METRICS, math.nan)
     found = at(probe, planted)
+    if found is None:
+        return dict.fromkeys(METRICS, math.nan)
     curvature, bar = _second_difference(probe, planted, found)
     return {
         "saddle_gradient": found.gradient,
         "saddle_least": float(found.values[0]),
         "saddle_least_error": found.error,
         "saddle_predicted": planted.least,
-        "saddle_negative": float(np.sum(found.values < -found.error)),
+        "saddle_negative": found.negative,
         "saddle_negative_predicted": planted.negative,
         "saddle_curvature": curvature,
         "saddle_curvature_error": bar,
     }
 
 
-def at(probe: points.Probe, planted: saddles.Saddle) -> Local:
-    """Returns what is known of a saddle, computed once for each.
+def at(probe: points.Probe, planted: saddles.Saddle) -> Local | None:
+    """Returns what is known of a saddle, computed once for each; None where it is too large and ARPACK fails.
 
     Raises:
         FloatingPointError: If a product is not finite.
@@ -120,15 +134,52 @@ class _Where:
 
 
 @functools.lru_cache(maxsize=2)
-def _at(where: _Where) -> Local:
+def _at(where: _Where) -> Local | None:
     probe, theta = where.probe, where.planted.theta
+    size = float(jnp.linalg.norm(jax.block_until_ready(probe.gradient(theta))))
+    if probe.size > dense.limit():
+        return _outer(probe, where.planted, size)
     matrix = np.asarray(_hessian(probe.risk, probe.size)((theta, probe.batch)))
     spectrum = dense.spectrum(matrix)
     values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T))
     scale = float(np.abs(values).max())
     near = values <= values[0] + max(CLUSTER * scale, 2 * float(spectrum.errors[0]))
-    size = float(jnp.linalg.norm(jax.block_until_ready(probe.gradient(theta))))
-    return Local(size, values, float(spectrum.errors[0]), np.ascontiguousarray(vectors[:, near].T), scale)
+    error = float(spectrum.errors[0])
+    steepest = np.ascontiguousarray(vectors[:, near].T)
+    return Local(size, values, float(np.sum(values < -error)), error, steepest, True, scale)
+
+
+def _outer(probe: points.Probe, planted: saddles.Saddle, gradient: float) -> Local | None:
+    """Returns what ARPACK says of a saddle that is too large for a whole Hessian; None where it does not converge.
+
+    Where the construction says that more than MOST are negative, only the vectors of the least one are looked for.
+    """
+    theta = planted.theta
+
+    def product(v: np.ndarray) -> np.ndarray:
+        return np.asarray(probe.product(theta, jnp.asarray(v)))
+
+    def lowest(scale: float, level: float, most: int) -> arpack.Lowest:
+        options = {"scale": scale, "level": level, "most": most, "width": WIDTH, "products": PRODUCTS}
+        return arpack.lowest(product, probe.size, **options)  # type: ignore[arg-type]
+
+    top = arpack.vectors(product, probe.size, 1, end="largest", width=WIDTH, products=PRODUCTS)
+    if not len(top):
+        return None
+    largest = float(top[0] @ product(top[0]))
+    least = lowest(abs(largest), -math.inf, 1)
+    if not len(least.values):
+        return None
+    scale = max(abs(largest), abs(float(least.values[0])))
+    counted = not planted.negative > MOST
+    level = -CLUSTER * scale if counted else float(least.values[0]) + 2 * CLUSTER * scale
+    found = lowest(scale, level, MOST + 1)
+    if not len(found.values):
+        return None
+    near = found.values <= found.values[0] + max(CLUSTER * scale, 2 * found.error)
+    negative = float(np.sum(found.values < level)) if counted and found.whole else math.nan
+    steepest, spanned = found.vectors[near], found.whole or not near.all()
+    return Local(gradient, np.append(found.values, largest), negative, found.error, steepest, spanned, scale)
 
 
 @functools.lru_cache(maxsize=1)

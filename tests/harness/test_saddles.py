@@ -15,6 +15,7 @@ import pytest
 
 from harness import errors, experiment, heads, saddles, starts
 from harness import spec as specs
+from harness.curvature import dense
 from zoo import layer
 
 MLP = {"family": "mlp", "hidden": [6, 5], "activation": "gelu"}
@@ -200,6 +201,64 @@ def test_gradient_descent_leaves_in_the_predicted_time(model: dict[str, Any], et
     assert found["escape_predicted"] > 20
     assert 0.95 < found["escape_drop"] < 1.4  # other negative directions add to it
     assert 0.85 < found["escape_alignment"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "start"),
+    [
+        (MLP, DATA, {"name": "head_saddle"}),
+        ({"family": "deep_linear", "hidden": [4]}, TEACHER, {"name": "deep_linear_saddle", "rank": 1}),
+        ({"family": "deep_linear", "hidden": [4]}, TEACHER, {"name": "origin"}),
+        (VIT, DATA, {"name": "head_saddle"}),
+    ],
+    ids=["mlp", "repeated", "origin", "vit"],
+)
+def test_vector_by_vector_says_what_the_whole_hessian_says(
+    model: dict[str, Any],
+    data: dict[str, Any],
+    start: dict[str, Any],
+    home: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is done above 5,000 parameters, where both can be had; repeated eigenvalues with their multiplicity."""
+    one = cell(
+        model=model, data=data, start={**start, "perturbation": 1e-6}, optimizer={"name": "gd", "learning_rate": 0.1}
+    )
+    whole = measured(one, "saddle", "escape")
+    monkeypatch.setattr(dense, "limit", lambda: 0)
+    found = measured(one, "saddle", "escape")
+    assert whole["saddle_negative"] > 1
+    assert found["saddle_negative"] == whole["saddle_negative"]
+    assert found["saddle_least"] == pytest.approx(whole["saddle_least"], abs=found["saddle_least_error"] + 1e-12)
+    assert found["saddle_least_error"] < 1e-8
+    assert found["escape_steps"] == whole["escape_steps"] and math.isfinite(found["escape_steps"])
+    assert found["escape_ratio"] == pytest.approx(whole["escape_ratio"], rel=1e-6)
+    assert found["saddle_exponent"] == pytest.approx(whole["saddle_exponent"], rel=1e-9)
+
+
+def test_a_saddle_beyond_the_dense_method_is_left_in_the_predicted_time(home: pathlib.Path) -> None:
+    one = cell(
+        model={"family": "mlp", "hidden": [300], "activation": "tanh"},
+        start={"name": "head_saddle", "perturbation": 1e-6},
+        optimizer={"name": "gd", "learning_rate": 0.2},
+    )
+    assert experiment.problem(one).objective.size > dense.limit()
+    found = measured(one, "saddle", "escape")
+    assert found["saddle_least"] == pytest.approx(found["saddle_predicted"], abs=2 * found["saddle_least_error"])
+    assert found["saddle_negative_predicted"] == 600 and math.isnan(found["saddle_negative"]), "they are not counted"
+    assert found["saddle_curvature"] == pytest.approx(found["saddle_least"], abs=2 * found["saddle_curvature_error"])
+    assert found["escape_ratio"] == pytest.approx(1, abs=0.05)
+    assert math.isnan(found["escape_alignment"]), "λ_min is repeated 300 times, and 33 of its vectors are watched"
+
+
+def test_where_every_direction_is_flat_a_large_point_says_nothing(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "limit", lambda: 0)
+    found = measured(
+        cell(data=TEACHER, model={"family": "deep_linear", "hidden": [4, 4]}, start={"name": "origin"}), "saddle"
+    )
+    assert math.isnan(found["saddle_least"])
 
 
 def test_the_unperturbed_control_stays(home: pathlib.Path) -> None:
