@@ -95,9 +95,7 @@ def label(name: str, lines: tuple[Axis, ...], resolved: dict[str, Any]) -> str:
     for axis in lines:
         key = axis.name if tails.count(axis.path[-1]) > 1 else axis.path[-1]
         value = functools.reduce(operator.getitem, axis.path, resolved)
-        names = [_name(each) for each in axis.values]
-        by_name = None not in names and len(set(names)) == len(names)
-        words.append(f"{key}={_name(value) if by_name else flow(value)}")
+        words.append(f"{key}={_called(value, axis.values)}")
     return " · ".join(words)
 
 
@@ -130,6 +128,31 @@ def flow(value: Any) -> str:
             return value
         case _:
             return strict_yaml.shown(value)
+
+
+def _called(value: Any, values: tuple[Any, ...]) -> str:
+    """Returns what people call a value of an axis: the name of a mapping, and where others share it what tells them.
+
+    Args:
+        value: The value, defaults written out.
+        values: All of the axis, as they are written.
+    """
+    if any(_name(each) is None for each in values):
+        return flow(value)
+    alike = [dict(_leaves(each)) for each in values if _name(each) == _name(value)]
+    paths = dict.fromkeys(path for leaves in alike for path in leaves)
+    telling = [path for path in paths if len({strict_yaml.shown(leaves.get(path)) for leaves in alike}) > 1]
+    found = dict(_leaves(value))
+    return ", ".join([str(_name(value)), *(f"{path[-1]} {flow(found[path])}" for path in telling if path in found)])
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yields path and value of everything in a mapping that is no mapping itself."""
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, item in value.items():
+        yield from _leaves(item, (*path, key))
 
 
 def _name(value: Any) -> str | None:

@@ -474,7 +474,12 @@ def test_a_cell_of_a_grid_is_the_cell_of_the_spec_written_out() -> None:
         ("loss: [{name: ce}, {name: smoothed_ce}]", ["loss=ce", "loss=smoothed_ce"]),
         (
             "loss: [{name: smoothed_ce}, {name: smoothed_ce, smoothing: 0.2}]",
-            [f"loss={{name: smoothed_ce, smoothing: {a}, weight_decay: 0.0}}" for a in (0.1, 0.2)],
+            [f"loss=smoothed_ce, smoothing {a}" for a in (0.1, 0.2)],
+        ),
+        (
+            "optimizer: [{name: gd, learning_rate: {eta_lambda: 0.5}}, {name: gd, learning_rate: 0.5}, "
+            "{name: sgd, learning_rate: 0.5, batch_size: 4}]",
+            ["optimizer=gd, eta_lambda 0.5", "optimizer=gd, learning_rate 0.5", "optimizer=sgd"],
         ),
         ("model.activation: [relu, {leaky_relu: 0.2}]", ["activation=relu", "activation={leaky_relu: 0.2}"]),
         ("data.examples: [null, 10]", ["examples=null", "examples=10"]),

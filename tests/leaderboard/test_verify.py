@@ -290,6 +290,16 @@ def test_a_question_that_an_older_version_did_not_know_is_no_difference(made: Ma
     assert {check.what for check in judged(made, files, "replayed")} == {"left_out"}
 
 
+def test_histograms_are_those_of_the_spectra_beside_them_whatever_a_run_says(made: Made) -> None:
+    def forge(facts: dict[str, Any]) -> None:
+        facts["histograms"] = [{"step": 0, "complete": True, "first": 100, "counts": [234]}]
+
+    honest = bundles.parse(made.files).runs[0].histograms
+    assert [one.step for one in honest] == [0, 40] and all(one.complete for one in honest)
+    assert sum(honest[0].counts) == bundles.parse(made.files).runs[0].parameters
+    assert bundles.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
+
+
 def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
     """What an older version did not record is no difference; what it did, and is otherwise here, is one."""
 
