@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
@@ -211,7 +212,9 @@ class Run(Part):
             record_file.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
             for step, row in zip(self.steps, values, strict=False)
         ]
-        return {name: value for name, value in diagnostics.summary(recorded).items() if math.isfinite(value)}
+        with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
+            said = diagnostics.summary(recorded)
+        return {name: value for name, value in said.items() if math.isfinite(value)}
 
     def part(self, section: str) -> dict[str, JsonValue]:
         """Returns one section of the resolved cell, for example `optimizer`; empty when there is none."""

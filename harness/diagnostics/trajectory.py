@@ -77,7 +77,8 @@ def log_volume(recorded: Sequence[records.Record]) -> tuple[float, float]:
     earlier and holding the later value throughout. Errors of single values are added up. -inf where one is.
     """
     total = error = 0.0
-    name = "state_log_abs_det" if recorded and "state_log_abs_det" in recorded[0].values else "log_abs_det"
+    of_state = {"state_log_abs_det", "state_log_abs_det_error"}
+    name = "state_log_abs_det" if recorded and of_state <= set(recorded[0].values) else "log_abs_det"
     for before, after in itertools.pairwise(recorded):
         steps = after.step - before.step
         left, right = before.values[name], after.values[name]

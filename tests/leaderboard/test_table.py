@@ -7,11 +7,13 @@ import csv
 import io
 import json
 import math
+import random
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from harness import metrics
 from leaderboard import cell as cells
 from leaderboard import document, interval, number, spreadsheet, table
 
@@ -156,6 +158,15 @@ def test_what_records_say_together_is_worked_out_from_the_curves(sample: ModuleT
     assert less.summary == {}, "what is needed was not recorded"
     with pytest.raises(ValueError, match="unknown metric 'crossing_p'"):
         _run(sample, 0, {"crossing_p": [0.5, 0.5]})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_number_of_a_stranger_breaks_what_records_say_together(sample: ModuleType, seed: int) -> None:
+    drawn = random.Random(seed)
+    pool = [0.0, 1.0, -1.0, 5e-324, 1e-160, 1e308, -1e308, "inf", "-inf", "nan", 0.3]
+    names = [name for name in metrics.METRICS if name in document.CURVES and (seed % 2 or drawn.random() < 0.9)]
+    run = _run(sample, 0, {name: [drawn.choice(pool) for _ in range(12)] for name in names})
+    assert all(math.isfinite(value) for value in run.summary.values())
 
 
 def test_the_most_frequent_end_is_printed_with_its_share(sample: ModuleType) -> None:
