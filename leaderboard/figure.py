@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from harness import metrics
+from harness import metrics, verdict
 from leaderboard import cell as cells
 from leaderboard import compare, document
 
@@ -44,6 +44,7 @@ class Plot:
         error: The METRICS name of the error bars; empty for none.
         lines: Horizontal reference lines, (value, label).
         floor: Whether the running minimum is drawn bold.
+        near: Steps whose value is at most so many error bars get a mark at the foot; 0 for none.
         runs: The curves, (name of the run's data, label).
     """
 
@@ -55,6 +56,7 @@ class Plot:
     error: str
     lines: tuple[tuple[float, str], ...]
     floor: bool
+    near: float
     runs: tuple[tuple[str, str], ...]
 
 
@@ -99,10 +101,12 @@ def plots(runs: tuple[document.Run, ...], labels: tuple[str, ...] = ()) -> list[
         _plot(
             "sigma_min",
             "Distance from singular",
-            "Least singular value of I − ηH at each logged step with its error bar; the bold line is the least so far. "
+            "Least singular value of I − ηH at each logged step with its error bar; the bold line is the least so far, "
+            f"marks at the foot are steps within {verdict.MARGIN:g} error bars of 0. "
             + ("Each value is an upper bound." if any(run.curvature == "lanczos" for run in runs) else ""),
             curves,
             floor=True,
+            near=verdict.MARGIN,
         ),
         _plot(
             "log_abs_det",
@@ -159,9 +163,16 @@ def curves(run: document.Run) -> dict[str, object]:
     return {
         "label": f"{run.label}, seed {run.seed}",
         "settings": compare.settings_of(run),
+        "eta": run.eta if _one_step_size(run) else None,
         "steps": list(run.steps),
         "curves": kept,
     }
+
+
+def _one_step_size(run: document.Run) -> bool:
+    """Says whether a run's step size does not change, so that eta times its steps is a time."""
+    schedule = run.part("optimizer").get("schedule")
+    return not isinstance(schedule, dict) or schedule.get("name", "constant") == "constant"
 
 
 def _plot(
@@ -173,9 +184,10 @@ def _plot(
     scale: str = "log",
     lines: tuple[tuple[float, str], ...] = (),
     floor: bool = False,
+    near: float = 0,
 ) -> Plot:
     row = metrics.METRICS[metric]
-    return Plot(title, caption.strip(), metric, row.label, scale, row.error or "", lines, floor, runs)
+    return Plot(title, caption.strip(), metric, row.label, scale, row.error or "", lines, floor, near, runs)
 
 
 def _short(value: float | None) -> float | None:

@@ -31,14 +31,15 @@
 
   const { show, raised } = GDZ;
 
-  /** Steps start at 0, so the logarithmic axis shows log(1 + step). */
-  const stepAxis = {
-    log: (step) => Math.log10(1 + step),
-    linear: (step) => step,
+  /** What lies across: steps, which start at 0, so that their logarithmic axis shows log(1 + step); or eta times steps. */
+  const across = {
+    log: { word: "log", label: "step", at: (step) => Math.log10(1 + step) },
+    linear: { word: "linear", label: "step", at: (step) => step },
+    time: { word: "as time η·t", label: "time η·t of gradient flow", at: (time) => time },
   };
 
   function stepTicks(kind, last) {
-    if (kind === "linear") return linearTicks(0, last, 6);
+    if (kind !== "log") return linearTicks(0, last, 6);
     const ticks = [0];
     for (let tick = 1; tick <= last; tick *= 10) ticks.push(tick);
     if (last > 2 * ticks[ticks.length - 1]) ticks.push(last);
@@ -74,16 +75,22 @@
     return show(value);
   }
 
-  /** Returns the series of a plot: points (step, value, error), value null where there is none. */
-  function seriesOf(plot) {
+  /** Returns the series of a plot: points (t, value, error), value null where there is none; t is a step or a time. */
+  function seriesOf(plot, kind) {
     return plot.runs.flatMap(([name, label], index) => {
       const data = GDZ.get(name);
       const values = data && data.curves[plot.metric];
       if (!values) return [];
       const errors = (plot.error && data.curves[plot.error]) || [];
-      const points = data.steps.map((step, at) => ({ step, value: values[at], error: errors[at] || 0 }));
+      const unit = kind === "time" ? data.eta : 1;
+      const points = data.steps.map((step, at) => ({ t: unit * step, value: values[at], error: errors[at] || 0 }));
       return [{ label, index, points }];
     });
+  }
+
+  /** Says whether every run of a plot has one step size, so that its steps are times. */
+  function timed(plot) {
+    return plot.runs.every(([name]) => GDZ.get(name) && GDZ.get(name).eta);
   }
 
   /** Returns the vertical axis: its range and a function to [0, 1]. Values that a log axis cannot show sit at its foot. */
@@ -116,7 +123,7 @@
       }
       const move = pen ? "L" : "M";
       pen = true;
-      return move + x(point.step).toFixed(1) + " " + y(point.value).toFixed(1);
+      return move + x(point.t).toFixed(1) + " " + y(point.value).toFixed(1);
     }).join("");
   }
 
@@ -132,7 +139,7 @@
       svg.append(node("text", { class: "tick", x: LEFT - 8, y: at + 4, "text-anchor": "end" }, tickLabel(tick, axis.log)));
     }
     const middle = (LEFT + frame.width - RIGHT) / 2;
-    svg.append(node("text", { class: "axis", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, "step"));
+    svg.append(node("text", { class: "axis", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, across[kind].label));
     const side = { class: "axis", x: 14, y: (TOP + HEIGHT - BOTTOM) / 2, "text-anchor": "middle" };
     side.transform = "rotate(-90 14 " + side.y + ")";
     const written = node("text", side);
@@ -158,7 +165,7 @@
       if (point.value === null || !(point.error > 0)) continue;
       const [top, foot] = [y(point.value + point.error), y(point.value - point.error)];
       if (foot - top < 1) continue;
-      const at = x(point.step);
+      const at = x(point.t);
       const whisker = "M" + at + " " + top + "V" + foot + "M" + (at - 3) + " " + top + "h6M" + (at - 3) + " " + foot + "h6";
       svg.append(node("path", { class: kind + " error", d: whisker }));
     }
@@ -168,11 +175,16 @@
     for (const point of one.points) {
       if (point.value === null) continue;
       const low = frame.log && !(point.value > 0);
-      const [at, up] = [x(point.step), y(point.value)];
+      const [at, up] = [x(point.t), y(point.value)];
       if (low) svg.append(node("path", { class: kind + " dot", d: "M" + (at - 4) + " " + (up - 7) + "h8l-4 7z" }));
       else svg.append(node("circle", { class: kind + " dot", cx: at, cy: up, r: plot.runs.length > 1 ? 1.8 : 2.6 }));
     }
     if (plot.floor) svg.append(node("path", { class: kind + " floor", d: floorOf(one.points, x, y), "stroke-dasharray": dash }));
+    const near = one.points.filter((point) => point.value !== null && plot.near && point.value <= plot.near * point.error);
+    if (near.length) {
+      const rug = near.map((point) => "M" + x(point.t).toFixed(1) + " " + (HEIGHT - BOTTOM) + "v-10").join("");
+      svg.append(node("path", { class: "rug", d: rug, "data-steps": near.length }));
+    }
   }
 
   /** The least value so far, as a staircase. */
@@ -181,7 +193,7 @@
     let path = "";
     for (const point of points) {
       if (point.value === null) continue;
-      const at = x(point.step).toFixed(1);
+      const at = x(point.t).toFixed(1);
       if (path) path += "H" + at;
       least = Math.min(least, point.value);
       path += (path ? "V" : "M" + at + " ") + y(least).toFixed(1);
@@ -208,27 +220,28 @@
 
   function draw(figure, plot, state) {
     const canvas = figure.querySelector(".canvas");
-    const series = seriesOf(plot);
+    const series = seriesOf(plot, state.across);
     const axis = valueAxis(plot, series);
     if (!axis) {
       canvas.textContent = "No finite number to draw.";
       return;
     }
     const width = Math.max(280, Math.round(canvas.clientWidth));
-    const last = Math.max(1, ...series.flatMap((one) => one.points.map((point) => point.step)));
-    const transform = stepAxis[state.steps];
+    const furthest = Math.max(0, ...series.flatMap((one) => one.points.map((point) => point.t)));
+    const last = state.across === "time" ? furthest || 1 : Math.max(1, furthest);
+    const transform = across[state.across].at;
     const frame = {
       width,
       last,
       log: axis.log,
-      x: (step) => LEFT + (transform(step) / transform(last)) * (width - LEFT - RIGHT),
+      x: (t) => LEFT + (transform(t) / transform(last)) * (width - LEFT - RIGHT),
       y: (value) => TOP + (1 - axis.at(value)) * (HEIGHT - TOP - BOTTOM),
     };
     const svg = node("svg", {
       viewBox: "0 0 " + width + " " + HEIGHT, width, height: HEIGHT, tabindex: "0", role: "img",
       "aria-label": plot.title + ": " + plot.label + " over the steps. Arrow keys move along the logged steps.",
     });
-    drawAxes(svg, frame, state.steps, axis, plot.label);
+    drawAxes(svg, frame, state.across, axis, plot.label);
     drawLines(svg, frame, plot.lines);
     for (const one of series) drawSeries(svg, frame, plot, one);
     const cursor = node("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
@@ -240,27 +253,27 @@
 
   /** Moves the cursor by pointer or keys and says in words what stands under it. */
   function follow(figure, svg, cursor, frame, plot, series, state) {
-    const steps = Array.from(new Set(series.flatMap((one) => one.points.map((point) => point.step)))).sort((a, b) => a - b);
+    const places = Array.from(new Set(series.flatMap((one) => one.points.map((point) => point.t)))).sort((a, b) => a - b);
     const status = figure.querySelector(".status");
 
     function go(at) {
-      state.at = Math.max(0, Math.min(steps.length - 1, at));
-      const step = steps[state.at];
+      state.at = Math.max(0, Math.min(places.length - 1, at));
+      const place = places[state.at];
       const found = series.map(function (one) {
-        const point = one.points.find((each) => each.step === step);
+        const point = one.points.find((each) => each.t === place);
         if (!point) return "";
         const error = point.error > 0 ? " ± " + show(Number(point.error.toPrecision(2))) : "";
         return (series.length > 1 ? one.label + ": " : plot.label + " = ") + show(point.value) + error;
       });
-      status.textContent = "step " + show(step) + " · " + found.filter(Boolean).join(" · ");
-      cursor.setAttribute("x1", frame.x(step));
-      cursor.setAttribute("x2", frame.x(step));
+      status.textContent = (state.across === "time" ? "η·t = " : "step ") + show(place) + " · " + found.filter(Boolean).join(" · ");
+      cursor.setAttribute("x1", frame.x(place));
+      cursor.setAttribute("x2", frame.x(place));
       cursor.setAttribute("visibility", "visible");
     }
 
     svg.addEventListener("keydown", function (event) {
       const here = state.at === undefined ? -1 : state.at;
-      const target = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: steps.length - 1 }[event.key];
+      const target = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: places.length - 1 }[event.key];
       if (target === undefined) return;
       event.preventDefault();
       go(target);
@@ -268,7 +281,7 @@
     svg.addEventListener("pointermove", function (event) {
       const box = svg.getBoundingClientRect();
       const at = ((event.clientX - box.left) / box.width) * frame.width;
-      const distances = steps.map((step) => Math.abs(frame.x(step) - at));
+      const distances = places.map((place) => Math.abs(frame.x(place) - at));
       go(distances.indexOf(Math.min(...distances)));
     });
     if (state.at !== undefined) go(state.at);
@@ -295,15 +308,17 @@
   /** Draws a figure whose data-plot says what; its data are there. */
   function start(figure) {
     const plot = JSON.parse(figure.dataset.plot);
-    const state = { steps: "log", at: undefined };
+    const state = { across: "log", at: undefined };
     const tools = document.createElement("div");
     tools.className = "tools";
     const status = document.createElement("p");
     status.className = "status";
     status.setAttribute("role", "status");
     const steps = button("Steps: log", function (self) {
-      state.steps = state.steps === "log" ? "linear" : "log";
-      self.textContent = "Steps: " + state.steps;
+      const kinds = ["log", "linear"].concat(timed(plot) ? ["time"] : []);
+      state.across = kinds[(kinds.indexOf(state.across) + 1) % kinds.length];
+      state.at = undefined;
+      self.textContent = "Steps: " + across[state.across].word;
       draw(figure, plot, state);
     });
     tools.append(status, steps, button("Save SVG", () => save(figure, plot)));

@@ -19,7 +19,7 @@ from axe_playwright_python import sync_playwright as axe_playwright
 from playwright import sync_api
 
 from leaderboard import cell as cells
-from leaderboard import document, folder, site, submissions
+from leaderboard import document, folder, number, site, submissions
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
@@ -302,6 +302,28 @@ def test_the_keyboard_walks_along_a_curve(visit: Open, board: document.Export) -
     figure.get_by_role("button", name="Steps: log").click()
     assert figure.get_by_role("button", name="Steps: linear").count() == 1
     assert figure.locator("svg circle.dot").count() == len(run.steps)
+
+
+def test_steps_are_times_of_gradient_flow_too_and_near_singular_ones_are_marked(
+    visit: Open, board: document.Export
+) -> None:
+    """The sample's Lanczos run is within 8 error bars at each of its steps, its dense run within 100 at none."""
+    run, exact = _run(board, "vgg · activation=relu"), _run(board, "mlp · activation=relu")
+    page = visit(f"run/quickstart/{run.run_id}.html")
+    figure = page.locator("figure.plot").nth(2)
+    figure.locator("svg path.floor").wait_for()
+    assert figure.locator("path.rug").get_attribute("data-steps") == str(len(run.steps))
+    figure.get_by_role("button", name="Steps: log").click()
+    figure.get_by_role("button", name="Steps: linear").click()
+    assert figure.get_by_role("button", name="Steps: as time η·t").count() == 1
+    assert "time η·t of gradient flow" in figure.locator("text.axis").all_text_contents()
+    figure.locator(".canvas svg").focus()
+    page.keyboard.press("End")
+    assert run.eta is not None
+    assert figure.locator(".status").inner_text().startswith(f"η·t = {number.show(run.eta * run.steps[-1])} ")
+    page = visit(f"run/quickstart/{exact.run_id}.html")
+    page.locator("figure.plot").nth(2).locator("svg path.floor").wait_for()
+    assert page.locator("path.rug").count() == 0
 
 
 def test_a_plot_can_be_saved(visit: Open, board: document.Export) -> None:
