@@ -135,7 +135,8 @@ def _made(home: pathlib.Path, steps: int) -> str:
     lines = [record_file.dump(record_file.Record(step, values)) + "\n" for step in range(steps)]
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "usage.jsonl").unlink()  # what the machine gave is no metric of the run
-    runlog.write(folder, {**(runlog.read(folder) or {}), "seeds": SEEDS})
+    facts = {**(runlog.read(folder) or {}), "seeds": SEEDS, "histograms": []}  # of steps that are no longer recorded
+    runlog.write(folder, facts)
     tracking.upload(tracking.open_store(uri), folder)
     return uri
 
