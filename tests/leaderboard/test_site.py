@@ -14,7 +14,7 @@ import pytest
 
 from harness import errors, metrics, theory
 from leaderboard import cell as cells
-from leaderboard import document, folder, number, site, table
+from leaderboard import document, figure, folder, number, site, table
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
@@ -69,6 +69,12 @@ def test_every_run_and_every_cell_has_a_page(board: document.Export, files: dict
         assert f"run/{run.suite}/{run.run_id}.html" in files
         assert f"data/run/{run.suite}/{run.run_id}.js" in files
         assert f"cell/{run.suite}/{run.cell_id}.html" in files
+
+
+def test_steps_are_times_where_the_step_size_does_not_change(sample: ModuleType) -> None:
+    falling = {"name": "gd", "learning_rate": 0.1, "schedule": {"name": "cosine", "warmup": 0, "to": 0.01}}
+    run, other = sample.run("timed"), sample.run("timed", cell={"optimizer": falling})
+    assert figure.curves(run)["eta"] == run.eta and figure.curves(other)["eta"] is None
 
 
 def test_numbers_stand_in_the_page_of_a_run_with_their_error_bars_and_bounds(
