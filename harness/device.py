@@ -3,7 +3,8 @@
 
 On a CPU the bits of a run depend on the number of threads that share a product, on the instruction set, and on the make
 of the CPU: on one machine a pinned number gives the same bits on one core and on many, at whatever load. So threads and
-instruction set are pinned, for every run, and a canary tells machines of other bits apart (harness/canary.py). `PJRT_NPROC`, `NPROC` and `XLA_FLAGS` that a user sets win, and are recorded.
+instruction set are pinned, for every run, and a canary tells machines of other bits apart (harness/canary.py).
+`PJRT_NPROC`, `NPROC` and `XLA_FLAGS` that a user sets win, and are recorded.
 On a GPU the kernels that sum in an order of their own are forbidden (not measured).
 """
 
