@@ -408,7 +408,7 @@ def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: cla
         if not exact:
             grown = tolerance.SHAKEN * abs(found[name] - shaken[name]) if name in shaken else 0.0
             if name in shaken and not _one_piece(bundle):
-                grown = max(grown, tolerance.KINKED * abs(claimed[name]))
+                grown = max(grown, tolerance.KINKED_NUMBER * abs(claimed[name]))
             far = level == "replayed" and one["step"] > FEW
             room = max(tolerance.of(name, claimed, found, far=far), grown if math.isfinite(grown) else 0.0)
         yield claim.near(level, name, where, claimed[name], found[name], room)
