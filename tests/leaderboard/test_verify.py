@@ -300,6 +300,23 @@ def test_histograms_are_those_of_the_spectra_beside_them_whatever_a_run_says(mad
     assert bundles.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
 
 
+def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ReLU network: rounding decides on which piece a step is taken, so steps that part are no proof of a forgery."""
+    arrays = states(made.files, 0)
+    arrays["theta"][2] *= np.float32(1.01)
+    forged_ = with_states(made.files, 0, arrays)
+    monkeypatch.setattr(verify, "drawn", lambda read, _: verify.every(read))
+    outcome = verify.verify(bundles.parse(signed(forged_, canary=None)))
+    assert (outcome.verdict.label, outcome.verdict.bits) == ("reported", False)
+    assert outcome.verdict.note.startswith("not recomputed: the bits are other here, and in ")
+    assert verify.verify(bundles.parse(forged_)).verdict.label == "disputed", "a machine of its canary can tell"
+    monkeypatch.setattr(verify, "_one_piece", lambda _: True)
+    smooth = verify.verify(bundles.parse(signed(forged_, canary=None)))
+    assert smooth.verdict.label == "disputed", "and where the risk is one piece, any"
+
+
 def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
     """What an older version did not record is no difference; what it did, and is otherwise here, is one."""
 
