@@ -141,7 +141,7 @@ def _called(value: Any, values: tuple[Any, ...]) -> str:
         return flow(value)
     alike = [dict(_leaves(each)) for each in values if _name(each) == _name(value)]
     paths = dict.fromkeys(path for leaves in alike for path in leaves)
-    telling = [path for path in paths if len({strict_yaml.shown(leaves.get(path)) for leaves in alike}) > 1]
+    telling = [path for path in paths if len({flow(leaves.get(path)) for leaves in alike}) > 1]
     found = dict(_leaves(value))
     return ", ".join([str(_name(value)), *(f"{path[-1]} {flow(found[path])}" for path in telling if path in found)])
 

@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import canary, errors, events, experiment, objective, runlog, seeds, statuses, task, tensors
+from harness import canary, errors, events, experiment, runlog, seeds, statuses, task, tensors
 from harness import device as devices
 from harness import spec as specs
 
@@ -263,8 +263,7 @@ def _walks(
     if asked.exact:
         yield from ((step, thetas, {}) for step, thetas in walk)
         return
-    other = _walk(_shaken(own), group, ready._replace(batch=_untied(ready.batch)), steps)
-    for (step, thetas), (_, shaken) in zip(walk, other, strict=True):
+    for (step, thetas), (_, shaken) in zip(walk, _walk(_shaken(own), group, ready, steps), strict=True):
         yield step, thetas, shaken
 
 
@@ -290,17 +289,6 @@ def _shaken(own: dict[int, seeds.Lane]) -> dict[int, seeds.Lane]:
         return (theta * (1 + signs * np.finfo(theta.dtype).eps)).astype(theta.dtype)
 
     return {seed: lane._replace(theta=off(lane.theta)) for seed, lane in own.items()}
-
-
-def _untied(batch: objective.Batch) -> objective.Batch:
-    """Returns a batch whose inputs are off by one rounding error of the largest.
-
-    Equal patches tie in max-pooling whatever the parameters are; another machine may break such a tie by rounding.
-    """
-    x = np.asarray(batch.x)
-    signs = np.random.default_rng(1).choice([-1, 1], x.shape)
-    off = np.finfo(x.dtype).eps * np.abs(x).max(initial=0)
-    return batch._replace(x=jnp.asarray((x + off * signs).astype(x.dtype)))
 
 
 def _fit(ready: experiment.Problem, run: Run, step: int, theta: np.ndarray | None) -> dict[str, float] | None:
