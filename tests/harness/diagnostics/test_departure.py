@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,27 +13,9 @@ import numpy as np
 import pytest
 
 from harness import experiment
-from harness import spec as specs
 from harness.diagnostics import departure
 
-
-def problem(**fields: object) -> experiment.Problem:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "digits", "examples": 30},
-        "model": {"family": "mlp", "hidden": [4], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.5},
-        "steps": 3,
-        "seeds": 1,
-    }
-    return experiment.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
-
-
-def quadratic(*eigenvalues: float) -> experiment.Problem:
-    model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
-    return problem(data={"name": "point"}, model=model, loss={"name": "output"})
+Make = Callable[..., experiment.Problem]
 
 
 def measured(ready: experiment.Problem, theta: jax.Array, previous: jax.Array | None) -> dict[str, float]:
@@ -42,7 +24,7 @@ def measured(ready: experiment.Problem, theta: jax.Array, previous: jax.Array | 
     return found
 
 
-def test_the_share_of_the_way_along_the_least_eigenvector(home: pathlib.Path) -> None:
+def test_the_share_of_the_way_along_the_least_eigenvector(home: pathlib.Path, quadratic: Make) -> None:
     ready, before = quadratic(3.0, -2.0, 1.0, -0.5, 0.0), jnp.arange(5.0)
     found = measured(ready, before + jnp.array([0.0, 4.0, 0.0, 3.0, 0.0]), before)
     assert found["departure_alignment"] == pytest.approx(0.8, abs=1e-6)
@@ -53,14 +35,14 @@ def test_the_share_of_the_way_along_the_least_eigenvector(home: pathlib.Path) ->
 
 
 @pytest.mark.parametrize("still", [True, False])
-def test_without_a_way_there_is_no_alignment(home: pathlib.Path, still: bool) -> None:
+def test_without_a_way_there_is_no_alignment(home: pathlib.Path, still: bool, quadratic: Make) -> None:
     ready, theta = quadratic(1.0, -1.0), jnp.ones(2)
     found = measured(ready, theta, theta if still else None)
     assert {name for name in departure.METRICS if math.isnan(found[name])} == set(departure.METRICS)
 
 
-def test_on_a_network_the_vector_is_that_of_lapack(home: pathlib.Path) -> None:
-    ready = problem()
+def test_on_a_network_the_vector_is_that_of_lapack(home: pathlib.Path, problem: Make) -> None:
+    ready = problem(model={"family": "mlp", "hidden": [4], "activation": "tanh"})
     theta = ready.objective.init(jax.random.key(3)).astype("float64")
     hessian = np.asarray(jax.hessian(ready.probe.risk)(theta, ready.probe.batch))
     values, vectors = np.linalg.eigh(hessian)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,29 +13,11 @@ import numpy as np
 import pytest
 
 from harness import diagnostics, experiment
-from harness import spec as specs
 from harness.curvature import logdet, survey
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import sweep
 
-
-def problem(**fields: object) -> experiment.Problem:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "digits", "examples": 30},
-        "model": {"family": "mlp", "hidden": [1], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.5},
-        "steps": 3,
-        "seeds": 1,
-    }
-    return experiment.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
-
-
-def quadratic(*eigenvalues: float) -> experiment.Problem:
-    model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
-    return problem(data={"name": "point"}, model=model, loss={"name": "output"})
+Make = Callable[..., experiment.Problem]
 
 
 def measured(ready: experiment.Problem, theta: jax.Array, eta: float, *names: str) -> dict[str, float]:
@@ -44,7 +26,7 @@ def measured(ready: experiment.Problem, theta: jax.Array, eta: float, *names: st
     return found
 
 
-def test_a_quadratic_is_singular_at_the_reciprocals_of_its_eigenvalues(home: pathlib.Path) -> None:
+def test_a_quadratic_is_singular_at_the_reciprocals_of_its_eigenvalues(home: pathlib.Path, quadratic: Make) -> None:
     found = measured(quadratic(4.0, 2.0, 2.0, 1.0, -0.5, 0.0), jnp.ones(6), 0.3, "sweep", "critical")
     assert (found["sweep_zeros"], found["critical_steps"]) == (4, 4)
     assert found["sweep_zero"] <= 1e-14
@@ -54,7 +36,7 @@ def test_a_quadratic_is_singular_at_the_reciprocals_of_its_eigenvalues(home: pat
     assert measured(quadratic(4.0, 1.0), jnp.ones(2), 0.9, "critical")["critical_step"] == pytest.approx(1.0)
 
 
-def test_without_a_positive_eigenvalue_no_step_is_critical(home: pathlib.Path) -> None:
+def test_without_a_positive_eigenvalue_no_step_is_critical(home: pathlib.Path, quadratic: Make) -> None:
     found = measured(quadratic(-1.0, 0.0), jnp.ones(2), 0.3, "sweep", "critical")
     assert (found["sweep_zeros"], found["critical_steps"]) == (0, 0)
     assert all(math.isnan(found[name]) for name in ("sweep_zero", "sweep_zero_error"))
@@ -63,7 +45,7 @@ def test_without_a_positive_eigenvalue_no_step_is_critical(home: pathlib.Path) -
 
 @pytest.mark.parametrize(("curvature", "zeros"), [("dense", None), ("lanczos", sweep.TOP)])
 def test_every_zero_of_a_network_is_confirmed_by_another_decomposition(
-    curvature: str, zeros: int | None, home: pathlib.Path
+    curvature: str, zeros: int | None, home: pathlib.Path, problem: Make
 ) -> None:
     ready = problem(curvature=curvature)
     theta = ready.objective.init(jax.random.key(0)).astype("float64")
@@ -74,7 +56,7 @@ def test_every_zero_of_a_network_is_confirmed_by_another_decomposition(
     assert found["sweep_zero_error"] < 1e-8
 
 
-def test_a_wrong_claim_is_found_out(home: pathlib.Path) -> None:
+def test_a_wrong_claim_is_found_out(home: pathlib.Path, quadratic: Make) -> None:
     ready = quadratic(4.0, 2.0, 1.0)
     false = spectra.Spectrum(np.array([1.0, 2.1, 4.0]), np.full(3, 1e-12), True, 3, 3)
     where = diagnostics.Nearby(jnp.ones(3), None, ready.probe, jax.random.key(0))
