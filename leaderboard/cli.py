@@ -42,6 +42,10 @@ def board_build(
     only: Annotated[
         bool, typer.Option("--only-submitted", help="Leave the store out: the public board, of bundles alone.")
     ] = False,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", help="Link the runs of the store to their pages in the MLflow at this address."),
+    ] = None,
 ) -> None:
     """Read the store and what was submitted, write export.json and the pages, and say where they are.
 
@@ -51,11 +55,14 @@ def board_build(
         raise errors.InputError(
             "--store, --from and --only-submitted exclude each other: one is read instead of the others"
         )
+    if mlflow and (source or only):
+        raise errors.InputError("--mlflow links the runs of a store; --from and --only-submitted read none")
     from leaderboard import document, export
 
     board = export.load(source) if source else document.compose([], []) if only else None
-    output = output or workspace.site()
-    build_board(workspace.store(store), output, harness_cli.console(), board=board, submitted=source is None)
+    output, out = output or workspace.site(), harness_cli.console()
+    server = _server(mlflow) if mlflow else None
+    build_board(workspace.store(store), output, out, board=board, submitted=source is None, server=server)
 
 
 @board_app.command("export")
@@ -416,6 +423,7 @@ def build_board(
     *,
     board: document.Export | None = None,
     submitted: bool = False,
+    server: str | None = None,
 ) -> pathlib.Path:
     """Builds the site and prints the cells of the store and where the first page is.
 
@@ -425,6 +433,7 @@ def build_board(
         out: Where to print.
         board: The export to show instead of what the store holds.
         submitted: Whether what was submitted is shown too.
+        server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
 
     Returns:
         The path of the first page.
@@ -436,13 +445,19 @@ def build_board(
     """
     from leaderboard import export, folder, site, submissions, table
 
-    held = shown = board or _read(store, export.gathered)
+    pages: dict[str, str] = {}
+
+    def gathered(source: export.Source, step: Callable[[], None]) -> document.Export:
+        pages.update({key: f"{server}{page}" for key, page in source.pages.items()} if server else {})
+        return export.gathered(source, step)
+
+    held = shown = board or _read(store, gathered)
     if submitted:
         with out.status("reading what was submitted"):
             shown = submissions.merged(held, list(submissions.rows()))
     with out.status("building the pages"):
         own = _own(shown)
-        written = folder.write(site.render(shown, own), output, site.SUMS)
+        written = folder.write(site.render(shown, own, pages), output, site.SUMS)
     page = (output / "index.html").resolve()
     if held.runs:
         out.print(_table(table.summary(held)))
@@ -458,6 +473,27 @@ def build_board(
         out.print(f"{len(own)} of the cells were run here and are marked: index.html#show=mine", highlight=False)
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
+
+
+def _server(address: str) -> str:
+    """Returns the address of an MLflow server as links begin with it.
+
+    Raises:
+        errors.InputError: It is none, or holds what a public page must not.
+    """
+    import urllib.parse
+
+    try:
+        parts = urllib.parse.urlsplit(address)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or "@" in parts.netloc or parts.query or parts.fragment or any(map(str.isspace, address)):
+        raise errors.InputError(
+            "--mlflow: not the address of a server as its users open it, without a password, for example "
+            "https://mlflow.example.org or http://127.0.0.1:5000"
+        )
+    return address.rstrip("/") + "/"
 
 
 def _own(board: document.Export) -> set[str]:

@@ -204,16 +204,20 @@ class Run(Part):
         batch = self.part("optimizer").get("batch_size") or self.examples
         return self.reached_at * float(str(batch)) / self.examples
 
-    @functools.cached_property
-    def summary(self) -> dict[str, float]:
-        """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
+    @property
+    def recorded(self) -> list[record_file.Record]:
+        """Its curves as records; NaN for what is not a finite number."""
         names, values = list(self.curves), zip(*self.curves.values(), strict=True)
-        recorded = [
+        return [
             record_file.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
             for step, row in zip(self.steps, values, strict=False)
         ]
+
+    @functools.cached_property
+    def summary(self) -> dict[str, float]:
+        """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
         with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
-            said = diagnostics.summary(recorded)
+            said = diagnostics.summary(self.recorded)
         return {name: value for name, value in said.items() if math.isfinite(value)}
 
     def part(self, section: str) -> dict[str, JsonValue]:

@@ -48,11 +48,13 @@ class Source(NamedTuple):
         suites: Its suites.
         size: How many runs there are.
         runs: The checked runs, in the order of the store; raises errors.InputError at one that is malformed.
+        pages: `suite/run_id` -> the page of the run in MLflow's UI, as what follows the server's address.
     """
 
     suites: list[document.Suite]
     size: int
     runs: Iterator[document.Run]
+    pages: Mapping[str, str] = {}
 
 
 class Listed(NamedTuple):
@@ -92,7 +94,14 @@ def opened(uri: str) -> Source:
         errors.InputError: The store cannot be read, or is not in order.
     """
     client, found = _asked(uri)
-    return Source([suite for suite, _ in found], sum(len(runs) for _, runs in found), _read_all(client, found))
+    pages = {
+        f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
+            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        )
+        for suite, runs in found
+        for run in runs
+    }
+    return Source([suite for suite, _ in found], len(pages), _read_all(client, found), pages)
 
 
 def _asked(uri: str) -> tuple[Any, Found]:

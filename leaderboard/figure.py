@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import metrics, verdict
+from harness.diagnostics import episodes
 from leaderboard import cell as cells
-from leaderboard import compare, document
+from leaderboard import compare, document, number
 
-CURVES = (
-    "loss",
-    "loss_gap",
-    "sharpness",
-    "sharpness_error",
-    "eta_sharpness",
-    "sigma_min",
-    "sigma_min_error",
-    "log_abs_det",
-    "log_abs_det_error",
-    "n_above_inv_eta",
-    "grad_norm",
-    "lambda_min",
-    "lambda_min_error",
-)
+CURVES = {
+    "loss": number.rounded,
+    "sharpness": number.rounded,
+    "sharpness_error": number.rounded_error,
+    "eta_sharpness": number.rounded,
+    "sigma_min": number.rounded,
+    "sigma_min_error": number.rounded_error,
+    "log_abs_det": number.rounded,
+    "log_abs_det_error": number.rounded_error,
+    "n_above_inv_eta": number.rounded,
+    "grad_norm": number.rounded,
+    "lambda_min": number.rounded,
+    "lambda_min_error": number.rounded_error,
+}
+"""What a plot may draw, and how its numbers are rounded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """One plot of curves over the steps.
+    """One plot of curves over the steps; `assets/plot.js` makes it, with what a page says of its runs (`Shown`).
 
     Attributes:
         title: Its heading.
@@ -45,19 +47,39 @@ class Plot:
         lines: Horizontal reference lines, (value, label).
         floor: Whether the running minimum is drawn bold.
         near: Steps whose value is at most so many error bars get a mark at the foot; 0 for none.
-        runs: The curves, (name of the run's data, label).
+        alone: Whether it is for a page of one run, whose `lines` it then takes, or for the others; None for both.
+        notes: Sentences that are added to the caption where the page says so, by the field of `Shown`.
     """
 
     title: str
     caption: str
     metric: str
     label: str
-    scale: str
-    error: str
-    lines: tuple[tuple[float, str], ...]
-    floor: bool
-    near: float
-    runs: tuple[tuple[str, str], ...]
+    scale: str = "log"
+    error: str = ""
+    lines: tuple[tuple[float, str], ...] = ()
+    floor: bool = False
+    near: float = 0
+    alone: bool | None = None
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Shown(NamedTuple):
+    """What the plots of a page are of.
+
+    Attributes:
+        curves: (Name of the run's data, label) of each.
+        alone: Whether this is the page of one run.
+        lines: Where 1/eta and 2/eta lie for that run.
+        stay: Steps between which that run stayed at a saddle.
+        upper: Whether some sigma_min are upper bounds.
+    """
+
+    curves: tuple[tuple[str, str], ...]
+    alone: bool = False
+    lines: tuple[tuple[float, str], ...] = ()
+    stay: tuple[int, int] | None = None
+    upper: bool = False
 
 
 class Strip(NamedTuple):
@@ -69,68 +91,88 @@ class Strip(NamedTuple):
     dots: tuple[float, ...]
 
 
-def plots(runs: tuple[document.Run, ...], labels: tuple[str, ...] = ()) -> list[Plot]:
-    """Returns the plots of a run page (one run) or of a cell page (all its seeds).
+def _plot(
+    metric: str,
+    title: str,
+    caption: str,
+    *,
+    scale: str = "log",
+    lines: tuple[tuple[float, str], ...] = (),
+    floor: bool = False,
+    near: float = 0,
+    alone: bool | None = None,
+    **notes: str,
+) -> Plot:
+    row = metrics.METRICS[metric]
+    return Plot(title, caption, metric, row.label, scale, row.error or "", lines, floor, near, alone, notes)
 
-    `labels` name the curves, by default the seeds. Seeds may have their own step sizes, so several runs show eta times
-    the sharpness, where 1 and 2 serve each of them.
+
+SHARPNESS = (
+    "Largest eigenvalue of the Hessian. At 1/η the map I − ηH is singular along it; above 2/η the linearised map is "
+    "unstable along it."
+)
+SHADED = "Shaded: at a saddle, until it left."
+
+PLOTS = (
+    _plot("loss", "Loss", "The empirical risk over all training examples; steps and loss both on logarithmic axes."),
+    _plot("sharpness", "Sharpness", SHARPNESS, scale="linear", alone=True),
+    # Runs may have their own step sizes; 1 and 2 serve each of them.
+    _plot("eta_sharpness", "Sharpness", SHARPNESS, scale="linear", lines=((1.0, "1"), (2.0, "2")), alone=False),
+    _plot(
+        "sigma_min",
+        "Distance from singular",
+        "Least singular value of I − ηH at each logged step with its error bar; the bold line is the least so far, "
+        f"marks at the foot are steps within {verdict.MARGIN:g} error bars of 0.",
+        floor=True,
+        near=verdict.MARGIN,
+        upper="Each value is an upper bound.",
+    ),
+    _plot(
+        "log_abs_det",
+        "Volume",
+        "log |det(I − ηH)|: by how much a step stretches volume; it falls to −∞ where the map is singular.",
+        scale="linear",
+    ),
+    _plot(
+        "n_above_inv_eta",
+        "Eigenvalues above 1/η",
+        "How many eigenvalues lie beyond the singular set; each change is a fold crossed between two looks.",
+        scale="linear",
+    ),
+    _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", stay=SHADED),
+    _plot(
+        "lambda_min",
+        "Least eigenvalue",
+        "Negative where the risk bends down: at a strict saddle, and along most trajectories.",
+        scale="linear",
+        stay=SHADED,
+    ),
+)
+"""The plots of every page, in their order."""
+
+
+def shown(run: document.Run) -> Shown:
+    """Returns what the plots of the page of a run are of."""
+    lines = ((1 / run.eta, "1/η"), (2 / run.eta, "2/η")) if run.eta else ()
+    return together((run,))._replace(alone=True, lines=lines, stay=stay(run))
+
+
+def together(runs: Sequence[document.Run], labels: Sequence[str] = ()) -> Shown:
+    """Returns what the plots of several runs are of; `labels` name the curves, by default the seeds do."""
+    curves = zip(map(name, runs), labels or [f"seed {run.seed}" for run in runs], strict=True)
+    return Shown(tuple(curves), upper=any(run.curvature == "lanczos" for run in runs))
+
+
+def stay(run: document.Run) -> tuple[int, int] | None:
+    """Returns the steps between which a run stayed at a saddle; None where it is not known to have left one.
+
+    At a planted one from the start until it left, as `escape` measured; else on its longest saddle episode, to one gap
+    between looks.
     """
-    named = labels or tuple(f"seed {run.seed}" for run in runs)
-    curves = tuple(zip(map(name, runs), named, strict=True))
-    alone = runs[0] if len(runs) == 1 else None
-    sharpness = "sharpness" if alone else "eta_sharpness"
-    lines: tuple[tuple[float, str], ...] = ((1.0, "1"), (2.0, "2"))
-    if alone:
-        lines = ((1 / alone.eta, "1/η"), (2 / alone.eta, "2/η")) if alone.eta else ()
-    return [
-        _plot(
-            "loss",
-            "Loss",
-            "The empirical risk over all training examples; steps and loss both on logarithmic axes.",
-            curves,
-        ),
-        _plot(
-            sharpness,
-            "Sharpness",
-            "Largest eigenvalue of the Hessian. At 1/η the map I − ηH is singular along it; above 2/η the linearised "
-            "map is unstable along it.",
-            curves,
-            scale="linear",
-            lines=lines,
-        ),
-        _plot(
-            "sigma_min",
-            "Distance from singular",
-            "Least singular value of I − ηH at each logged step with its error bar; the bold line is the least so far, "
-            f"marks at the foot are steps within {verdict.MARGIN:g} error bars of 0. "
-            + ("Each value is an upper bound." if any(run.curvature == "lanczos" for run in runs) else ""),
-            curves,
-            floor=True,
-            near=verdict.MARGIN,
-        ),
-        _plot(
-            "log_abs_det",
-            "Volume",
-            "log |det(I − ηH)|: by how much a step stretches volume; it falls to −∞ where the map is singular.",
-            curves,
-            scale="linear",
-        ),
-        _plot(
-            "n_above_inv_eta",
-            "Eigenvalues above 1/η",
-            "How many eigenvalues lie beyond the singular set; each change is a fold crossed between two looks.",
-            curves,
-            scale="linear",
-        ),
-        _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", curves),
-        _plot(
-            "lambda_min",
-            "Least eigenvalue",
-            "Negative where the risk bends down: at a strict saddle, and along most trajectories.",
-            curves,
-            scale="linear",
-        ),
-    ]
+    left = cells.at(run, "escape_steps", 0) if run.steps else None
+    if left is not None:
+        return 0, min(int(left), run.steps[-1])
+    return max(episodes.spans(run.recorded), key=lambda span: span[1] - span[0], default=None)
 
 
 def strips(board: list[cells.Cell]) -> dict[str, Strip]:
@@ -158,8 +200,12 @@ def name(run: document.Run) -> str:
 
 
 def curves(run: document.Run) -> dict[str, object]:
-    """Returns what a plot needs of a run: its name, settings, steps, and curves with six significant digits."""
-    kept = {name: [_short(value) for value in run.curves[name]] for name in CURVES if name in run.curves}
+    """Returns what plots need of a run: name, settings, steps, and curves with as many digits as a page prints."""
+    kept = {
+        name: [value if value is None else round_to(value) for value in run.curves[name]]
+        for name, round_to in CURVES.items()
+        if name in run.curves
+    }
     return {
         "label": f"{run.label}, seed {run.seed}",
         "settings": compare.settings_of(run),
@@ -173,22 +219,3 @@ def _one_step_size(run: document.Run) -> bool:
     """Says whether a run's step size does not change, so that eta times its steps is a time."""
     schedule = run.part("optimizer").get("schedule")
     return not isinstance(schedule, dict) or schedule.get("name", "constant") == "constant"
-
-
-def _plot(
-    metric: str,
-    title: str,
-    caption: str,
-    runs: tuple[tuple[str, str], ...],
-    *,
-    scale: str = "log",
-    lines: tuple[tuple[float, str], ...] = (),
-    floor: bool = False,
-    near: float = 0,
-) -> Plot:
-    row = metrics.METRICS[metric]
-    return Plot(title, caption.strip(), metric, row.label, scale, row.error or "", lines, floor, near, runs)
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")

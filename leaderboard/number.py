@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import math
+import sys
 
 MISSING = "–"
 DIGITS = 4
+LARGE = 1e308
+"""From here on rounding may lead to infinity."""
+
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -26,8 +30,22 @@ def show(value: float | None, error: float | None = None, bound: str = "") -> st
     """
     if value is None or math.isnan(value):
         return MISSING
-    body = _plain(value) if error is None or not error > 0 or not math.isfinite(value) else _pair(value, error)
+    bare = error is None or not error > 0 or not math.isfinite(value)
+    body = _plain(value) if error is None or bare else _pair(value, max(error, sys.float_info.min))
     return f"{bound} {body}" if bound else body
+
+
+def rounded(value: float) -> float:
+    """Returns a finite number with as many digits as are printed."""
+    return value if _whole(value) or abs(value) > LARGE else float(f"{value:.{DIGITS}g}")
+
+
+def rounded_error(error: float) -> float:
+    """Returns a finite error bar as it is printed, rounded up to two digits."""
+    if not 0 < error < LARGE:
+        return error
+    error = max(error, sys.float_info.min)
+    return float(f"{_up(error, _exponent(error) - 1):.2g}")
 
 
 def show_range(values: list[float], shown: str = "") -> str:
@@ -41,7 +59,7 @@ def show_range(values: list[float], shown: str = "") -> str:
 def _plain(value: float) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 10**6:
+    if _whole(value):
         return _sign(f"{int(value):,}")
     exponent = int(f"{value:.{DIGITS - 1}e}".partition("e")[2])
     if -4 <= exponent < DIGITS:
@@ -50,8 +68,13 @@ def _plain(value: float) -> str:
     return _scientific(f"{value:.{DIGITS - 1}e}")
 
 
+def _whole(value: float) -> bool:
+    """Says whether a finite number is printed to its last digit."""
+    return value == int(value) and abs(value) < 10**6
+
+
 def _pair(value: float, error: float) -> str:
-    if not math.isfinite(error):
+    if not error < LARGE:
         return f"{_plain(value)} ± ∞"
     place = _exponent(error) - 1
     finest = _exponent(value) - DIGITS + 1 if value else place

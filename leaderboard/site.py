@@ -14,6 +14,7 @@ import hashlib
 import json
 import pathlib
 import re
+import types
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -43,10 +44,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 ASSETS = HERE / "assets"
 TEMPLATES = HERE / "templates"
 SUMS = "SHA256SUMS"
+PLOTS = "plots"
+"""Name of the script that says what the plots are."""
+
 CURVES = 6
 """Cells whose first seeds a spec's page draws over each other, at most."""
 
-LOOKS = 16
+LOOKS = 6
 """Logged steps whose numbers stand in the page of a run, at most."""
 
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
@@ -73,7 +77,9 @@ class Tally:
     sentence: str
 
 
-def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes]:
+def render(
+    board: document.Export, own: Collection[str] = (), mlflow: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, bytes]:
     """Returns every file of the site by its path.
 
     The same export gives the same bytes.
@@ -81,6 +87,7 @@ def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes
     Args:
         board: What to show.
         own: `suite/cell_id` of the cells that are marked as the reader's own.
+        mlflow: `suite/run_id` -> where its page in MLflow is, for runs that link to it.
 
     Returns:
         Relative paths with forward slashes -> bytes, with a SHA256SUMS over all the others.
@@ -91,6 +98,7 @@ def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes
     for asset in sorted(ASSETS.iterdir()):
         if asset.suffix in (".css", ".js", ".svg"):
             files[f"a/{asset.name}"] = asset.read_bytes()
+    files[f"data/{PLOTS}.js"] = _plots()
     for run in board.runs:
         files[f"data/{run_path(run)}.js"] = _script(run)
     files[export.FILE] = export.dump(board)
@@ -101,13 +109,14 @@ def render(board: document.Export, own: Collection[str] = ()) -> dict[str, bytes
     files |= row_tables.scripts(made) | row_tables.scripts(runs)
     files["index.html"] = _page(pages, "index.html", "", board=board, **_overview(board, rows, made))
     files["runs.html"] = _page(pages, "runs.html", "", board=board, made=runs)
-    files["compare.html"] = _page(pages, "compare.html", "", board=board, plots=figure.plots(()))
+    files["compare.html"] = _page(pages, "compare.html", "", board=board)
     for group in _by_spec(rows):
         files[f"{spec_path(group[0].first)}.html"] = _page(pages, "spec.html", "../../", board=board, **_spec(group))
     for cell in rows:
         files[f"{cell_path(cell.first)}.html"] = _page(pages, "cell.html", "../../", board=board, **_cell(cell))
         for run in cell.runs:
-            files[f"{run_path(run)}.html"] = _page(pages, "run.html", "../../", board=board, **_run(run, cell))
+            said = _run(run, cell) | {"mlflow": mlflow.get(figure.name(run))}
+            files[f"{run_path(run)}.html"] = _page(pages, "run.html", "../../", board=board, **said)
     found = control_rows.controls(board)
     scored = control_rows.scores(found)
     files["controls.html"] = _page(pages, "controls.html", "", board=board, controls=found, scores=scored)
@@ -267,7 +276,7 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
         "drawn": drawn,
         "scatter": drawing.scatter(own),
         "fan": drawing.fan(own),
-        "plots": figure.plots(drawn, labels=tuple(one.label for one in drawn)) if len(drawn) > 1 else [],
+        "shown": figure.together(drawn, [one.label for one in drawn]) if len(drawn) > 1 else None,
     }
 
 
@@ -279,7 +288,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
         "seeds": [(run, cells.margin_of(run), cells.fold_crossings_of(run)) for run in cell.runs],
         "known": theorem.known(cell.first),
         "bad": [(run, bad) for run in cell.runs if (bad := theorem.bad_step(run)) is not None],
-        "plots": figure.plots(cell.runs),
+        "shown": figure.together(cell.runs),
     }
 
 
@@ -292,7 +301,7 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "alone": alone,
         "margin": cells.margin_of(run),
         "crossings": cells.fold_crossings_of(run),
-        "plots": figure.plots((run,)),
+        "shown": figure.shown(run),
         "spectra": drawing.spectra(run),
         "looks": _numbers(run, alone, names),
         "left_out": _by_reason(run.left_out),
@@ -384,9 +393,16 @@ def _script(run: document.Run) -> bytes:
     return f"GDZ.put({json.dumps(figure.name(run))},{values});\n".encode()
 
 
-def _as_attribute(plot: figure.Plot) -> markupsafe.Markup:
-    """Returns a plot as an attribute, in single quotes, in which JSON's own quotes need no escapes."""
-    written = json.dumps(dataclasses.asdict(plot), sort_keys=True, allow_nan=False, separators=(",", ":"))
+def _plots() -> bytes:
+    """Returns what every page's plots are as a script."""
+    said = json.dumps([dataclasses.asdict(plot) for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
+    return f"GDZ.put({json.dumps(PLOTS)},{said});\n".encode()
+
+
+def _as_attribute(shown: figure.Shown) -> markupsafe.Markup:
+    """Returns what differs from the defaults as an attribute, in single quotes, where JSON's own need no escapes."""
+    values = {key: value for key, value in shown._asdict().items() if value}
+    written = json.dumps(values, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     for character, escape in (("&", "&amp;"), ("'", "&#39;"), ("<", "&lt;")):
         written = written.replace(character, escape)
-    return markupsafe.Markup(f"data-plot='{written}'")
+    return markupsafe.Markup(f"data-shown='{written}'")

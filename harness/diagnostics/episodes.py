@@ -44,20 +44,10 @@ def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
     Args:
         recorded: The records of a run, in the order of their steps.
     """
-    ratios = np.array([one.values.get("pl_ratio", math.nan) for one in recorded])
-    known = ratios[np.isfinite(ratios) & (ratios > 0)]
-    if not len(known):
+    relative = _relative(recorded)
+    if relative is None:
         return dict.fromkeys(METRICS, math.nan)
-    relative = ratios / math.exp(np.log(known).mean())
-    found: list[tuple[int, int]] = []
-    begin: int | None = None
-    for i in range(len(recorded)):
-        if relative[i] < LOW:
-            begin = i if begin is None else begin
-            continue
-        if begin is not None and any(on.values.get("n_negative", 0) > 0 for on in recorded[begin:i]):
-            found.append((begin, i))
-        begin = None
+    found = _episodes(recorded, relative)
     spans = [recorded[end].step - recorded[begin].step for begin, end in found]
     left = _left(recorded, *found[spans.index(max(spans))]) if found else (math.nan, math.nan, math.nan)
     return {
@@ -68,6 +58,34 @@ def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
         "episode_rate": left[1],
         "episode_alignment": left[2],
     }
+
+
+def spans(recorded: Sequence[records.Record]) -> list[tuple[int, int]]:
+    """Returns the episodes of a run, in order: the step of the first record on each, and of the first after it."""
+    relative = _relative(recorded)
+    found = [] if relative is None else _episodes(recorded, relative)
+    return [(recorded[begin].step, recorded[end].step) for begin, end in found]
+
+
+def _relative(recorded: Sequence[records.Record]) -> np.ndarray | None:
+    """Returns each record's PL ratio over the run's geometric mean; None where no ratio is known."""
+    ratios = np.array([one.values.get("pl_ratio", math.nan) for one in recorded])
+    known = ratios[np.isfinite(ratios) & (ratios > 0)]
+    return ratios / math.exp(np.log(known).mean()) if len(known) else None
+
+
+def _episodes(recorded: Sequence[records.Record], relative: np.ndarray) -> list[tuple[int, int]]:
+    """Returns the places of the first record on each episode and of the first after it."""
+    found: list[tuple[int, int]] = []
+    begin: int | None = None
+    for i in range(len(recorded)):
+        if relative[i] < LOW:
+            begin = i if begin is None else begin
+            continue
+        if begin is not None and any(on.values.get("n_negative", 0) > 0 for on in recorded[begin:i]):
+            found.append((begin, i))
+        begin = None
+    return found
 
 
 def _left(recorded: Sequence[records.Record], begin: int, end: int) -> tuple[float, float, float]:

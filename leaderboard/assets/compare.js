@@ -4,7 +4,6 @@
 (function () {
   const MOST = 8;
   const ID = /^[a-z0-9][a-z0-9_-]*\/[0-9a-f]{12}-s\d+$/;
-  const figures = Array.from(document.querySelectorAll("figure.later"), (figure) => figure.cloneNode(true));
 
   function asked() {
     const found = new URLSearchParams(location.hash.slice(1)).get("runs") || "";
@@ -49,16 +48,8 @@
     table.tHead.replaceChildren(row("th", "Setting", names));
     table.tBodies[0].replaceChildren(...differ.map((key) => row("td", key, data.map((one) => one.settings[key] || "–"))));
     document.getElementById("differing").hidden = !data.length;
-    const drawn = figures.map(function (model) {
-      const figure = model.cloneNode(true);
-      const plot = JSON.parse(figure.dataset.plot);
-      plot.runs = there.map((id, at) => [id, data[at].label]);
-      figure.dataset.plot = JSON.stringify(plot);
-      figure.hidden = !data.length;
-      return figure;
-    });
-    document.getElementById("plots").replaceChildren(...drawn);
-    for (const figure of drawn) if (!figure.hidden) GDZ.get("plot")(figure);
+    const curves = there.map((id, at) => [id, data[at].label]);
+    GDZ.get("fill")(document.getElementById("plots"), { curves });
   }
 
   addEventListener("hashchange", apply);

@@ -11,6 +11,13 @@ const GDZ = (function () {
     return String(power).replace(/./g, (sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)]));
   }
 
+  /** A cell of a CSV file; what a spreadsheet would take for a formula gets an apostrophe. */
+  function quoted(value) {
+    let said = value === null || value === undefined ? "" : String(value);
+    if (/^[=+\-@\t\r]/.test(said) && Number.isNaN(Number(said))) said = "'" + said;
+    return /[",\r\n]/.test(said) ? '"' + said.replace(/"/g, '""') + '"' : said;
+  }
+
   return Object.freeze({
     root,
     raised,
@@ -47,6 +54,10 @@ const GDZ = (function () {
       const short = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text).replace("-", "−");
       if (power >= -4 && power < 4) return short(value.toPrecision(4));
       return short(mantissa) + "×10" + raised(power);
+    },
+    /** Rows as a CSV file (RFC 4180). @param {Array<Array<string|number|null|undefined>>} rows */
+    csv(rows) {
+      return rows.map((row) => row.map(quoted).join(",") + "\r\n").join("");
     },
     /** Saves a text as a file. @param {string} text @param {string} type @param {string} name */
     save(text, type, name) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plots: curves over the steps as SVG, with reference lines, error bars, a running minimum and a keyboard cursor.
-// What a plot shows stands in its figure's data-plot (leaderboard/figure.py); the numbers come from GDZ.
+// What the plots are, GDZ.get("plots") says; of which runs, the data-shown of their place in the page (both made by
+// leaderboard/figure.py); the numbers come from GDZ too.
 "use strict";
 (function () {
   const NS = "http://www.w3.org/2000/svg";
@@ -150,6 +151,12 @@
     svg.append(written);
   }
 
+  /** Shades where the run stayed at a saddle. */
+  function drawStay(svg, frame, [from, to]) {
+    const left = frame.x(from);
+    svg.append(node("rect", { class: "stay", x: left, y: TOP, width: frame.x(to) - left, height: HEIGHT - TOP - BOTTOM }));
+  }
+
   function drawLines(svg, frame, lines) {
     for (const [value, label] of lines) {
       const at = frame.y(value);
@@ -241,6 +248,7 @@
       viewBox: "0 0 " + width + " " + HEIGHT, width, height: HEIGHT, tabindex: "0", role: "img",
       "aria-label": plot.title + ": " + plot.label + " over the steps. Arrow keys move along the logged steps.",
     });
+    if (plot.stay) drawStay(svg, frame, plot.stay.map((step) => step * (state.across === "time" ? GDZ.get(plot.runs[0][0]).eta : 1)));
     drawAxes(svg, frame, state.across, axis, plot.label);
     drawLines(svg, frame, plot.lines);
     for (const one of series) drawSeries(svg, frame, plot, one);
@@ -287,6 +295,51 @@
     if (state.at !== undefined) go(state.at);
   }
 
+  /** Returns what is drawn as rows, the first of them headings: t, then the value of each curve, and its error bar. */
+  function rowsOf(plot, kind) {
+    const series = seriesOf(plot, kind);
+    const barred = series.map((one) => one.points.some((point) => point.error));
+    const places = new Map();
+    series.forEach(function (one, at) {
+      for (const { t, value, error } of one.points) {
+        if (!places.has(t)) places.set(t, series.flatMap((_, other) => (barred[other] ? [null, null] : [null])));
+        const column = at + barred.slice(0, at).filter(Boolean).length;
+        places.get(t).splice(column, barred[at] ? 2 : 1, ...(barred[at] ? [value, error] : [value]));
+      }
+    });
+    const names = series.flatMap(function (one, at) {
+      const name = series.length > 1 ? one.label : plot.label;
+      return barred[at] ? [name, "±"] : [name];
+    });
+    const first = kind === "time" ? "η·t" : "step";
+    return [[first, ...names], ...Array.from(places).sort(([a], [b]) => a - b).map(([t, values]) => [t, ...values])];
+  }
+
+  /** Returns rows as a table that can be scrolled. */
+  function tableOf(rows, title) {
+    const frame = document.createElement("div");
+    const table = document.createElement("table");
+    frame.className = "scroll";
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "region");
+    frame.setAttribute("aria-label", title + ": the numbers");
+    rows.forEach(function (row, at) {
+      const line = (at ? table.tBodies[0] || table.createTBody() : table.createTHead()).insertRow();
+      row.forEach(function (value, column) {
+        const cell = document.createElement(at && column ? "td" : "th");
+        if (cell.tagName === "TH") cell.scope = at ? "row" : "col";
+        cell.textContent = at ? show(value) : value;
+        line.append(cell);
+      });
+    });
+    frame.append(table);
+    return frame;
+  }
+
+  function fileOf(plot, ending) {
+    return plot.runs[0][0].replace(/[^0-9a-z-]+/g, "_") + "-" + plot.metric + ending;
+  }
+
   /** Saves the drawing as a file of its own, with the colours it has now. */
   function save(figure, plot) {
     const shown = figure.querySelector(".canvas svg");
@@ -301,13 +354,44 @@
     copy.setAttribute("xmlns", NS);
     const ground = getComputedStyle(document.body).backgroundColor;
     copy.prepend(node("rect", { width: "100%", height: "100%", fill: ground }));
-    const name = plot.runs.map(([name]) => name.replace(/[^0-9a-z-]+/g, "_")).slice(0, 1) + "-" + plot.metric + ".svg";
-    GDZ.save(new XMLSerializer().serializeToString(copy), "image/svg+xml", name);
+    GDZ.save(new XMLSerializer().serializeToString(copy), "image/svg+xml", fileOf(plot, ".svg"));
   }
 
-  /** Draws a figure whose data-plot says what; its data are there. */
-  function start(figure) {
-    const plot = JSON.parse(figure.dataset.plot);
+  /** Returns a plot as it is for some runs: with whose curves, lines and shading are theirs. */
+  function of(plot, shown) {
+    const notes = Object.keys(plot.notes).filter((key) => shown[key]);
+    return {
+      ...plot,
+      caption: [plot.caption].concat(notes.map((key) => plot.notes[key])).join(" "),
+      lines: plot.alone ? shown.lines || [] : plot.lines,
+      runs: shown.curves,
+      stay: plot.notes.stay ? shown.stay : undefined,
+    };
+  }
+
+  function empty(plot) {
+    const [figure, caption, canvas] = ["figure", "figcaption", "div"].map((name) => document.createElement(name));
+    const [title, words] = ["h2", "p"].map((name) => document.createElement(name));
+    figure.className = "plot";
+    canvas.className = "canvas";
+    title.textContent = plot.title;
+    words.textContent = plot.caption;
+    caption.append(title, words);
+    figure.append(caption, canvas);
+    return figure;
+  }
+
+  /** Fills a place of the page with the plots of some runs, whose data are there; with none where there are no runs. */
+  function fill(place, shown) {
+    const suit = (plot) => shown.curves.length && (plot.alone === null || plot.alone === Boolean(shown.alone));
+    const plots = GDZ.get("plots").filter(suit).map((plot) => of(plot, shown));
+    const figures = plots.map(empty);
+    place.replaceChildren(...figures);
+    figures.forEach((figure, at) => start(figure, plots[at]));
+  }
+
+  /** Draws a plot into its figure, which is in the page. */
+  function start(figure, plot) {
     const state = { across: "log", at: undefined };
     const tools = document.createElement("div");
     tools.className = "tools";
@@ -320,9 +404,19 @@
       state.at = undefined;
       self.textContent = "Steps: " + across[state.across].word;
       draw(figure, plot, state);
+      if (numbers.hasChildNodes()) numbers.replaceChildren(tableOf(rowsOf(plot, state.across), plot.title));
     });
-    tools.append(status, steps, button("Save SVG", () => save(figure, plot)));
-    figure.append(tools);
+    const numbers = document.createElement("div");
+    const table = button("Show as table", function (self) {
+      const open = !numbers.hasChildNodes();
+      numbers.replaceChildren(...(open ? [tableOf(rowsOf(plot, state.across), plot.title)] : []));
+      self.textContent = open ? "Hide the table" : "Show as table";
+      self.setAttribute("aria-expanded", String(open));
+    });
+    table.setAttribute("aria-expanded", "false");
+    const csv = button("Save CSV", () => GDZ.save(GDZ.csv(rowsOf(plot, state.across)), "text/csv", fileOf(plot, ".csv")));
+    tools.append(status, steps, table, csv, button("Save SVG", () => save(figure, plot)));
+    figure.append(tools, numbers);
     draw(figure, plot, state);
     let width = figure.clientWidth;
     new ResizeObserver(function () {
@@ -332,6 +426,6 @@
     }).observe(figure);
   }
 
-  for (const figure of document.querySelectorAll("figure.plot:not(.later)")) start(figure);
-  GDZ.put("plot", start);
+  for (const place of document.querySelectorAll(".plots[data-shown]")) fill(place, JSON.parse(place.dataset.shown));
+  GDZ.put("fill", fill);
 })();

@@ -303,17 +303,10 @@
     });
   }
 
-  /** A cell of a CSV file; what a spreadsheet would take for a formula gets an apostrophe. */
-  function quoted(value) {
-    let said = value === null || value === undefined ? "" : String(value);
-    if (/^[=+\-@\t\r]/.test(said) && Number.isNaN(Number(said))) said = "'" + said;
-    return /[",\r\n]/.test(said) ? '"' + said.replace(/"/g, '""') + '"' : said;
-  }
-
   function csv() {
     const found = rows();
     const keys = Array.from(new Set(found.flatMap((row) => Object.keys(row))));
-    return [keys, ...found.map((row) => keys.map((key) => row[key]))].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+    return GDZ.csv([keys, ...found.map((row) => keys.map((key) => row[key]))]);
   }
 
   for (const key of facets) {

@@ -26,14 +26,20 @@ Open = Callable[..., sync_api.Page]
 
 
 @pytest.fixture(scope="module")
-def board() -> document.Export:
-    """The sample board of tests/leaderboard."""
+def sample() -> ModuleType:
+    """tests/leaderboard/sample.py."""
     path = pathlib.Path(__file__).parents[1] / "leaderboard" / "sample.py"
     spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
     assert spec is not None and spec.loader is not None
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made: document.Export = module.export()
+    return module
+
+
+@pytest.fixture(scope="module")
+def board(sample: ModuleType) -> document.Export:
+    """The sample board of tests/leaderboard."""
+    made: document.Export = sample.export()
     return made
 
 
@@ -336,6 +342,58 @@ def test_a_plot_can_be_saved(visit: Open, board: document.Export) -> None:
     assert drawing.startswith("<svg") and "2/η" in drawing and "rgb(" in drawing and "class=" not in drawing
 
 
+def test_a_plot_is_a_table_too_and_a_csv_file(visit: Open, board: document.Export) -> None:
+    run = _run(board, "vgg · activation=relu")
+    page = visit(f"run/quickstart/{run.run_id}.html")
+    figure = page.locator("figure.plot").nth(2)
+    figure.get_by_role("button", name="Show as table").click()
+    headings = figure.locator("thead th").all_text_contents()
+    assert headings == ["step", "σ_min(I − ηH)", "±"]
+    lines = [row.locator("th, td").all_text_contents() for row in figure.locator("tbody tr").all()]
+    assert [line[0] for line in lines] == [str(step) for step in run.steps]
+    assert [line[1] for line in lines] == [number.show(value) for value in run.curves["sigma_min"]]
+    figure.get_by_role("button", name="Steps: log").click()
+    figure.get_by_role("button", name="Steps: linear").click()
+    assert figure.locator("thead th").first.text_content() == "η·t"
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="Save CSV").click()
+    assert download.value.suggested_filename == f"quickstart_{run.run_id}-sigma_min.csv"
+    with open(download.value.path(), encoding="utf-8", newline="") as file:
+        saved = list(csv.reader(file))
+    assert saved[0] == ["η·t", "σ_min(I − ηH)", "±"] and len(saved) == len(run.steps) + 1
+    assert run.eta is not None
+    assert float(saved[-1][0]) == pytest.approx(run.eta * run.steps[-1])
+    assert [float(line[1]) for line in saved[1:]] == [number.rounded(value or 0) for value in run.curves["sigma_min"]]
+    figure.get_by_role("button", name="Hide the table").click()
+    assert figure.locator("table").count() == 0
+    page = visit(f"cell/quickstart/{run.cell_id}.html")
+    page.locator("figure.plot").nth(2).get_by_role("button", name="Show as table").click()
+    rows = page.locator("figure.plot").nth(2).locator("tr")
+    assert rows.first.locator("th").all_text_contents() == ["step", "seed 0", "±", "seed 1", "±", "seed 2", "±"]
+    assert rows.nth(1).locator("th, td").count() == 7
+
+
+def test_the_stay_at_a_saddle_is_shaded(browser: sync_api.Browser, sample: ModuleType, tmp_path: pathlib.Path) -> None:
+    """A run that left its saddle after 29 of 300 steps: the shade ends where step 29 lies on the axis."""
+    said = sample.facts("mlp", cell={"start": {"name": "head_saddle", "perturbation": 1e-7}})
+    lines = [json.loads(line) for line in sample.records(said).splitlines()]
+    lines[0]["values"] |= {"escape_steps": 29.0, "escape_watched": 29.0}
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    run = document.parse_run(json.dumps(said), text, sample.cell_yaml(said))
+    folder.write(site.render(document.compose([document.Suite(name=run.suite, note="")], [run])), tmp_path, site.SUMS)
+    page = browser.new_page()
+    page.goto((tmp_path / f"{site.run_path(run)}.html").as_uri())
+    assert page.locator("rect.stay").count() == 2
+    for at in (5, 6):
+        figure = page.locator("figure.plot").nth(at)
+        assert "Shaded: at a saddle, until it left." in figure.locator("figcaption").inner_text()
+        shade = figure.locator("rect.stay")
+        dots = figure.locator("circle.dot").evaluate_all("all => all.map(c => Number(c.getAttribute('cx')))")
+        left, width = (float(shade.get_attribute(name) or "nan") for name in ("x", "width"))
+        assert (left, left + width) == pytest.approx((dots[0], dots[run.steps.index(29)]))
+    page.close()
+
+
 def test_a_cell_page_draws_every_seed(visit: Open, board: document.Export) -> None:
     run = _run(board, "mlp · activation=relu")
     page = visit(f"cell/quickstart/{run.cell_id}.html")
@@ -404,8 +462,9 @@ def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: d
     assert page.locator("#filter").is_hidden()
     page = visit(f"run/quickstart/{run.run_id}.html", script=False)
     page.locator("summary").click()
-    assert page.locator("details tbody tr").count() == len(run.steps)
-    assert "needs JavaScript" in page.locator("figure.plot").first.inner_text()
+    steps = page.locator("details tbody th").all_text_contents()
+    assert (steps[0], steps[-1]) == ("0", "300") and site.LOOKS - 1 <= len(steps) <= site.LOOKS
+    assert "The plots need JavaScript" in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -427,6 +486,7 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
         page.goto((root / name).as_uri() + (f"#{fragment}" if fragment else ""))
         page.reload()
         page.wait_for_timeout(200)
+        page.get_by_role("button", name="Show as table").evaluate_all("all => all.forEach(one => one.click())")
         found = axe_playwright.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
         wrong += [
             f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])})"

@@ -71,6 +71,25 @@ def test_a_size_over_its_budget_is_said(built: pathlib.Path) -> None:
     assert "OVER 40" in testing.CliRunner().invoke(gdzoo.app, ["board", "check", str(built)]).output
 
 
+def test_the_size_for_each_run_counts_on_a_large_board(built: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = len(list((built / "run").rglob("*.html")))
+    assert all("for each run" not in figure.name for figure in checking.figures(built))
+    monkeypatch.setattr(checking, "MANY", runs)
+    (figure,) = [figure for figure in checking.figures(built) if "for each run" in figure.name]
+    files = [file for file in built.rglob("*") if file.is_file() and file.name not in ("export.json", site.SUMS)]
+    whole = sum(file.stat().st_size for file in files)
+    assert figure.value == pytest.approx(whole / runs / 1000)
+
+
+@pytest.mark.parametrize(
+    ("address", "wrong"),
+    [("http://127.0.0.1:5000/#/x", 0), ("https://example.org/#/x", 0), ("http://127.0.0.1.example.org/", 1)],
+)
+def test_only_this_machine_may_be_linked_without_tls(built: pathlib.Path, address: str, wrong: int) -> None:
+    _edit('href="method.html"', f'href="{address}"')(built / "index.html")
+    assert sum(line.startswith("index.html: a link to") for line in checking.problems(built)) == wrong
+
+
 def test_a_folder_that_is_no_site_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match="no site of gdzoo"):
         checking.figures(tmp_path)

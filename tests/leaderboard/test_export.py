@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import sqlite3
 import weakref
@@ -13,9 +14,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typer import testing
 
 from harness import errors
-from leaderboard import document, export
+from leaderboard import checking, cli, document, export
 
 Json = dict[str, Any]
 Put = Callable[..., str]
@@ -152,6 +154,41 @@ def test_the_same_store_gives_the_same_bytes_and_they_read_back(
     assert export.dump(export.load(path)) == first
     for private in (str(tmp_path), "sqlite:", "artifacts", "mlflow.db"):
         assert private not in first.decode()
+
+
+def test_a_board_links_its_runs_to_their_pages_in_mlflow(
+    uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path
+) -> None:
+    import mlflow
+
+    put(sample.facts("relu"))
+    arguments = ["board", "build", "--store", uri, "--output", str(tmp_path / "site")]
+    arguments += ["--mlflow", "http://127.0.0.1:5000"]
+    said = testing.CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert said.exit_code == 0
+    (run,) = export.read(uri).runs
+    page = (tmp_path / "site" / "run" / run.suite / f"{run.run_id}.html").read_text(encoding="utf-8")
+    link = re.search(r'href="http://127\.0\.0\.1:5000/#/experiments/(\d+)/runs/([0-9a-f]{32})"', page)
+    assert link is not None
+    found = mlflow.MlflowClient(tracking_uri=uri).get_run(link[2])
+    assert (found.info.experiment_id, found.data.tags["gdzoo.run_id"]) == (link[1], run.run_id)
+    assert list(checking.problems(tmp_path / "site")) == []
+    assert b"127.0.0.1" not in (tmp_path / "site" / "export.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mlflow.db", "javascript:alert(1)", "https://", "https://me:secret@example.org", "https://x.org/?token=secret",
+     "https://x.org/#/", "ftp://x.org", "https://[::1", "https://x .org", "http://x:99999"],
+)  # fmt: skip
+def test_an_address_of_mlflow_that_is_none_or_holds_a_secret_is_refused(address: str, home: pathlib.Path) -> None:
+    with pytest.raises(errors.InputError, match="--mlflow: not the address of a server") as caught:
+        testing.CliRunner().invoke(cli.app, ["board", "build", "--mlflow", address], catch_exceptions=False)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(errors.InputError, match="--mlflow links the runs of a store"):
+        testing.CliRunner().invoke(
+            cli.app, ["board", "build", "--only-submitted", "--mlflow", "http://x"], catch_exceptions=False
+        )
 
 
 def test_of_two_attempts_the_last_that_ended_counts(uri: str, put: Put, sample: ModuleType) -> None:

@@ -49,6 +49,10 @@ def test_four_digits(value: float | None, printed: str) -> None:
         (0.99999, 1e-16, "1.000 (±1×10⁻¹⁶)"),
         (0.5, 0.0, "0.5"),
         (0.5, math.inf, "0.5 ± ∞"),
+        (0.5, 1.79e308, "0.5 ± ∞"),
+        (0.5, 5e-324, "0.5 (±3×10⁻³⁰⁸)"),
+        (0.0, 5e-324, "(0.0 ± 2.3)×10⁻³⁰⁸"),
+        (5e-324, 5e-324, "(0.0 ± 2.3)×10⁻³⁰⁸"),
     ],
 )
 def test_error_bar_and_value_have_matching_digits(value: float, error: float, printed: str) -> None:
@@ -63,6 +67,14 @@ def test_a_range_says_nothing_twice() -> None:
     assert number.show_range([2.0, 1.0, 3.0], "2") == "1–3"
     assert number.show_range([2.0, 2.0], "2") == ""
     assert number.show_range([2.0], "2") == ""
+
+
+@hypothesis.given(strategies.floats(allow_nan=False, allow_infinity=False))
+def test_rounding_keeps_four_digits_and_makes_no_error_bar_smaller(value: float) -> None:
+    assert abs(number.rounded(value) - value) <= 5.1e-4 * abs(value) + 1e-323
+    coarse = number.rounded_error(abs(value))
+    assert math.isfinite(coarse) and abs(value) * (1 - 1e-9) <= coarse <= max(abs(value) * 1.11, 2.3e-308)
+    assert len(repr(coarse).rstrip("0").partition("e")[0].replace(".", "").strip("0")) <= 2 or coarse >= number.LARGE
 
 
 @hypothesis.given(
