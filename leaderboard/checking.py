@@ -109,6 +109,9 @@ def figures(output: pathlib.Path) -> list[Figure]:
         found.append(
             Figure(f"a run page and all it loads, compressed (largest of {len(sizes)})", max(sizes.values()), 20)
         )
+        eight = _sent(output, _loaded(output, "compare.html"))
+        eight += sum(sorted(_sent(output, [f"data/{path.removesuffix('.html')}.js"]) for path in sizes)[-8:])
+        found.append(Figure("compare with eight runs, compressed", eight, 60))
         data = [(output / f"data/{path.removesuffix('.html')}.js").stat().st_size / KB for path in sizes]
         found.append(Figure("data of a run, as a file", max(data), 16))
         served = sum((output / path).stat().st_size for path in sums if path != export.FILE) / KB

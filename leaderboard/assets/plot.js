@@ -12,8 +12,6 @@
   const HEIGHT = 280;
   const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 2"];
   const KINDS = 4; // series colours in the style sheet
-  const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity",
-    "font-family", "font-size", "font-weight", "text-anchor"];
 
   function node(name, attributes, text) {
     const made = document.createElementNS(NS, name);
@@ -295,68 +293,6 @@
     if (state.at !== undefined) go(state.at);
   }
 
-  /** Returns what is drawn as rows, the first of them headings: t, then the value of each curve, and its error bar. */
-  function rowsOf(plot, kind) {
-    const series = seriesOf(plot, kind);
-    const barred = series.map((one) => one.points.some((point) => point.error));
-    const places = new Map();
-    series.forEach(function (one, at) {
-      for (const { t, value, error } of one.points) {
-        if (!places.has(t)) places.set(t, series.flatMap((_, other) => (barred[other] ? [null, null] : [null])));
-        const column = at + barred.slice(0, at).filter(Boolean).length;
-        places.get(t).splice(column, barred[at] ? 2 : 1, ...(barred[at] ? [value, error] : [value]));
-      }
-    });
-    const names = series.flatMap(function (one, at) {
-      const name = series.length > 1 ? one.label : plot.label;
-      return barred[at] ? [name, "±"] : [name];
-    });
-    const first = kind === "time" ? "η·t" : "step";
-    return [[first, ...names], ...Array.from(places).sort(([a], [b]) => a - b).map(([t, values]) => [t, ...values])];
-  }
-
-  /** Returns rows as a table that can be scrolled. */
-  function tableOf(rows, title) {
-    const frame = document.createElement("div");
-    const table = document.createElement("table");
-    frame.className = "scroll";
-    frame.tabIndex = 0;
-    frame.setAttribute("role", "region");
-    frame.setAttribute("aria-label", title + ": the numbers");
-    rows.forEach(function (row, at) {
-      const line = (at ? table.tBodies[0] || table.createTBody() : table.createTHead()).insertRow();
-      row.forEach(function (value, column) {
-        const cell = document.createElement(at && column ? "td" : "th");
-        if (cell.tagName === "TH") cell.scope = at ? "row" : "col";
-        cell.textContent = at ? show(value) : value;
-        line.append(cell);
-      });
-    });
-    frame.append(table);
-    return frame;
-  }
-
-  function fileOf(plot, ending) {
-    return plot.runs[0][0].replace(/[^0-9a-z-]+/g, "_") + "-" + plot.metric + ending;
-  }
-
-  /** Saves the drawing as a file of its own, with the colours it has now. */
-  function save(figure, plot) {
-    const shown = figure.querySelector(".canvas svg");
-    if (!shown) return;
-    const copy = shown.cloneNode(true);
-    const originals = [shown, ...shown.querySelectorAll("*")];
-    [copy, ...copy.querySelectorAll("*")].forEach(function (element, at) {
-      const style = getComputedStyle(originals[at]);
-      for (const name of STYLES) element.setAttribute(name, style.getPropertyValue(name));
-      element.removeAttribute("class");
-    });
-    copy.setAttribute("xmlns", NS);
-    const ground = getComputedStyle(document.body).backgroundColor;
-    copy.prepend(node("rect", { width: "100%", height: "100%", fill: ground }));
-    GDZ.save(new XMLSerializer().serializeToString(copy), "image/svg+xml", fileOf(plot, ".svg"));
-  }
-
   /** Returns a plot as it is for some runs: with whose curves, lines and shading are theirs. */
   function of(plot, shown) {
     const notes = Object.keys(plot.notes).filter((key) => shown[key]);
@@ -390,6 +326,11 @@
     figures.forEach((figure, at) => start(figure, plots[at]));
   }
 
+  /** Loads what takes a plot out of the page, when it is first asked for, and uses it. */
+  function taken(use) {
+    GDZ.load("a/take.js", "take").then((take) => take && use(take));
+  }
+
   /** Draws a plot into its figure, which is in the page. */
   function start(figure, plot) {
     const state = { across: "log", at: undefined };
@@ -404,18 +345,19 @@
       state.at = undefined;
       self.textContent = "Steps: " + across[state.across].word;
       draw(figure, plot, state);
-      if (numbers.hasChildNodes()) numbers.replaceChildren(tableOf(rowsOf(plot, state.across), plot.title));
+      if (numbers.hasChildNodes()) taken((take) => numbers.replaceChildren(take.table(plot, now())));
     });
+    const now = () => ({ series: seriesOf(plot, state.across), heading: state.across === "time" ? "η·t" : "step" });
     const numbers = document.createElement("div");
-    const table = button("Show as table", function (self) {
+    const table = button("Show as table", (self) => taken(function (take) {
       const open = !numbers.hasChildNodes();
-      numbers.replaceChildren(...(open ? [tableOf(rowsOf(plot, state.across), plot.title)] : []));
+      numbers.replaceChildren(...(open ? [take.table(plot, now())] : []));
       self.textContent = open ? "Hide the table" : "Show as table";
       self.setAttribute("aria-expanded", String(open));
-    });
+    }));
     table.setAttribute("aria-expanded", "false");
-    const csv = button("Save CSV", () => GDZ.save(GDZ.csv(rowsOf(plot, state.across)), "text/csv", fileOf(plot, ".csv")));
-    tools.append(status, steps, table, csv, button("Save SVG", () => save(figure, plot)));
+    const csv = button("Save CSV", () => taken((take) => take.csv(plot, now())));
+    tools.append(status, steps, table, csv, button("Save SVG", () => taken((take) => take.svg(plot, figure))));
     figure.append(tools, numbers);
     draw(figure, plot, state);
     let width = figure.clientWidth;

@@ -66,9 +66,7 @@ def test_ten_thousand_runs_stay_within_the_budgets(
     began = time.process_time()
     files = site.render(board)
     print(f"build: {1000 * (time.process_time() - began) / len(board.runs):.1f} ms of CPU for each run page")
-    size = sum(map(len, files.values())) / len(board.runs) / 1000
-    export = len(files["export.json"]) / len(board.runs) / 1000
-    print(f"the whole site: {size:.0f} kB for each run, {export:.0f} of them export.json")
+    print(f"export.json: {len(files['export.json']) / len(board.runs) / 1000:.1f} kB for each run")
     folder.write(files, tmp_path / "site", site.SUMS)
     for figure in checking.figures(tmp_path / "site"):
         print(f"{figure.name}: {figure.value:.1f} of {figure.budget} {figure.unit}")
