@@ -51,9 +51,14 @@ def wanted(
     return [portion for portion in portions if portion.mine]
 
 
-def open_tasks(portions: Sequence[task.Portion]) -> int:
-    """Returns about how many tasks there will be, by the run folders alone: for how many workers to start early."""
-    return sum(not _there(portion.whole.cell, seed) for portion in portions for seed in portion.missing)
+def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
+    """Returns about what there will be to do, a seed at a time, by the run folders alone: to start workers early."""
+    return [
+        portion.whole._replace(seeds=(seed,))
+        for portion in portions
+        for seed in sorted(portion.missing)
+        if not _there(portion.whole.cell, seed)
+    ]
 
 
 def work(

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 
 import zoo
 from harness import closed_point, errors, heads, objective
@@ -234,9 +233,11 @@ def _unpulled(
     Raises:
         errors.InputError: If none is found.
     """
+    from scipy import optimize  # a fifth of a second, at every start of a worker
+
     for _ in range(TRIES):
         start = drawn.standard_normal(size) / math.sqrt(size)
-        found = scipy.optimize.least_squares(
+        found = optimize.least_squares(
             lambda w: np.asarray(pull(w)), start, lambda w: np.asarray(slope(w)), xtol=None, ftol=None, gtol=1e-15
         ).x
         for _ in range(3):  # least norm steps: rounding is all that is left

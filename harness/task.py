@@ -8,6 +8,7 @@ run with must not depend on what was cut off when.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -124,6 +125,15 @@ def groups(whole: Task) -> list[tuple[int, ...]]:
     import jax
 
     return lanes.groups(whole.cell, whole.seeds, accelerator=jax.default_backend() != "cpu")
+
+
+def make_ready(task: Task) -> None:
+    """Imports, reads and builds what a task needs that may come; what is wrong with it is said when it comes."""
+    from harness import experiment, seeds
+
+    with contextlib.suppress(Exception):
+        ready = experiment.problem(task.cell)
+        experiment.start(task.cell, ready, seeds.keys(task.seeds[0])["start"])
 
 
 def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:

@@ -4,6 +4,7 @@
 Started by engines/local.py. It reads one JSON object a line and answers in kind, on private copies of stdin and stdout:
 whatever libraries print goes to stderr.
 
+    {"expect": TASK}   ->  nothing; it makes ready for what may come
     {"groups": TASK}   ->  {"groups": [[0, 1], [2]]}
     {"task": TASK}     ->  {"event": [kind, run_id, step, values, status]} ..., {"result": [said, reason]}
     on its own         ->  {"input": MESSAGE} where there is no such device
@@ -60,6 +61,9 @@ def _work(
     while True:
         interrupts.check()
         order = inbox.get()
+        if "expect" in order:
+            task.make_ready(task.load(order["expect"]))
+            continue
         if "groups" in order:
             say({"groups": task.groups(task.load(order["groups"]))})
             continue

@@ -24,10 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 import scipy.sparse.linalg
 import scipy.special
-import scipy.stats
 
 from harness import losses, objective, optimizers, train
 from harness.curvature import data_space
@@ -132,7 +130,7 @@ def exponent(logs: np.ndarray, burn: int) -> Estimate:
     if not np.isfinite(kept).all():
         return Estimate(-math.inf, 0.0) if (kept == -np.inf).any() and not np.isnan(kept).any() else UNKNOWN
     means = kept.reshape(BLOCKS, -1).mean(axis=1)
-    quantile = float(scipy.stats.t.ppf(0.975, BLOCKS - 1))
+    quantile = float(scipy.special.stdtrit(BLOCKS - 1, 0.975))
     rounding = float(np.finfo(np.float64).eps * (1 + np.abs(kept).max()))
     return Estimate(float(means.mean()), quantile * float(means.std(ddof=1)) / math.sqrt(BLOCKS) + rounding)
 
@@ -175,7 +173,7 @@ def determinant(
         logs[i] = np.linalg.slogdet(np.eye(len(small)) - scale * small)[1] / found.rank
     if not np.isfinite(logs).all():
         return Estimate(-math.inf, 0.0)
-    quantile = float(scipy.stats.t.ppf(0.975, len(logs) - 1))
+    quantile = float(scipy.special.stdtrit(len(logs) - 1, 0.975))
     return Estimate(float(logs.mean()), quantile * float(logs.std(ddof=1)) / math.sqrt(len(logs)))
 
 
@@ -265,7 +263,9 @@ def absorption(logs: np.ndarray, burn: int, cases: tuple[np.ndarray, np.ndarray]
     high = 1.0
     while moment(high) < 0:
         high *= 2
-    return float(scipy.optimize.brentq(moment, 1e-12, high))
+    from scipy import optimize  # a fifth of a second, at every start of a worker
+
+    return float(optimize.brentq(moment, 1e-12, high))
 
 
 def _drawn(found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, key: jax.Array) -> np.ndarray:

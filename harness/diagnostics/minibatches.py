@@ -9,6 +9,8 @@ is not the worst of all batches. Source: Theorem 1 of Craciun & Ghoshdastidar sp
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,5 +72,9 @@ def measure(point: points.Point) -> dict[str, float]:
 
 def batches(rule: optimizers.Rule, whole: objective.Batch, examples: int) -> list[objective.Batch]:
     """Returns the probe set: the first BATCHES mini-batches of a rule, the same for every point of every run."""
-    draw = train.drawing(rule, whole, jax.random.key(KEY), examples)
-    return [draw(jnp.asarray(i)) for i in range(BATCHES)]
+    return [_drawn(rule, whole, jnp.asarray(i), examples) for i in range(BATCHES)]
+
+
+@functools.partial(jax.jit, static_argnames=("rule", "examples"))
+def _drawn(rule: optimizers.Rule, whole: objective.Batch, k: jax.Array, examples: int) -> objective.Batch:
+    return train.drawing(rule, whole, jax.random.key(KEY), examples)(k)

@@ -61,13 +61,13 @@ class Engine(NamedTuple):
     stop: Callable[[], None]
 
 
-def opened(name: str, options: Options, expected: int) -> contextlib.AbstractContextManager[Engine]:
+def opened(name: str, options: Options, expected: Sequence[task.Task]) -> contextlib.AbstractContextManager[Engine]:
     """Opens an engine; leaving the context ends whatever it still does.
 
     Args:
         name: A name in ENGINES.
         options: What the user said.
-        expected: About how many tasks there will be; workers for them start at once.
+        expected: About what tasks there will be, in their order; workers for them start, and make ready, at once.
 
     Raises:
         errors.InputError: If there is no such engine, it is not installed, or it cannot give what is asked for.

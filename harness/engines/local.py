@@ -72,12 +72,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def opened(options: engines.Options, expected: int) -> Iterator[engines.Engine]:
-    """Opens the engine and starts workers for about `expected` tasks, `--jobs` at most."""
+def opened(options: engines.Options, expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
+    """Opens the engine and starts workers for the `expected` tasks, `--jobs` at most, which make ready for them."""
     crew = Crew(options, options.jobs or 1)
     try:
-        for _ in range(min(crew.jobs, expected)):
-            crew.start()
+        for one in expected[: crew.jobs]:
+            _send(crew.start(), {"expect": one.dump()})
         yield engines.Engine(crew.perform, crew.stop)
     finally:
         crew.dismiss()
@@ -94,7 +94,7 @@ class Crew:
         self.tell: events.Tell = events.nobody
         self.note: engines.Note = lambda what, one, why: None
 
-    def start(self) -> None:
+    def start(self) -> Worker:
         """Starts one more worker."""
         path = os.pathsep.join(filter(None, (str(workspace.CHECKOUT), os.environ.get("PYTHONPATH"))))
         process = subprocess.Popen(
@@ -113,6 +113,7 @@ class Crew:
         collector.start()
         one.listener = threading.Thread(target=self._listen, args=(one, collector), daemon=True)
         one.listener.start()
+        return one
 
     def perform(
         self, portions: Sequence[task.Portion], tell: events.Tell, note: engines.Note

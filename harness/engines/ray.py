@@ -33,7 +33,7 @@ PEEK = 64
 
 
 @contextlib.contextmanager
-def opened(options: engines.Options, _expected: int) -> Iterator[engines.Engine]:
+def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
     """Connects to the cluster, or starts Ray on this machine, and makes sure that it can give what tasks ask for.
 
     Raises:

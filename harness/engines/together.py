@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def opened(options: engines.Options, _expected: int) -> Iterator[engines.Engine]:
+def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
     """Waits for the other processes."""
     from harness import device as devices
     from harness import hosts

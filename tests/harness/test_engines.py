@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import engines, errors, events, runlog, runs, task, workspace
+from harness import engines, errors, events, experiment, runlog, runs, task, workspace
 from harness import spec as specs
+from harness.curvature import dense
 from harness.engines import local
 
 SPEC = """
@@ -65,7 +66,7 @@ def worked(
 ) -> tuple[list[task.Result], list[str]]:
     """Runs portions on workers of this machine; the results, and why tasks were begun again."""
     retries: list[str] = []
-    with local.opened(options, 1) as engine:
+    with local.opened(options, runs.open_tasks(portions)) as engine:
         note: engines.Note = lambda what, _, why: retries.append(why) if what == "retry" else None  # noqa: E731
         return list(engine.perform(portions, tell, note)), retries
 
@@ -111,13 +112,29 @@ def test_a_task_whose_workers_die_has_failed_and_the_others_go_on(home: pathlib.
     assert "its process was killed by SIGSEGV after step " in results[0].reason
 
 
+def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_be(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (portion,) = wanted()
+    experiment._problem.cache_clear()
+    task.make_ready(portion.whole)
+    assert experiment._problem.cache_info().misses == 1
+    assert task.perform(portion.whole, "cpu", events.nobody) == ("done", "")
+    assert experiment._problem.cache_info().misses == 1, "built once, before the task came"
+    monkeypatch.setattr(dense, "limit", lambda: 1)
+    large = portion.whole.cell.model_copy(update={"curvature": "dense"})
+    task.make_ready(portion.whole._replace(cell=large))
+    with pytest.raises(errors.InputError, match="curvature: dense is not allowed"):
+        experiment.problem(large)
+
+
 def test_what_the_user_gave_wrong_is_told_by_the_parent(home: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match="the step size is 0 in float32"):
         worked(wanted(SPEC.replace("0.3", "1.0e-60")))
     with pytest.raises(errors.InputError, match="did you mean 'gpu'"):
         worked(wanted(), options=engines.Options(device="gpuu"))
     with pytest.raises(errors.InputError, match="did you mean 'local'"):
-        engines.opened("locul", OPTIONS, 1)
+        engines.opened("locul", OPTIONS, [])
 
 
 PARENT = """
@@ -125,8 +142,9 @@ import pathlib, sys
 from harness import engines, runs, spec
 from harness.engines import local
 cells = spec.read(sys.argv[1]).cells
-with local.opened(engines.Options(device="cpu"), 1) as engine:
-    for _ in engine.perform(runs.wanted(cells, None, (1, 1), str), lambda event: None, lambda *a: None):
+portions = runs.wanted(cells, None, (1, 1), str)
+with local.opened(engines.Options(device="cpu"), runs.open_tasks(portions)) as engine:
+    for _ in engine.perform(portions, lambda event: None, lambda *a: None):
         pass
 """
 
