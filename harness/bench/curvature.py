@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.bench import checkpoint, eigenvalues, memory, problems, products, row
+from harness.bench import checkpoint, eigenvalues, instructions, memory, problems, products, row
 
 NAMES = ("MLP", "VGG", "ViT")
 
@@ -41,6 +41,8 @@ def units(quick: bool) -> list[Unit]:
     for name in NAMES:
         add(f"chunk size, {name}", products.chunks, name, size, 64 if quick else CHUNKED[name])
     add("PyTorch's kept graph", products.against_torch, size, 64 if quick else 1024)
+    if not quick:
+        add("PyTorch's kept graph, with our instructions", instructions.again, "kept graph", size, 1024)
     for name in NAMES if quick else ("VGG", "ViT"):
         add(f"diagnostics, {name}", checkpoint.rows, name, size)
     for name in NAMES:

@@ -22,10 +22,16 @@ GRADIENTS = row.Target(2.2)
 
 
 def alone(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
-    """Returns one compiled product, linearised anew in each call, in two programs as in a run of Lanczos."""
+    """Returns one product, compiled as one program of a point and a vector."""
+    product = jax.jit(lambda point, v: operator(point)(v))
+    return lambda: product(point, v)
+
+
+def apart(operator: operators.Operator, point: Any, v: jax.Array) -> tuple[Callable[[], Any], Callable[[], jax.Array]]:
+    """Returns the two programs of a run of Lanczos: what linearises at a point, and what then multiplies."""
     at = operators.linearised(operator, v.size)
-    product = jax.jit(lambda at, v: at(v))
-    return lambda: product(at(point), v)
+    product, there = jax.jit(lambda at, v: at(v)), at(point)
+    return lambda: at(point), lambda: product(there, v)
 
 
 def looped(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
@@ -56,20 +62,31 @@ def one(name: str, size: problems.Size, precision: str, rounds: int = timing.ROU
     point, v = problem.point(precision), vector(problem, precision)
     gradient = jax.jit(jax.grad(problem.goal.risk))
     operator = operators.hessian(problem.goal.risk)
+    linearise, further = apart(operator, point, v)
     found = timing.interleaved(
         {
             "gradient": lambda: gradient(*point),
             "product": alone(operator, point, v),
+            "linearise": linearise,
+            "further": further,
             "loop": looped(operator, point, v),
         },
         rounds=rounds,
     )
     group = f"one product, {precision}"
     seconds = f"{_ms(found['product'])} against {_ms(found['gradient'])}"
+    apiece = f"{_ms(found['further'])}; to linearise, once for a point, {_ms(found['linearise'])}"
     inside = f"{_ms(found['loop'], LOOP)} against {_ms(found['product'])}"
     return [
         row.ratio(
             group, f"{problem.title}: / gradient", timing.ratio(found["product"], found["gradient"]), GRADIENTS, seconds
+        ),
+        row.ratio(
+            group,
+            f"{problem.name}: one of many at a point / gradient",
+            timing.ratio(found["further"], found["gradient"]),
+            GRADIENTS,
+            apiece,
         ),
         row.ratio(
             group,

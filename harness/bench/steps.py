@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from harness import objective, optimizers, recipe, train
 from harness.bench import problems, row, timing, twins
 
-STEPS = {"MLP": 50, "VGG": 8, "ViT": 8}
-"""Steps of one call."""
+STEPS = {"MLP": 500, "VGG": 32, "ViT": 32}
+"""Steps of one call, so many that what a call costs does not count; runs make pieces of about a second."""
 
 BATCH = {"MLP": 64, "VGG": 16, "ViT": 8}
 """Examples of a mini-batch."""

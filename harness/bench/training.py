@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 
-from harness.bench import problems, start, steps
+from harness.bench import instructions, problems, start, steps
 from harness.bench.curvature import NAMES, Unit
 
 
@@ -14,6 +14,12 @@ def units(quick: bool) -> list[Unit]:
     size: problems.Size = "small" if quick else "full"
     rounds = 3 if quick else 5
     found = [Unit(f"steps, {name}", functools.partial(steps.rows, name, size, rounds)) for name in NAMES]
+    if not quick:
+        made = functools.partial(instructions.again, "steps")
+        found += [
+            Unit(f"steps, {name}, PyTorch with our instructions", functools.partial(made, name, size, rounds))
+            for name in NAMES
+        ]
     found += [Unit("PyTorch's compiler, MLP", functools.partial(steps.compiled, "MLP", size))]
     found += [Unit("seeds side by side", functools.partial(steps.company, rounds))]
     found += [Unit("start", start.rows)]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import platform
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,19 @@ import pytest
 import rich.console
 
 from harness import bench, errors
-from harness.bench import checkpoint, curvature, eigenvalues, memory, peers, problems, products, row, timing, twins
+from harness.bench import (
+    checkpoint,
+    curvature,
+    eigenvalues,
+    instructions,
+    memory,
+    peers,
+    problems,
+    products,
+    row,
+    timing,
+    twins,
+)
 from harness.curvature import spectrum as spectra
 from harness.curvature import survey
 
@@ -135,9 +149,9 @@ def test_error_bars_of_ritz_values_hold() -> None:
     assert np.all(np.abs(values - exact[-3:]) <= 1.5 * bars), "neighbours are Ritz values, not eigenvalues"
 
 
-def test_a_product_has_its_two_ratios() -> None:
+def test_a_product_has_its_three_ratios() -> None:
     rows = products.one("VGG", "small", "float32", rounds=1)
-    assert [each.target for each in rows] == [products.GRADIENTS, row.Target(1.0)]
+    assert [each.target for each in rows] == [products.GRADIENTS, products.GRADIENTS, row.Target(1.0)]
     assert all(0 < each.value < math.inf for each in rows)
 
 
@@ -224,3 +238,25 @@ def test_every_layer_of_a_problem_has_its_twin(name: str) -> None:
         side = network.resize or 8
         layers = family.layers(family.config.model_validate(network.fields), (side, side, 1), 10)
         assert classes(layers) <= set(twins.LAYERS)
+
+
+def test_without_pytorch_nothing_is_made_with_our_instructions() -> None:
+    (told,) = instructions.again("steps", "VGG", "small", 1)
+    assert told.verdict == "not measured"
+    assert "torch is not installed" in told.note
+
+
+def test_rows_of_another_process_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = row.Row("g", "w", 1.5, 0.1, row.Target(1.0, most=False), "note")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    seen: list[dict[str, str]] = []
+
+    def done(command: list[str], env: dict[str, str], **_more: object) -> subprocess.CompletedProcess[str]:
+        seen.append(env)
+        return subprocess.CompletedProcess(command, 0, json.dumps([made._asdict()]), "")
+
+    monkeypatch.setattr(subprocess, "run", done)
+    (again,) = instructions.again("steps", "VGG", "small", 1)
+    assert again == made._replace(group="g; PyTorch held to AVX2")
+    assert again.verdict == "met" and seen[0]["ATEN_CPU_CAPABILITY"] == "avx2"
