@@ -42,7 +42,7 @@ def units(quick: bool) -> list[Unit]:
         add(f"chunk size, {name}", products.chunks, name, size, 64 if quick else CHUNKED[name])
     add("PyTorch's kept graph", products.against_torch, size, 64 if quick else 1024)
     if not quick:
-        add("PyTorch's kept graph, with our instructions", instructions.again, "kept graph", size, 1024)
+        add("PyTorch's kept graph, held to AVX2", instructions.again, "kept graph", size, 1024)
     for name in NAMES if quick else ("VGG", "ViT"):
         add(f"diagnostics, {name}", checkpoint.rows, name, size)
     for name in NAMES:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions: rows made once more where PyTorch is held to the instructions that we keep to.
+"""Instructions: rows made once more where PyTorch is held to AVX2.
 
-The exact profile keeps XLA to AVX2, so that a run has the same bits on every x86-64 CPU (harness/device.py). PyTorch
-and its oneDNN take AVX-512 where a CPU has it, and read when they are loaded what they may take: so this is done in a
-process of its own.
+Its convolutions (oneDNN) take AVX-512 where a CPU has it; XLA's on a CPU are no faster with it, whatever
+`--xla_cpu_max_isa` says (by hand). These rows tell how much of a lead that is. What PyTorch may take it reads when it
+is loaded: so this is done in a process of its own.
 """
 
 from __future__ import annotations

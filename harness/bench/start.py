@@ -18,7 +18,7 @@ import time
 
 from harness import events, lapack, runlog, store, tracking, workspace
 from harness import records as record_file
-from harness.bench import row
+from harness.bench import row, timing
 from harness.bench import store as store_bench
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
@@ -42,6 +42,7 @@ jax.block_until_ready(step(params))
 """
 
 
+@timing.all_cores()
 def rows() -> list[row.Row]:
     """Times the first step of a first and of a second start, and counts what the second compiles.
 
@@ -71,6 +72,7 @@ def rows() -> list[row.Row]:
     ]
 
 
+@timing.all_cores()
 def points() -> list[row.Row]:
     """Times MLflow taking POINTS points of ten runs, as a share of the wall time of specs/quickstart, run anew."""
     group = f"{POINTS:,} points to MLflow"
@@ -122,7 +124,6 @@ def _stop(event: events.Event) -> None:
 def _told(began: float) -> dict[str, float]:
     """Does in this process what a worker does until its first step, and returns what `_own` does."""
     from harness import device, seeds, spec, task
-    from harness.bench import timing
 
     words = device.configure("cpu")
     imports = time.time() - began

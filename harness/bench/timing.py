@@ -70,6 +70,22 @@ def keep_to_one_core() -> int | None:
     return core
 
 
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+    """Gives processes that are started meanwhile all cores and their own number of threads, as users have them."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    kept, threads = os.sched_getaffinity(0), os.environ.pop("PJRT_NPROC", None)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, kept)
+        if threads is not None:
+            os.environ["PJRT_NPROC"] = threads
+
+
 def interleaved(
     cases: Mapping[str, Callable[[], Any]], *, against: str | None = None, rounds: int = ROUNDS
 ) -> dict[str, Timing]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import platform
 import subprocess
 from typing import Any
@@ -260,3 +261,17 @@ def test_rows_of_another_process_are_the_same_rows(monkeypatch: pytest.MonkeyPat
     (again,) = instructions.again("steps", "VGG", "small", 1)
     assert again == made._replace(group="g; PyTorch held to AVX2")
     assert again.verdict == "met" and seen[0]["ATEN_CPU_CAPABILITY"] == "avx2"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not keep processes to cores")
+def test_other_processes_have_all_cores_while_the_bench_keeps_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.sched_getaffinity(0)
+    monkeypatch.delenv("PJRT_NPROC", raising=False)
+    try:
+        core = timing.keep_to_one_core()
+        assert os.sched_getaffinity(0) == {core} and os.environ["PJRT_NPROC"] == "1"
+        with timing.all_cores():
+            assert os.sched_getaffinity(0) >= before and "PJRT_NPROC" not in os.environ
+        assert os.sched_getaffinity(0) == {core} and os.environ["PJRT_NPROC"] == "1"
+    finally:
+        os.sched_setaffinity(0, before)
