@@ -42,8 +42,9 @@ def png(kept: Sequence[tuple[int, spectrum.Spectrum]], eta: float, title: str) -
     from matplotlib import figure
 
     points = list(_points(kept, eta))
-    drawn = figure.Figure(figsize=(9, 5.2), layout="constrained")  # no pyplot: no state, no window
+    drawn = figure.Figure(figsize=(9, 5.2))  # no pyplot: no state, no window
     axes = drawn.subplots()
+    drawn.subplots_adjust(left=0.09, right=0.98, bottom=0.1, top=0.93)  # to find them takes half of the drawing
     axes.scatter([point.place for point in points], [point.product for point in points], s=8, alpha=0.5)
     for at, words in ((1.0, "1: singular"), (2.0, "2: unstable")):
         axes.axhline(at, color="#b3261e", linewidth=1, linestyle="-" if at == 1 else "--", label=words)

@@ -118,9 +118,9 @@ class Problem(NamedTuple):
         batch = (self.arrays.x, self.arrays.targets, self.arrays.weights)
         return jnp.asarray(self.theta, precision), objective.Batch(*(jnp.asarray(part, precision) for part in batch))
 
-    def chunked(self, chunk: int) -> operators.Operator:
-        """Returns the Hessian with another number of examples at once."""
-        return operators.hessian(objective.objective(self.model, self.loss, chunk=chunk).risk)
+    def chunked(self, chunk: int, *, keep: bool = False) -> operators.Operator:
+        """Returns the Hessian with another number of examples at once; products may `keep` what layers leave."""
+        return operators.hessian(objective.objective(self.model, self.loss, chunk=chunk, keep=keep).risk)
 
     @property
     def title(self) -> str:

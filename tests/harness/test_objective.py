@@ -27,5 +27,5 @@ def test_the_chunk_is_a_rule_of_shapes(activity: int, examples: int, expected: i
 
 
 def test_products_keep_what_layers_leave_where_it_is_little() -> None:
-    assert objective.keeps(80_000, 60)
-    assert not objective.keeps(80_000, 61)
+    assert objective.keeps(80_000, 240)
+    assert not objective.keeps(80_000, 241)
