@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import datetime
 import fcntl
+import gc
 import json
 import logging
 import math
@@ -162,7 +163,7 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
     run = _run(folder)
     recorded = runlog.read_records(folder)
     started = _milliseconds(run["started"])
-    with _locked(folder), _away():
+    with _locked(folder), _away(), _uncollected():
         state = store.check(opened.uri)
         if state.word != "ready":
             raise StoreAway(state.detail)
@@ -189,6 +190,18 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
                 for model in _models(opened, experiment_id, other.info.run_id):
                     opened.client.delete_logged_model(model.model_id)
     return str(run_id)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keeps the collector of cycles away: it walks MLflow's objects for a quarter of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def count(opened: Store, experiment_id: str) -> int:
