@@ -132,7 +132,7 @@ def _probe(
     layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
-    product = jax.jit(lambda theta, v, batch: operators.hessian(goal.risk)((theta, batch))(v))
+    product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
     margins = pattern.margins(layers, facts.shape)
     return diagnostics.Probe(
         size=goal.size,

@@ -55,11 +55,11 @@ def rows(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
     count = spent[0].spectrum.products + spent[0].log_det.products
     problem = problems.problem(name, size)
     point, v = problem.point("float64"), products.vector(problem, "float64")
-    operator = operators.hessian(experiment.problem(first).objective.risk)
+    risk = experiment.problem(first).objective.risk
     found = timing.interleaved(
         {
-            "product": products.alone(operator, point, v),
-            "loop": products.looped(operator, point, v),
+            "product": products.alone(risk, point, v),
+            "loop": products.looped(operators.hessian(risk), point, v),
             "all": measure,
         },
         rounds=rounds,

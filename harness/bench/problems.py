@@ -118,9 +118,13 @@ class Problem(NamedTuple):
         batch = (self.arrays.x, self.arrays.targets, self.arrays.weights)
         return jnp.asarray(self.theta, precision), objective.Batch(*(jnp.asarray(part, precision) for part in batch))
 
+    def at_once(self, chunk: int, *, keep: bool = False) -> objective.Objective:
+        """Returns the objective with another number of examples at once; products may `keep` what layers leave."""
+        return objective.objective(self.model, self.loss, chunk=chunk, keep=keep)
+
     def chunked(self, chunk: int, *, keep: bool = False) -> operators.Operator:
-        """Returns the Hessian with another number of examples at once; products may `keep` what layers leave."""
-        return operators.hessian(objective.objective(self.model, self.loss, chunk=chunk, keep=keep).risk)
+        """Returns the Hessian of `at_once`."""
+        return operators.hessian(self.at_once(chunk, keep=keep).risk)
 
     @property
     def title(self) -> str:

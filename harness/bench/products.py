@@ -21,9 +21,9 @@ GRADIENTS = row.Target(2.2)
 """What a product may cost in gradients."""
 
 
-def alone(operator: operators.Operator, point: Any, v: jax.Array) -> Callable[[], jax.Array]:
-    """Returns one product, compiled as one program of a point and a vector."""
-    product = jax.jit(lambda point, v: operator(point)(v))
+def alone(risk: Callable[..., jax.Array], point: Any, v: jax.Array) -> Callable[[], jax.Array]:
+    """Returns one compiled product with the Hessian of a risk, as where no other is asked at the point."""
+    product = jax.jit(operators.single(risk))
     return lambda: product(point, v)
 
 
@@ -66,7 +66,7 @@ def one(name: str, size: problems.Size, precision: str, rounds: int = timing.ROU
     found = timing.interleaved(
         {
             "gradient": lambda: gradient(*point),
-            "product": alone(operator, point, v),
+            "product": alone(problem.goal.risk, point, v),
             "linearise": linearise,
             "further": further,
             "loop": looped(operator, point, v),
@@ -103,8 +103,8 @@ def chunks(name: str, size: problems.Size, examples: int, rounds: int = 3) -> li
     problem = problems.problem(name, size, examples)
     point, v = problem.point("float32"), vector(problem, "float32")
     sizes = [chunk for chunk in (16, 32, 64, 128, 256, 512) if chunk < examples] + [examples]
-    cases = {str(chunk): alone(problem.chunked(chunk), point, v) for chunk in sizes}
-    cases["runs"] = alone(operators.hessian(problem.goal.risk), point, v)
+    cases = {str(chunk): alone(problem.at_once(chunk).risk, point, v) for chunk in sizes}
+    cases["runs"] = alone(problem.goal.risk, point, v)
     found = timing.interleaved(cases, against=str(examples), rounds=rounds)
     whole = found[str(examples)]
     best = min(sizes, key=lambda chunk: found[str(chunk)].median)

@@ -116,6 +116,21 @@ def hessian(risk: Callable[..., jax.Array]) -> Operator:
     return at
 
 
+def single(risk: Callable[..., jax.Array]) -> Callable[[tuple[Any, ...], jax.Array], jax.Array]:
+    """Returns `(point, v) -> H v`, for where no other product is asked at the point.
+
+    Forward over reverse without linearising, which would hold what the layers leave for products that do not come.
+    Cost: about 2 gradients (`gdzoo bench curvature`).
+    """
+
+    def product(point: tuple[Any, ...], v: jax.Array) -> jax.Array:
+        theta, *data = point
+        along: jax.Array = jax.jvp(lambda t: jax.grad(risk)(t, *data), (theta,), (v,))[1]
+        return along
+
+    return product
+
+
 def step(operator: Operator) -> Operator:
     """Returns the derivative of one step of gradient descent, I - eta A, for an operator A.
 

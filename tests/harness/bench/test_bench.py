@@ -159,8 +159,8 @@ def test_a_product_has_its_three_ratios() -> None:
 def test_every_chunk_size_is_tried_and_gives_the_same_product() -> None:
     problem = problems.problem("VGG", "small", 24)
     point, v = problem.point("float64"), products.vector(problem, "float64")
-    whole = products.alone(problem.chunked(24), point, v)()
-    uneven = products.alone(problem.chunked(16), point, v)()
+    whole = products.alone(problem.at_once(24).risk, point, v)()
+    uneven = products.alone(problem.at_once(16).risk, point, v)()
     assert np.allclose(uneven, whole, rtol=0, atol=1e-12)
     best, runs = products.chunks("VGG", "small", 32, rounds=1)
     assert "16: " in best.note

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from harness.bench import curvature, peers, problems, products, twins
-from harness.curvature import operators
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[bench]'")
 
@@ -25,7 +24,7 @@ def test_a_twin_agrees_and_one_of_other_weights_does_not(name: str, monkeypatch:
 def test_the_kept_graph_in_uneven_chunks_gives_our_curvature() -> None:
     problem = problems.problem("VGG", "small", 24)
     point, v = problem.point("float64"), products.vector(problem, "float64")
-    ours = products.alone(operators.hessian(problem.goal.risk), point, v)()
+    ours = products.alone(problem.goal.risk, point, v)()
     made = twins.twin(problem._replace(theta=np.asarray(v)), "float64")
     direction = [part.detach() for part in made.parameters]
     theirs = twins.kept_graph(twins.twin(problem, "float64"), 16)(direction)

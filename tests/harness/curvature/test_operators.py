@@ -119,6 +119,21 @@ def test_a_linear_is_its_operator_at_every_point_of_one_program(dtype: str) -> N
     assert product._cache_size() == 1
 
 
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("net", "chunk"), [("mlp", N), ("mlp", 3), ("vgg", 3)])
+def test_a_single_product_is_the_derivative_of_the_gradient(net: str, chunk: int, keep: bool) -> None:
+    _, batch, theta = made(net, LOSSES["ce with decay"])
+    config = zoo.FAMILIES[net].config(family=net, **NETS[net])
+    model = zoo.build(net, config, inputs=SHAPE, outputs=K)
+    risk = objective.objective(model, LOSSES["ce with decay"], chunk=chunk, keep=keep).risk
+    v = jax.random.normal(jax.random.key(1), theta.shape, "float64")
+    gradient = jax.jit(jax.grad(risk))
+    difference = (gradient(theta + 1e-5 * v, batch) - gradient(theta - 1e-5 * v, batch)) / 2e-5
+    found = jax.jit(operators.single(risk))((theta, batch), v)
+    np.testing.assert_allclose(found, difference, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found, operators.hessian(risk)((theta, batch))(v), rtol=1e-11, atol=1e-14)
+
+
 def test_a_block_is_its_single_products() -> None:
     goal, batch, theta = made("vgg", HALF_MSE)
     matvec = operators.hessian(goal.risk)((theta, batch))
