@@ -121,6 +121,7 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
     assert experiment._problem.cache_info().misses == 1
     assert task.perform(portion.whole, "cpu", events.nobody) == ("done", "")
     assert experiment._problem.cache_info().misses == 1, "built once, before the task came"
+    assert [one.seeds for one in runs.open_tasks(wanted(TWO))] == [(0,)], "of the other cell nothing is open"
     monkeypatch.setattr(dense, "limit", lambda: 1)
     large = portion.whole.cell.model_copy(update={"curvature": "dense"})
     task.make_ready(portion.whole._replace(cell=large))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import pathlib
@@ -199,6 +200,7 @@ def test_a_second_upload_adds_nothing(store_uri: str, home: pathlib.Path) -> Non
     before = points(store_uri)
     assert tracking.upload(opened, folder) == first
     assert (len(runs(opened)), points(store_uri)) == (1, before)
+    assert gc.isenabled(), "it was kept away meanwhile, no longer"
 
 
 def test_an_interrupted_run_is_completed_in_place(store_uri: str, home: pathlib.Path) -> None:

@@ -235,6 +235,9 @@ def test_data_scripts_are_one_call_with_plain_json(board: document.Export, files
     assert data["steps"] == list(run.steps)
     assert data["curves"]["sigma_min"] == pytest.approx(run.curves["sigma_min"], rel=5e-4)
     assert data["curves"]["sigma_min_error"] == pytest.approx(run.curves["sigma_min_error"], rel=5e-2)
+    (lanczos, *_) = [run for run in board.runs if run.label == "vgg · activation=relu"]
+    sent = figure.curves(lanczos)["curves"]["sigma_min_error"]  # type: ignore[index]
+    assert all(short >= error for short, error in zip(sent, lanczos.curves["sigma_min_error"], strict=True))
 
 
 def test_reference_lines_stand_at_one_and_two_over_eta(board: document.Export, files: dict[str, bytes]) -> None:

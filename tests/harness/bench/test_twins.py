@@ -33,7 +33,7 @@ def test_the_kept_graph_in_uneven_chunks_gives_our_curvature() -> None:
     assert np.isclose(sum(float((part**2).sum()) for part in theirs), float(ours @ ours), rtol=1e-10)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what peers import
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of what peers import
 @pytest.mark.parametrize("label", [label for label, peer in peers.PEERS.items() if peer.installed])
 def test_a_peer_that_is_here_finds_the_largest_eigenvalue(label: str) -> None:
     truth = problems.reference("VGG", "small")
