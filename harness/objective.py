@@ -27,7 +27,6 @@ LEAST = 8
 ACTIVITY = 1_200_000
 """Numbers that all layers together give for a chunk of examples: about what a core's cache helps with (by hand)."""
 
-
 KEPT = 16
 """Times ACTIVITY of all examples, up to which products at a point keep what the layers leave: 310 MB in float64."""
 
