@@ -44,9 +44,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ASSETS = HERE / "assets"
 TEMPLATES = HERE / "templates"
 SUMS = "SHA256SUMS"
-PLOTS = "plots"
-"""Name of the script that says what the plots are."""
-
 CURVES = 6
 """Cells whose first seeds a spec's page draws over each other, at most."""
 
@@ -98,7 +95,7 @@ def render(
     for asset in sorted(ASSETS.iterdir()):
         if asset.suffix in (".css", ".js", ".svg"):
             files[f"a/{asset.name}"] = asset.read_bytes()
-    files[f"data/{PLOTS}.js"] = _plots()
+    files["data/plots.js"] = _plots()
     for run in board.runs:
         files[f"data/{run_path(run)}.js"] = _script(run)
     files[export.FILE] = export.dump(board)
@@ -396,7 +393,7 @@ def _script(run: document.Run) -> bytes:
 def _plots() -> bytes:
     """Returns what every page's plots are as a script."""
     said = json.dumps([dataclasses.asdict(plot) for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
-    return f"GDZ.put({json.dumps(PLOTS)},{said});\n".encode()
+    return f'GDZ.put("plots",{said});\n'.encode()
 
 
 def _as_attribute(shown: figure.Shown) -> markupsafe.Markup:
