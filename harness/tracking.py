@@ -27,14 +27,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import diagnostics, errors, grid, metrics, records, runlog, statuses, store
+from harness import points as point_rows
 
 if TYPE_CHECKING:
     import mlflow
     import mlflow.entities
+    import sqlalchemy
 
 ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
 OPTIONAL = ("spectra.jsonl", "usage.jsonl")
-BATCH = 1000
 PAGE = 1000
 STATUS = {
     "running": "RUNNING",
@@ -81,10 +82,12 @@ class Store:
     Attributes:
         uri: Its address.
         client: MLflow's client for it.
+        database: Where the points of curves go; None where the client writes them too (harness/points.py).
     """
 
     uri: str
     client: mlflow.MlflowClient
+    database: sqlalchemy.Engine | None
 
 
 class Mark(NamedTuple):
@@ -117,7 +120,7 @@ def open_store(uri: str) -> Store:
         client.search_experiments(max_results=1)
     except (exceptions.MlflowException, OSError) as error:
         raise errors.InputError(f"the store {store.shown(uri)} cannot be opened: {_first_line(error)}") from error
-    return Store(uri, client)
+    return Store(uri, client, point_rows.database(uri))
 
 
 def held(opened: Store, suite: str) -> set[Mark]:
@@ -280,8 +283,8 @@ def _create(opened: Store, experiment_id: str, run: Json, started: int) -> str:
     return str(created.info.run_id)
 
 
-def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entities.Metric]) -> None:
-    """Writes parameters, tags, data set and curves of one run, in batches that MLflow takes whole."""
+def _fill(opened: Store, run_id: str, run: Json, points: Sequence[point_rows.Point]) -> None:
+    """Writes parameters, tags, data set and curves of one run."""
     from mlflow import entities
 
     params = [entities.Param(key, value) for key, value in _params(run).items()]
@@ -289,8 +292,7 @@ def _fill(opened: Store, run_id: str, run: Json, points: Sequence[mlflow.entitie
     opened.client.update_run(run_id, status="RUNNING")
     opened.client.log_batch(run_id, params=params, tags=tags)
     _tried(lambda: opened.client.log_inputs(run_id, datasets=[_dataset(run)]))
-    for start in range(0, len(points), BATCH):
-        opened.client.log_batch(run_id, metrics=points[start : start + BATCH])
+    point_rows.write(opened.client, opened.database, run_id, points)
 
 
 def _log_parameters(
@@ -466,35 +468,31 @@ def _dataset(run: Json) -> mlflow.entities.DatasetInput:
     return entities.DatasetInput(dataset, tags=[entities.InputTag("mlflow.data.context", "train")])
 
 
-def _points(recorded: Sequence[records.Record], started: int) -> list[mlflow.entities.Metric]:
+def _points(recorded: Sequence[records.Record], started: int) -> list[point_rows.Point]:
     """Returns every point of every curve, what they say together (`run/*`), and `final/*` once.
 
     The latter is of step 0 (for bar charts), with the timestamp of the last record.
     """
-    from mlflow import entities
-
     points = [
-        entities.Metric(metrics.METRICS[name].key(name), _finite(value), started + step, step)
+        point_rows.Point(metrics.METRICS[name].key(name), _finite(value), started + step, step)
         for step, values in recorded
         for name, value in values.items()
     ]
     for step, values in recorded[-1:]:
         points += [
-            entities.Metric(f"final/{name}", _finite(value), started + step, 0) for name, value in values.items()
+            point_rows.Point(f"final/{name}", _finite(value), started + step, 0) for name, value in values.items()
         ]
         points += [
-            entities.Metric(metrics.METRICS[name].key(name), _finite(value), started + step, step)
+            point_rows.Point(metrics.METRICS[name].key(name), _finite(value), started + step, step)
             for name, value in diagnostics.summary(recorded).items()
         ]
     return points
 
 
-def _usage(folder: pathlib.Path, started: int) -> list[mlflow.entities.Metric]:
+def _usage(folder: pathlib.Path, started: int) -> list[point_rows.Point]:
     """Returns what the process took of its machine, under the names that MLflow's page "System metrics" shows."""
-    from mlflow import entities
-
     return [
-        entities.Metric(f"system/{name}", _finite(value), started + step, step)
+        point_rows.Point(f"system/{name}", _finite(value), started + step, step)
         for step, values in runlog.read_usage(folder)
         for name, value in values.items()
     ]

@@ -29,7 +29,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "flax": ("zoo/",),
     "tensorflow_datasets": ("harness/data/",),
-    "mlflow": ("harness/tracking.py", "leaderboard/export.py", "mlflow.db-init/"),
+    "mlflow": ("harness/tracking.py", "harness/points.py", "leaderboard/export.py", "mlflow.db-init/"),
     "jax": ("zoo/", "harness/"),
     "optax": ("harness/",),
     "ray": ("harness/engines/ray.py",),

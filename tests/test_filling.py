@@ -189,12 +189,12 @@ def test_eight_writers_at_once_lose_nothing_and_double_nothing(
     assert points(store_uri) == recorded(*uploads.folders(home / "runs"))
 
 
-@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("calls", [1, 2])
 def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
-    store_uri: str, home: pathlib.Path, sample: ModuleType, batches: int
+    store_uri: str, home: pathlib.Path, sample: ModuleType, calls: int
 ) -> None:
     folder = sample.folder(home / "runs")
-    sample.write_and_be_killed(store_uri, folder, batches)
+    sample.write_and_be_killed(store_uri, folder, calls)
     opened = tracking.open_store(store_uri)
     (half,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
     assert half.info.status == "RUNNING", "as MLflow leaves it"

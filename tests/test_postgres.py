@@ -23,7 +23,7 @@ import yaml
 from packaging import requirements
 
 import gdzoo
-from harness import errors, store, tracking, uploads, workspace
+from harness import errors, points, store, tracking, uploads, workspace
 from leaderboard import export
 
 HERE = workspace.CHECKOUT / "mlflow.db-init"
@@ -186,17 +186,15 @@ def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_p
 ) -> None:
     folder = sample.folder(home / "runs")
     opened = tracking.open_store(postgres_uri)
-    real, sent = opened.client.log_batch, []
+    real = points.write
 
-    def log_batch(*arguments: Any, **more: Any) -> None:
-        real(*arguments, **more)
-        sent.append(1)
-        if len(sent) == 2:  # after the points, before the run is closed
-            postgres.stop()
+    def write(*arguments: Any) -> None:
+        real(*arguments)
+        postgres.stop()  # after the points, before the run is closed
 
-    monkeypatch.setattr(opened.client, "log_batch", log_batch)
     try:
-        with uploads.beside(opened) as sending:
+        with monkeypatch.context() as patch, uploads.beside(opened) as sending:
+            patch.setattr(points, "write", write)
             sending.put(folder)
             assert sending.finish() == [folder], "it waits; nothing is raised"
     finally:
@@ -219,8 +217,8 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     opened.client.delete_run(ids[0])
     ask(store_uri, "INSERT INTO mcp_servers (name, created_at, last_updated_at) VALUES ('a', 1, 1) RETURNING 1")
     copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
-    points = ask(store_uri, "SELECT count(*) FROM metrics")
-    assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {points:,} points"), copied.output
+    rows = ask(store_uri, "SELECT count(*) FROM metrics")
+    assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {rows:,} points"), copied.output
     assert export.dump(export.read(cold_uri)) == export.dump(export.read(store_uri))
     assert curve(cold_uri, folders[2].name) == curve(store_uri, folders[2].name)
     assert ask(cold_uri, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'") == 1

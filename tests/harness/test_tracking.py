@@ -338,13 +338,6 @@ def test_what_a_run_took_of_its_machine_stands_among_the_system_metrics(store_ur
     assert opened.client.get_metric_history(run_id, "system/cpu_seconds")[1].value > 0
 
 
-def test_more_points_than_one_batch_takes_all_arrive(store_uri: str, home: pathlib.Path) -> None:
-    opened = tracking.open_store(store_uri)
-    steps = tuple(range(2 + tracking.BATCH // len(RECORDED)))
-    tracking.upload(opened, run_folder(home / "runs", steps))
-    assert points(store_uri) == (len(steps) + 1) * len(RECORDED) + WHOLE > tracking.BATCH
-
-
 @pytest.mark.parametrize(
     ("optimizer", "rate", "batch"),
     [

@@ -140,15 +140,17 @@ for folder in sys.argv[2:]:
 """
 KILLED = """
 import os, pathlib, sys
-from harness import tracking
+from harness import points, tracking
 opened = tracking.open_store(sys.argv[1])
-batches, real = [], opened.client.log_batch
-def log_batch(*arguments, **more):
-    real(*arguments, **more)
-    batches.append(1)
-    if len(batches) == int(sys.argv[3]):
-        os._exit(9)
-opened.client.log_batch = log_batch
+calls = []
+def counted(real):
+    def call(*arguments, **more):
+        real(*arguments, **more)
+        calls.append(1)
+        if len(calls) == int(sys.argv[3]):
+            os._exit(9)
+    return call
+opened.client.log_batch, points.write = counted(opened.client.log_batch), counted(points.write)
 tracking.upload(opened, pathlib.Path(sys.argv[2]))
 """
 
@@ -171,9 +173,9 @@ def write_at_once(uri: str, root: pathlib.Path, writers: int) -> None:
         assert [point.step for point in history] == list(STEPS), "no point lost, none doubled"
 
 
-def write_and_be_killed(uri: str, made: pathlib.Path, batches: int) -> None:
-    """Has a process send a run and end, as if killed, between the commit of a batch and all that comes after."""
-    with _program(KILLED, uri, made, batches) as process:
+def write_and_be_killed(uri: str, made: pathlib.Path, calls: int) -> None:
+    """Has a process send a run and end, as if killed, after what a call wrote: first its tags, then its points."""
+    with _program(KILLED, uri, made, calls) as process:
         assert process.wait() == 9
 
 
