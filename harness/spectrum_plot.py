@@ -26,6 +26,8 @@ LINEAR = 1e-3
 
 WIDTH, HEIGHT, MARGIN = 900, 520, 60
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 class Point(NamedTuple):
     """An eigenvalue at a step: its place among the steps, the step, lambda, its error bar, and eta lambda."""
@@ -45,18 +47,31 @@ def png(kept: Sequence[tuple[int, spectrum.Spectrum]], eta: float, title: str) -
     drawn = figure.Figure(figsize=(9, 5.2))  # no pyplot: no state, no window
     axes = drawn.subplots()
     drawn.subplots_adjust(left=0.09, right=0.98, bottom=0.1, top=0.93)  # to find them takes half of the drawing
-    axes.scatter([point.place for point in points], [point.product for point in points], s=8, alpha=0.5)
+    places, products = np.array([(point.place, point.product) for point in points]).reshape(-1, 2).T
+    axes.scatter(places, products, s=8, alpha=0.5)  # of lists matplotlib looks at each number
     for at, words in ((1.0, "1: singular"), (2.0, "2: unstable")):
         axes.axhline(at, color="#b3261e", linewidth=1, linestyle="-" if at == 1 else "--", label=words)
     axes.set_yscale("symlog", linthresh=LINEAR)
+    axes.yaxis.set_major_formatter(lambda value, _place: power(value))  # its own labels are parsed as TeX
     axes.set_xticks(range(len(kept)), [str(step) for step, _ in kept])
     axes.set_xlabel("checkpoint step")
     axes.set_ylabel("η λ")
-    axes.set_title(title)
+    axes.xaxis.set_label_coords(0.5, -0.07)
+    axes.yaxis.set_label_coords(-0.065, 0.5)
+    axes.set_title(title, y=1.0)  # places that are given need not be looked for
     axes.legend(loc="best")
     held = io.BytesIO()
     drawn.savefig(held, format="png", dpi=110, metadata={"Software": None})
     return held.getvalue()
+
+
+def power(value: float) -> str:
+    """Returns 0, 1 or a power of ten, with its sign: 10³, −10⁻²."""
+    if value == 0:
+        return "0"
+    exponent = round(math.log10(abs(value)))
+    size = "10" + str(exponent).translate(RAISED) if exponent else "1"
+    return f"−{size}" if value < 0 else size
 
 
 def page(kept: Sequence[tuple[int, spectrum.Spectrum]], eta: float, title: str) -> str:

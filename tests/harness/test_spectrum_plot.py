@@ -51,3 +51,11 @@ def test_the_picture_is_a_png_of_its_size_and_the_same_bytes_twice(values: list[
     once, again = (spectrum_plot.png(kept(values, values), 0.1, "a · η") for _ in range(2))
     assert once == again
     assert PIL.Image.open(io.BytesIO(once)).size == (990, 572)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (1.0, "1"), (-1.0, "−1"), (1e3, "10³"), (-1e-2, "−10⁻²"), (1e12, "10¹²"), (0.1, "10⁻¹")],
+)
+def test_powers_of_ten_read_as_they_are_printed(value: float, words: str) -> None:
+    assert spectrum_plot.power(value) == words
