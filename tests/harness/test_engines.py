@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -289,3 +290,45 @@ def test_ray_begins_a_killed_task_again_and_the_run_is_as_if_it_had_not_been(
         folder.rename(folder.with_name(f"{folder.name}-ray"))
     worked(wanted(text))
     assert [(folder / "records.jsonl").read_text() for folder in folders] == got, "the same bits as without a kill"
+
+
+NODES = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+first = cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(first, allow_graceful=False)
+cluster.add_node(num_cpus=1)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+"""A cluster on this machine: a head that takes no task, and a node that at a word goes away for another."""
+
+
+@pytest.mark.slow
+def test_a_task_whose_node_goes_away_is_begun_again_on_another(home: pathlib.Path, store_uri: str) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    (home / "tests").mkdir()
+    text = LONG.replace("steps: 10000000", "steps: 200000").replace("checkpoints: 1000", "checkpoints: 40")
+    (home / "tests" / "t.yaml").write_text(text)
+    (cell,) = cells(text)
+    folder = runlog.folder("tests", cell.run_id(0))
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", NODES], **pipes) as nodes:
+        address = nodes.stdout.readline().strip() if nodes.stdout else ""
+        command = [sys.executable, str(workspace.CHECKOUT / "gdzoo.py"), "run", "tests/t.yaml", "--device", "cpu"]
+        command += ["--engine", "ray", "--ray-address", address]
+        with subprocess.Popen(command, cwd=home, stderr=subprocess.STDOUT, **pipes) as parent:
+            wait(lambda: len(runlog.read_records(folder)) > 5)
+            before = holder(cell.run_id(0))
+            assert nodes.stdin
+            nodes.stdin.write("change\n")
+            nodes.stdin.flush()
+            said, _ = parent.communicate(timeout=300)
+        nodes.communicate("end\n", timeout=60)
+    assert parent.returncode == 0 and "2 runs made" in said, said
+    assert holder(cell.run_id(0)) != before
+    steps = [record.step for record in runlog.read_records(folder)]
+    assert steps == list(specs.checkpoint_steps(200000, 40)), "none lost, none doubled"

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,22 +34,41 @@ seeds: 1
 """
 
 
+LOWEST = 65535 - 2**12 + 1
+"""The lowest port that jax takes for a job of SLURM."""
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Returns a port that nobody uses, one of those that jax takes for jobs."""
+    for port in random.sample(range(LOWEST, 65536), 100):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
-def gdzoo(home: pathlib.Path, *words: str) -> subprocess.Popen[str]:
+def gdzoo(home: pathlib.Path, *words: str, **told: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gdzoo", "run", str(home / "mlp.yaml"), "--device", "cpu", *words]
-    pipe, environment = subprocess.PIPE, {**os.environ, "GDZOO_HOME": str(home)}
+    pipe, environment = subprocess.PIPE, {**os.environ, "GDZOO_HOME": str(home), **told}
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def together(home: pathlib.Path) -> list[str]:
+def named(home: pathlib.Path, process: int, port: int) -> subprocess.Popen[str]:
+    """Starts one of two processes, told by options."""
+    return gdzoo(home, "--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(process))
+
+
+def under_slurm(home: pathlib.Path, process: int, port: int) -> subprocess.Popen[str]:
+    """Starts one of two processes, told by what `srun` puts into the environment; the port follows from the job."""
+    told = {"JOB_ID": str(port - LOWEST), "STEP_NODELIST": "localhost", "NTASKS": "2", "STEP_NUM_NODES": "1"}
+    told |= {"PROCID": str(process), "LOCALID": str(process)}
+    return gdzoo(home, "--coordinator", "auto", **{f"SLURM_{name}": value for name, value in told.items()})
+
+
+def together(home: pathlib.Path, start: Callable[[pathlib.Path, int, int], subprocess.Popen[str]]) -> list[str]:
     """Runs the spec in two processes; returns what each printed."""
-    at = f"127.0.0.1:{free_port()}"
-    both = [gdzoo(home, "--coordinator", at, "--processes", "2", "--process", str(i)) for i in (0, 1)]
+    port = free_port()
+    both = [start(home, process, port) for process in (0, 1)]
     said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     return [out for out, _ in said]
@@ -57,11 +79,16 @@ def records(home: pathlib.Path) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
+@pytest.mark.parametrize("start", [named, under_slurm])
 def test_two_processes_give_the_run_of_one(
-    home: pathlib.Path, store_uri: str, ready_store: pathlib.Path, tmp_path: pathlib.Path
+    home: pathlib.Path,
+    store_uri: str,
+    ready_store: pathlib.Path,
+    tmp_path: pathlib.Path,
+    start: Callable[[pathlib.Path, int, int], subprocess.Popen[str]],
 ) -> None:
     (home / "mlp.yaml").write_text(SPEC)
-    leader, other = together(home)
+    leader, other = together(home, start)
     assert "1 runs made" in leader
     assert "gdzoo" not in other, "the others are silent"
     found = records(home)
