@@ -477,6 +477,7 @@ def finish(outcome: runs.Outcome | None, out: rich.console.Console) -> None:
         (outcome.failed, "failed"),
         (outcome.waiting, "wait for the store"),
         (outcome.busy, "run elsewhere"),
+        (outcome.others, "in groups of seeds that another share makes"),
     ):
         words += f", {len(run_ids)} {what}" if run_ids else ""
     out.print(words, highlight=False)

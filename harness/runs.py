@@ -21,6 +21,7 @@ class Outcome(NamedTuple):
         failed: Runs that failed.
         waiting: Runs whose records wait in their folder because the store was away.
         busy: Runs that another process is at.
+        others: Runs of this share that another share makes, to which their group of seeds belongs.
     """
 
     ran: list[str]
@@ -28,6 +29,7 @@ class Outcome(NamedTuple):
     failed: list[str]
     waiting: list[str]
     busy: list[str]
+    others: list[str]
 
 
 def wanted(
@@ -46,7 +48,7 @@ def wanted(
     portions, first = [], 0
     for whole in wholes:
         seeds_here = frozenset(seed for seed in whole.seeds if first + seed in mine)
-        portions.append(task.Portion(whole, seeds_here, seeds_here))
+        portions.append(task.Portion(whole, frozenset(whole.seeds), seeds_here))
         first += len(whole.seeds)
     return [portion for portion in portions if portion.mine]
 
@@ -56,7 +58,7 @@ def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
     return [
         portion.whole._replace(seeds=(seed,))
         for portion in portions
-        for seed in sorted(portion.missing)
+        for seed in sorted(portion.missing & portion.mine)
         if not _there(portion.whole.cell, seed)
     ]
 
@@ -76,21 +78,29 @@ def work(
         errors.InputError: If a data set cannot be had, or there is no such device.
         errors.Stopped: On Ctrl-C or SIGTERM; what was recorded is kept.
     """
-    outcome = Outcome([], [], [], [], [])
-    todo = list(portions)
+    outcome = Outcome([], [], [], [], [], [])
+    missing: dict[str, frozenset[int]] = {}
+    planned: dict[str, None] = {}  # run_ids, in their order
     at_hand: list[task.Task] = []
     why = ""
+
+    def plan(run_ids: Iterable[str]) -> None:
+        planned.update(dict.fromkeys(run_ids))
+        display.plan(len(planned), len(outcome.kept))
 
     def note(what: engines.What, one: task.Task, why: str) -> None:
         if what == "begin":
             at_hand.append(one)
+            lacking = [one.cell.run_id(seed) for seed in one.seeds if seed in missing[one.cell.cell_id]]
+            if not planned.keys() >= set(lacking):  # seeds of another share, in a group that is ours
+                plan(lacking)
         display.note(what, one, why)
 
     with uploads.beside(store) as sending:
         try:
             todo = _missing(portions, store, sending, outcome)
-            display.plan(sum(len(portion.missing) for portion in todo), len(outcome.kept))
-            missing = {portion.whole.cell.cell_id: portion.missing for portion in todo}
+            missing.update({portion.whole.cell.cell_id: portion.missing for portion in todo})
+            plan(portion.whole.cell.run_id(seed) for portion in todo for seed in sorted(portion.missing & portion.mine))
             with contextlib.closing(engine.perform(todo, display.tell, note)) as results:
                 for result in results:
                     if result.said == "stopped":
@@ -99,6 +109,8 @@ def work(
                     at_hand.remove(result.task)
                     _settle(result, missing[result.task.cell.cell_id], sending, outcome, display)
             _finish(sending, outcome, display)
+            met = {*outcome.ran, *outcome.kept, *outcome.failed, *outcome.busy}
+            outcome.others.extend(run_id for run_id in planned if run_id not in met)
         except KeyboardInterrupt:
             display.line("stopping: what is at hand is finished and written; the same signal again ends it at once")
             with contextlib.suppress(KeyboardInterrupt):
@@ -106,15 +118,16 @@ def work(
                 for one in at_hand:
                     _send(one.cell, one.seeds, sending)
                 _finish(sending, outcome, display)
-            raise errors.Stopped(why or _stopped(outcome, todo, at_hand)) from None  # `why`: the disk is full
+            whole = len(planned) or sum(len(portion.mine) for portion in portions)
+            raise errors.Stopped(why or _stopped(outcome, whole, at_hand)) from None  # `why`: the disk is full
     display.done({name: len(run_ids) for name, run_ids in outcome._asdict().items()})
     return outcome
 
 
-def _stopped(outcome: Outcome, todo: Sequence[task.Portion], at_hand: Sequence[task.Task]) -> str:
+def _stopped(outcome: Outcome, planned: int, at_hand: Sequence[task.Task]) -> str:
     names = ", ".join(f"'{one.name}'" for one in at_hand)
     return (
-        f"stopped: {len(outcome.ran)} of {sum(len(portion.missing) for portion in todo)} missing runs are made"
+        f"stopped: {len(outcome.ran)} of {planned} missing runs are made"
         f"{f', and what {names} recorded is kept' if names else ''}; say the same command again to go on"
     )
 
@@ -122,7 +135,7 @@ def _stopped(outcome: Outcome, todo: Sequence[task.Portion], at_hand: Sequence[t
 def _missing(
     portions: Sequence[task.Portion], store: tracking.Store | None, sending: uploads.Uploads, outcome: Outcome
 ) -> list[task.Portion]:
-    """Returns the portions of which something is missing; what is complete in its folder alone is sent.
+    """Returns the portions of which something is missing; what is complete in its folder alone is sent, if it is ours.
 
     Raises:
         errors.InputError: If the store does not answer.
@@ -135,9 +148,9 @@ def _missing(
     todo = []
     for portion in portions:
         cell = portion.whole.cell
-        absent = [seed for seed in sorted(portion.mine) if cell.run_id(seed) not in stored[cell.suite]]
+        absent = [seed for seed in portion.whole.seeds if cell.run_id(seed) not in stored[cell.suite]]
         there = [seed for seed in absent if _there(cell, seed)]
-        _send(cell, there, sending)
+        _send(cell, [seed for seed in there if seed in portion.mine], sending)
         missing = frozenset(absent) - frozenset(there)
         outcome.kept.extend(cell.run_id(seed) for seed in sorted(portion.mine - missing))
         if missing:

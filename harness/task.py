@@ -55,7 +55,7 @@ class Portion(NamedTuple):
 
     Attributes:
         whole: The cell with all wanted seeds.
-        missing: Those that are not there yet.
+        missing: Those that are not there yet, whosever they are.
         mine: Those that are this process's share (`--shard`).
     """
 
@@ -64,7 +64,7 @@ class Portion(NamedTuple):
     mine: frozenset[int]
 
     def tasks(self, groups: Iterable[Sequence[int]]) -> list[Task]:
-        """Returns the groups of seeds that are left to do here; a group is its first seed's."""
+        """Returns the groups of seeds that are left to do here: those whose first seed is, whosever the others are."""
         return [
             self.whole._replace(seeds=tuple(group))
             for group in groups

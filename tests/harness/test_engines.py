@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness import engines, errors, events, experiment, runlog, runs, task, workspace
+from harness import cli, engines, errors, events, experiment, runlog, runs, task, tracking, workspace
 from harness import spec as specs
 from harness.curvature import dense
 from harness.engines import local
@@ -243,6 +243,55 @@ def test_a_group_of_seeds_belongs_to_one_share_however_they_cut_it() -> None:
     for count in (1, 2, 3, 4, 10):
         found = [one.seeds for i in range(1, count + 1) for p in wanted(text, (i, count)) for one in p.tasks(groups)]
         assert sorted(found) == groups
+
+
+SIDE_BY_SIDE = """
+schema: 1
+title: six seeds that train side by side
+data: {name: digits, examples: 16}
+model: {family: mlp, hidden: [4], activation: gelu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.1}
+steps: 40
+checkpoints: 4
+diagnostics: [fit]
+seeds: 6
+"""
+
+
+def sent(uri: str) -> set[str]:
+    """Returns the run_ids that a store holds whole of the suite of specs beside no suite."""
+    opened = tracking.open_store(uri)
+    return {found.run_id for found in tracking.held(opened, "mine") if found.status == "finished"}
+
+
+def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_makes(
+    home: pathlib.Path, store_uri: str
+) -> None:
+    (home / "mine").mkdir()
+    (home / "mine" / "t.yaml").write_text(SIDE_BY_SIDE)
+    (cell,) = specs.read(home / "mine" / "t.yaml").cells
+    names = [cell.run_id(seed) for seed in range(6)]
+
+    def share(text: str) -> runs.Outcome:
+        outcome = cli.run_specs([home / "mine" / "t.yaml"], options=OPTIONS, shard=text)
+        assert outcome is not None
+        return outcome
+
+    assert share("2/3") == runs.Outcome([], [], [], [], [], names[2:4])
+    assert sent(store_uri) == set()
+    assert share("1/3") == runs.Outcome(names, [], [], [], [], [])
+    assert sent(store_uri) == set(names)
+    assert share("2/3") == runs.Outcome([], names[2:4], [], [], [], [])
+    cut = runlog.folder("mine", names[5])
+    facts = runlog.read(cut) or {}
+    runlog.write(cut, {**facts, "status": "running"})
+    tracking.upload(tracking.open_store(store_uri), cut)
+    assert sent(store_uri) == set(names[:5])
+    assert share("1/3") == runs.Outcome([names[5]], names[:2], [], [], [], []), (
+        "what was cut off of a group is its owner's"
+    )
+    assert sent(store_uri) == set(names)
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "a/b", "-1/2", "1/0", ""])
