@@ -47,7 +47,11 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise errors.InputError(f"--ray-address {address}: there is no Ray cluster that answers: {first}") from error
+        token = "; one that asks for a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        hint = "" if address == "local" or os.environ.get("RAY_AUTH_MODE") == "token" else token
+        raise errors.InputError(
+            f"--ray-address {address}: there is no Ray cluster that answers: {first}{hint}"
+        ) from error
     for number, handler in handlers.items():  # Ray puts its own in their place
         signal.signal(number, handler)
     try:
