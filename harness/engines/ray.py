@@ -13,6 +13,7 @@ import logging
 import os
 import pathlib
 import signal
+import socket
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,9 @@ HANDED_ON = ("GDZOO_", "JAX_", "TFDS_", "XLA_")
 
 POLL = 1.0
 """Seconds between two looks at the run folders."""
+
+KNOCK = 10.0
+"""Seconds for which a cluster may not answer."""
 
 PEEK = 64
 """Most waiting tasks that are looked at to see whether they have begun; Ray begins them about in order."""
@@ -44,8 +48,9 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
     lapack.limit()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        answers(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         token = "; one that asks for a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         hint = "" if address == "local" or os.environ.get("RAY_AUTH_MODE") == "token" else token
@@ -60,6 +65,17 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
         yield engines.Engine(cluster.perform, cluster.stop)
     finally:
         ray.shutdown()
+
+
+def answers(address: str) -> None:
+    """Makes sure that somebody listens at `HOST:PORT`; Ray itself asks for three minutes.
+
+    Raises:
+        OSError: If nobody does within KNOCK seconds.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK).close()
 
 
 def check(nodes: Sequence[dict[str, float]], options: engines.Options) -> None:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -308,6 +309,20 @@ def test_a_task_that_fits_no_node_is_refused_at_once() -> None:
         cluster.check(nodes, engines.Options(gpus=3))
     with pytest.raises(errors.InputError, match="--gpus-per-task 1: there is no GPU in the cluster"):
         cluster.check(nodes[:1], engines.Options(gpus=1))
+
+
+def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
+    cluster = pytest.importorskip("harness.engines.ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    for address in ("auto", "local", "localhost"):
+        cluster.answers(address)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{one.getsockname()[1]}"
+        with pytest.raises(errors.InputError, match=f"--ray-address {address}: .* refused; .* RAY_AUTH_TOKEN"):
+            cluster.opened(engines.Options(address=address), []).__enter__()
+        one.listen()
+        cluster.answers(address)
+        cluster.answers(f"ray://{address}")
 
 
 @pytest.mark.slow
