@@ -8,6 +8,7 @@ tree of parameters, with the mean cross-entropy of the whole batch, or of one dr
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -154,15 +155,42 @@ def compiled(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
     return [row.ratio(group, what, timing.ratio(found["theirs"], found["ours"]), AHEAD, told)]
 
 
+def products(problem: problems.Problem, name: str, steps: int, lanes: int) -> Callable[[], Any]:
+    """Returns the products of matrices alone that so many steps of an MLP take in lanes: less a step cannot cost.
+
+    Three for each layer but the first, which has no gradient of its inputs; what they give is what the next step takes,
+    or XLA would compute them once.
+    """
+    count = BATCH[problem.name] if name == "sgd" else len(problem.arrays.weights)
+    x = problem.point("float32")[1].x[:count].reshape(count, -1)
+    widths = [x.shape[1], *problem.config.hidden, problem.arrays.targets.shape[1]]
+    kernels = [jnp.ones((lanes, *pair), x.dtype) for pair in itertools.pairwise(widths)]
+    slopes = [jnp.ones((lanes, count, width), x.dtype) for width in widths[1:]]
+
+    def step(kernels: list[jax.Array], hidden: list[jax.Array], slopes: list[jax.Array]) -> tuple[Any, ...]:
+        ins = [x, *hidden]
+        *forward, last = (a @ kernel for a, kernel in zip(ins, kernels, strict=True))
+        of_inputs = [slope @ kernel.T for slope, kernel in zip(slopes[1:], kernels[1:], strict=True)]
+        return [a.T @ slope for a, slope in zip(ins, slopes, strict=True)], forward, [*of_inputs, last]
+
+    loop = jax.jit(lambda now: jax.lax.fori_loop(0, steps, lambda _, now: jax.vmap(step)(*now), now))
+    return lambda: loop((kernels, slopes[:-1], slopes))
+
+
 def company(rounds: int = timing.ROUNDS) -> list[row.Row]:
     """Times SEEDS seeds of the small MLP side by side against as many alone."""
     problem, steps, made = problems.problem("MLP", "small"), 200, []
     for which in RULES:
         cases = {"together": harness(problem, which, steps, SEEDS), "alone": harness(problem, which, steps)}
+        cases["products"] = products(problem, which, steps, SEEDS)
         found = timing.interleaved(cases, rounds=rounds)
         share = timing.ratio(found["together"], found["alone"], SEEDS)
         batch = "" if which == "gd" else f", batch {BATCH['MLP']}"
         told = f"{1e6 * found['alone'].median / steps:.3g} µs a step alone"
         what = f"{problem.title}, {which}{batch}: {SEEDS} together / {SEEDS} alone"
         made.append(row.ratio("seeds side by side, float32", what, share, row.Target(0.5), told))
+        least = timing.ratio(found["products"], found["alone"], SEEDS)
+        made.append(
+            row.ratio("seeds side by side, float32", f"{which}: products of matrices of {SEEDS} / {SEEDS} alone", least)
+        )
     return made
