@@ -17,6 +17,8 @@ from harness.curvature import spectrum as spectra
 SPECS = pathlib.Path(__file__).parent.parent / "specs" / "quickstart"
 # mlp-sgd.yaml trains the network of mlp.yaml, so the cells of gradient descent are all networks.
 CELLS = {cell.label: cell for spec in specs.read_all([SPECS]) for cell in spec.cells if cell.optimizer.name == "gd"}
+LATER = ("vgg · activation=gelu", "vit · activation=relu")
+"""Cells that wait for the slow tests: a minute each, where the other activation of the network is tested always."""
 STEPS = 40
 
 
@@ -56,7 +58,7 @@ def agree(cell: specs.Cell, seed: int) -> None:
         assert found.log_det.error < 1.0
 
 
-@pytest.mark.parametrize("label", CELLS)
+@pytest.mark.parametrize("label", [pytest.param(label, marks=[pytest.mark.slow] * (label in LATER)) for label in CELLS])
 def test_dense_and_lanczos_agree_on_quickstart_nets(label: str, home: pathlib.Path) -> None:
     agree(CELLS[label], 0)
 

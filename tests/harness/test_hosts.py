@@ -79,16 +79,11 @@ def records(home: pathlib.Path) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
-@pytest.mark.parametrize("start", [named, under_slurm])
 def test_two_processes_give_the_run_of_one(
-    home: pathlib.Path,
-    store_uri: str,
-    ready_store: pathlib.Path,
-    tmp_path: pathlib.Path,
-    start: Callable[[pathlib.Path, int, int], subprocess.Popen[str]],
+    home: pathlib.Path, store_uri: str, ready_store: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (home / "mlp.yaml").write_text(SPEC)
-    leader, other = together(home, start)
+    leader, other = together(home, named)
     assert "1 runs made" in leader
     assert "gdzoo" not in other, "the others are silent"
     found = records(home)
@@ -101,6 +96,15 @@ def test_two_processes_give_the_run_of_one(
         for left, right in zip(ours, one, strict=True):
             for name in ("loss", "grad_norm", "sharpness", "train_accuracy"):
                 assert left["values"][name] == pytest.approx(right["values"][name], rel=1e-12, abs=0), name
+
+
+def test_under_slurm_two_processes_find_each_other_and_train_one_run(home: pathlib.Path, store_uri: str) -> None:
+    (home / "mlp.yaml").write_text(SPEC)
+    leader, other = together(home, under_slurm)
+    assert "1 runs made" in leader and "gdzoo" not in other
+    assert [[record["step"] for record in run] for run in records(home)] == [[0, 1, 6, 40]]
+    (run,) = (json.loads(file.read_text()) for file in home.glob("runs/*/*/run.json"))
+    assert run["profile"]["processes"] == 2
 
 
 @pytest.mark.parametrize(
