@@ -157,7 +157,12 @@ def run(
         ),
     ] = None,
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Make share I of N only, I from 1 to N: for array jobs.")
+        str,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Make share I of N only, for array jobs; seeds that train side by side stay together.",
+        ),
     ] = "1/1",
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each event, and nothing else.")

@@ -75,7 +75,7 @@ def answers(address: str) -> None:
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
 
 
 def check(nodes: Sequence[dict[str, float]], options: engines.Options) -> None:

@@ -50,6 +50,14 @@ seeds: 2
 OPTIONS = engines.Options(device="cpu")
 
 
+def shortened(steps: int, checkpoints: int, seeds: int = 2) -> str:
+    """Returns LONG with an end; its seeds train side by side."""
+    text = LONG.replace("steps: 10000000", f"steps: {steps}").replace(
+        "checkpoints: 1000", f"checkpoints: {checkpoints}"
+    )
+    return text.replace("seeds: 2", f"seeds: {seeds}")
+
+
 def cells(text: str = SPEC) -> tuple[specs.Cell, ...]:
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells
 
@@ -246,22 +254,8 @@ def test_a_group_of_seeds_belongs_to_one_share_however_they_cut_it() -> None:
         assert sorted(found) == groups
 
 
-SIDE_BY_SIDE = """
-schema: 1
-title: six seeds that train side by side
-data: {name: digits, examples: 16}
-model: {family: mlp, hidden: [4], activation: gelu}
-loss: {name: half_mse}
-optimizer: {name: gd, learning_rate: 0.1}
-steps: 40
-checkpoints: 4
-diagnostics: [fit]
-seeds: 6
-"""
-
-
 def sent(uri: str) -> set[str]:
-    """Returns the run_ids that a store holds whole of the suite of specs beside no suite."""
+    """Returns the run_ids of the suite `mine` that a store holds to their end."""
     opened = tracking.open_store(uri)
     return {found.run_id for found in tracking.held(opened, "mine") if found.status == "finished"}
 
@@ -270,7 +264,7 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     home: pathlib.Path, store_uri: str
 ) -> None:
     (home / "mine").mkdir()
-    (home / "mine" / "t.yaml").write_text(SIDE_BY_SIDE)
+    (home / "mine" / "t.yaml").write_text(shortened(40, 4, seeds=6))
     (cell,) = specs.read(home / "mine" / "t.yaml").cells
     names = [cell.run_id(seed) for seed in range(6)]
 
@@ -323,6 +317,7 @@ def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
         one.listen()
         cluster.answers(address)
         cluster.answers(f"ray://{address}")
+        cluster.answers(address.replace("127.0.0.1", "[127.0.0.1]"))  # brackets, as around IPv6
 
 
 @pytest.mark.slow
@@ -331,7 +326,7 @@ def test_ray_begins_a_killed_task_again_and_the_run_is_as_if_it_had_not_been(
 ) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     (home / "tests").mkdir()
-    text = LONG.replace("steps: 10000000", "steps: 20000").replace("checkpoints: 1000", "checkpoints: 40")
+    text = shortened(20000, 40)
     (home / "tests" / "t.yaml").write_text(text)
     (cell,) = cells(text)
     folders = [runlog.folder("tests", cell.run_id(seed)) for seed in (0, 1)]
@@ -375,7 +370,7 @@ cluster.shutdown()
 def test_a_task_whose_node_goes_away_is_begun_again_on_another(home: pathlib.Path, store_uri: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     (home / "tests").mkdir()
-    text = LONG.replace("steps: 10000000", "steps: 200000").replace("checkpoints: 1000", "checkpoints: 40")
+    text = shortened(200000, 40)
     (home / "tests" / "t.yaml").write_text(text)
     (cell,) = cells(text)
     folder = runlog.folder("tests", cell.run_id(0))
