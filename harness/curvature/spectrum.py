@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+FAILURE = 1e-12
+"""Probability that what one Lanczos survey says of eigenvalues it never saw is false, at most (exclusion.py)."""
+
 
 class Spectrum(NamedTuple):
     """Known eigenvalues of a symmetric (P, P) operator.
@@ -48,13 +51,18 @@ def distance_from_one(spectrum: Spectrum, eta: float) -> tuple[float, float]:
 def lower_bound(spectrum: Spectrum, eta: float) -> float:
     """Returns what sigma_min(I - eta H) cannot be less than, 0 if nothing is known.
 
-    Certain for a complete spectrum; else as sure as `rest`, which fails with probability exclusion.FAILURE at most.
+    Certain for a complete spectrum; else as sure as `rest`, which fails with probability FAILURE at most.
     """
     if spectrum.complete:
         return max(0.0, float(np.min(np.abs(1 - eta * spectrum.values) - eta * spectrum.errors)))
     beyond = spectrum.values[spectrum.values > spectrum.rest]
     found = np.abs(1 - eta * beyond) - eta * spectrum.coupling
     return max(0.0, min([*found.tolist(), 1 - eta * (spectrum.rest + spectrum.coupling)]))
+
+
+def lower_error(spectrum: Spectrum, eta: float) -> float:
+    """Returns by how much errors have lowered `lower_bound`: that of sigma_min, or eta times the coupling."""
+    return distance_from_one(spectrum, eta)[1] if spectrum.complete else eta * spectrum.coupling
 
 
 def count_above(spectrum: Spectrum, level: float) -> int:
