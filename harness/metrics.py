@@ -59,7 +59,8 @@ FAILURES: dict[str, str] = {
     "unseen. At a kink of the activation H is that of the piece, and bends that lie on the kink are not in it.",
     "map": "1/eta lies inside the spectrum, where Lanczos converges last: what was not seen may be nearer, so values "
     "are bounds; counts above 1/eta are exact where the verdict is invertible. Clustered eigenvalues, and a kink at "
-    "theta, blur it; the minimum over a run falls with the number of looks. Near the singular set a determinant by probes scatters widely.",
+    "theta, blur it; the minimum over a run falls with the number of looks. Near the singular set a determinant by "
+    "probes scatters widely.",
     "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
     "behind the first are not seen.",
     "batches": "The batches are a sample: what is worst among them is not what is worst of all.",

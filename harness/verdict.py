@@ -31,9 +31,9 @@ OLDER = {"certified": "invertible"}
 """Words of older versions, and what they are called now."""
 
 SAID: dict[Verdict, str] = {
-    "invertible": "I − ηH is invertible at every point that was looked at",
-    "undecided": "undecided",
-    "singular": "the map is singular",
+    "invertible": "the derivative of the map is invertible at every point that was looked at",
+    "undecided": "whether the derivative of the map is invertible where it was looked at is undecided",
+    "singular": "the map is singular at a step size of the run",
 }
 """Each verdict in a sentence."""
 
@@ -73,6 +73,20 @@ class Doubt(NamedTuple):
 def current(word: Any) -> Any:
     """Returns a verdict in today's words; anything else as it is."""
     return OLDER.get(word, word) if isinstance(word, str) else word
+
+
+def words(facts: Mapping[str, Any]) -> str:
+    """Returns the verdict of a run in a few words, with what it rests on, from its `run.json`."""
+    said = str(current(facts["verdict"]))
+    bad, doubt_, sure = (facts.get(name) for name in ("bad_step", "doubt", "failure_probability"))
+    notes = [Doubt(**doubt_).words] if doubt_ else []
+    if sure:
+        notes.append(f"false with probability {sure:.2g} at most")
+    if bad:
+        since = f" from step {bad['step']} on" if bad["step"] else ""
+        near = f"within one rounding of a bad step size, |1 − ηλ| = {bad['distance']:.2g}" if bad["distance"] else "bad"
+        notes.append(f"η = {bad['eta']:.4g}{since} is {near} ({bad['source']})")
+    return f"{said} ({'; '.join(notes)})" if notes else said
 
 
 def verdict(run: Sequence[records.Record], *, singular: bool, proven: bool = False) -> Verdict:
