@@ -23,7 +23,8 @@ def said(
         curvature: How its Hessians were surveyed: `dense` or `lanczos`.
     """
     known = theory.of(cell)
-    match = theory.matches(known, used(cell, eta, recorded, diverged_at), cell.precision)
+    used = optimizers.step_sizes(cell, eta, made([record.step for record in recorded], diverged_at))
+    match = theory.matches(known, used, cell.precision)
     proven = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
     claim = verdict.verdict(recorded, singular=match is not None and match.exact, proven=proven)
     doubt = verdict.doubt(recorded) if claim == "undecided" else None
@@ -31,24 +32,21 @@ def said(
     return {
         "verdict": claim,
         "doubt": None if doubt is None else doubt._asdict(),
-        "failure_probability": failure(recorded, claim, proven=proven, curvature=curvature),
+        "failure_probability": failure(len(recorded), claim, proven=proven, curvature=curvature),
         "bad_step": None if match is None else match.as_dict(),
         "end": {"point": end.word, "because": end.because},
     }
 
 
-def used(
-    cell: Any, eta: float, recorded: Sequence[records.Record], diverged_at: int | None = None
-) -> optimizers.StepSizes:
-    """Returns the step sizes that a run used until it ended."""
-    last = recorded[-1].step if recorded else 0
-    return optimizers.step_sizes(cell, eta, last if diverged_at is None else diverged_at)
+def made(recorded: Sequence[int], diverged_at: int | None) -> int:
+    """Returns how many steps a run made until it ended, from the steps of its records."""
+    return diverged_at if diverged_at is not None else max(recorded, default=0)
 
 
-def failure(recorded: Sequence[records.Record], claim: str, *, proven: bool, curvature: str) -> float:
+def failure(surveys: int, claim: str, *, proven: bool, curvature: str) -> float:
     """Returns the probability over random starts of Lanczos that the verdict of a run is false, at most.
 
     That of each survey that it rests on, added up; 0 where it rests on none.
     """
     rests = claim == "invertible" and not proven and curvature == "lanczos"
-    return spectrum.FAILURE * len(recorded) if rests else 0.0
+    return spectrum.FAILURE * surveys if rests else 0.0

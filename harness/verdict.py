@@ -124,7 +124,8 @@ def _open(values: Mapping[str, float]) -> Because | None:
     """Returns why a record leaves sigma_min = 0 open; None where it does not."""
     if "sigma_min" not in values:
         return "not measured"
-    sigma, error, lower = values["sigma_min"], values["sigma_min_error"], values["sigma_min_lower"]
+    sigma, error = values["sigma_min"], values.get("sigma_min_error", math.inf)
+    lower = values.get("sigma_min_lower", 0.0)
     if not math.isfinite(sigma) or not math.isfinite(lower):
         return "not finite"
     if "sigma_min_lower_error" in values:

@@ -31,7 +31,7 @@ def match(run: document.Run) -> theory.Match | None:
     says, fields = known(run), _fields(json.dumps(run.cell, sort_keys=True))
     if says is None or fields is None or run.eta is None or not says.bad_steps:
         return None
-    used = closing.used(fields, run.eta, run.recorded, run.diverged_at)
+    used = optimizers.step_sizes(fields, run.eta, closing.made(run.steps, run.diverged_at))
     return theory.matches(says, used, run.precision)
 
 
@@ -55,7 +55,7 @@ def doubt(run: document.Run) -> str:
 def failure(run: document.Run) -> float:
     """Returns the probability over random starts of Lanczos that the verdict of a run is false, at most."""
     settled = proven(run) is not None
-    return closing.failure(run.recorded, run.verdict or "", proven=settled, curvature=run.curvature)
+    return closing.failure(len(run.steps), run.verdict or "", proven=settled, curvature=run.curvature)
 
 
 def proven(run: document.Run) -> str | None:

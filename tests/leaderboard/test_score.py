@@ -143,11 +143,11 @@ def test_the_four_counts_of_a_board_by_hand(sample: ModuleType) -> None:
     """A cell certified and at a minimum; one with one seed of two there; at a saddle; degenerate; at the edge."""
     edge = [{"eta_sharpness": 1.0}, {"eta_sharpness": 2.0}]
     known = [
-        (["global minimum", "global minimum"], "certified", [{"loss": 1.0}, {"loss": 0.5}]),
+        (["global minimum", "global minimum"], "invertible", [{"loss": 1.0}, {"loss": 0.5}]),
         (["global minimum", "not stationary"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["strict saddle", "strict saddle"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["degenerate", "diverged"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
-        ([None, None], "certified", edge),
+        ([None, None], "invertible", edge),
     ]
     runs = [
         _run(sample, seed, values, verdict=verdict, end={"point": end, "because": {}},
@@ -157,4 +157,4 @@ def test_the_four_counts_of_a_board_by_hand(sample: ModuleType) -> None:
     ]  # fmt: skip
     board = document.compose([document.Suite(name="quickstart", note="")], runs)
     counts = {tally.flag: (tally.count, tally.total) for tally in site.tallies(board, cells.cells(board))}
-    assert counts == {"certified": (2, 5), "minimum": (1, 5), "saddle": (2, 10), "edge": (1, 5)}
+    assert counts == {"invertible": (2, 5), "minimum": (1, 5), "saddle": (2, 10), "edge": (1, 5)}

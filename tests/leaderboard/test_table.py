@@ -105,7 +105,7 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     printed = {key: (column.entry(hand).main, column.entry(hand).note) for key, column in table.COLUMNS.items()}
     assert printed == {
         "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
-        "verdict": ("undecided", "1 undecided, 2 certified"),
+        "verdict": ("undecided", "1 undecided, 2 invertible"),
         "theorem": ("Theorem 1", "in pieces; bad η: 1"),
         "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
         "fold_crossings": ("3", "0–5"),
@@ -240,14 +240,14 @@ def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
     assert all(entry.sort is None for entry in entries.values() if entry.main == "–")
 
 
-def test_singular_comes_first_then_undecided_then_certified_then_the_margin(sample: ModuleType) -> None:
+def test_singular_comes_first_then_undecided_then_invertible_then_the_margin(sample: ModuleType) -> None:
     def cell(name: str, verdict: str, margin: float) -> document.Run:
         said = sample.facts(name, verdict=verdict, label=name)
         line = json.dumps({"step": 0, "values": {"sigma_min": margin}})
         return document.parse_run(json.dumps(said), line, sample.cell_yaml(said))
 
     runs = [
-        cell("a", "certified", 0.1),
+        cell("a", "invertible", 0.1),
         cell("b", "singular", 0.3),
         cell("c", "undecided", 0.2),
         cell("d", "undecided", 0.1),
@@ -301,7 +301,7 @@ def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleTyp
 
 def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None:
     assert table.flags(hand) == ["crossed", "diverged"]
-    assert "certified" in table.flags(cells.Cell((sample.run("a"),)))
+    assert "invertible" in table.flags(cells.Cell((sample.run("a"),)))
 
 
 def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> None:
@@ -309,7 +309,7 @@ def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> N
     for method, verdict, expected in (
         ("dense", "undecided", ["crossed"]),
         ("lanczos", "undecided", []),
-        ("lanczos", "certified", ["crossed"]),
+        ("lanczos", "invertible", ["crossed"]),
     ):
         cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict),))
         assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected

@@ -187,7 +187,7 @@ def test_a_metric_that_is_missing_or_more_is_found(made: Made) -> None:
 
 FACTS: dict[str, tuple[Any, claim.Level | None]] = {
     "eta": (lambda value: value * 1.01, "reported"),
-    "verdict": (lambda value: "certified" if value != "certified" else "undecided", "reported"),
+    "verdict": (lambda value: "invertible" if value != "invertible" else "undecided", "reported"),
     "end": (lambda value: {"point": "global minimum", "because": {}}, "reported"),
     "status": (lambda value: "diverged", None),
     "parameters": (lambda value: value - 1, None),
