@@ -104,7 +104,7 @@ def verdict(run: Sequence[records.Record], *, singular: bool, proven: bool = Fal
 
 def doubt(run: Sequence[records.Record]) -> Doubt | None:
     """Returns the first checkpoint step at which the records leave sigma_min = 0 open; None where they do nowhere."""
-    found = [(record.step, why) for record in run if (why := _open(record.values)) is not None]
+    found = [(record.step, why) for record in run if (why := undecided(record.values)) is not None]
     if not run:
         return Doubt(None, "nothing recorded", 0)
     return Doubt(*found[0], len(found)) if found else None
@@ -120,7 +120,7 @@ def apart(lower: float, error: float) -> bool:
     return lower > (MARGIN - 1) * error
 
 
-def _open(values: Mapping[str, float]) -> Because | None:
+def undecided(values: Mapping[str, float]) -> Because | None:
     """Returns why a record leaves sigma_min = 0 open; None where it does not."""
     if "sigma_min" not in values:
         return "not measured"

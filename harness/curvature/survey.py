@@ -44,11 +44,14 @@ class Surveyor(NamedTuple):
         method: How they are answered.
         top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
         survey: `(point, eta, key) -> Survey`.
+        spectrum: `(point, eta, key) -> spectrum`: the same without log|det|, with what bounds the eigenvalues it never
+            saw.
     """
 
     method: Method
     top: Callable[[Any, jax.Array], tuple[float, float]]
     survey: Callable[[Any, float, jax.Array], Survey]
+    spectrum: Callable[[Any, float, jax.Array], spectra.Spectrum]
 
 
 def resolve(method: str, size: int) -> Method:
@@ -91,8 +94,9 @@ def surveyor(
         known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1])
 
-    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
-        run_key, rest_key, probe_key = jax.random.split(key, 3)
+    def seen(point: Any, eta: float, key: jax.Array) -> tuple[spectra.Spectrum, logdet.Deflated | None]:
+        """Returns the spectrum, and what was taken out of it; None where it is complete."""
+        run_key, rest_key, _ = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
@@ -109,16 +113,22 @@ def surveyor(
             program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
         if known.complete:
-            return Survey(known, logdet.exact(known, eta))
+            return known, None
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
-        exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
-        return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
+        return known._replace(rest=left.rest, coupling=left.coupling, products=products), deflated
 
-    return Surveyor("lanczos", top, survey)
+    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
+        known, deflated = seen(point, eta, key)
+        if deflated is None:
+            return Survey(known, logdet.exact(known, eta))
+        exact = None if trace is None else float(trace(point))
+        probe_key = jax.random.split(key, 3)[2]
+        return Survey(known, logdet.estimate(program, program.at(point), eta, probe_key, deflated, exact))
+
+    return Surveyor("lanczos", top, survey, lambda point, eta, key: seen(point, eta, key)[0])
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:
@@ -128,11 +138,14 @@ def _dense(operator: operators.Operator, size: int) -> Surveyor:
         known = dense.spectrum(np.asarray(hessian(point)))
         return float(known.values[-1]), float(known.errors[-1])
 
-    def survey(point: Any, eta: float, _key: jax.Array) -> Survey:
-        known = dense.spectrum(np.asarray(hessian(point)))
+    def spectrum(point: Any, _eta: float, _key: jax.Array) -> spectra.Spectrum:
+        return dense.spectrum(np.asarray(hessian(point)))
+
+    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
+        known = spectrum(point, eta, key)
         return Survey(known, logdet.exact(known, eta))
 
-    return Surveyor("dense", top, survey)
+    return Surveyor("dense", top, survey, spectrum)
 
 
 def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:
