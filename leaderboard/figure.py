@@ -227,7 +227,7 @@ def curves(run: document.Run) -> dict[str, object]:
     kept = {
         name: [value if value is None else round_to(value) for value in run.curves[name]]
         for name, round_to in CURVES.items()
-        if name in run.curves
+        if name in run.curves and (name != "sigma_min_lower" or run.curvature == "lanczos")
     }
     return {
         "label": f"{run.label}, seed {run.seed}",

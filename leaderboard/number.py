@@ -66,7 +66,7 @@ def show_range(values: list[float], shown: str = "") -> str:
 def _outwards(value: float, rounding: str) -> float:
     if not math.isfinite(value) or _whole(value) or not 1e-300 < abs(value) < LARGE:
         return value
-    return float(decimal.Context(DIGITS, rounding).create_decimal(decimal.Decimal(value)))
+    return float(decimal.Context(DIGITS, rounding).create_decimal(repr(value)))
 
 
 def _plain(value: float) -> str:

@@ -112,6 +112,11 @@ def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path)
     assert controls.show(parse().cells, None, console) == (0, 0, 0)
 
 
+def test_the_word_of_older_specs_means_the_same() -> None:
+    old, new = (parse(RIGHT.replace("invertible", word)).cells for word in ("certified", "invertible"))
+    assert [cell.expected for cell in old] == [cell.expected for cell in new]
+
+
 CONTROLS = [cell for one in specs.read_all([workspace.CHECKOUT / "specs" / "controls"]) for cell in one.cells]
 
 
