@@ -125,7 +125,7 @@ def _certified(one: certify.Certificate) -> str:
     left = len(one.range.candidates)
     but = f", except {left} left over" if left else ""
     sure = f"; false with probability {one.failure:.1g} at most" if one.failure else ""
-    basis = f"F9; eigenvalues widened {verdict.MARGIN:g} times{sure}"
+    basis = f"F9; rounding of eigenvalues taken {verdict.MARGIN:g} times{sure}"
     return f"For every {end}{but}, {what} certified non-singular ({basis})."
 
 

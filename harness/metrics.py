@@ -223,13 +223,14 @@ METRICS: dict[str, Metric] = {
         "harness/curvature/exclusion.py.",
     ),
     "sigma_min_lower_error": Metric(
-        label="errors in σ_min's lower bound",
+        label="rounding in σ_min's lower bound",
         group="map",
         unit="1",
         direction="lower",
-        definition="By how much sigma_min_lower was lowered for errors: a verdict asks that it stays above 0 when they "
-        "are 100 times as large.",
-        estimator="Dense: the error of sigma_min. Lanczos: eta times the common residual of the converged eigenvalues.",
+        definition="How much of sigma_min_lower rests on a model of rounding: a verdict asks that it stays above 0 "
+        "when that is 100 times as large.",
+        estimator="Dense: the error of sigma_min. Lanczos: eta times the least error bar; what residuals lower the "
+        "bound by is proven.",
         source="Weyl's inequality.",
     ),
     "log_abs_det": Metric(

@@ -114,7 +114,7 @@ def read(path: pathlib.Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return {**facts, "verdict": verdict.current(facts.get("verdict"))}
+    return {name: verdict.current(value) if name == "verdict" else value for name, value in facts.items()}
 
 
 def write(path: pathlib.Path, facts: dict[str, Any]) -> None:

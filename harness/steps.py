@@ -70,13 +70,13 @@ def bands(spectrum: spectra.Spectrum) -> np.ndarray:
     """Returns the set in which the eigenvalues > 0 lie, (k, 2): disjoint intervals, increasing, cut off at 0.
 
     Each eigenvalue is widened by verdict.MARGIN times its error bar, as a certificate at one eta asks. Where the
-    spectrum is not complete, the first interval holds all that was never seen: from 0 to `rest` plus MARGIN times
-    `coupling`, which is also what the others are widened by.
+    spectrum is not complete, the first interval holds all that was never seen: from 0 to `rest` plus `coupling`, which
+    is also what the others are widened by, and the part of it that is rounding MARGIN times (spectrum.lower_error).
     """
     values, room = spectrum.values, verdict.MARGIN * spectrum.errors
     if not spectrum.complete:
         values = np.r_[spectrum.rest, values[values > spectrum.rest]]
-        room = np.full(len(values), verdict.MARGIN * spectrum.coupling)
+        room = np.full(len(values), spectrum.coupling + (verdict.MARGIN - 1) * spectra.rounding(spectrum))
     lows, highs = np.maximum(values - room, 0.0), values + room
     if not spectrum.complete:
         lows[0] = 0.0

@@ -2,8 +2,8 @@
 """Verdict: what the records of a run are entitled to claim about the gradient-descent map.
 
 `invertible`: I - eta H is invertible at every point that was looked at. At each checkpoint step a lower bound of
-sigma_min above 0 is proven in float64, and stays above 0 with all error bars MARGIN times as wide (mathematics, D13):
-by all eigenvalues, or by a Lanczos run and what excludes others, which is false with a probability of
+sigma_min above 0 is proven in float64, and stays above 0 with rounding MARGIN times as large (mathematics, D13): by all
+eigenvalues, or by a Lanczos run and what excludes others, which is false with a probability of
 exclusion.FAILURE at most for each survey; a run adds them up. Heavy ball needs no measurement: the derivative of its
 map of (theta, v) is invertible at every point and step size (theory.STATEMENTS, F11). `undecided`: anything else, and
 `doubt` says at which step and why; a distance within rounding of 0 is not evidence of singularity. `singular`: theory
@@ -115,7 +115,7 @@ def apart(lower: float, error: float) -> bool:
 
     Args:
         lower: The proven lower bound of sigma_min.
-        error: By how much errors have lowered it (spectrum.lower_bound).
+        error: How much of that rests on a model of rounding (spectrum.lower_error).
     """
     return lower > (MARGIN - 1) * error
 

@@ -156,8 +156,8 @@ def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
             held["invertible"],
             len(rows),
             "cells",
-            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at; with "
-            "heavy ball the map of (θ, v) is invertible everywhere.",
+            f"For every seed σ_min is above 0, with rounding {verdict.MARGIN:g} times as large, at each step that was "
+            "looked at; with heavy ball the map of (θ, v) is invertible everywhere.",
         ),
         Tally(
             "minimum",

@@ -61,8 +61,17 @@ def lower_bound(spectrum: Spectrum, eta: float) -> float:
 
 
 def lower_error(spectrum: Spectrum, eta: float) -> float:
-    """Returns by how much errors have lowered `lower_bound`: that of sigma_min, or eta times the coupling."""
-    return distance_from_one(spectrum, eta)[1] if spectrum.complete else eta * spectrum.coupling
+    """Returns the part of `lower_bound` that rests on a model of rounding, and not on a proof.
+
+    The whole error of sigma_min for a complete spectrum; else eta times the least error bar. What the coupling has
+    lowered the bound by beyond that is proven: by residuals, and Weyl.
+    """
+    return distance_from_one(spectrum, eta)[1] if spectrum.complete else eta * rounding(spectrum)
+
+
+def rounding(spectrum: Spectrum) -> float:
+    """Returns the least error bar: what rounding alone does to an eigenvalue."""
+    return float(spectrum.errors.min())
 
 
 def count_above(spectrum: Spectrum, level: float) -> int:

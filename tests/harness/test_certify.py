@@ -143,7 +143,9 @@ def test_a_lanczos_certificate_says_by_what_it_may_fail(home: pathlib.Path, caps
     assert found.why.endswith("at a point (Lanczos; F3), false with probability 1e-12 at most")
     assert found.failure == 2e-12
     lines = list(certificates.sentences(found))
-    assert any("eigenvalues widened 100 times; false with probability 2e-12 at most" in line for line in lines)
+    assert any(
+        "rounding of eigenvalues taken 100 times; false with probability 2e-12 at most" in line for line in lines
+    )
     assert any("known and all others below" in line for line in lines)
     plain = found.as_dict()
     assert plain["failure_probability"] == 2e-12
@@ -274,7 +276,7 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
     )
     text = out.getvalue()
     for words in (
-        "certified non-singular (F9; eigenvalues widened 100 times)",
+        "certified non-singular (F9; rounding of eigenvalues taken 100 times)",
         "2 of 2 pieces on which runs begin are certified at η",
         "Left over:",
         "No closed point (F8): before its last layer",
