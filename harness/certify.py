@@ -99,6 +99,8 @@ class Certificate(NamedTuple):
             ],
             "no_bad_step": self.theory.no_bad_step,
             "bad_steps": [bad.as_dict() for bad in self.theory.bad_steps],
+            "possible": None if self.theory.possible is None else [one.eta for one in self.theory.possible],
+            "bad": self.theory.bad,
         }
 
 
@@ -170,7 +172,7 @@ def _verdict(
     bad = theory.matches(says, eta, cell.precision)
     if bad is not None:
         return "singular", f"η is bad {bad.where} ({bad.source})"
-    if says.complete:
+    if says.excludes(eta, cell.precision):
         return "certified", says.others
     if not found:
         return "undecided", f"no point: {_no_point(says, cell, size)}"

@@ -66,7 +66,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     table.add_column("cell", overflow="fold", ratio=1)
     for header in ("parameters", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for header in ("theorem", "one piece", "known bad η"):
+    for header in ("theorem", "one piece", "bad η"):
         table.add_column(header)
     theories: dict[theory.Theory, list[str]] = {}
     measured: list[plans.Plan] = []
@@ -100,7 +100,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 str(cell.seeds),
                 known.theory.covered,
                 "yes" if known.theory.one_piece else "no",
-                "; ".join(bad.label for bad in known.theory.bad_steps) or ("none" if known.theory.complete else "?"),
+                known.theory.bad,
             )
             bar.end()
     console.print(table)
@@ -145,6 +145,7 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     console.print()
     for sentence, labels in sentences.items():
         console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
 
 
 def _estimates(

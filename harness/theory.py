@@ -90,6 +90,8 @@ STATEMENTS: dict[str, str] = {
 }
 """What we say beyond the paper: ours, proved in DOCUMENT, held against numbers in the tests, and not peer-reviewed."""
 
+OURS = f"F1 to F14 are ours and not peer-reviewed; {DOCUMENT} has their hypotheses and proofs."
+
 ARITHMETIC = (
     "Floating-point numbers are a finite set; every statement about measure is about the map in exact arithmetic, not "
     "about its rounding."
@@ -159,6 +161,14 @@ class Theory:
     def no_bad_step(self) -> str | None:
         """Why no step size at all is bad; None where that is not known."""
         return self.others if self.complete and not self.bad_steps else None
+
+    def excludes(self, eta: float, precision: str) -> bool:
+        """Says whether the list of bad step sizes is whole but for some candidates, and a step size is none of these.
+
+        A step size within rounding of a candidate is not told from it. Those known to be bad are for `matches`.
+        """
+        room = UNIT_ROUNDOFF[precision] + 4 * UNIT_ROUNDOFF["float64"]
+        return self.possible is not None and all(abs(eta - one.eta) > room * one.eta for one in self.possible)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what goes into `run.json`: plain values."""

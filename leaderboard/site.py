@@ -357,7 +357,12 @@ def _optimisers(rows: list[cells.Cell]) -> dict[str, Any]:
 
 def _method() -> dict[str, Any]:
     wilson = {f"{hits}/{trials}": interval.wilson(hits, trials) for hits, trials in ((3, 3), (5, 5), (10, 10), (0, 3))}
-    return {"wilson": wilson, "statements": theory.STATEMENTS, "reference": optimisers.reference()}
+    return {
+        "wilson": wilson,
+        "statements": theory.STATEMENTS,
+        "document": theory.DOCUMENT,
+        "reference": optimisers.reference(),
+    }
 
 
 def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:

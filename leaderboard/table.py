@@ -153,8 +153,7 @@ def _theorem(cell: cells.Cell) -> Entry:
     says = theorem.known(cell.first)
     if says is None:
         return Entry(number.MISSING, None, "", "n/a")
-    bad = [f"bad η: {step.label}" for step in says.bad_steps] or (["no bad η"] if says.complete else [])
-    notes = ["one piece" if says.one_piece else "in pieces", *bad]
+    notes = ["one piece" if says.one_piece else "in pieces", f"bad η: {says.bad}"]
     return Entry(theorem.LABELS[says.covered], float(list(theorem.LABELS).index(says.covered)), "; ".join(notes))
 
 
@@ -352,8 +351,8 @@ COLUMNS: dict[str, Column] = {
     "theorem": Column(
         "Theorem",
         "What says that almost every step size makes the map non-singular: the paper's Theorem 1, its Proposition 11, "
-        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes, that are "
-        "known in advance.",
+        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes: the whole "
+        "list, what it leaves possible, or ? where nothing is known in advance.",
         _theorem,
         numeric=False,
         terminal=False,
