@@ -79,8 +79,8 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
     if one.cell.optimizer.name == "nesterov":
         yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
     if getattr(one.cell.optimizer, "batch_size", None):
-        theirs = ", with the same list of bad step sizes" if one.theory.possible is not None else ""
-        yield f"The map of the full batch is meant; a mini-batch has a map of its own{theirs}, which is not looked at here."
+        theirs = " with the same list of bad step sizes" if one.theory.possible is not None else ""
+        yield f"The map of the full batch is meant; a mini-batch has a map of its own{theirs}, not looked at here."
     if one.theory.no_bad_step:
         yield f"Every η: {one.theory.no_bad_step}"
     elif one.theory.possible is not None:

@@ -78,7 +78,7 @@ def new(
 def check(specs: Specs, device: Device = "auto") -> None:
     """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
 
-    The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, or `?`.
+    The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
     The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
 
     `curvature: dense` is refused beyond 5,000 parameters on a CPU, 20,000 on an accelerator.

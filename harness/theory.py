@@ -47,45 +47,46 @@ STATEMENTS: dict[str, str] = {
     "F1": "Where L is twice continuously differentiable off a closed null set, G is non-singular if and only if the "
     "points at which 1/η is an eigenvalue of H are a null set; if they are not, η is bad.",
     "F2": "For such an L at most countably many step sizes are bad; analyticity is not needed for that.",
-    "F3": "A pattern says, for every example, which branch each piece of the network takes. With the pattern fixed, the "
-    "risk is analytic on the whole parameter space, whether or not the set on which the network follows the pattern is "
-    "connected. So if 1/η is an eigenvalue of H on a part of that set of positive measure, it is one of the fixed "
-    "pattern's H at every θ. One point with σ_min(I − ηH) > 0 certifies the pattern, and a pattern has at most P bad "
-    "step sizes, P the number of parameters. A risk without pieces has one pattern.",
-    "F4": "With finitely many examples there are finitely many patterns, m, and at most m·P bad step sizes. N examples "
-    "with U activations of at most b branches, and V maxima over 2×2 windows, have m ≤ (b^U 4^V)^N.",
-    "F5": "If on every pattern the network vanishes at θ = 0 with its first and second derivatives, H is 0 there, and "
-    "no step size is bad. So it is without biases from depth 3 on, if each branch of each activation is 0 at 0: relu, "
-    "leaky_relu, elu, gelu, tanh and others.",
+    "F3": "A pattern says, for every example, which branch each piece of the network takes. With the pattern fixed, "
+    "the risk is analytic on the whole parameter space, whether or not the set on which the network follows the "
+    "pattern is connected. So if 1/η is an eigenvalue of H on a part of that set of positive measure, it is one of "
+    "the fixed pattern's H at every θ. One point with σ_min(I − ηH) > 0 certifies the pattern, and a pattern has at "
+    "most P bad step sizes, P the number of parameters. A risk without pieces has one pattern.",
+    "F4": "With finitely many examples there are finitely many patterns, m, and at most m·P bad step sizes. N "
+    "examples with U activations of at most b branches, and V maxima over 2×2 windows, have m ≤ (b^U 4^V)^N.",
+    "F5": "If on every pattern the network vanishes at θ = 0 with its first and second derivatives, H is 0 there, "
+    "and no step size is bad. So it is without biases from depth 3 on, if each branch of each activation is 0 at 0: "
+    "relu, leaky_relu, elu, gelu, tanh and others.",
     "F6": "Under half_mse, where every unit of the last hidden layer sits on a flat part of its activation for every "
     "example, so that its outputs c depend neither on the example nor on θ nearby, H has in the weights and biases of "
-    "the head the eigenvalue 1 + |c|², once for each output of the network (|c|² if the head has no bias), and 0 in all "
-    "other directions. So η = 1/(1 + |c|²) is bad: η = 1 for relu units that are all dead.",
-    "F7": "A network of any graph is analytic almost everywhere if each of its steps is analytic or a scalar piecewise- "
-    "analytic function; the paper's argument then holds for it, for any data.",
-    "F8": "Closed points. If a network ends in h → B → φ → means → C + c, φ analytic, then at B = 0, C = 0 its output "
-    "is c whatever lies below, and every eigenvalue of H follows from M = Σ wᵢ [hᵢ; 1] gᵢᵀ, the mean Hessian A of the "
-    "loss in the outputs and the shift b: ±φ'(b) σⱼ(M) for each unit but one, the spectrum of [[0, φ'M, 0], [φ'Mᵀ, "
-    "nφ²A, √n φA], [0, √n φA, A]] once for all n units, and 0 in every other direction.",
+    "the head the eigenvalue 1 + |c|², once for each output of the network (|c|² if the head has no bias), and 0 in "
+    "all other directions. So η = 1/(1 + |c|²) is bad: η = 1 for relu units that are all dead.",
+    "F7": "A network of any graph is analytic almost everywhere if each of its steps is analytic or a scalar "
+    "piecewise-analytic function; the paper's argument then holds for it, for any data.",
+    "F8": "Closed points. If a network ends in h → B → φ → means → C + c, φ analytic, then at B = 0, C = 0 its "
+    "output is c whatever lies below, and every eigenvalue of H follows from M = Σ wᵢ [hᵢ; 1] gᵢᵀ, the mean Hessian A "
+    "of the loss in the outputs and the shift b: ±φ'(b) σⱼ(M) for each unit but one, the spectrum of [[0, φ'M, 0], "
+    "[φ'Mᵀ, nφ²A, √n φA], [0, √n φA, A]] once for all n units, and 0 in every other direction.",
     "F9": "If eta is bad for a pattern, 1/η is an eigenvalue of its H at every point. So what the spectra at any few "
     "points, each eigenvalue widened by its error, do not have in common is certified: every such η, not almost every "
     "one.",
-    "F10": "Weight decay w adds w to every eigenvalue. A direction that the data term does not see has the eigenvalue "
-    "w, and η = 1/w is bad.",
+    "F10": "Weight decay w adds w to every eigenvalue. A direction that the data term does not see has the "
+    "eigenvalue w, and η = 1/w is bad.",
     "F11": "With momentum b > 0 a step is a map of (theta, v). Wherever L is twice differentiable its derivative has "
     "the determinant b^P for heavy_ball, so no step size is bad, and b^P det(I − ηH) for nesterov, H at the stored "
-    "theta, the look-ahead point, so the bad step sizes are those of gradient descent. Runs start at v = 0, a null set "
-    "of states.",
-    "F12": "Dense layers, convolutions and pools with biases, relu and leaky_relu between them, and ResNets of these: "
-    "under half_mse η = 1 is the only step size that can be bad, and it is bad with relu and not with leaky_relu; under "
-    "the cross-entropies none is bad. With weight decay w only 1/w and 1/(1 + w), or 1/w, can be. For all data, all "
-    "sizes and every mini-batch; the proof says which other layer lists are covered, and which are not.",
-    "F13": "(a) With a shift before the last activation, and sigmoid, tanh, gelu, gelu_tanh, silu or softplus there, no "
-    "step size is bad, whatever lies below, under every loss. (b) Nor is one if all examples give the same below a last "
-    "layer with shifts at θ = 0, no piece acts after it, and the head has a bias: a vision transformer or a Mixer that "
-    "ends in a norm, with any activation. Weight decay w leaves 1/w alone.",
-    "F14": "If η is not bad, and θ₀ has a density and does not depend on η nor η on it, then the probability that any "
-    "θₜ is singular is 0, in exact arithmetic. It is not said of eta_lambda, where η depends on the start, nor of "
+    "theta, the look-ahead point, so the bad step sizes are those of gradient descent. Runs start at v = 0, a null "
+    "set of states.",
+    "F12": "Dense layers, convolutions and pools with biases, relu and leaky_relu between them, and ResNets of "
+    "these: under half_mse η = 1 is the only step size that can be bad, and it is bad with relu and not with "
+    "leaky_relu; under the cross-entropies none is bad. With weight decay w only 1/w and 1/(1 + w), or 1/w, can be. "
+    "For all data, all sizes and every mini-batch; the proof says which other layer lists are covered, and which are "
+    "not.",
+    "F13": "(a) With a shift before the last activation, and sigmoid, tanh, gelu, gelu_tanh, silu or softplus there, "
+    "no step size is bad, whatever lies below, under every loss. (b) Nor is one if all examples give the same below a "
+    "last layer with shifts at θ = 0, no piece acts after it, and the head has a bias: a vision transformer or a "
+    "Mixer that ends in a norm, with any activation. Weight decay w leaves 1/w alone.",
+    "F14": "If η is not bad, and θ₀ has a density and does not depend on η nor η on it, then the probability that "
+    "any θₜ is singular is 0, in exact arithmetic. It is not said of eta_lambda, where η depends on the start, nor of "
     "momentum from v = 0.",
 }
 """What we say beyond the paper: ours, proved in DOCUMENT, held against numbers in the tests, and not peer-reviewed."""
