@@ -106,7 +106,7 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     assert printed == {
         "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
         "verdict": ("undecided", "1 undecided, 2 certified"),
-        "theorem": ("Theorem 1", "in pieces; bad η: 1"),
+        "theorem": ("Theorem 1", "in pieces; bad η: exactly {1}"),
         "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
         "fold_crossings": ("3", "0–5"),
         "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
