@@ -431,12 +431,12 @@ def _sentence(run: Json) -> str:
     end = f"{run['status']} at step {run['diverged_at']}" if run["diverged_at"] is not None else run["status"]
     verdict = "" if run["verdict"] is None else f"; gradient-descent map: {run['verdict']}"
     met, point = _target(run), (run.get("end") or {}).get("point")
-    came = f"; target {met}" if met else ""
-    came += f"; ended at: {point}" if point and point != end else ""
+    end += f"; target {met}" if met else ""
+    end += f"; ended at: {point}" if point and run["diverged_at"] is None else ""
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
     page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site.py names it
-    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{came}{verdict}."
+    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{verdict}."
     return f"{what} On the board: {page}"
 
 

@@ -190,7 +190,10 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
 
 
 def _records(run: document.Run, recorded: list[records.Record], where: str) -> Iterator[claim.Check]:
-    """What the records of a run say of each other: one infimum, one unit of gaps, the same metrics throughout, the step size."""
+    """What the records of a run say of each other: one infimum, the same metrics throughout, the step size.
+
+    And that gaps have one unit, the gap of the best constant prediction.
+    """
     known = [record for record in recorded if math.isfinite(record.values.get("loss_gap", math.nan))]
     for record in known:
         infimum, first = (one.values["loss"] - one.values["loss_gap"] for one in (record, known[0]))

@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 def rows(board: Sequence[cells.Cell]) -> list[Row]:
-    """Returns the phase table of some cells, sorted by suite and spec; a spec whose cells differ in aim has more rows."""
+    """Returns the phase table of some cells, by suite and spec; a spec has a row for each aim of its cells."""
 
     def home(cell: cells.Cell) -> tuple[str, str, str]:
         return cell.first.suite, cell.first.spec, score.aim(cell.first) or ""

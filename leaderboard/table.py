@@ -610,10 +610,11 @@ def flags(cell: cells.Cell) -> list[str]:
     # Differences between the lower bounds that Lanczos gives prove no crossing.
     crossed = not bound(cell, "n_above_inv_eta") and any(cells.fold_crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
-    names = {
+    came = {goal: score.hits(cell, goal) for goal in score.GOALS}
+    names: dict[str, bool] = {
         "certified": found == "certified",
         "crossed": crossed,
-        **{goal: (share := score.hits(cell, goal)) is not None and share.hits == share.trials for goal in score.GOALS},
+        **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
         "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
         "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
         "diverged": cells.diverged(cell)[0] > 0,
