@@ -109,6 +109,17 @@ METRICS: dict[str, Metric] = {
         estimator="Exact, given L; L* is attained by a network that interpolates (never, for ce with labels).",
         source="Definition; the entropy of the targets is in harness/losses.py.",
     ),
+    "relative_gap": Metric(
+        label="relative gap",
+        group="train",
+        unit="1",
+        direction="lower",
+        definition="(L − L*) / (L_c − L*), L_c the risk of the best constant prediction: 1 where nothing is learned "
+        "that does not hold of all examples alike, 0 at the infimum; for half_mse the share of the targets' variance "
+        "that is not explained. Not given where L* is not known, nor where a constant attains it.",
+        estimator="Exact, given L: L_c is the infimum of the risk if all inputs were equal.",
+        source="Definition; harness/losses.py.",
+    ),
     "grad_norm": Metric(
         label="gradient norm ‖∇L‖",
         group="train",
@@ -134,6 +145,15 @@ METRICS: dict[str, Metric] = {
         unit="fraction",
         direction="higher",
         definition="Share of training examples whose largest output is at their label.",
+        estimator="Exact count.",
+        source="Definition.",
+    ),
+    "chance": Metric(
+        label="chance accuracy",
+        group="train",
+        unit="fraction",
+        direction="none",
+        definition="Share of training examples in the largest class: the accuracy of the best constant prediction.",
         estimator="Exact count.",
         source="Definition.",
     ),

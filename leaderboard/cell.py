@@ -13,11 +13,11 @@ import itertools
 import math
 from typing import Literal, NamedTuple
 
-from harness import metrics, statuses
+from harness import learning, metrics, statuses
 from harness import verdict as verdict_rule
 from leaderboard import document, interval
 
-Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget"]
+Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget", "unlearned"]
 MARKS: dict[Mark, tuple[str, str]] = {
     "n/a": ("–", "there is no such number here"),
     "failed": ("✕", "a seed stopped with an error"),
@@ -26,6 +26,11 @@ MARKS: dict[Mark, tuple[str, str]] = {
     "incomplete": ("◔", "fewer seeds are on the board than the spec asks for"),
     "censored": ("›", "a seed was watched to the end without the event; it counts as later, it is not dropped"),
     "budget": ("≥", "no seed came there within its steps; what they spent together is a lower bound"),
+    "unlearned": (
+        "∅",
+        "a seed learned nothing: at its last step its loss is not below that of the best constant prediction, or its "
+        "accuracy not above chance",
+    ),
 }
 
 VERDICTS: dict[document.Verdict, tuple[str, str]] = {
@@ -112,7 +117,15 @@ def marks(cell: Cell) -> list[tuple[Mark, int]]:
     statuses: tuple[Literal["failed", "diverged", "interrupted"], ...] = ("failed", "diverged", "interrupted")
     found: list[tuple[Mark, int]] = [(name, sum(run.status == name for run in cell.runs)) for name in statuses]
     found.append(("incomplete", cell.seeds - len(cell.runs)))
+    found.append(("unlearned", sum(bool(unlearned(run)) for run in cell.runs)))
     return [(name, count) for name, count in found if count > 0]
+
+
+def unlearned(run: document.Run) -> str | None:
+    """Returns why a run that finished learned nothing (harness/learning.py); empty if it did, None if unknown."""
+    if run.status != "finished":
+        return None
+    return learning.nothing({name: values[-1] for name, values in run.curves.items() if values}, run.examples)
 
 
 def margin_of(run: document.Run) -> Margin | None:

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from harness import expected, metrics, statuses, theory, verdict
+from harness import expected, metrics, theory
 from leaderboard import cell as cells
 from leaderboard import controls as control_rows
 from leaderboard import (
@@ -33,9 +33,11 @@ from leaderboard import (
     number,
     optimisers,
     phase,
+    scope,
     score,
     spreadsheet,
     table,
+    tally,
     theorem,
 )
 from leaderboard import rows as row_tables
@@ -51,27 +53,6 @@ LOOKS = 6
 """Logged steps whose numbers stand in the page of a run, at most."""
 
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
-
-
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """One of the counts on the first screen.
-
-    Attributes:
-        flag: The name in table.flags that the filter shows.
-        heading: What is counted.
-        count: How many.
-        total: Of how many.
-        unit: Cells or runs.
-        sentence: What it means.
-    """
-
-    flag: str
-    heading: str
-    count: int
-    total: int
-    unit: str
-    sentence: str
 
 
 def render(
@@ -144,47 +125,6 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
-    """Returns the four counts of the first screen."""
-    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "minimum", "edge")}
-    ended = [run for run in board.runs if run.status in statuses.ENDED]
-    stopped = sum(run.end is not None and run.end.point == "strict saddle" for run in ended)
-    return [
-        Tally(
-            "certified",
-            "certified at every logged step",
-            held["certified"],
-            len(rows),
-            "cells",
-            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at.",
-        ),
-        Tally(
-            "minimum",
-            "global minimum from every seed",
-            held["minimum"],
-            len(rows),
-            "cells",
-            "Every seed came to the target of its spec or, without one, to a global minimum or near an infimum.",
-        ),
-        Tally(
-            "saddle",
-            "stopped at a strict saddle",
-            stopped,
-            len(ended),
-            "runs",
-            "The gradient is as good as 0 there, and λ_min is below 0 by more than its error bar.",
-        ),
-        Tally(
-            "edge",
-            "ended at the edge of stability",
-            held["edge"],
-            len(rows),
-            "cells",
-            f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
-        ),
-    ]
-
-
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -209,6 +149,7 @@ def _environment() -> jinja2.Environment:
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
         "failures": metrics.FAILURES,
+        "goals": score.GOALS,
         "heading": row_tables.label,
         "ident": row_tables.ident,
         "ordered": row_tables.ordered,
@@ -217,6 +158,8 @@ def _environment() -> jinja2.Environment:
         "most_phases": phase.MOST,
         "trust": cells.TRUST,
         "trust_of": score.trust,
+        "unlearned": cells.unlearned,
+        "untested": tally.UNTESTED,
         "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
@@ -248,7 +191,8 @@ def _overview(board: document.Export, rows: list[cells.Cell], made: row_tables.T
         "mine": sum(entry.note.startswith(row_tables.OWN) for entry in made.entries["cell"]),
         "counts": counts,
         "silent": len(rows) - sum(counts.values()),
-        "tallies": tallies(board, rows),
+        "tallies": tally.tallies(rows),
+        "scope": scope.sentences(rows),
     }
 
 
@@ -268,7 +212,7 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
         "spec": run.spec,
         "run": run,
         "made": row_tables.of_cells(own),
-        "phase": next(iter(phase.rows(own)), None),
+        "phases": phase.rows(own),
         "known": theorem.known(run),
         "drawn": drawn,
         "scatter": drawing.scatter(own),

@@ -208,12 +208,16 @@ def _percent(found: score.Share) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f}\u00a0%"
 
 
-def _hits(cell: cells.Cell) -> Entry:
-    found = score.hits(cell)
-    if found is None:
-        return Entry(number.MISSING, None, "", "n/a")
-    aim = "target" if cell.first.part("target") else ""
-    return Entry(f"{found.hits}/{found.trials}", found.interval.low, _join(_percent(found), aim))
+def _came(goal: score.Aim) -> Callable[[cells.Cell], Entry]:
+    """Returns what prints how many seeds came to an aim, in cells that have it."""
+
+    def entry(cell: cells.Cell) -> Entry:
+        found = score.hits(cell, goal)
+        if found is None:
+            return Entry(number.MISSING, None, "", "n/a")
+        return Entry(f"{found.hits}/{found.trials}", found.interval.low, _percent(found))
+
+    return entry
 
 
 def _runtime(cell: cells.Cell) -> Entry:
@@ -221,7 +225,7 @@ def _runtime(cell: cells.Cell) -> Entry:
     if found is None:
         return Entry(number.MISSING, None, "", "n/a")
     if found.value == float("inf"):
-        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed hit", "budget")
+        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed met it", "budget")
     low, high = (number.show(end) for end in found.interval)
     return Entry(number.show(found.value), found.value, f"{low}–{high}" if len(cell.ended) > 1 else "")
 
@@ -326,11 +330,15 @@ def _seeds(cell: cells.Cell) -> Entry:
     return Entry(f"{ended}/{asked}", ended / asked, "; ".join(words), found[0][0] if found else "")
 
 
+SEEDS: dict[cells.Mark, str] = {"incomplete": "missing", "unlearned": "learned nothing"}
+"""What is said of marked seeds where it is not the name of the mark."""
+
+
 def _seeds_marked(cell: cells.Cell, mark: cells.Mark, count: int) -> str:
     if mark == "diverged":
         share = interval.wilson(count, len(cell.ended))
         return f"{count}/{len(cell.ended)} diverged ({100 * share.low:.0f}–{100 * share.high:.0f}\u00a0%)"
-    return f"{count} {'missing' if mark == 'incomplete' else mark}"
+    return f"{count} {SEEDS.get(mark, mark)}"
 
 
 COLUMNS: dict[str, Column] = {
@@ -395,17 +403,18 @@ COLUMNS: dict[str, Column] = {
     "end": Column(
         "Ended at",
         "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
-        "(loss within 1e-6 of an infimum that is attained), approaching an infimum that is not (ce on labels, least "
-        "margin above 0), another minimum, a strict saddle or a degenerate point where the gradient is as good as 0, "
-        "not stationary, diverged. Each run's page has the numbers that decided.",
+        f"(relative gap at most {ends.GAP['float32']:g} in float32, {ends.GAP['float64']:g} in float64, to an infimum "
+        "that is attained), approaching an infimum that is not (ce on labels, least margin above 0), another minimum, "
+        "a strict saddle or a degenerate point where the gradient is as good as 0, not stationary, infimum refuted "
+        "(the loss is below the one that the spec gives), diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
         terminal=False,
     ),
     "target": Column(
-        "Target",
-        "How many seeds came to the target that the spec sets, of all that ended, with Wilson's 95 % interval, and the "
-        "median steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
+        score.GOALS["target"].label,
+        f"{score.GOALS['target'].definition} Seeds of all that ended, with Wilson's 95 % interval, and the median "
+        "steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
         _target,
         terminal=False,
     ),
@@ -420,19 +429,21 @@ COLUMNS: dict[str, Column] = {
         _accuracy,
         terminal=False,
     ),
-    "hits": Column(
-        "Global minimum",
-        "Seeds that came to the target that the spec sets or, without one, to a global minimum or near an infimum that "
-        "is not attained, of all seeds that ended, with Wilson's 95 % interval. Sorted by its lower end, so that 1/1 "
-        "does not stand above 9/10.",
-        _hits,
-        terminal=False,
-    ),
+    **{
+        goal: Column(
+            score.GOALS[goal].label,
+            f"{score.GOALS[goal].definition} Seeds of all of which that is known, with Wilson's 95 % interval. Sorted "
+            "by its lower end, so that 1/1 does not stand above 9/10.",
+            _came(goal),
+            terminal=False,
+        )
+        for goal in ("minimum", "infimum")
+    },
     "runtime": Column(
-        "Gradients to it",
-        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that came "
-        "to a global minimum; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where no "
-        "seed did.",
+        "Gradients to target",
+        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that met "
+        "the target of its spec; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where "
+        "no seed did.",
         _runtime,
         terminal=False,
     ),
@@ -523,7 +534,7 @@ COLUMNS: dict[str, Column] = {
     "seeds": Column(
         "Seeds",
         "Seeds that ended, of the seeds that the spec asks for, with a mark for each that failed, diverged, was "
-        "interrupted or is missing. A share of diverged seeds has Wilson's 95 % interval.",
+        "interrupted, is missing or learned nothing. A share of diverged seeds has Wilson's 95 % interval.",
         _seeds,
     ),
 }
@@ -547,10 +558,11 @@ VIEWS: dict[str, View] = {
         ),
     ),
     "minima": View(
-        "Global minima",
-        "How often a global minimum is reached, at what price, and whether it attracts.",
-        ("cell", "hits", "runtime", "end", "loss_gap", "exponent", "eta", "eta_lambda_start", "seeds", "trust"),
-        "hits",
+        "Targets and minima",
+        "How many seeds met a target and at what price, came to a global minimum or near an infimum, and whether it "
+        "attracts: three counts, each of the runs that it is asked of.",
+        ("cell", "target", "runtime", "minimum", "infimum", "end", "loss_gap", "exponent", "eta", "seeds"),
+        "minimum",
         True,
     ),
     "saddles": View(
@@ -597,11 +609,11 @@ def flags(cell: cells.Cell) -> list[str]:
     # Differences between the lower bounds that Lanczos gives prove no crossing.
     crossed = not bound(cell, "n_above_inv_eta") and any(cells.fold_crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
-    reached = score.hits(cell)
-    names = {
+    came = {goal: score.hits(cell, goal) for goal in score.GOALS}
+    names: dict[str, bool] = {
         "certified": found == "certified",
         "crossed": crossed,
-        "minimum": reached is not None and reached.hits == reached.trials,
+        **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
         "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
         "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
         "diverged": cells.diverged(cell)[0] > 0,

@@ -50,6 +50,11 @@ def _gap(_value: float, values: Values) -> float:
     return abs(values.get("loss", 0.0))
 
 
+def _relative(value: float, values: Values) -> float:
+    gap = abs(values.get("loss_gap", math.nan))
+    return abs(value) * abs(values.get("loss", 0.0)) / gap if gap > 0 else 0.0
+
+
 def _ratio(value: float, values: Values) -> float:
     gap = values.get("loss_gap", math.nan)
     return abs(value) * (1 + abs(values.get("loss", 0.0)) / gap) if gap > 0 else math.inf
@@ -69,6 +74,7 @@ STATISTICAL = frozenset(
 
 RULES: dict[str, Rule] = {
     "loss_gap": Rule(1e-5, _gap),
+    "relative_gap": Rule(1e-5, _relative),
     "pl_ratio": Rule(1e-5, _ratio),
     "eta": Rule(1e-6, _itself),
     **dict.fromkeys(("inverse_residual", "inverse_distance"), Rule(1e-6, lambda value, _: 1 + abs(value))),

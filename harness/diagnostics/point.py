@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +84,8 @@ class Point(NamedTuple):
         accuracy: Share of training examples classified right.
         surveyed: Spectrum of the Hessian and log|det(I - eta H)|; None where nothing asked for it.
         where: Where the point is; None where only its numbers are known.
+        constant: Risk of the best constant prediction; NaN where it is not known.
+        chance: Accuracy of the best constant prediction; NaN for regression.
     """
 
     eta: float
@@ -92,6 +95,8 @@ class Point(NamedTuple):
     accuracy: float
     surveyed: survey.Survey | None
     where: Nearby | None = None
+    constant: float = math.nan
+    chance: float = math.nan
 
     @property
     def survey(self) -> survey.Survey:

@@ -206,7 +206,7 @@ def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_
     one, other = {"from": 0, "device": "cpu"}, {"from": 7, "device": "gpu"}
     assert "it went on with other code or elsewhere" in page(environments=[one, other])
     assert "it went on" not in page(environments=[one]) and "it went on" not in page()
-    assert "ended where its target was reached" in page(reached_at=7)
+    assert "met its target there, and ended" in page(reached_at=7)
     assert "its target" not in page(reached_at=None)
     saddle = {"point": "strict saddle", "because": {"lambda_min": -0.25}}
     assert "strict saddle" in page(end=saddle) and "−0.25" in page(end=saddle)

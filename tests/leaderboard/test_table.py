@@ -122,7 +122,8 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "trust": ("reported", ""),
     } | dict.fromkeys(
         (
-            "hits",
+            "minimum",
+            "infimum",
             "runtime",
             "exponent",
             "saddle",
