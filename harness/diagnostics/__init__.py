@@ -131,6 +131,10 @@ def _analytic(cell: Any) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
 
 
+def _analytic_changes(cell: Any) -> str:
+    return "the risk is analytic everywhere: every change of the count is a crossing" if _analytic(cell) else ""
+
+
 def _unlabelled(cell: Any) -> str:
     labels = cell.loss.name == "ce" and isinstance(getattr(cell.data, "targets", "labels"), str)
     return "" if labels else "it certifies the infimum of ce on labels alone"
@@ -198,6 +202,14 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             "2 gradients, 1 product, about 10 forward passes",
             auto=True,
             why_not=_analytic,
+        ),
+        Diagnostic(
+            "changes",
+            "crossings of 1/η and jumps over it since the last look",
+            "where the count changed at most a survey, mostly half of one",
+            surveys=True,
+            auto=True,
+            why_not=_analytic_changes,
         ),
         Diagnostic(
             "minibatches",
