@@ -148,7 +148,7 @@ def _probe(
         outputs=goal.outputs,
         loss=loss,
         factor=data_space.remembering(goal.outputs, loss, exact),
-        count=counting.counter(operators.hessian(goal.risk), goal.size),
+        counter=counting.counter(operators.hessian(goal.risk), goal.size),
     )
 
 

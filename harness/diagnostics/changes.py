@@ -130,7 +130,7 @@ class Search:
         theta = self.previous + share * (nearby.theta - self.previous)
         start = point.eta if nearby.previous_eta is None else nearby.previous_eta
         eta = start + share * (point.eta - start)
-        found = nearby.probe.count((theta, nearby.probe.batch), 1 / eta, nearby.key_of("changes"))
+        found = nearby.probe.counter((theta, nearby.probe.batch), 1 / eta, nearby.key_of("changes"))
         self.left -= found.products
         return _look(share, theta, eta * found.values)
 

@@ -31,7 +31,7 @@ class Probe(NamedTuple):
         outputs: `(theta, x) -> (N, K)`.
         loss: The `loss` part of the cell.
         factor: `theta -> data_space.Factor`, of the whole batch.
-        count: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
+        counter: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
     """
 
     size: int
@@ -47,7 +47,7 @@ class Probe(NamedTuple):
     outputs: Callable[[jax.Array, jax.Array], jax.Array]
     loss: Any
     factor: Callable[[jax.Array], data_space.Factor]
-    count: Callable[..., spectrum.Spectrum]
+    counter: Callable[..., spectrum.Spectrum]
 
 
 class Nearby(NamedTuple):
