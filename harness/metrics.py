@@ -61,8 +61,8 @@ FAILURES: dict[str, str] = {
     "are bounds unless the run is certified. Clustered eigenvalues, and a kink at theta, blur it; the minimum over a "
     "run falls with the number of looks. Near the singular set a determinant by probes scatters widely.",
     "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
-    "behind the first are not seen. Crossings and jumps are those of the straight segment between two looks, not of the "
-    "trajectory.",
+    "behind the first are not seen. Crossings and jumps are those of the straight segment between two looks, not of "
+    "the trajectory.",
     "batches": "The batches are a sample: what is worst among them is not what is worst of all.",
     "sweep": "It is known on the piece of theta and for the eigenvalues that were found; a repeated eigenvalue that "
     "Lanczos saw once counts once.",

@@ -137,11 +137,10 @@ def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
 
 def changes_of(run: document.Run) -> trajectory.Changes | None:
     """Returns how often the count above 1/eta changed between a run's looks, and by what; None when never counted."""
-    rows = zip(*(run.curves.get(name) or [None] * len(run.steps) for name in trajectory.CHANGES), strict=True)
+    names = trajectory.CHANGES
+    rows = zip(*(run.curves.get(name) or [None] * len(run.steps) for name in names), strict=True)
     counted = [
-        records.Record(
-            step, {name: math.nan if v is None else v for name, v in zip(trajectory.CHANGES, row, strict=True)}
-        )
+        records.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
         for step, row in zip(run.steps, rows, strict=True)
         if row[0] is not None
     ]

@@ -2,9 +2,9 @@
 """Counting: the eigenvalues above a level, by a Lanczos run that ends as soon as their number is told.
 
 It ends when no Ritz value above half the level may lie on its other side, by the lesser of its residual r and of
-r^2/gap (Kato and Temple, gap the distance to the next Ritz value), and HOLD further products have shown no other. Mostly
-20 to 60 products. Failure: as of every Lanczos run, an eigenvalue that the start vector hardly contains stays unseen, so
-the number is a lower bound; r^2/gap is a bound only where the gap is that of the eigenvalues.
+r^2/gap (Kato and Temple; gap is the distance to the next Ritz value), and HOLD further products have shown no other.
+Mostly 10 to 20 products. Failure: as of every Lanczos run, an eigenvalue that the start vector hardly contains stays
+unseen, so the number is a lower bound; r^2/gap is a bound only where the gap is that of the eigenvalues.
 """
 
 from __future__ import annotations

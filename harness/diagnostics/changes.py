@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why the number of eigenvalues above 1/eta changed since the last look: crossings of 1/eta, or jumps of H at kinks.
 
-On a piece of the risk eigenvalues are continuous in theta: one that passes 1/eta makes I - eta H singular on the way. At
-a kink H jumps, and an eigenvalue may come to the other side without that. The straight segment from the checkpoint
+On a piece of the risk eigenvalues are continuous in theta: one that passes 1/eta makes I - eta H singular on the way.
+At a kink H jumps, and an eigenvalue may come to the other side without that. The straight segment from the checkpoint
 before to this one (eta changes along it linearly, where a schedule changes it) is bisected until a bracket in which the
-count changes has the same signs of all margins at both ends, which is a crossing, or holds a kink and nothing else,
-which is a jump: across the bracket, a millionth as long as where it lies, an eigenvalue of eta H moves by more than
-STEEP times its length.
+count changes has the same signs of all margins at both ends, which is a crossing, or is as short as a millionth of
+where it lies and holds a kink: a jump, if an eigenvalue of eta H moves across it by more than STEEP times its length.
 
-Cost: nothing where the count is the same at both ends. Elsewhere some five to ten counts (harness/curvature/counting.py)
-and up to SHARE of the price of a survey; what that does not tell apart is unresolved. Failure: the segment is not the
-trajectory; changes that undo each other between two places that were looked at, and signs that flip and flip back within
-a bracket, are not seen.
+Cost: nothing where the count is the same at both ends. Elsewhere some ten counts for each change, of a dozen products
+each (curvature/counting.py), up to SHARE of the price of a survey; what that does not tell apart is unresolved.
+Failure: the segment is not the trajectory; changes that undo each other between two places that were looked at, and
+signs that flip and flip back within a bracket, are not seen.
 """
 
 from __future__ import annotations

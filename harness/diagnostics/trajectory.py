@@ -89,8 +89,8 @@ def crossing_phases(recorded: Sequence[records.Record], *, one_piece: bool = Fal
 
     If it is at distance a from 1 (of eta lambda) before and at b on the other side after, u = a / (a + b). Where the
     trajectory neither seeks nor shuns the singular set, u is uniform. Pairs of records that are not one step apart, and
-    steps at which several eigenvalues pass at once, have no phase; nor, unless the risk is one piece, those whose change
-    is not known to be a crossing.
+    steps at which several eigenvalues pass at once, have no phase; nor, unless the risk is one piece, those whose
+    change is not known to be a crossing.
     """
     found: list[float] = []
     for before, after in itertools.pairwise(recorded):
