@@ -30,7 +30,7 @@ from harness import (
 )
 from harness import device as devices
 from harness import spec as specs
-from harness.curvature import counting, data_space, dense, operators, survey, trace
+from harness.curvature import counting, data_space, dense, lanczos, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
@@ -134,6 +134,7 @@ def _probe(
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
     product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
     margins = pattern.margins(layers, facts.shape)
+    hessian = operators.hessian(goal.risk)
     return diagnostics.Probe(
         size=goal.size,
         risk=goal.risk,
@@ -148,7 +149,7 @@ def _probe(
         outputs=goal.outputs,
         loss=loss,
         factor=data_space.remembering(goal.outputs, loss, exact),
-        counter=counting.counter(operators.hessian(goal.risk), goal.size),
+        counter=counting.counter(surveyor.program or lanczos.lanczos(hessian, goal.size, capacity=survey.PRODUCTS)),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from harness.curvature import lanczos, operators, survey
+from harness.curvature import lanczos, survey
 from harness.curvature import spectrum as spectra
 
 HOLD = 4
@@ -25,9 +25,8 @@ Counter = Callable[[Any, float, jax.Array], spectra.Spectrum]
 """`(point, level, key) -> spectrum`, of which the values above the level are counted; all of it where it is small."""
 
 
-def counter(operator: operators.Operator, size: int) -> Counter:
-    """Returns the question of how many eigenvalues of an operator on vectors of length `size` are above a level."""
-    program = lanczos.lanczos(operator, size, capacity=survey.capacity(size))
+def counter(program: lanczos.Lanczos) -> Counter:
+    """Returns the question of how many eigenvalues of the operator of some programs are above a level."""
 
     def outer(point: Any, level: float, key: jax.Array) -> spectra.Spectrum:
         seen: list[tuple[int, int]] = []
@@ -38,7 +37,7 @@ def counter(operator: operators.Operator, size: int) -> Counter:
             seen.append((known.products, count))
             return count >= 0 and held[-1:] == [count]
 
-        return lanczos.run(program, program.at(point), key, told, limit=survey.PRODUCTS)[0]
+        return lanczos.run(program, program.at(point), key, told, limit=min(survey.PRODUCTS, program.size))[0]
 
     return outer
 

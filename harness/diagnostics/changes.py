@@ -8,7 +8,7 @@ count changes has the same signs of all margins at both ends, which is a crossin
 where it lies and holds a kink: a jump, if an eigenvalue of eta H moves across it by more than STEEP times its length.
 
 Cost: nothing where the count is the same at both ends. Elsewhere some ten counts for each change, of a dozen products
-each (curvature/counting.py), up to SHARE of the price of a survey; what that does not tell apart is unresolved.
+each (curvature/counting.py), up to SHARE of the price of a survey (or LEAST); what that leaves is unresolved.
 Failure: the segment is not the trajectory; changes that undo each other between two places that were looked at, and
 signs that flip and flip back within a bracket, are not seen.
 """
@@ -29,6 +29,9 @@ METRICS = ("crossings_between", "jumps_between", "changes_unresolved")
 
 SHARE = 1.0
 """Of the price of a survey, which counting may cost at most where the count changed."""
+
+LEAST = 500.0
+"""Gradients that counting may cost however small the network is."""
 
 FEW = 2
 """Signs that differ between the ends of a bracket, up to which its first kink is looked for."""
@@ -61,7 +64,7 @@ class Look(NamedTuple):
 
 def gradients(size: plan.Size) -> float:
     """Returns what one answer costs at most, in gradients: the last count may end beyond the share."""
-    return SHARE * plan.survey(size)
+    return max(LEAST, SHARE * plan.survey(size))
 
 
 def measure(point: points.Point) -> dict[str, float]:
