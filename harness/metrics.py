@@ -61,7 +61,8 @@ FAILURES: dict[str, str] = {
     "are bounds unless the run is certified. Clustered eigenvalues, and a kink at theta, blur it; the minimum over a "
     "run falls with the number of looks. Near the singular set a determinant by probes scatters widely.",
     "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
-    "behind the first are not seen.",
+    "behind the first are not seen. Crossings and jumps are those of the straight segment between two looks, not of "
+    "the trajectory.",
     "batches": "The batches are a sample: what is worst among them is not what is worst of all.",
     "sweep": "It is known on the piece of theta and for the eigenvalues that were found; a repeated eigenvalue that "
     "Lanczos saw once counts once.",
@@ -441,6 +442,38 @@ METRICS: dict[str, Metric] = {
         definition="Width of the last bracket: at its lower end the signs are those of theta, at its upper end not.",
         estimator="At most a millionth of the exit, and 1e-12 for a point on a kink.",
         source="Bisection.",
+    ),
+    "crossings_between": Metric(
+        label="crossings since the last look",
+        group="kinks",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues that pass 1/eta continuously on the straight segment from the checkpoint "
+        "step before to this one: in between, I − eta H is singular. Not given at the first.",
+        estimator="The segment is bisected by counts above 1/eta (Lanczos) until all signs of margins are the same at "
+        "both ends of each bracket in which the count changes. What undoes itself between two counts is not seen.",
+        source="Mathematics D4; continuity of eigenvalues on a piece.",
+    ),
+    "jumps_between": Metric(
+        label="jumps since the last look",
+        group="kinks",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues that come to the other side of 1/eta at a kink on the same segment, where H "
+        "jumps. Not given at the first.",
+        estimator="Brackets around one kink, a millionth as long as where it lies at most, across which an eigenvalue "
+        "of eta H moves by more than 100 times their length.",
+        source="Mathematics D4 and D9.",
+    ),
+    "changes_unresolved": Metric(
+        label="unresolved changes since the last look",
+        group="kinks",
+        unit="count",
+        direction="lower",
+        definition="By how much the count above 1/eta changes in the brackets that were left when counting had cost "
+        "as much as a survey. Not given at the first.",
+        estimator="What bisection left open.",
+        source="Definition.",
     ),
     "gradient_defect": Metric(
         label="gradient defect",
@@ -1019,12 +1052,47 @@ METRICS: dict[str, Metric] = {
         estimator="Exact.",
         source="Mathematics section 5.",
     ),
+    "count_changes": Metric(
+        label="changes of the count above 1/η",
+        group="run",
+        unit="count",
+        direction="none",
+        definition="Sum over the records of |change of the number of eigenvalues of H above 1/eta|: crossings of 1/eta "
+        "and, where the risk has pieces, jumps of H at kinks.",
+        estimator="Exact count of what the records say; changes that undo each other between two of them are not seen.",
+        source="Mathematics D4.",
+        bound="≈",
+    ),
     "crossings": Metric(
+        label="crossings of 1/η",
+        group="run",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues of H that passed 1/eta continuously between records: in between, I − eta H "
+        "is singular. Where the risk is analytic everywhere, all changes of the count are crossings; else those that "
+        "`changes` found. Not given where it was not asked.",
+        estimator="Sum over the records; a lower bound where some changes are unresolved.",
+        source="Mathematics D4; continuity of eigenvalues on a piece.",
+        bound="≈",
+    ),
+    "jumps": Metric(
+        label="jumps over 1/η at kinks",
+        group="run",
+        unit="count",
+        direction="none",
+        definition="Number of eigenvalues of H that came to the other side of 1/eta at a kink, where H jumps, without "
+        "passing it. 0 where the risk is analytic everywhere; not given where it was not asked.",
+        estimator="Sum over the records; a lower bound where some changes are unresolved.",
+        source="Mathematics D4 and D9.",
+        bound="≈",
+    ),
+    "phases": Metric(
         label="crossings with a phase",
         group="run",
         unit="count",
         direction="none",
-        definition="Number of times that one eigenvalue alone passed 1/eta between two consecutive recorded steps.",
+        definition="Number of times that one eigenvalue alone crossed 1/eta between two consecutive recorded steps; "
+        "where the risk has pieces, of those that are known to be no jump at a kink.",
         estimator="Exact count over records one step apart; others are not looked at.",
         source="Mathematics D2.",
     ),

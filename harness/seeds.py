@@ -93,6 +93,7 @@ class _Run:
     lane: int
     saved: tuple[int, dict[str, np.ndarray]] | None
     previous: np.ndarray | None = None
+    above: float | None = None
     recorded: int = -1
     ended: bool = False
 
@@ -362,7 +363,7 @@ def _recorded(
         one.facts["reached_at"], one.ended = step, True
         return
     if now.live or now.reached:
-        at = At(step, np.asarray(now.theta), one.previous, one.facts["eta"], bool(now.reached))
+        at = At(step, np.asarray(now.theta), one.previous, one.facts["eta"], bool(now.reached), one.above)
         values = measured(cell, ready, asked, one.keys, at, known.append)
     if values is None:
         one.facts["diverged_at"], one.ended = step, True
@@ -392,6 +393,7 @@ class At(NamedTuple):
         previous: theta at the checkpoint step before; None at the first.
         eta: The step size of the run, as recorded; a schedule changes it.
         reached: Whether the trainer found the loss at its target.
+        above: How many eigenvalues were counted above 1/eta at the checkpoint step before; None if not known.
     """
 
     step: int
@@ -399,6 +401,7 @@ class At(NamedTuple):
     previous: np.ndarray | None
     eta: float
     reached: bool = False
+    above: float | None = None
 
 
 def measured(
@@ -421,19 +424,28 @@ def measured(
     """
     key, names = jax.random.fold_in(keys["probes"], at.step), asked.at(at.step, cell.steps)
     theta = jnp.asarray(at.theta)
-    eta = float(ready.trainer.rate(jnp.asarray(at.eta, theta.dtype), at.step))
+    eta = rate(ready, at.eta, at.step)
     previous = None if at.previous is None else jnp.asarray(at.previous)
+    earlier = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if step < at.step]
+    previous_eta = rate(ready, at.eta, earlier[-1]) if earlier else None
     planted = experiment.planted_at(cell, ready)
-    values = experiment.measure(ready, theta, eta, key, previous, names, surveyed, planted)
+    values = experiment.measure(
+        ready, theta, eta, key, previous, names, surveyed, planted, previous_eta=previous_eta, above=at.above
+    )
     late = [name for name in asked.at(at.step, at.step) if name not in names]
     if values is not None and late and (at.reached or _there(cell, values)):  # the record turns out to be the last
         values |= experiment.measure(ready, theta, eta, key, previous, late, planted=planted) or {}
     return values
 
 
+def rate(ready: experiment.Problem, eta: float, step: int) -> float:
+    """Returns the step size at a step of a run whose recorded step size is `eta`, in the training precision."""
+    return float(ready.trainer.rate(jnp.asarray(eta, ready.batch.x.dtype), step))
+
+
 def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
-    """Takes note of a run's last record: which step it is of, and whether the run has reached its target there."""
-    one.recorded = last.step
+    """Takes note of a run's last record: its step, its count, and whether the run has reached its target there."""
+    one.recorded, one.above = last.step, last.values.get("n_above_inv_eta")
     if _there(cell, last.values):
         one.facts["reached_at"], one.ended = last.step, True
 

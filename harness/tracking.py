@@ -174,7 +174,7 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         same = _runs(opened, experiment_id, f"tags.`gdzoo.run_id` = '{run['run_id']}'")
         mine = [found for found in same if found.info.start_time == started]
         run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
-        _fill(opened, run_id, run, [*_points(recorded, started), *_usage(folder, started)])
+        _fill(opened, run_id, run, [*_points(recorded, started, run["theory"]["one_piece"]), *_usage(folder, started)])
         if run["status"] in statuses.ENDED:
             _log_parameters(opened, experiment_id, run_id, run, folder, recorded)
         _log_pictures(opened, run_id, run, folder)
@@ -479,7 +479,7 @@ def _dataset(run: Json) -> mlflow.entities.DatasetInput:
     return entities.DatasetInput(dataset, tags=[entities.InputTag("mlflow.data.context", "train")])
 
 
-def _points(recorded: Sequence[records.Record], started: int) -> list[point_rows.Point]:
+def _points(recorded: Sequence[records.Record], started: int, one_piece: bool) -> list[point_rows.Point]:
     """Returns every point of every curve, what they say together (`run/*`), and `final/*` once.
 
     The latter is of step 0 (for bar charts), with the timestamp of the last record.
@@ -495,7 +495,7 @@ def _points(recorded: Sequence[records.Record], started: int) -> list[point_rows
         ]
         points += [
             point_rows.Point(metrics.METRICS[name].key(name), _finite(value), started + step, step)
-            for name, value in diagnostics.summary(recorded).items()
+            for name, value in diagnostics.summary(recorded, one_piece=one_piece).items()
         ]
     return points
 

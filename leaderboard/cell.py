@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from harness import learning, metrics, statuses
+from harness import learning, metrics, records, statuses
 from harness import verdict as verdict_rule
+from harness.diagnostics import trajectory
 from leaderboard import document, interval
 
 Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget", "unlearned"]
@@ -146,15 +148,28 @@ def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
     return interval.spread([item.value for item in found]), max(known) if known else None
 
 
-def fold_crossings_of(run: document.Run) -> int | None:
-    """Returns the sum of |change of n_above_inv_eta| from checkpoint to checkpoint; None when never counted."""
-    counts = [value for value in run.curves.get("n_above_inv_eta", ()) if value is not None]
-    return round(sum(abs(b - a) for a, b in itertools.pairwise(counts))) if counts else None
+def changes_of(run: document.Run) -> trajectory.Changes | None:
+    """Returns how often the count above 1/eta changed between a run's looks, and by what; None when never counted."""
+    names = trajectory.CHANGES
+    rows = zip(*(run.curves.get(name) or [None] * len(run.steps) for name in names), strict=True)
+    counted = [
+        records.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
+        for step, row in zip(run.steps, rows, strict=True)
+        if row[0] is not None
+    ]
+    return trajectory.changes(counted, one_piece=run.one_piece) if counted else None
 
 
-def fold_crossings(cell: Cell) -> interval.Spread:
-    """Returns the seeds' numbers of fold crossings."""
-    return interval.spread([fold_crossings_of(run) for run in cell.ended])
+def crossings_of(run: document.Run) -> float | None:
+    """Returns how many eigenvalues crossed 1/eta between a run's looks; None where crossings and jumps are not told."""
+    found = changes_of(run)
+    return None if found is None or math.isnan(found.crossings) else found.crossings
+
+
+def changes(runs: Sequence[document.Run], what: Literal["all", "crossings", "jumps", "unresolved"]) -> interval.Spread:
+    """Returns the runs' numbers of changes of the count, or of crossings or jumps where they are told apart."""
+    found = [getattr(told, what) for run in runs if (told := changes_of(run)) is not None]
+    return interval.spread([value for value in found if not math.isnan(value)])
 
 
 def at_start(cell: Cell, metric: str) -> interval.Spread:

@@ -214,10 +214,18 @@ class Run(Part):
         ]
 
     @functools.cached_property
+    def one_piece(self) -> bool:
+        """Whether its risk is analytic everywhere; False where this version does not understand its cell."""
+        from leaderboard import theorem  # which knows documents
+
+        says = theorem.known(self)
+        return says is not None and says.one_piece
+
+    @functools.cached_property
     def summary(self) -> dict[str, float]:
         """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
         with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
-            said = diagnostics.summary(self.recorded)
+            said = diagnostics.summary(self.recorded, one_piece=self.one_piece)
         return {name: value for name, value in said.items() if math.isfinite(value)}
 
     def part(self, section: str) -> dict[str, JsonValue]:

@@ -136,7 +136,8 @@ PLOTS = (
     _plot(
         "n_above_inv_eta",
         "Eigenvalues above 1/η",
-        "How many eigenvalues lie beyond the singular set; each change is a fold crossed between two looks.",
+        "How many eigenvalues lie beyond the singular set; a change between two looks is a crossing of 1/η or, where "
+        "the risk has pieces, a jump at a kink.",
         scale="linear",
     ),
     _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", stay=SHADED),

@@ -226,7 +226,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
         "cell": cell,
         "run": cell.first,
         "entries": {key: column.entry(cell) for key, column in table.COLUMNS.items()},
-        "seeds": [(run, cells.margin_of(run), cells.fold_crossings_of(run)) for run in cell.runs],
+        "seeds": [(run, cells.margin_of(run), _crossings(run)) for run in cell.runs],
         "known": theorem.known(cell.first),
         "bad": [(run, bad) for run in cell.runs if (bad := theorem.bad_step(run)) is not None],
         "shown": figure.together(cell.runs),
@@ -241,7 +241,7 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "cell": cell,
         "alone": alone,
         "margin": cells.margin_of(run),
-        "crossings": cells.fold_crossings_of(run),
+        "crossings": _crossings(run),
         "shown": figure.shown(run),
         "spectra": drawing.spectra(run),
         "looks": _numbers(run, alone, names),
@@ -252,6 +252,11 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
             (name, _whole(run, name)) for name in metrics.METRICS if name in run.summary and name not in ERRORS
         ],
     }
+
+
+def _crossings(run: document.Run) -> table.Entry:
+    """Returns what the column of crossings says of one run."""
+    return table.crossings((run,), table.bound(cells.Cell((run,)), "n_above_inv_eta") and "≈")
 
 
 def _whole(run: document.Run, name: str) -> str:

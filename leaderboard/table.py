@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from harness import ends, metrics, survival
@@ -167,8 +167,20 @@ def _margin(cell: cells.Cell) -> Entry:
     return Entry(number.show(spread.median, error, bound(cell, "sigma_min")), spread.median, note)
 
 
-def _fold_crossings(cell: cells.Cell) -> Entry:
-    return _spread(cells.fold_crossings(cell), "≈" if bound(cell, "n_above_inv_eta") else "")
+def crossings(runs: Sequence[document.Run], sign: str) -> Entry:
+    """Returns the crossings of some runs; where they are not told from jumps, the changes of the count, and says so."""
+    total, told, jumps, open_ = (cells.changes(runs, what) for what in ("all", "crossings", "jumps", "unresolved"))
+    if len(told.values) < len(total.values):
+        entry = _spread(total, sign)
+        return entry._replace(main=f"{entry.main} changes", note=_join(entry.note, "of the count: not told from jumps"))
+    left = any(open_.values)
+    entry = _spread(told, sign or ("≥" if left else ""))
+    others = f"{number.show(jumps.median)} jumps at kinks" if any(not run.one_piece for run in runs) else ""
+    return entry._replace(note=_join(entry.note, others, f"{number.show(open_.median)} unresolved" if left else ""))
+
+
+def _crossings(cell: cells.Cell) -> Entry:
+    return crossings(cell.ended, "≈" if bound(cell, "n_above_inv_eta") else "")
 
 
 def _loss_gap(cell: cells.Cell) -> Entry:
@@ -373,12 +385,14 @@ COLUMNS: dict[str, Column] = {
         "spectrum is unknown; where the run is certified, a lower one above 0 is proven as well.",
         _margin,
     ),
-    "fold_crossings": Column(
-        "Fold crossings",
-        "Sum over the checkpoints of the change in the number of eigenvalues of H above 1/η: how often the trajectory "
-        "was seen on another side of the singular set. Median and range over the seeds; ≈ when the counts are only "
-        "bounds.",
-        _fold_crossings,
+    "crossings": Column(
+        "Crossings of 1/η",
+        "How many eigenvalues of H passed 1/η between checkpoints, so that I − ηH was singular on the way: the sum of "
+        "|change of their number above 1/η| where the risk is analytic everywhere. Where it has pieces, H jumps at "
+        "kinks too: each change is bisected along the segment between two checkpoints, jumps are counted apart, and ≥ "
+        "says that some changes were not resolved. Where that was not done, the number is of changes of the count, "
+        "which may be either. Median and range over the seeds; ≈ when the counts are only bounds.",
+        _crossings,
     ),
     "eta": Column(
         "Step size η",
@@ -510,8 +524,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "phase": Column(
         "Crossing phase p",
-        "Kolmogorov-Smirnov p-value of the phases at which eigenvalues step over 1/η, against uniform: small means "
-        "that crossings are not placed by chance.",
+        "Kolmogorov-Smirnov p-value of the phases at which eigenvalues cross 1/η, against uniform: small means that "
+        "crossings are not placed by chance. Of crossings alone: jumps of H at kinks have no phase.",
         _phase,
         terminal=False,
     ),
@@ -543,12 +557,12 @@ COLUMNS: dict[str, Column] = {
 VIEWS: dict[str, View] = {
     "non-singularity": View(
         "Non-singularity",
-        "How near the trajectory comes to where the map is singular, and how often it steps across.",
+        "How near the trajectory comes to where the map is singular, and how often eigenvalues cross 1/η.",
         (
             "cell",
             "verdict",
             "margin",
-            "fold_crossings",
+            "crossings",
             "closest",
             "phase",
             "eta",
@@ -607,7 +621,7 @@ def flags(cell: cells.Cell) -> list[str]:
     """Returns the names of the counts on the overview that this cell belongs to."""
     found = cells.verdict(cell)
     # Differences between the lower bounds that Lanczos gives prove no crossing.
-    crossed = not bound(cell, "n_above_inv_eta") and any(cells.fold_crossings_of(run) for run in cell.ended)
+    crossed = not bound(cell, "n_above_inv_eta") and any(cells.crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
     came = {goal: score.hits(cell, goal) for goal in score.GOALS}
     names: dict[str, bool] = {

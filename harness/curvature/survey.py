@@ -44,11 +44,13 @@ class Surveyor(NamedTuple):
         method: How they are answered.
         top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
         survey: `(point, eta, key) -> Survey`.
+        program: The programs of Lanczos, where it is the method.
     """
 
     method: Method
     top: Callable[[Any, jax.Array], tuple[float, float]]
     survey: Callable[[Any, float, jax.Array], Survey]
+    program: lanczos.Lanczos | None = None
 
 
 def resolve(method: str, size: int) -> Method:
@@ -118,7 +120,7 @@ def surveyor(
         products = known.products + left.products
         return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
 
-    return Surveyor("lanczos", top, survey)
+    return Surveyor("lanczos", top, survey, program)
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:

@@ -98,7 +98,7 @@ class RunDiagnostic:
     """One question about a whole run, answered from its records by the file of its name; it costs nothing.
 
     The file has `METRICS`, the names that it gives; `NEEDS`, those that each record must have, else it says nothing;
-    and `summary`, from the records to the values.
+    and `summary`, from the records, and whether the risk is one piece, to the values.
 
     Attributes:
         name: Its file in this folder.
@@ -118,9 +118,9 @@ class RunDiagnostic:
         needed = set(_module(self.name).NEEDS)
         return bool(recorded) and all(needed <= set(one.values) for one in recorded)
 
-    def measure(self, recorded: Sequence[records.Record]) -> dict[str, float]:
-        """Returns the answer, as values of METRICS."""
-        return dict(_module(self.name).summary(recorded))
+    def measure(self, recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
+        """Returns the answer, as values of METRICS; `one_piece` as in `summary`."""
+        return dict(_module(self.name).summary(recorded, one_piece=one_piece))
 
 
 def _module(name: str) -> ModuleType:
@@ -129,6 +129,10 @@ def _module(name: str) -> ModuleType:
 
 def _analytic(cell: Any) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
+
+
+def _analytic_changes(cell: Any) -> str:
+    return "the risk is analytic everywhere: every change of the count is a crossing" if _analytic(cell) else ""
 
 
 def _unlabelled(cell: Any) -> str:
@@ -198,6 +202,14 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             "2 gradients, 1 product, about 10 forward passes",
             auto=True,
             why_not=_analytic,
+        ),
+        Diagnostic(
+            "changes",
+            "crossings of 1/η and jumps over it since the last look",
+            "where the count changed at most a survey, else nothing",
+            surveys=True,
+            auto=True,
+            why_not=_analytic_changes,
         ),
         Diagnostic(
             "minibatches",
@@ -270,7 +282,9 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
 }
 
 RUN: dict[str, RunDiagnostic] = {
-    "trajectory": RunDiagnostic("trajectory", "crossing phases, closest approach, accumulated volume"),
+    "trajectory": RunDiagnostic(
+        "trajectory", "crossings of 1/η and their phases, closest approach, accumulated volume"
+    ),
     "episodes": RunDiagnostic("episodes", "plateaus with negative curvature"),
 }
 
@@ -278,10 +292,15 @@ DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.wh
 """What `auto` takes of every cell."""
 
 
-def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
-    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed."""
+def summary(recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
+    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed.
+
+    Args:
+        recorded: The records, in the order of their steps.
+        one_piece: Whether the risk is analytic everywhere (theory.Theory).
+    """
     asked = [row for row in RUN.values() if row.applies(recorded)]
-    return {metric: value for row in asked for metric, value in row.measure(recorded).items()}
+    return {metric: value for row in asked for metric, value in row.measure(recorded, one_piece=one_piece).items()}
 
 
 def measure(point: Point, names: Iterable[str] = DEFAULT) -> dict[str, float]:

@@ -38,11 +38,12 @@ LOW = 0.1
 """Share of the geometric mean below which a record is on a plateau."""
 
 
-def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
+def summary(recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
     """Returns the number of episodes, the longest in steps, the least ratio, and how the run left the longest one.
 
     Args:
         recorded: The records of a run, in the order of their steps.
+        one_piece: Not asked.
     """
     relative = _relative(recorded)
     if relative is None:

@@ -68,7 +68,7 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If the run was not planted at a saddle.
         FloatingPointError: If a product is not finite.
     """
-    theta, _, probe, _, planted = point.nearby
+    theta, probe, planted = point.nearby.theta, point.nearby.probe, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted at a saddle")
     found = saddle.at(probe, planted)

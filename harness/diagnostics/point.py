@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import jax
 
     from harness import objective, optimizers, saddles
-    from harness.curvature import data_space, survey
+    from harness.curvature import data_space, spectrum, survey
 
 
 class Probe(NamedTuple):
@@ -32,6 +32,7 @@ class Probe(NamedTuple):
         outputs: `(theta, x) -> (N, K)`.
         loss: The `loss` part of the cell.
         factor: `theta -> data_space.Factor`, of the whole batch.
+        counter: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
     """
 
     size: int
@@ -47,6 +48,7 @@ class Probe(NamedTuple):
     outputs: Callable[[jax.Array, jax.Array], jax.Array]
     loss: Any
     factor: Callable[[jax.Array], data_space.Factor]
+    counter: Callable[..., spectrum.Spectrum]
 
 
 class Nearby(NamedTuple):
@@ -58,6 +60,8 @@ class Nearby(NamedTuple):
         probe: What can be asked there.
         key: Random key of this seed and step.
         planted: The point that the run was planted at, a saddle or a minimum, if it was.
+        previous_eta: The step size at the checkpoint step before; that of the point unless given.
+        above: How many eigenvalues were counted above 1/eta at the checkpoint step before; None if not known.
     """
 
     theta: jax.Array
@@ -65,6 +69,8 @@ class Nearby(NamedTuple):
     probe: Probe
     key: jax.Array
     planted: saddles.Saddle | None = None
+    previous_eta: float | None = None
+    above: float | None = None
 
     def key_of(self, name: str) -> jax.Array:
         """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""

@@ -162,6 +162,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
             "gaps",
             "critical",
             "kinks",
+            "changes",
             "inverse",
             "progress",
             "departure",
