@@ -219,12 +219,15 @@ class Node:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of its value."""
         return self.value.shape
 
     def then(self, value: Array, back: Callable[[Array], Array]) -> Node:
+        """Returns a linear or elementwise step from this node."""
         return Node(self.tape, value, (self, back))
 
     def __add__(self, other: Any) -> Node:
+        """Returns the sum, broadcast."""
         if not isinstance(other, Node):
             return self.then(self.value + other, lambda g: _like(g, self.shape))
         return Node(
@@ -235,6 +238,7 @@ class Node:
         )
 
     def __mul__(self, other: Any) -> Node:
+        """Returns the product of entries, broadcast."""
         if not isinstance(other, Node):
             return self.then(self.value * other, lambda g: _like(g * other, self.shape))
         return Node(
@@ -245,6 +249,7 @@ class Node:
         )
 
     def __matmul__(self, other: Node) -> Node:
+        """Returns the product of matrices, broadcast over leading axes."""
         return Node(
             self.tape,
             self.value @ other.value,
@@ -253,6 +258,8 @@ class Node:
         )
 
     def __getitem__(self, place: Any) -> Node:
+        """Returns a part."""
+
         def back(g: Array) -> Array:
             whole = np.zeros(self.shape, complex)
             whole[place] = g
@@ -261,17 +268,21 @@ class Node:
         return self.then(self.value[place], back)
 
     def reshape(self, *shape: int) -> Node:
+        """Returns the same numbers in another shape."""
         return self.then(self.value.reshape(shape), lambda g: g.reshape(self.shape))
 
     def transpose(self, *axes: int) -> Node:
+        """Returns the axes in another order."""
         return self.then(self.value.transpose(axes), lambda g: g.transpose(np.argsort(axes)))
 
     def mean(self, *axes: int) -> Node:
+        """Returns the mean over some axes, which stay with length 1."""
         count = math.prod(self.shape[axis] for axis in axes)
         value = self.value.mean(axis=axes, keepdims=True)
         return self.then(value, lambda g: np.broadcast_to(g / count, self.shape))
 
     def each(self, function: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Node:
+        """Returns a function of each entry, given with its derivative."""
         return self.then(function(self.value), lambda g: g * slope(self.value))
 
 
@@ -352,6 +363,7 @@ class Network:
         self.tape: list[Node] = [] if theta is None else theta.tape
 
     def parameter(self, name: str, *shape: int) -> Node:
+        """Returns the parameter of a path."""
         self.shapes[name] = shape
         if self.theta is None:
             return Node(self.tape, np.zeros(shape, complex))
@@ -360,6 +372,7 @@ class Network:
         return self.theta[place["offset"] : place["offset"] + math.prod(shape)].reshape(*shape)
 
     def activation(self, x: Node) -> Node:
+        """Applies the model's activation."""
         which = self.model["activation"]
         if isinstance(which, dict):
             slope = which["leaky_relu"]
@@ -367,10 +380,12 @@ class Network:
         return x.each(*ACTIVATIONS[which])
 
     def dense(self, x: Node, name: str, width: int, bias: bool = True) -> Node:
+        """x kernel + bias over the last axis."""
         x = x @ self.parameter(f"{name}/kernel", x.shape[-1], width)
         return x + self.parameter(f"{name}/bias", width) if bias else x
 
     def convolution(self, x: Node, name: str, channels: int, bias: bool, stride: int = 1) -> Node:
+        """A 3x3 convolution, zero outside."""
         given = x.shape[-1]
         kernel = self.parameter(f"{name}/kernel", 3, 3, given, channels)
         x = _patches3(x) @ kernel.reshape(9 * given, channels)
@@ -379,16 +394,19 @@ class Network:
         return x + self.parameter(f"{name}/bias", channels) if bias else x
 
     def norm(self, x: Node, name: str, epsilon: float = 1e-6) -> Node:
+        """Layer norm over the last axis."""
         x = _standard(x, (-1,), epsilon) * self.parameter(f"{name}/scale", x.shape[-1])
         return x + self.parameter(f"{name}/bias", x.shape[-1])
 
     def group_norm(self, x: Node, name: str, groups: int) -> Node:
+        """Group norm over positions and the channels of a group."""
         n, height, width, channels = x.shape
         x = _standard(x.reshape(n, height * width, groups, channels // groups), (1, 3), 1e-6)
         x = x.reshape(n, height, width, channels) * self.parameter(f"{name}/scale", channels)
         return x + self.parameter(f"{name}/bias", channels)
 
     def attention(self, x: Node, name: str, heads: int, bias: bool) -> Node:
+        """Softmax attention of tokens (N, T, D)."""
         n, tokens, width = x.shape
         size = width // heads
 
@@ -410,32 +428,38 @@ class Network:
         return getattr(self, self.model["family"])(Node(self.tape, x.astype(complex)))  # type: ignore[no-any-return]
 
     def mlp(self, x: Node) -> Node:
+        """The family mlp."""
         x = _flat(x)
         for i, width in enumerate(self.model["hidden"]):
             x = self.activation(self.dense(x, f"dense_{i}", width, self.model["bias"]))
         return self.dense(x, "head", self.outputs, self.model["bias"])
 
     def deep_linear(self, x: Node) -> Node:
+        """The family deep_linear."""
         self.model = {**self.model, "activation": "identity"}
         return self.mlp(x)
 
     def paper_net(self, x: Node) -> Node:
+        """The family paper_net."""
         x = _flat(x)
         for i in range(2):
             x = self.activation(self.dense(x, f"dense_{i}", 1, bias=False))
         return x
 
     def quadratic(self, x: Node) -> Node:
+        """The family quadratic."""
         values = np.array(self.model["eigenvalues"])
         theta = self.parameter("form/theta", len(values))
         half = (theta * theta * (values / 2)).reshape(1, -1) @ Node(self.tape, np.ones((len(values), 1), complex))
         return half + np.zeros((len(x.value), 1))
 
     def curve(self, x: Node) -> Node:
+        """The family curve."""
         functions = {"figure_1": _figure_1, "plateaus": _plateaus}[self.model["function"]]
         return self.parameter("curve/theta", 1).each(*functions).reshape(1, 1) + np.zeros((len(x.value), 1))
 
     def vgg(self, x: Node) -> Node:
+        """The family vgg."""
         model, factor = self.model, self.model["width"]
 
         def scaled(width: int) -> int:
@@ -451,6 +475,7 @@ class Network:
         return self.dense(x, "head", self.outputs, model["bias"])
 
     def resnet(self, x: Node) -> Node:
+        """The family resnet."""
         model, kind = self.model, self.model["norm"]
         scale = 1.0 if kind != "none" else 1 / math.sqrt(len(model["channels"]) * model["blocks"])
 
@@ -472,6 +497,7 @@ class Network:
         return self.dense(x.mean(1, 2).reshape(-1, x.shape[-1]), "head", self.outputs, model["bias"])
 
     def vit(self, x: Node) -> Node:
+        """The family vit."""
         model, width = self.model, self.model["width"]
         rows, columns = (side // model["patch"] for side in x.shape[1:3])
         x = self.dense(_tokens(x, model["patch"]), "embed", width, model["bias"])
@@ -494,6 +520,7 @@ class Network:
         return self.dense(x, "head", self.outputs, model["bias"])
 
     def mixer(self, x: Node) -> Node:
+        """The family mixer."""
         model = self.model
         x = self.dense(_tokens(x, model["patch"]), "embed", model["width"])
         for b in range(model["depth"]):
@@ -506,10 +533,12 @@ class Network:
         return self.dense(x.mean(1).reshape(-1, model["width"]), "head", self.outputs)
 
     def maybe_norm(self, x: Node, name: str) -> Node:
+        """Layer norm, where the model has it."""
         epsilon = self.model["norm_epsilon"]
         return x if epsilon is None else self.norm(x, name, epsilon)
 
     def two_dense(self, x: Node, name: str, width: int) -> Node:
+        """Two dense layers with an activation between them, back to the width of x."""
         bias = self.model.get("bias", True)
         inner = self.activation(self.dense(x, f"{name}/dense_0", width, bias))
         return self.dense(inner, f"{name}/dense_1", x.shape[-1], bias)
@@ -521,7 +550,7 @@ def _flat(x: Node) -> Node:
 
 def _patches3(x: Node) -> Node:
     """The 3x3 neighbourhoods of every position, zero outside: (N, H, W, 9 C), by row, column, channel."""
-    n, height, width, channels = x.shape
+    _, height, width, channels = x.shape
     places = [(i, j) for i in range(3) for j in range(3)]
     padded = np.pad(x.value, ((0, 0), (1, 1), (1, 1), (0, 0)))
     value = np.concatenate([padded[:, i : i + height, j : j + width] for i, j in places], axis=-1)
@@ -726,6 +755,7 @@ def bundle(folder: pathlib.Path) -> Iterator[tuple[int, Tree, Tree, Array]]:
     """Yields step, `run.json`, record and theta of each state of seed 0 of a bundle."""
     seed = folder / "seed-0"
     said = json.loads((seed / "run.json").read_text())
-    records = {one["step"]: one["values"] for one in map(json.loads, (seed / "records.jsonl").read_text().splitlines())}
+    lines = [json.loads(line) for line in (seed / "records.jsonl").read_text().splitlines()]
+    records = {one["step"]: {name: float(value) for name, value in one["values"].items()} for one in lines}
     for step, theta in states(seed / "states.safetensors")[0].items():
         yield step, said, records[step], theta

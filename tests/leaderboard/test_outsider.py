@@ -12,8 +12,8 @@ import importlib.util
 import json
 import pathlib
 import sys
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import jax
 import numpy as np
@@ -73,6 +73,14 @@ SHOWN = ("mlp", "vgg", "vit")
 """Families of which bundles are shipped."""
 
 
+@pytest.fixture(autouse=True)
+def compiled_quickly() -> Iterator[None]:
+    """Programs that run once are compiled without what makes them fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module")
 def outsider() -> ModuleType:
     spec = importlib.util.spec_from_file_location("outsider", FILE)
@@ -85,8 +93,8 @@ def outsider() -> ModuleType:
 def cell(family: str) -> specs.Cell:
     part = dict(zip(("data", "model", "loss"), SMALL[family], strict=True))
     text = "\n".join(f"{key}: {value}" for key, value in part.items())
-    text = f"schema: 1\ntitle: t\n{text}\noptimizer: {{name: gd, learning_rate: 0.1}}\nsteps: 1\ncheckpoints: 2\nseeds: 1\n"
-    text += "precision: float64\ncurvature: dense\ndiagnostics: [sharpness, singularity, gaps, critical]\n"
+    text = f"schema: 1\ntitle: t\n{text}\noptimizer: {{name: gd, learning_rate: 0.1}}\nsteps: 1\ncheckpoints: 2\n"
+    text += "seeds: 1\nprecision: float64\ncurvature: dense\ndiagnostics: [sharpness, singularity, gaps, critical]\n"
     return specs.parse(text, file="t.yaml", suite="t", name=f"t-{family.replace('_', '-')}").cells[0]
 
 
@@ -235,7 +243,5 @@ def test_the_page_names_whatever_a_cell_may_have() -> None:
     names = [name for table in (*tables, optimizers.SAMPLINGS, activations.ACTIVATIONS) for name in table]
     assert [name for name in names if f"`{name}`" not in text] == []
     assert f"more than {layout.MOST} arrays" in text
-    assert (
-        f"the {minibatches.BATCHES} batches of steps 0 to {minibatches.BATCHES - 1} of the key of seed {minibatches.KEY}"
-        in text
-    )
+    last = minibatches.BATCHES - 1
+    assert f"the {last + 1} batches of steps 0 to {last} of the key of seed {minibatches.KEY}" in text
