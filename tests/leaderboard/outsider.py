@@ -380,7 +380,7 @@ class Network:
         return x.each(*ACTIVATIONS[which])
 
     def dense(self, x: Node, name: str, width: int, bias: bool = True) -> Node:
-        """x kernel + bias over the last axis."""
+        """Multiplies the last axis by the kernel and adds the bias."""
         x = x @ self.parameter(f"{name}/kernel", x.shape[-1], width)
         return x + self.parameter(f"{name}/bias", width) if bias else x
 
