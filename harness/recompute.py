@@ -4,7 +4,7 @@
 It is told what to do by `request.json` in the folder and prints one JSON object a line on stdout, each a number or a
 word found here. What is claimed it sees only where a distance is asked for; who compares is leaderboard/verify.py.
 
-    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256}
+    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256, "layout": [...]}
     {"found": "place", "profile": {...}, "canary": ..., "exact": whether bits are expected to come again}
     {"found": "start", "seed": s, "eta": ...}
     {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import canary, errors, events, experiment, runlog, seeds, statuses, task, tensors
+from harness import canary, errors, events, experiment, layout, runlog, seeds, statuses, task, tensors
 from harness import device as devices
 from harness import spec as specs
 
@@ -148,7 +148,8 @@ def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
         _check(states, ready)
     method, examples = ready.surveyor.method, len(ready.arrays.x)
     problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
-    say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
+    places = layout.plain(ready.objective.layout)
+    say({"found": "problem", **problem, "dataset": ready.arrays.sha256, "layout": places})
     profile, here = devices.profile(), canary.sha256()
     alike = all(one.items() <= profile.items() for one in asked.profiles)  # older runs recorded less
     exact = asked.canary == here and bool(profile["exact"]) and alike

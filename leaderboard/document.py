@@ -19,7 +19,7 @@ import numpy as np
 import pydantic
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from harness import diagnostics, ends, errors, expected, histogram, metrics, strict_yaml
+from harness import diagnostics, ends, errors, expected, histogram, layout, metrics, strict_yaml
 from harness import records as record_file
 from harness import spec as specs
 from leaderboard import claim, text
@@ -327,15 +327,18 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
     if not isinstance(fields, dict) or fields.pop("schema", None) != 1:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
+    places = fields.pop("layout", None)  # for whoever reads the bundle; pages say nothing of it
     fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
     for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
         fields.pop(name, None)
     fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
-        return Run.model_validate_json(json.dumps(fields, allow_nan=False))
+        run = Run.model_validate_json(json.dumps(fields, allow_nan=False))
     except pydantic.ValidationError as error:
         raise ValueError(explain(error)) from None
+    layout.load(places, run.parameters, "layout")
+    return run
 
 
 def parse_json(source: str, name: str) -> Any:
