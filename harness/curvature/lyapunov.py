@@ -196,10 +196,10 @@ def exponent(logs: np.ndarray, burn: int, transient: float, blocks: int = BLOCKS
 def bracketed(found: Growths, burn: int, size: int, upper: float) -> Estimate:
     """Returns lambda from the vectors of `growths`, with a half-width that transients are part of.
 
-    It is the mean of the two that began steepest, less and more their error with their overlap for the transient.
-    Should another direction grow faster and none of them have found it, the one that began at random bounds lambda from
-    above: its transient is what its start may lack. So does `upper`, and where that cuts the interval short its middle
-    is returned.
+    From below it is bounded by the mean of the two that began steepest, less their error with their overlap for the
+    transient. They may be too low, where another direction grows faster and they were slow to find it: from above it is
+    bounded by the one that began at random, whose transient is what its start may lack, and by `upper`. The value is
+    the larger of both means, or where `upper` cuts the interval short the middle of it.
 
     Args:
         found: The growths.
@@ -214,7 +214,7 @@ def bracketed(found: Growths, burn: int, size: int, upper: float) -> Estimate:
         return steep
     high = float(np.fmin(max(one.value + one.error for one in (steep, drawn)), upper))
     low = min(steep.value, high) - steep.error
-    value = min(steep.value, 0.5 * (low + high))
+    value = min(max(steep.value, drawn.value), 0.5 * (low + high))
     return Estimate(value, max(high - value, value - low))
 
 
