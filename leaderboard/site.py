@@ -209,6 +209,7 @@ def _environment() -> jinja2.Environment:
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
         "failures": metrics.FAILURES,
+        "bars": metrics.BARS,
         "heading": row_tables.label,
         "ident": row_tables.ident,
         "ordered": row_tables.ordered,

@@ -55,7 +55,7 @@ class Nearby(NamedTuple):
         theta: (P,) float64.
         previous: The same at the checkpoint step before; None at the first.
         probe: What can be asked there.
-        key: Random key of this seed and step.
+        key: Random key of this cell, seed and step.
         planted: The point that the run was planted at, a saddle or a minimum, if it was.
     """
 
@@ -66,7 +66,7 @@ class Nearby(NamedTuple):
     planted: saddles.Saddle | None = None
 
     def key_of(self, name: str) -> jax.Array:
-        """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""
+        """Returns the random key of a diagnostic, which depends on cell, seed, step and its name alone."""
         import jax
 
         return jax.random.fold_in(self.key, zlib.crc32(name.encode()))
