@@ -208,6 +208,10 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
             prices = _range([one.prices[name] for one in plans_])
             shares = _range([one.prices[name] / one.training for one in plans_], percent=True)
             table.add_row(name, words, str(len(plans_)), prices, shares)
+        own = set(row.metrics) - set(diagnostics.DIAGNOSTICS)
+        withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
+        for (metric, reason), count in collections.Counter(withheld).items():
+            table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False

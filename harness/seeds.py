@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import pathlib
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -422,7 +423,9 @@ def measured(
         at: Where.
         surveyed: Called with the spectrum of the Hessian there, if it was looked at.
     """
-    key, names = jax.random.fold_in(keys["probes"], at.step), asked.at(at.step, cell.steps)
+    # By cell too: else what one cell's probes miss those of all others miss at this seed and step.
+    of_cell = jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode()))
+    key, names = jax.random.fold_in(of_cell, at.step), asked.at(at.step, cell.steps)
     theta = jnp.asarray(at.theta)
     eta = rate(ready, at.eta, at.step)
     previous = None if at.previous is None else jnp.asarray(at.previous)

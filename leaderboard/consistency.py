@@ -122,6 +122,12 @@ def _record(cell: specs.Cell, run: document.Run, record: records.Record, where: 
         yield _near("eta_sharpness", where, v["eta_sharpness"], v["eta"] * v["sharpness"])
     if has("sharpness", "lambda_min"):
         yield _holds("lambda_min", where, v["lambda_min"], v["sharpness"], "≤ λ_max", v["lambda_min"] <= v["sharpness"])
+    if has("sharpness", "sharpness_upper"):
+        high = v["sharpness_upper"]
+        yield _holds("sharpness_upper", where, high, v["sharpness"], "≥ λ_max", high >= v["sharpness"])
+    if has("lambda_min", "lambda_min_lower"):
+        low = v["lambda_min_lower"]
+        yield _holds("lambda_min_lower", where, low, v["lambda_min"], "≤ λ_min", low <= v["lambda_min"])
     yield from _distance(v, has, where)
     yield from _counts(run, v, has, where)
 
@@ -144,7 +150,7 @@ def _distance(v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
 def _counts(run: document.Run, v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
     """Counts of eigenvalues against each other and against the ends."""
     for name in ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps"):
-        if name in v:
+        if name in v and not (name == "n_negative" and math.isnan(v[name]) and run.curvature == "lanczos"):
             right = math.isfinite(v[name]) and v[name] == int(v[name]) and 0 <= v[name] <= run.parameters
             yield _holds(name, where, v[name], float(run.parameters), "a whole number from 0 to P", right)
     if has("n_above_inv_eta", "n_above_two_inv_eta"):
@@ -173,7 +179,7 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
         "sigma_min": distance,
         "n_above_inv_eta": above,
         "n_above_two_inv_eta": spectra.count_above(known, 2 / eta),
-        "n_negative": spectra.count_negative(known),
+        **({"n_negative": spectra.count_negative(known)} if known.complete else {}),
         "critical_steps": len(gaps.critical_steps(known)[0]),
     }
     for name in sorted(set(found) & set(v)):

@@ -149,6 +149,7 @@ def _environment() -> jinja2.Environment:
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
         "failures": metrics.FAILURES,
+        "bars": metrics.BARS,
         "goals": score.GOALS,
         "heading": row_tables.label,
         "ident": row_tables.ident,

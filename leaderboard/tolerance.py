@@ -70,7 +70,7 @@ ITERATED = Rule(1e-2, _itself)
 STATISTICAL = frozenset(
     ("mu", "lambda", "lambda_lower", "log_abs_det", "exponent", "second_exponent", "batch_log_abs_det_median")
 )
-"""Metrics whose error bar is of drawn samples: the same ones are drawn again, so a tenth of it is room enough."""
+"""Metrics whose error bar is of drawn samples: the same ones are drawn again, so a twenty-fifth of it is room enough."""
 
 RULES: dict[str, Rule] = {
     "loss_gap": Rule(1e-5, _gap),
@@ -78,7 +78,7 @@ RULES: dict[str, Rule] = {
     "pl_ratio": Rule(1e-5, _ratio),
     "eta": Rule(1e-6, _itself),
     **dict.fromkeys(("inverse_residual", "inverse_distance"), Rule(1e-6, lambda value, _: 1 + abs(value))),
-    **dict.fromkeys(("sharpness", "lambda_min"), CURVATURE),
+    **dict.fromkeys(("sharpness", "sharpness_upper", "lambda_min", "lambda_min_lower"), CURVATURE),
     **dict.fromkeys(
         ("eta_sharpness", "sigma_min", "sigma_min_lower", "state_sigma_min", "gap_above", "gap_below"), SCALED
     ),
@@ -138,7 +138,7 @@ def room(name: str, claimed: float, values: Values, bars: tuple[float, float] = 
     if name in COUNTS:
         return max(1.0, 0.02 * abs(claimed)) if _near(values) or name in ("n_negative", "critical_steps") else 0.0
     rule = RULES.get(name, VALUE)
-    share = 0.1 if name in STATISTICAL else 1.0
+    share = 0.04 if name in STATISTICAL else 1.0
     return rule.share * rule.against(claimed, values) + share * sum(bar for bar in bars if math.isfinite(bar))
 
 

@@ -56,7 +56,7 @@ class Excluded(NamedTuple):
     """What is known of the complement of some Ritz pairs.
 
     Attributes:
-        rest, coupling: As in Spectrum.
+        rest, coupling, least: As in Spectrum.
         rows: A basis whose first rows are the vectors of the pairs.
         products: Products that were spent.
     """
@@ -65,6 +65,7 @@ class Excluded(NamedTuple):
     coupling: float
     rows: jax.Array
     products: int
+    least: float
 
 
 def share(size: int, steps: int, failure: float) -> float:
@@ -81,11 +82,11 @@ def share(size: int, steps: int, failure: float) -> float:
 
 def bound(
     program: lanczos.Lanczos, at: operators.Linear, rows: jax.Array, fixed: int, key: jax.Array
-) -> tuple[float, jax.Array, int]:
-    """Returns what no eigenvalue on the complement of the first `fixed` rows exceeds, the rows, and products spent.
+) -> tuple[tuple[float, float], jax.Array, int]:
+    """Returns between what all eigenvalues on the complement of the first `fixed` rows lie, the rows, and products.
 
     Both ends of the complement's spectrum are bounded at once, each with half of FAILURE, because its width is not
-    known beforehand. Infinity where STEPS products are too few for that. Cost: STEPS products.
+    known beforehand. Infinite where STEPS products are too few for that. Cost: STEPS products.
 
     Args:
         program: The programs of the operator.
@@ -102,9 +103,10 @@ def bound(
     if steps + fixed >= program.size:
         lost = 0.0  # the whole complement
     if lost >= 0.5:
-        return math.inf, rows, steps
+        return (-math.inf, math.inf), rows, steps
     width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
-    return float(nodes.values[-1] + nodes.residuals.min() + lost * width), rows, steps
+    room = float(nodes.residuals.min()) + lost * width
+    return (float(nodes.values[0]) - room, float(nodes.values[-1]) + room), rows, steps
 
 
 def complement(
@@ -126,10 +128,10 @@ def complement(
         key: Random key of the start vector.
     """
     weights = pairs.weights[:, taken]
-    rest, rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
+    (least, rest), rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
     # The residual of all pairs together: they share one direction, that of the next row.
     coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
-    return Excluded(rest, coupling, rows, spent)
+    return Excluded(rest, coupling, rows, spent, least)
 
 
 def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, jax.Array], spectra.Spectrum]:
@@ -155,6 +157,6 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
         largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
         found = complement(program, at, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
         products = known.products + found.products
-        return known._replace(rest=found.rest, coupling=found.coupling, products=products)
+        return known._replace(rest=found.rest, coupling=found.coupling, products=products, least=found.least)
 
     return spectrum

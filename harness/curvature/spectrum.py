@@ -21,6 +21,7 @@ class Spectrum(NamedTuple):
         rest: The eigenvalues above rest + coupling are those listed above it, one for one, each within `coupling` of
             the listed value; all others lie below (harness/curvature/exclusion.py). Infinity if nothing is excluded.
         coupling: See `rest`.
+        least: No eigenvalue lies below least - coupling, where not all are known; as sure as `rest`.
     """
 
     values: np.ndarray
@@ -30,6 +31,7 @@ class Spectrum(NamedTuple):
     products: int
     rest: float = math.inf
     coupling: float = 0.0
+    least: float = -math.inf
 
 
 def distance_from_one(spectrum: Spectrum, eta: float) -> tuple[float, float]:
@@ -57,6 +59,17 @@ def lower_bound(spectrum: Spectrum, eta: float) -> float:
     return max(0.0, min([*found.tolist(), 1 - eta * (spectrum.rest + spectrum.coupling)]))
 
 
+def ends(spectrum: Spectrum) -> tuple[float, float]:
+    """Returns what no eigenvalue is less than, and what none exceeds: infinite where nothing is proven.
+
+    Certain up to error bars for a complete spectrum; else as sure as `rest`, at both ends at once.
+    """
+    if spectrum.complete:
+        return float((spectrum.values - spectrum.errors).min()), float((spectrum.values + spectrum.errors).max())
+    low, high = min(float(spectrum.values[0]), spectrum.least), max(float(spectrum.values[-1]), spectrum.rest)
+    return low - spectrum.coupling, high + spectrum.coupling
+
+
 def count_above(spectrum: Spectrum, level: float) -> int:
     """Returns how many known eigenvalues exceed `level`.
 
@@ -67,6 +80,9 @@ def count_above(spectrum: Spectrum, level: float) -> int:
 
 
 def count_negative(spectrum: Spectrum) -> int:
-    """Returns how many known eigenvalues are negative beyond rounding (a lower bound unless `complete`)."""
+    """Returns how many known eigenvalues are negative beyond rounding.
+
+    Far fewer than there are unless `complete`: Lanczos converges to the least of them, and most lie near 0.
+    """
     rounding = float(spectrum.errors.min())
     return int(np.sum(spectrum.values < -rounding))

@@ -118,7 +118,8 @@ def surveyor(
         exact = None if trace is None else float(trace(point))
         found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
-        return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
+        known = known._replace(rest=left.rest, coupling=left.coupling, products=products, least=left.least)
+        return Survey(known, found)
 
     return Surveyor("lanczos", top, survey, program)
 

@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
     Attributes:
         taken: The diagnostics, in the order of the table.
-        left_out: For each of the others, why it is.
+        left_out: For each of the others, why it is; and for each metric that one of those taken does not give.
         prices: What each adds to the cost of a run beyond those taken before it, in gradients; for one that is left
             out, what it would.
         training: The cost of a run's training, in gradients.
@@ -88,6 +88,7 @@ def plan(cell: Any, size: Size) -> Plan:
             left_out[name] = reason
         else:
             taken.append(name)
+            left_out |= row.withheld(cell, size)
     return Plan(tuple(taken), left_out, prices, size.training)
 
 
