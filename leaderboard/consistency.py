@@ -143,7 +143,8 @@ def _distance(v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
 
 def _counts(run: document.Run, v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
     """Counts of eigenvalues against each other and against the ends."""
-    for name in ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps"):
+    counts = ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps")
+    for name in (*counts, *(f"{name}_error" for name in counts[:3])):
         if name in v:
             right = math.isfinite(v[name]) and v[name] == int(v[name]) and 0 <= v[name] <= run.parameters
             yield _holds(name, where, v[name], float(run.parameters), "a whole number from 0 to P", right)
@@ -172,8 +173,11 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
         "lambda_min": float(known.values[0]),
         "sigma_min": distance,
         "n_above_inv_eta": above,
+        "n_above_inv_eta_error": spectra.unsure(known, 1 / eta),
         "n_above_two_inv_eta": spectra.count_above(known, 2 / eta),
+        "n_above_two_inv_eta_error": spectra.unsure(known, 2 / eta),
         "n_negative": spectra.count_negative(known),
+        "n_negative_error": spectra.unsure(known, spectra.below_zero(known)),
         "critical_steps": len(gaps.critical_steps(known)[0]),
     }
     for name in sorted(set(found) & set(v)):

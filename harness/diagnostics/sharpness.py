@@ -13,7 +13,9 @@ METRICS = (
     "lambda_min",
     "lambda_min_error",
     "n_above_two_inv_eta",
+    "n_above_two_inv_eta_error",
     "n_negative",
+    "n_negative_error",
 )
 
 
@@ -27,5 +29,7 @@ def measure(point: points.Point) -> dict[str, float]:
         "lambda_min": float(known.values[0]),
         "lambda_min_error": float(known.errors[0]),
         "n_above_two_inv_eta": spectra.count_above(known, 2 / point.eta),
+        "n_above_two_inv_eta_error": spectra.unsure(known, 2 / point.eta),
         "n_negative": spectra.count_negative(known),
+        "n_negative_error": spectra.unsure(known, spectra.below_zero(known)),
     }
