@@ -16,7 +16,7 @@ from typing import Literal
 Bar = Literal["", "bound", "95 %", "modelled"]
 
 BARS: dict[Bar, str] = {
-    "bound": "the value cannot be off by more, but for the rounding of what was computed",
+    "bound": "the value cannot be off by more, as far as rounding is as modelled",
     "95 %": "half the width of a 95 % interval over what was drawn, with bounds of what was not",
     "modelled": "the size of what the value may be off by, to first order or as a model of rounding; no bound",
 }
@@ -60,7 +60,15 @@ PAPER = "Craciun & Ghoshdastidar, NeurIPS 2025, arXiv 2510.24466"
 EDGE = "Cohen et al., ICLR 2021, arXiv 2103.00065"
 DENSE_OR_LANCZOS = (
     "Dense symmetric eigenvalues of the float64 Hessian for small nets; above that, Lanczos with full "
-    "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair."
+    "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair. The rounding in H itself is "
+    "in the error bar as a model says it is."
+)
+EIGENVALUE_ERROR = (
+    "Ritz residual, or the backward error of the dense solver, which are bounds; plus the rounding in H, which is "
+    "modelled: products in which each operation rounds at random (Monte Carlo arithmetic), 8 times their spread."
+)
+UNSURE = (
+    "Count of the known eigenvalues whose error bars reach the level; of a Lanczos run, by the bar of rounding alone."
 )
 
 FAILURES: dict[str, str] = {
@@ -189,7 +197,7 @@ METRICS: dict[str, Metric] = {
         direction="lower",
         definition="An eigenvalue of H lies within this distance of the printed sharpness: the largest one, if the "
         "whole spectrum is known.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
         bar="bound",
     ),
@@ -233,7 +241,7 @@ METRICS: dict[str, Metric] = {
         direction="lower",
         definition="An eigenvalue of H lies within this distance of the printed least eigenvalue: the least one, if "
         "the whole spectrum is known.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
         bar="bound",
     ),
@@ -265,18 +273,20 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="1",
         direction="lower",
-        definition="How far sigma_min may move when every known eigenvalue moves within its own error bar.",
+        definition="How far sigma_min may move when every known eigenvalue moves within its own error bar, and "
+        "1 − eta lambda by its rounding, 2^-52 max(1, eta |lambda|).",
         estimator="From the eigenvalues' error bars times eta; eigenvalues that Lanczos never saw are "
-        "covered by the proven lower bound alone.",
+        "covered by the lower bound alone.",
         source="Weyl's inequality.",
         bar="bound",
     ),
     "sigma_min_lower": Metric(
-        label="proven lower bound of σ_min",
+        label="lower bound of σ_min",
         group="map",
         unit="1",
         direction="higher",
-        definition="What sigma_min is not less than; 0 where nothing is proven.",
+        definition="What sigma_min is not less than, as far as the model of the rounding in H holds; 0 where nothing "
+        "is known.",
         estimator="Dense: sigma_min less its error bar. Lanczos: the nearest of the converged eigenvalues, less their "
         "common residual, or what bounds all others: a further run of 32 products from a random start on their "
         "complement, whose largest Ritz value falls short by more than is allowed for with probability 1e-12 at most.",
@@ -326,7 +336,7 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="lower",
         definition="Error bar of the eigenvalue that gives state_sigma_min, times the norm of the derivative of its "
-        "2 by 2 matrix by that eigenvalue.",
+        "2 by 2 matrix by that eigenvalue; and four roundings of that matrix.",
         estimator="From the eigenvalue's error bar.",
         source="Weyl's inequality.",
         bar="modelled",
@@ -361,7 +371,18 @@ METRICS: dict[str, Metric] = {
         definition="Number of eigenvalues of H above 1/eta; the sign of det DG is (−1) to this power.",
         estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the run is certified.",
         source="Mathematics D4.",
+        error="n_above_inv_eta_error",
         bound="≥",
+    ),
+    "n_above_inv_eta_error": Metric(
+        label="eigenvalues at 1/η",
+        group="map",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of 1/eta: by how many that count may be off.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "n_above_two_inv_eta": Metric(
         label="eigenvalues above 2/η",
@@ -371,17 +392,40 @@ METRICS: dict[str, Metric] = {
         definition="Number of eigenvalues of H above 2/eta: directions in which the linearised map is unstable.",
         estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
         source=EDGE,
+        error="n_above_two_inv_eta_error",
         bound="≥",
+    ),
+    "n_above_two_inv_eta_error": Metric(
+        label="eigenvalues at 2/η",
+        group="map",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of 2/eta: by how many that count may be off.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "n_negative": Metric(
         label="negative eigenvalues",
         group="hessian",
         unit="count",
         direction="none",
-        definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum). Not given "
+        definition="Number of eigenvalues of H below 0 by more than twice the least error bar of the spectrum. Not given "
         "where the spectrum is known in part: most lie so near to 0 that Lanczos tells neither them nor their number.",
         estimator="Count of all eigenvalues.",
         source="Mathematics D4.",
+        error="n_negative_error",
+    ),
+    "n_negative_error": Metric(
+        label="eigenvalues at the level of n_negative",
+        group="hessian",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of the level below which n_negative counts: by how "
+        "many that may be off. One that is 0 in all but rounding is not among them.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "gap_above": Metric(
         label="gap above 1/η",
@@ -410,8 +454,8 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="1",
         direction="lower",
-        definition="eta times the larger error bar of the two eigenvalues next to 1/eta.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        definition="The larger of the two, eta times the error bar of the eigenvalue and 2^-52 max(1, eta |lambda|).",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
         bar="bound",
     ),
@@ -444,7 +488,7 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="step size",
         direction="lower",
-        definition="1/(lambda_i − e) − 1/lambda_i for the error bar e of lambda_i.",
+        definition="1/(lambda_i − e) − 1/lambda_i for the error bar e of lambda_i, and 2^-52 / lambda_i.",
         estimator="As defined; the eigenvalue lies within e.",
         source="Monotonicity of 1/lambda.",
         bar="bound",
@@ -540,8 +584,9 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="lower",
         definition="Rounding of the two gradients and the product over |g' − g|; large where the run has come to rest.",
-        estimator="sqrt(P) eps (|g| + |g'| + |H(θ' − θ)|) / |g' − g|.",
-        source="Rounding analysis; a model, not a proven bound.",
+        estimator="Modelled: 8 times the root mean square of what changes when each operation rounds at random, which "
+        "takes every example's summand at its own size.",
+        source="Parker, UCLA CSD-970002, 1997; harness/curvature/rounding.py.",
         bar="modelled",
     ),
     "batch_sigma_min_worst": Metric(

@@ -149,8 +149,10 @@ def _distance(v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
 
 def _counts(run: document.Run, v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
     """Counts of eigenvalues against each other and against the ends."""
-    for name in ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps"):
-        if name in v and not (name == "n_negative" and math.isnan(v[name]) and run.curvature == "lanczos"):
+    counts = ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps")
+    for name in (*counts, *(f"{name}_error" for name in counts[:3])):
+        unknown = name.startswith("n_negative") and math.isnan(v.get(name, 0.0)) and run.curvature == "lanczos"
+        if name in v and not unknown:
             right = math.isfinite(v[name]) and v[name] == int(v[name]) and 0 <= v[name] <= run.parameters
             yield _holds(name, where, v[name], float(run.parameters), "a whole number from 0 to P", right)
     if has("n_above_inv_eta", "n_above_two_inv_eta"):
@@ -178,8 +180,17 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
         "lambda_min": float(known.values[0]),
         "sigma_min": distance,
         "n_above_inv_eta": above,
+        "n_above_inv_eta_error": spectra.unsure(known, 1 / eta),
         "n_above_two_inv_eta": spectra.count_above(known, 2 / eta),
-        **({"n_negative": spectra.count_negative(known)} if known.complete else {}),
+        "n_above_two_inv_eta_error": spectra.unsure(known, 2 / eta),
+        **(
+            {
+                "n_negative": spectra.count_negative(known),
+                "n_negative_error": spectra.unsure(known, spectra.below_zero(known)),
+            }
+            if known.complete
+            else {}
+        ),
         "critical_steps": len(gaps.critical_steps(known)[0]),
     }
     for name in sorted(set(found) & set(v)):

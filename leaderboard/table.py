@@ -302,8 +302,11 @@ def _above(cell: cells.Cell) -> Entry:
     first, second = (cells.at_end(cell, name) for name in ("n_above_inv_eta", "n_above_two_inv_eta"))
     if first.median is None:
         return Entry(number.MISSING, None, "", "n/a")
-    note = f"{number.show(second.median)} above 2/η; {number.show_range(first.values)}"
-    return Entry(number.show(first.median, bound=bound(cell, "n_above_inv_eta")), first.median, note)
+    off, off_second = (
+        cells.at_end(cell, f"{name}_error").median for name in ("n_above_inv_eta", "n_above_two_inv_eta")
+    )
+    note = f"{number.show(second.median, off_second)} above 2/η; {number.show_range(first.values)}"
+    return Entry(number.show(first.median, off, bound=bound(cell, "n_above_inv_eta")), first.median, note)
 
 
 def _edge_time(cell: cells.Cell) -> Entry:

@@ -132,11 +132,12 @@ def room(name: str, claimed: float, values: Values, bars: tuple[float, float] = 
     """
     if metrics.METRICS[name].group == "kinks":  # where values tie, rounding decides which kink is nearest
         return math.inf
+    if name in COUNTS:
+        many = _near(values) or name in BARS or name in ("n_negative", "critical_steps")
+        return (max(1.0, 0.02 * abs(claimed)) if many else 0.0) + sum(bars)
     if name in BARS:  # rounding errors have no digits of their own
         scale = abs(values.get("sharpness", 0.0)) + abs(values.get("eta_sharpness", 0.0)) + abs(claimed)
         return abs(claimed) + 1e-6 * (1 + scale)
-    if name in COUNTS:
-        return max(1.0, 0.02 * abs(claimed)) if _near(values) or name in ("n_negative", "critical_steps") else 0.0
     rule = RULES.get(name, VALUE)
     share = 0.04 if name in STATISTICAL else 1.0
     return rule.share * rule.against(claimed, values) + share * sum(bar for bar in bars if math.isfinite(bar))

@@ -20,7 +20,8 @@ It is used on the complement of the converged Ritz vectors V, of which few steps
 If A V = V Theta + R, the eigenvalues of A are within |R| of those of Theta and of the complement, one for one (Weyl).
 
 The probability is that of an ideal random start in exact arithmetic. The start here is pseudo-random, from the seed and
-step of the run, and what rounding does is left to the floor of the error bars (a model, not a bound).
+step of the run, and what rounding does is left to the floor of the error bars and to harness/curvature/rounding.py
+(models, not bounds).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import lanczos, operators
+from harness.curvature import lanczos, operators, rounding
 from harness.curvature import spectrum as spectra
 
 STEPS = 32
@@ -138,7 +139,8 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
     """Returns the function `(point, key) -> spectrum` that knows the outer eigenvalues, and bounds all others.
 
     For statements about every step size at once: no step size decides what is resolved. All that converges to SHARP
-    within PRODUCTS products is taken out. Cost: PRODUCTS + STEPS products.
+    within PRODUCTS products is taken out. Cost: PRODUCTS + STEPS
+    products, and that of rounding.frobenius.
 
     Args:
         operator: The symmetric operator.
@@ -146,17 +148,20 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
         rows: Largest capacity of the basis, at least 2 STEPS; ROWS are of use.
     """
     program = lanczos.lanczos(operator, size, capacity=min(rows, ROWS))
+    rounded = rounding.frobenius(operator, size)
 
     def spectrum(point: Any, key: jax.Array) -> spectra.Spectrum:
         run_key, rest_key = jax.random.split(key)
         at = program.at(point)
         known, basis, pairs = lanczos.run(program, at, run_key, lambda _: False, limit=PRODUCTS)
+        off = rounded(point)
         if known.complete:
-            return known
+            return spectra.widened(known, off)
         sharp = np.flatnonzero(pairs.residuals <= SHARP * np.abs(pairs.values).max())
         largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
         found = complement(program, at, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
         products = known.products + found.products
-        return known._replace(rest=found.rest, coupling=found.coupling, products=products, least=found.least)
+        known = known._replace(rest=found.rest, coupling=found.coupling, products=products, least=found.least)
+        return spectra.widened(known, off)
 
     return spectrum

@@ -121,7 +121,7 @@ def _form(probes: lanczos.Probes, i: int, eta: float, slope: float, drop: int) -
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:
     """Returns the sum of log|1 - eta lambda| and how far it may fall when each eigenvalue moves within its error."""
     distances = np.abs(1 - eta * values)
-    room = distances - eta * errors
+    room = distances - spectra.scaled_errors(values, errors, eta)
     with np.errstate(divide="ignore"):
         value = float(np.sum(np.log(distances)))
     if np.any(room <= 0):

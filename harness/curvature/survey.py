@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import dense, exclusion, lanczos, logdet, operators
+from harness.curvature import dense, exclusion, lanczos, logdet, operators, rounding
 from harness.curvature import spectrum as spectra
 
 Method = Literal["dense", "lanczos"]
@@ -76,7 +76,7 @@ def surveyor(
     """Returns the questions to ask of an operator on vectors of length `size`.
 
     Cost in products: dense, P; Lanczos, what its residuals need (up to PRODUCTS), exclusion.STEPS and logdet.PROBES *
-    logdet.STEPS.
+    logdet.STEPS. Both: that of rounding.frobenius.
 
     Args:
         operator: The symmetric operator.
@@ -88,10 +88,11 @@ def surveyor(
     if method == "dense":
         return _dense(operator, size)
     program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
+    rounded = rounding.frobenius(operator, size)
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
         known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
-        return float(known.values[-1]), float(known.errors[-1])
+        return float(known.values[-1]), float(known.errors[-1]) + rounded(point)
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
         run_key, rest_key, probe_key = jax.random.split(key, 3)
@@ -110,29 +111,31 @@ def surveyor(
         known, basis, pairs = lanczos.run(
             program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
+        off = rounded(point)
         if known.complete:
+            known = spectra.widened(known, off)
             return Survey(known, logdet.exact(known, eta))
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
-        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
+        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken] + off, left.rows)
         exact = None if trace is None else float(trace(point))
         found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
         known = known._replace(rest=left.rest, coupling=left.coupling, products=products, least=left.least)
-        return Survey(known, found)
+        return Survey(spectra.widened(known, off), found)
 
     return Surveyor("lanczos", top, survey, program)
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:
-    hessian = dense.matrix(operator, size)
+    spectrum = dense.known(operator, size)
 
     def top(point: Any, _key: jax.Array) -> tuple[float, float]:
-        known = dense.spectrum(np.asarray(hessian(point)))
+        known = spectrum(point)
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, _key: jax.Array) -> Survey:
-        known = dense.spectrum(np.asarray(hessian(point)))
+        known = spectrum(point)
         return Survey(known, logdet.exact(known, eta))
 
     return Surveyor("dense", top, survey)

@@ -110,11 +110,10 @@ def cost(names: Iterable[str], size: Size) -> float:
 
 def survey(size: Size) -> float:
     """Returns what a survey of the Hessian costs at most, in gradients; the exact trace is one for each output."""
-    from harness.curvature import exclusion, logdet
+    from harness.curvature import exclusion, logdet, rounding
     from harness.curvature import survey as surveys
 
-    if size.method == "dense":
-        return PRODUCT * size.parameters
-    if size.parameters <= surveys.PRODUCTS:
-        return PRODUCT * size.parameters
-    return PRODUCT * (surveys.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS) + size.outputs
+    rounded = 2 * rounding.PROBES * rounding.GRADIENTS
+    if size.method == "dense" or size.parameters <= surveys.PRODUCTS:
+        return PRODUCT * size.parameters + rounded
+    return PRODUCT * (surveys.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS) + size.outputs + rounded

@@ -17,7 +17,9 @@ METRICS = (
     "lambda_min_error",
     "lambda_min_lower",
     "n_above_two_inv_eta",
+    "n_above_two_inv_eta_error",
     "n_negative",
+    "n_negative_error",
 )
 
 
@@ -37,5 +39,7 @@ def measure(point: points.Point) -> dict[str, float]:
         "lambda_min_error": float(known.errors[0]),
         "lambda_min_lower": low,
         "n_above_two_inv_eta": spectra.count_above(known, 2 / point.eta),
+        "n_above_two_inv_eta_error": spectra.unsure(known, 2 / point.eta),
         "n_negative": spectra.count_negative(known) if known.complete else math.nan,
+        "n_negative_error": spectra.unsure(known, spectra.below_zero(known)) if known.complete else math.nan,
     }
