@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from harness import origin
@@ -25,11 +26,13 @@ class BadStep:
         etas: The step sizes, largest first; at least one.
         where: On which set of parameters the map is degenerate, and why.
         source: Whose statement it is.
+        eigenvalues: For each of them the eigenvalue of H whose inverse it is, exactly.
     """
 
     etas: tuple[float, ...]
     where: str
     source: str
+    eigenvalues: tuple[Fraction, ...]
 
     @property
     def eta(self) -> float:
@@ -124,7 +127,7 @@ def of(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool)
         found += _saturated(layers, inputs, decay)
     unseen = _unseen(layers, loss) if decay else None
     if unseen:
-        found.append(BadStep((1 / decay,), f"{unseen}; there w = {decay:g} is an eigenvalue of H", "F10, ours"))
+        found += _inverses([Fraction(decay)], f"{unseen}; there w = {decay:g} is an eigenvalue of H", "F10, ours")
     constant = _constant(layers, inputs, loss)
     if constant is not None:
         return _listed(tuple(found), *constant, decay)
@@ -142,8 +145,9 @@ def of(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool)
 
 def _listed(found: tuple[BadStep, ...], values: tuple[float, ...], why: str, decay: float) -> Known:
     """Returns what is known where the data term's H can have constant eigenvalues of given `values`, and 0, alone."""
-    candidates = [Possible(1 / (value + decay), "1/(1+w)" if decay else "") for value in values]
-    candidates += [Possible(1 / decay, "1/w")] if decay and math.isfinite(1 / decay) else []
+    named = [(Fraction(value) + Fraction(decay), "1/(1+w)" if decay else "") for value in values]
+    named += [(Fraction(decay), "1/w")] if decay else []
+    candidates = [Possible(eta, name) for eigenvalue, name in named for eta in _inverse(eigenvalue)]
     bad = {eta for step in found for eta in step.etas}
     possible = tuple(one for one in candidates if one.eta not in bad)
     without = "Without decay no step size would be bad" if decay and not values else ""
@@ -158,9 +162,22 @@ def _listed(found: tuple[BadStep, ...], values: tuple[float, ...], why: str, dec
 
 def _given(values: Iterable[float], decay: float, where: str, source: str) -> tuple[BadStep, ...]:
     """Returns the bad steps of a risk that is written down, from its eigenvalues on sets of positive measure."""
-    etas = {1 / (value + decay) for value in values if value + decay > 0}
-    finite = tuple(sorted((eta for eta in etas if math.isfinite(eta)), reverse=True))
-    return (BadStep(finite, where, source),) if finite else ()
+    return _inverses([Fraction(value) + Fraction(decay) for value in values], where, source)
+
+
+def _inverses(eigenvalues: Iterable[Fraction], where: str, source: str) -> tuple[BadStep, ...]:
+    """Returns the inverses of the eigenvalues > 0 as one bad step, without those that are no float; none if none is."""
+    kept = [(eta, value) for value in sorted(set(eigenvalues)) if value > 0 for eta in _inverse(value)]
+    etas, values = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), ())
+    return (BadStep(etas, where, source, values),) if kept else ()
+
+
+def _inverse(value: Fraction) -> tuple[float, ...]:
+    """Returns 1 / value as the nearest float; none where that would be infinite."""
+    try:
+        return (float(1 / value),)
+    except OverflowError:
+        return ()
 
 
 def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Iterator[BadStep]:
@@ -179,18 +196,19 @@ def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Itera
         return
     channels = layer.output(dict(body), inputs)[-1]
     features = layer.output(dict(list(layers.items())[:-1]), inputs)[-1]
-    low, high = min(v * v for v in values), max(v * v for v in values)
+    squares = [Fraction(value) ** 2 for value in values]
+    low, high = min(squares), max(squares)
     counts = range(channels + 1 if high > low else 1)
     norms = [features * low + (high - low) * features / channels * count for count in counts]
-    own = 1.0 if head[1].bias else 0.0
-    curvatures = [own + norm for norm in norms if own + norm > 0]
+    own = 1 if head[1].bias else 0
+    curvatures = [own + norm + Fraction(decay) for norm in norms if own + norm > 0]
     if not curvatures:
         return
     places = " or ".join(f"{value:g}" for value in values)
     formula = f"{'1 + ' * head[1].bias}|c|²{' + w' * (decay > 0)}"
     where = f"where every unit of the last hidden layer is {places} for every example"
-    yield BadStep(
-        tuple(1 / (value + decay) for value in curvatures),
+    yield from _inverses(
+        curvatures,
         f"{where}: with c its outputs, {formula} is an eigenvalue of H there, once for each output of the network",
         "F6, ours",
     )

@@ -75,7 +75,7 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
 
 def sentences(one: certify.Certificate) -> Iterator[str]:
     """Yields what is certain of a cell, what it rests on, and what is left open."""
-    yield f"η = {one.eta:.6g}: {one.verdict}; {one.why.rstrip('.')}."
+    yield f"{_step_sizes(one)}: {one.verdict}; {one.why.rstrip('.')}."
     if one.cell.optimizer.name == "nesterov":
         yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
     if getattr(one.cell.optimizer, "batch_size", None):
@@ -103,6 +103,14 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
         )
     if one.missing:
         yield f"No closed point (F8): {one.missing}."
+
+
+def _step_sizes(one: certify.Certificate) -> str:
+    """Returns the step sizes that are asked about: one, or all of a schedule."""
+    values = one.used.values
+    if len(values) == 1:
+        return f"η = {values[0]:.6g}"
+    return f"all {len(values)} step sizes of the schedule, {values[0]:.6g} to {values[-1]:.6g}"
 
 
 def _eigenvalues(point: evidence.Evidence) -> str:

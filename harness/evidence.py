@@ -51,10 +51,7 @@ class Evidence(NamedTuple):
 
     def certifies(self, eta: float) -> bool:
         """Says whether the point certifies its piece at eta."""
-        if not self.spectrum.complete:
-            return steps.excluded(self.spectrum, eta)
-        value, error = self.sigma(eta)
-        return value > verdict.MARGIN * error
+        return verdict.apart(spectra.lower_bound(self.spectrum, eta), spectra.lower_error(self.spectrum, eta))
 
     @property
     def error(self) -> float:

@@ -78,8 +78,9 @@ FAILURES: dict[str, str] = {
     "hessian": "Lanczos bounds extreme eigenvalues from inside: one that the starting vector hardly contains stays "
     "unseen. At a kink of the activation H is that of the piece, and bends that lie on the kink are not in it.",
     "map": "1/eta lies inside the spectrum, where Lanczos converges last: what was not seen may be nearer, so values "
-    "are bounds unless the run is certified. Clustered eigenvalues, and a kink at theta, blur it; the minimum over a "
-    "run falls with the number of looks. Near the singular set a determinant by probes scatters widely.",
+    "are bounds; counts above 1/eta are exact where the verdict is invertible. Clustered eigenvalues, and a kink at "
+    "theta, blur it; the minimum over a run falls with the number of looks. Near the singular set a determinant by "
+    "probes scatters widely.",
     "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
     "behind the first are not seen. Crossings and jumps are those of the straight segment between two looks, not of "
     "the trajectory.",
@@ -293,6 +294,16 @@ METRICS: dict[str, Metric] = {
         source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; the proof used is in "
         "harness/curvature/exclusion.py.",
     ),
+    "sigma_min_lower_error": Metric(
+        label="errors in σ_min's lower bound",
+        group="map",
+        unit="1",
+        direction="lower",
+        definition="By how much sigma_min_lower was lowered for errors: a verdict asks that it stays above 0 when they "
+        "are 100 times as large.",
+        estimator="Dense: the error of sigma_min. Lanczos: eta times the common residual of the converged eigenvalues.",
+        source="Weyl's inequality.",
+    ),
     "log_abs_det": Metric(
         label="log|det(I − ηH)|",
         group="map",
@@ -369,7 +380,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues of H above 1/eta; the sign of det DG is (−1) to this power.",
-        estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the run is certified.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the verdict is invertible.",
         source="Mathematics D4.",
         error="n_above_inv_eta_error",
         bound="≥",

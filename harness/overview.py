@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import rich.console
 import rich.markup
 import rich.table
 
-from harness import diagnostics, errors, memory, progress, runlog, statuses, task, theory
+from harness import diagnostics, errors, memory, optimizers, progress, runlog, statuses, task, theory
 from harness import spec as specs
 from harness.diagnostics import plan as plans
 
@@ -69,6 +70,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for header in ("theorem", "one piece", "bad η"):
         table.add_column(header)
     theories: dict[theory.Theory, list[str]] = {}
+    bad: dict[str, list[str]] = {}
     measured: list[plans.Plan] = []
     steps: list[str] = []
     too_large: list[str] = []
@@ -82,6 +84,8 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
             bar.begin(cell.label, 1)
             known = outlines[cell] = experiment.outline(cell)
             theories.setdefault(known.theory, []).append(cell.label)
+            if told := _bad_step(cell, known.theory):
+                bad.setdefault(told, []).append(cell.label)
             measured.append(known.plan)
             here = data.at_hand(cell.data)
             if not here:
@@ -106,6 +110,8 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     console.print(table)
     console.print()
     _theory(theories, console)
+    for told, labels in bad.items():
+        console.print(f"{_which(labels, len(cells))}: {told}", markup=False, highlight=False)
     console.print()
     _diagnostics(measured, console)
     console.print()
@@ -123,6 +129,16 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     console.print(
         f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
     )
+
+
+def _bad_step(cell: specs.Cell, says: theory.Theory) -> str:
+    """Returns what is known of the step sizes of a cell's runs; empty where none is bad, or near one that is."""
+    rate = cell.optimizer.learning_rate
+    if not isinstance(rate, int | float):
+        return ""
+    used = optimizers.step_sizes(cell, float(np.asarray(rate, cell.precision)))
+    match = theory.matches(says, used, cell.precision)
+    return "" if match is None else f"{theory.told(says, match)}{': the map is singular' if match.exact else ''}"
 
 
 def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Console) -> None:

@@ -462,10 +462,11 @@ def _there(cell: specs.Cell, values: dict[str, float]) -> bool:
 
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
-    diverged = one.facts["diverged_at"] is not None
-    one.facts["status"] = "diverged" if diverged else "finished"
+    diverged_at = one.facts["diverged_at"]
+    one.facts["status"] = "finished" if diverged_at is None else "diverged"
     recorded = runlog.read_records(one.folder)
-    one.facts |= closing.said(cell, one.facts["eta"], recorded, diverged=diverged)
+    curvature = one.facts["curvature"]
+    one.facts |= closing.said(cell, one.facts["eta"], recorded, diverged_at=diverged_at, curvature=curvature)
     one.facts["histograms"] = histogram.chosen(dict(runlog.read_spectra(one.folder)), recorded)
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

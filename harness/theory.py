@@ -11,7 +11,10 @@ are known before anything is computed. What the paper does not say is in STATEME
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 import zoo
 from harness import bad_steps, data, ingredients, optimizers
@@ -101,7 +104,7 @@ ARITHMETIC = (
 
 MINIBATCH = (
     "What is said of pieces and bad step sizes holds for the map of every mini-batch. The runs are measured with the "
-    "Hessian of the whole training set: what they certify is the full-batch map at the points that SGD visited."
+    "Hessian of the whole training set: what they find is of the full-batch map at the points that SGD visited."
 )
 
 ETA_LAMBDA = (
@@ -117,8 +120,8 @@ MOMENTUM = (
 )
 
 SCHEDULED = (
-    "The step size changes: a run composes the maps of its step sizes, and what is certified or bad is said of the "
-    "maps at its checkpoint steps, and of learning_rate itself."
+    "The step size changes: a run composes the maps of its step sizes. Whether one of them is bad is asked of every "
+    "step; what is measured is of the maps at its checkpoint steps."
 )
 
 FIXED_VOLUME = "No step size is bad: the map of (theta, v) changes volume by momentum^P at every step (F11, ours)."
@@ -239,16 +242,81 @@ def _constant(optimizer: Any) -> bool:
     return schedule is None or schedule.name == "constant"
 
 
-def matches(theory: Theory, eta: float, precision: str) -> BadStep | None:
-    """Returns the known bad step that a run's step size is, up to the rounding of its precision; None if it is none.
+class Match(NamedTuple):
+    """A step size of a run that is bad, or next to one that is.
+
+    Attributes:
+        bad: Which bad step it is.
+        eta: The step size that is used.
+        step: The first step that uses it.
+        distance: |1 - eta lambda|, exactly, with lambda the eigenvalue that makes the step size 1/lambda bad.
+    """
+
+    bad: BadStep
+    eta: float
+    step: int
+    distance: Fraction
+
+    @property
+    def exact(self) -> bool:
+        """Whether the step size is bad; else it is within one rounding of one that is."""
+        return self.distance == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what goes into `run.json`."""
+        distance = float(self.distance)
+        return {"eta": self.eta, "step": self.step, "distance": distance, "source": self.bad.source}
+
+
+def matches(theory: Theory, used: optimizers.StepSizes, precision: str) -> Match | None:
+    """Returns the known bad step among the step sizes of a run, else one that is within one rounding; None without.
+
+    Step sizes and eigenvalues are taken for the numbers that they are, so that eta lambda = 1 is decided exactly. Of
+    several the one that is used first counts.
 
     Args:
         theory: What is known of the cell.
-        eta: The step size that the run used.
-        precision: `float32` or `float64`; the step size was rounded to it.
+        used: The step sizes that the run used.
+        precision: `float32` or `float64`; they were rounded to it.
     """
-    tolerance = UNIT_ROUNDOFF[precision] + 4 * UNIT_ROUNDOFF["float64"]  # the last: 1/(1 + |c|^2 + w) is rounded too
-    for bad in theory.bad_steps:
-        if any(abs(eta - known) <= tolerance * known for known in bad.etas):
-            return bad
-    return None
+    tolerance = UNIT_ROUNDOFF[precision] + 2 * UNIT_ROUNDOFF["float64"]  # the last: what is listed is rounded too
+    found = [
+        Match(bad, float(used.values[at]), int(used.first[at]), abs(1 - Fraction(float(used.values[at])) * eigenvalue))
+        for bad in theory.bad_steps
+        for known, eigenvalue in zip(bad.etas, bad.eigenvalues, strict=True)
+        for at in np.flatnonzero(np.abs(used.values - known) <= tolerance * known)
+    ]
+    return min(found, key=lambda match: (not match.exact, match.step), default=None)
+
+
+def told(theory: Theory, match: Match) -> str:
+    """Says of a match, in a sentence, what it means for the map."""
+    since = f" from step {match.step} on" if match.step else ""
+    if match.exact:
+        return f"η = {match.eta:.10g}{since} is bad {match.bad.where} ({match.bad.source})"
+    near = (
+        f"η = {match.eta:.10g}{since} is within one rounding of a step size that is bad ({match.bad.source}), and not "
+        f"that number: |1 − ηλ| = {float(match.distance):.3g} where that is singular"
+    )
+    rest = "no other step size is bad, so the map is non-singular" if theory.complete else "it may be bad elsewhere"
+    return f"{near}; {rest}"
+
+
+FULL_BATCH = "of the full-batch map, which SGD does not iterate"
+EVERY_BATCH = "no map that SGD iterates is singular: the theorem holds for every mini-batch"
+BAD_BATCHES = "bad for every mini-batch too"
+
+
+def iterated(theory: Theory, optimizer: Any, match: Match | None) -> str:
+    """Says of the verdict on a run with mini-batches which map it is about; empty for a full batch.
+
+    Args:
+        theory: What is known of the cell.
+        optimizer: The `optimizer` part of the cell.
+        match: The bad step that was matched, if any.
+    """
+    if not getattr(optimizer, "batch_size", None):
+        return ""
+    if match is not None and match.exact:
+        return BAD_BATCHES
+    return EVERY_BATCH if theory.complete else FULL_BATCH

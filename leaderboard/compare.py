@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import errors, metrics, runlog, workspace
 from leaderboard import cell as cells
-from leaderboard import document, export, interval, number
+from leaderboard import document, export, interval, number, table
 
 MOST = 8
 """Columns, at most."""
@@ -185,12 +185,24 @@ def _end(column: cells.Cell, name: str) -> str:
     """Returns the last value of a metric: with its error bar for one run, the median and range of the seeds else."""
     if len(column.runs) == 1:
         run = column.first
+        if name == "sigma_min":
+            return _sigma(run)
         bound = metrics.METRICS[name].bound if run.curvature == "lanczos" else ""
         return number.show(cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
     spread = interval.spread([cells.at(run, name, -1) for run in column.ended])
     middle = number.show(spread.median)
     span = number.show_range(spread.values, middle)
     return f"{middle} [{span}]" if span else middle
+
+
+def _sigma(run: document.Run) -> str:
+    """Returns sigma_min at the last checkpoint: with its error bar, or the interval that is proven."""
+    value, lower = (cells.at(run, name, -1) for name in ("sigma_min", "sigma_min_lower"))
+    if value is None:
+        return number.MISSING
+    partial = run.curvature == "lanczos"
+    found = cells.Margin(value, cells.error_bar(run, "sigma_min", -1), 0, lower if partial else None)
+    return table.margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
 
 
 def _curve(column: cells.Cell, name: str) -> Sequence[float | None]:

@@ -81,9 +81,17 @@ def _course(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[c
 def _closing(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[claim.Check]:
     """The verdict and the kind of end, which follow from the records."""
     said = closing.said(
-        bundle.cell, run.eta or math.nan, bundle.recorded[run.seed], diverged=run.diverged_at is not None
+        bundle.cell,
+        run.eta or math.nan,
+        bundle.recorded[run.seed],
+        diverged_at=run.diverged_at,
+        curvature=run.curvature,
     )
     yield _same("verdict", where, run.verdict, said["verdict"])
+    if run.doubt is not None:
+        yield _same("what is undecided", where, run.doubt.model_dump(), said["doubt"])
+    if run.failure_probability is not None:
+        yield _same("failure probability", where, run.failure_probability, said["failure_probability"])
     if run.end is not None:
         yield _same("kind of end", where, run.end.point, said["end"]["point"])
         for name, value in said["end"]["because"].items():

@@ -24,7 +24,7 @@ class Square(NamedTuple):
 
     Attributes:
         found: Seeds that came to the aim of the row; None where that is not known.
-        doubt: Whether a seed is not certified at its logged steps.
+        doubt: Whether I - eta H is not known to be invertible at the logged steps of a seed.
         diverged: How many seeds diverged.
         ended: How many ended.
         least: From which eta lambda_max on; None for no end.
@@ -74,7 +74,7 @@ def _square(some: list[cells.Cell], edge: int) -> Square:
     most = None if edge == EDGES[-1] else 2 ** (edge + 0.5)
     return Square(
         score.share(sum(one.hits for one in known), sum(one.trials for one in known)) if known else None,
-        any(run.verdict != "certified" for cell in some for run in cell.ended),
+        any(run.verdict != "invertible" for cell in some for run in cell.ended),
         sum(cells.diverged(cell)[0] for cell in some),
         sum(len(cell.ended) for cell in some),
         least,

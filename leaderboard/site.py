@@ -171,6 +171,7 @@ def _environment() -> jinja2.Environment:
         "optimizer": table.optimizer,
         "run_path": run_path,
         "verdicts": cells.VERDICTS,
+        "shown_margin": table.margin,
     }
     return environment
 
@@ -223,13 +224,14 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
 
 
 def _cell(cell: cells.Cell) -> dict[str, Any]:
+    known = theorem.known(cell.first)
     return {
         "cell": cell,
         "run": cell.first,
         "entries": {key: column.entry(cell) for key, column in table.COLUMNS.items()},
         "seeds": [(run, cells.margin_of(run), _crossings(run)) for run in cell.runs],
-        "known": theorem.known(cell.first),
-        "bad": [(run, bad) for run in cell.runs if (bad := theorem.bad_step(run)) is not None],
+        "known": known,
+        "bad": [(run, theory.told(known, match)) for run in cell.runs if known and (match := theorem.match(run))],
         "shown": figure.together(cell.runs),
     }
 
@@ -237,6 +239,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
 def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
     alone = cells.Cell((run,), cell.trust)
     names = [name for name in metrics.METRICS if name in run.curves and name not in ERRORS]
+    known, match = theorem.known(run), theorem.match(run)
     return {
         "run": run,
         "cell": cell,
@@ -248,6 +251,10 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "looks": _numbers(run, alone, names),
         "left_out": _by_reason(run.left_out),
         "proven": theorem.proven(run),
+        "told": theory.told(known, match) if known and match else "",
+        "doubt": theorem.doubt(run),
+        "failure": theorem.failure(run),
+        "iterated": theorem.iterated(run),
         "numbers": names,
         "together": [
             (name, _whole(run, name)) for name in metrics.METRICS if name in run.summary and name not in ERRORS
@@ -268,11 +275,16 @@ def _whole(run: document.Run, name: str) -> str:
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
     """Returns step and printed numbers of the logged steps whose numbers stand in the page."""
-    shown = [(name, run.curves[name], table.bound(alone, name)) for name in names]
-    return [
-        (run.steps[at], [number.show(values[at], cells.error_bar(run, name, at), sign) for name, values, sign in shown])
-        for at in _looks(run)
-    ]
+    signs = {name: table.bound(alone, name) for name in names}
+    return [(run.steps[at], [_number(run, name, at, signs[name]) for name in names]) for at in _looks(run)]
+
+
+def _number(run: document.Run, name: str, at: int, sign: str) -> str:
+    """Returns a number as it is printed: of sigma_min, where that is all that is proven, the interval."""
+    value, error = cells.at(run, name, at), cells.error_bar(run, name, at)
+    if name == "sigma_min" and sign and value is not None:
+        return table.margin(cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign)
+    return number.show(value, error, sign)
 
 
 def _looks(run: document.Run) -> list[int]:

@@ -57,10 +57,19 @@ WHOLE = {
 """What is no text, and no number that can be between two whole ones."""
 
 REAL = {"margin_error", "gradients_to_target"}
+
+
+def _lower(cell: cells.Cell) -> interval.Spread:
+    """Returns the seeds' lower ends of the margin: proven ones, or the value less its error bar."""
+    found = [margin for run in cell.ended if (margin := cells.margin_of(run)) is not None]
+    return interval.spread([one.value - (one.error or 0.0) if one.lower is None else one.lower for one in found])
+
+
 SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
     "eta": cells.eta,
     "eta_lambda_start": lambda cell: cells.at_start(cell, "eta_sharpness"),
     "margin": lambda cell: cells.margin(cell)[0],
+    "margin_lower": _lower,
     "count_changes": lambda cell: cells.changes(cell.ended, "all"),
     "crossings": lambda cell: cells.changes(cell.ended, "crossings"),
     "jumps": lambda cell: cells.changes(cell.ended, "jumps"),

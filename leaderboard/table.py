@@ -110,16 +110,26 @@ def activation(run: document.Run) -> str:
 
 
 SETTLED = ("n_above_inv_eta",)
-"""What a certificate leaves no doubt about: no eigenvalue that Lanczos never saw is above 1/eta."""
+"""What a proof leaves no doubt about: no eigenvalue that Lanczos never saw is above 1/eta."""
 
 
 def bound(cell: cells.Cell, metric: str) -> Bound:
     """Returns the sign that a metric carries in this cell: none with the whole spectrum, METRICS' with a part of it."""
 
     def open_(run: document.Run) -> bool:
-        return run.curvature == "lanczos" and not (metric in SETTLED and run.verdict == "certified")
+        settled = metric in SETTLED and run.verdict == "invertible" and theorem.proven(run) is None
+        return run.curvature == "lanczos" and not settled
 
     return metrics.METRICS[metric].bound if any(open_(run) for run in cell.runs) else ""
+
+
+def margin(found: cells.Margin | None, sign: str) -> str:
+    """Returns the margin of a run as it is printed: a number with its error bar, or the interval that is proven."""
+    if found is None:
+        return number.MISSING
+    if found.lower:
+        return number.show_interval(found.lower, found.upper)
+    return number.show(found.value, found.error, sign)
 
 
 def _cell(cell: cells.Cell) -> Entry:
@@ -146,7 +156,8 @@ def _verdict(cell: cells.Cell) -> Entry:
     counts = [(name, sum(run.verdict == name for run in cell.runs)) for name in cells.VERDICTS]
     note = ", ".join(f"{count} {name}" for name, count in counts if count and count < len(cell.runs))
     everyone = f"all {len(cell.runs)} seeds" if len(cell.runs) > 1 else "1 seed"
-    return Entry(found, float(list(cells.VERDICTS).index(found)), note or everyone, found)
+    told = dict.fromkeys(theorem.iterated(run) for run in cell.runs)
+    return Entry(found, float(list(cells.VERDICTS).index(found)), _join(note or everyone, *told), found)
 
 
 def _theorem(cell: cells.Cell) -> Entry:
@@ -161,10 +172,13 @@ def _margin(cell: cells.Cell) -> Entry:
     spread, error = cells.margin(cell)
     low, high = cells.checkpoints(cell)
     looks = f"{low}" if low == high else f"{low}–{high}"
-    note = _join(number.show_range(spread.values), f"at {looks} steps")
     if spread.median is None:
         return Entry(number.MISSING, None, "", "n/a")
-    return Entry(number.show(spread.median, error, bound(cell, "sigma_min")), spread.median, note)
+    lower = cells.margin_lower(cell)
+    seeds = number.show_range([*lower.values, *spread.values]) if len(spread.values) > 1 else ""
+    note = _join(seeds, f"at {looks} steps")
+    main = margin(cells.Margin(spread.median, error, 0, lower.median), bound(cell, "sigma_min"))
+    return Entry(main, spread.median if lower.median is None else lower.median, note)
 
 
 def crossings(runs: Sequence[document.Run], sign: str) -> Entry:
@@ -366,8 +380,9 @@ COLUMNS: dict[str, Column] = {
     ),
     "verdict": Column(
         "Verdict",
-        "The weakest claim among the seeds: singular (the step size is known to be bad, whatever the run met), "
-        "undecided or certified (about I − ηH at the logged steps; nothing is said of the steps in between).",
+        "The weakest claim among the seeds: singular (a step size is known to be bad, whatever the run met), undecided "
+        "or invertible (I − ηH at the logged steps; nothing is said of the steps in between, nor of the whole map). "
+        "With mini-batches it says of which map.",
         _verdict,
         numeric=False,
     ),
@@ -384,8 +399,8 @@ COLUMNS: dict[str, Column] = {
         "Margin min σ_min",
         "For each seed the least σ_min(I − ηH) over its checkpoints; shown are the median over the seeds, the error "
         "bar of that median run, the full range of the seeds, and the number of steps looked at. Looking more often "
-        "finds smaller values, so margins are comparable only at equal numbers. ≤ marks an upper bound: part of the "
-        "spectrum is unknown; where the run is certified, a lower one above 0 is proven as well.",
+        "finds smaller values, so margins are comparable only at equal numbers. With part of the spectrum what is "
+        "proven is an interval, and rows are sorted by its lower end; ≤ where no lower bound above 0 is proven.",
         _margin,
     ),
     "crossings": Column(
@@ -628,7 +643,7 @@ def flags(cell: cells.Cell) -> list[str]:
     end = cells.at_end(cell, "eta_sharpness").median
     came = {goal: score.hits(cell, goal) for goal in score.GOALS}
     names: dict[str, bool] = {
-        "certified": found == "certified",
+        "invertible": found == "invertible",
         "crossed": crossed,
         **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
         "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),

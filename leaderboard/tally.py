@@ -42,19 +42,20 @@ class Tally:
 
 def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
     """Returns the counts of a board's cells."""
-    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "edge", *score.GOALS)}
+    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
     asked = {goal: sum(score.hits(cell, goal) is not None for cell in rows) for goal in score.GOALS}
     which = {"target": "cells with a target", "minimum": "cells", "infimum": "cells"}
     known = [run.end.point for cell in rows for run in cell.ended if run.end is not None]
     stationary = [point for point in known if point in ends.STATIONARY_WORDS]
     return [
         Tally(
-            "certified",
-            "certified at every logged step",
-            held["certified"],
+            "invertible",
+            "I − ηH invertible at every logged step",
+            held["invertible"],
             len(rows),
             "cells",
-            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at.",
+            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at; with "
+            "heavy ball the map of (θ, v) is invertible everywhere.",
         ),
         *(
             Tally(goal, row.every, held[goal], asked[goal], which[goal], row.definition)

@@ -99,7 +99,7 @@ RULES: dict[str, Rule] = {
 """By metric; VALUE for all others, but for error bars and counts (`room`)."""
 
 COUNTS = frozenset(name for name, metric in metrics.METRICS.items() if metric.unit == "count")
-BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.error)
+BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.error) | {"sigma_min_lower_error"}
 
 STATE = 1e-6
 """Relative distance of parameters after 10 steps or fewer; ten times as much for ten times as many."""

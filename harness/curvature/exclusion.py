@@ -39,7 +39,7 @@ from harness.curvature import spectrum as spectra
 STEPS = 32
 """Products of the run on the complement."""
 
-FAILURE = 1e-12
+FAILURE = spectra.FAILURE
 """Probability over the start vector that the bound is false, at most."""
 
 PRODUCTS = 96

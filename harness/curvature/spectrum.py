@@ -10,6 +10,9 @@ import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
 
+FAILURE = 1e-12
+"""Probability that what one Lanczos survey says of eigenvalues it never saw is false, at most (exclusion.py)."""
+
 
 class Spectrum(NamedTuple):
     """Known eigenvalues of a symmetric (P, P) operator.
@@ -62,15 +65,27 @@ def distance_from_one(spectrum: Spectrum, eta: float) -> tuple[float, float]:
 def lower_bound(spectrum: Spectrum, eta: float) -> float:
     """Returns what sigma_min(I - eta H) cannot be less than, 0 if nothing is known.
 
-    Certain for a complete spectrum; else as sure as `rest`, which fails with probability exclusion.FAILURE at most.
+    Certain for a complete spectrum; else as sure as `rest`, which fails with probability FAILURE at most.
     """
-    values = spectrum.values
     if spectrum.complete:
-        return max(0.0, float(np.min(np.abs(1 - eta * values) - scaled_errors(values, spectrum.errors, eta))))
-    beyond = np.append(values[values > spectrum.rest], spectrum.rest)
+        errors = scaled_errors(spectrum.values, spectrum.errors, eta)
+        return max(0.0, float(np.min(np.abs(1 - eta * spectrum.values) - errors)))
+    beyond = _beyond(spectrum)
     found = 1 - eta * beyond
     found[:-1] = np.abs(found[:-1])
     return max(0.0, float(np.min(found - scaled_errors(beyond, np.asarray(spectrum.coupling), eta))))
+
+
+def lower_error(spectrum: Spectrum, eta: float) -> float:
+    """Returns by how much errors have lowered `lower_bound`: that of sigma_min, or that of the largest eigenvalue."""
+    if spectrum.complete:
+        return distance_from_one(spectrum, eta)[1]
+    return float(np.max(scaled_errors(_beyond(spectrum), np.asarray(spectrum.coupling), eta)))
+
+
+def _beyond(spectrum: Spectrum) -> np.ndarray:
+    """Returns the eigenvalues of a part of the spectrum that are listed one for one, and the level of all others."""
+    return np.append(spectrum.values[spectrum.values > spectrum.rest], spectrum.rest)
 
 
 def ends(spectrum: Spectrum) -> tuple[float, float]:

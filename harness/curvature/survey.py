@@ -44,12 +44,15 @@ class Surveyor(NamedTuple):
         method: How they are answered.
         top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
         survey: `(point, eta, key) -> Survey`.
+        spectrum: `(point, eta, key) -> spectrum`: the same without log|det|, with what bounds the eigenvalues it never
+            saw.
         program: The programs of Lanczos, where it is the method.
     """
 
     method: Method
     top: Callable[[Any, jax.Array], tuple[float, float]]
     survey: Callable[[Any, float, jax.Array], Survey]
+    spectrum: Callable[[Any, float, jax.Array], spectra.Spectrum]
     program: lanczos.Lanczos | None = None
 
 
@@ -94,8 +97,9 @@ def surveyor(
         known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1]) + rounded(point)
 
-    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
-        run_key, rest_key, probe_key = jax.random.split(key, 3)
+    def seen(point: Any, eta: float, key: jax.Array) -> tuple[spectra.Spectrum, logdet.Deflated | None]:
+        """Returns the spectrum, and what was taken out of it; None where it is complete."""
+        run_key, rest_key, _ = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
@@ -113,18 +117,23 @@ def surveyor(
         )
         off = rounded(point)
         if known.complete:
-            known = spectra.widened(known, off)
-            return Survey(known, logdet.exact(known, eta))
+            return spectra.widened(known, off), None
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken] + off, left.rows)
-        exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
         products = known.products + left.products
         known = known._replace(rest=left.rest, coupling=left.coupling, products=products, least=left.least)
-        return Survey(spectra.widened(known, off), found)
+        return spectra.widened(known, off), deflated
 
-    return Surveyor("lanczos", top, survey, program)
+    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
+        known, deflated = seen(point, eta, key)
+        if deflated is None:
+            return Survey(known, logdet.exact(known, eta))
+        exact = None if trace is None else float(trace(point))
+        probe_key = jax.random.split(key, 3)[2]
+        return Survey(known, logdet.estimate(program, program.at(point), eta, probe_key, deflated, exact))
+
+    return Surveyor("lanczos", top, survey, lambda point, eta, key: seen(point, eta, key)[0], program)
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:
@@ -138,7 +147,7 @@ def _dense(operator: operators.Operator, size: int) -> Surveyor:
         known = spectrum(point)
         return Survey(known, logdet.exact(known, eta))
 
-    return Surveyor("dense", top, survey)
+    return Surveyor("dense", top, survey, lambda point, _eta, _key: spectrum(point))
 
 
 def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:

@@ -12,6 +12,7 @@ import pathlib
 import re
 import types
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +56,11 @@ class Net(NamedTuple):
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
     return types.SimpleNamespace(name=name, weight_decay=decay, smoothing=0.1 if name == "smoothed_ce" else 0.0)
+
+
+def match(known: theory.Theory, eta: float, precision: str = "float64") -> theory.Match | None:
+    """Returns the bad step that one step size is, or is next to."""
+    return theory.matches(known, optimizers.StepSizes(np.array([eta]), np.array([0])), precision)
 
 
 def family(name: str, inputs: layer.Shape, outputs: int = K, **fields: Any) -> layer.Layers:
@@ -193,7 +199,7 @@ def test_a_step_of_one_takes_every_output_bias_to_the_mean_of_the_targets(name: 
         went = image(it, with_set(it, theta, {"head/bias": bias}), 1.0)
         assert part(it, went, "head/bias") == pytest.approx(mean, abs=TOLERANCE)
     assert np.linalg.det(np.eye(it.size) - 0.99 * np.asarray(it.hessian(theta))) == pytest.approx(0.01**K, rel=1e-9)
-    assert theory.matches(it.known, 1.0, "float32") is not None
+    assert match(it.known, 1.0, "float32") is not None
 
 
 TWINS = {
@@ -210,7 +216,7 @@ TWINS = {
 def test_the_twins_of_the_dead_network_are_not_singular_at_one(name: str) -> None:
     layers, inputs, about = TWINS[name]
     it = net(layers, inputs, loss(about))
-    assert theory.matches(it.known, 1.0, "float32") is None
+    assert match(it.known, 1.0, "float32") is None
     last = [path for path, node in layers.items() if isinstance(node, layer.Dense | layer.Convolution)][-2]
     dead = {f"{last}/bias": -3.0} if f"{last}/bias" in it.places else {f"{last}/kernel": -1.0}
     for seed in range(6):
@@ -528,26 +534,56 @@ def test_many_step_sizes_are_one_line() -> None:
     known = theory.says(mlp("relu6", [300]), ROW, loss("half_mse"), GD)
     assert known.bad_steps[0].label == "1, 0.02703, …, 9.258e-05 (301)"
     assert known.bad_steps[0].as_dict()["count"] == 301
-    assert theory.matches(known, 1 / (1 + 36 * 7), "float64") is known.bad_steps[0]
+    found = match(known, 1 / (1 + 36 * 7))
+    assert (
+        found is not None
+        and found.bad is known.bad_steps[0]
+        and found.distance == abs(1 - Fraction(found.eta) * 253) > 0
+    )
 
 
 def test_a_step_size_matches_up_to_the_rounding_of_its_precision() -> None:
     known = theory.says(mlp("relu", [4]), ROW, loss("half_mse", 0.01), GD)
     exact = 1 / 1.01
     single = float(np.float32(exact))
-    assert theory.matches(known, exact, "float64") is theory.matches(known, single, "float32") is known.bad_steps[0]
-    assert theory.matches(known, single, "float64") is None
-    assert theory.matches(known, float(np.nextafter(np.float32(exact), np.float32(2))), "float32") is None
-    assert theory.matches(known, exact * (1 + 1e-14), "float64") is None
-    assert theory.matches(known, 100.0, "float64") is known.bad_steps[1]
-    assert theory.matches(known, 1.0, "float32") is None
+    near = [match(known, exact), match(known, single, "float32"), match(known, 100.0)]
+    assert [one and one.bad for one in near] == [known.bad_steps[0]] * 2 + [known.bad_steps[1]]
+    assert not any(one and one.exact for one in near), "neither 0.01 nor 1.01 is a power of 2"
+    assert match(known, single) is None
+    assert match(known, float(np.nextafter(np.float32(exact), np.float32(2))), "float32") is None
+    assert match(known, exact * (1 + 1e-14)) is None
+    assert match(known, 1.0, "float32") is None
+
+
+@pytest.mark.parametrize(
+    ("eigenvalue", "decay", "eta", "exact"),
+    [(4.0, 0.0, 0.25, True), (3.0, 0.0, 1 / 3, False), (3.0, 1.0, 0.25, True), (1.0, 1e-20, 1.0, False),
+     (0.9, 0.1, 1.0, False), (0.75, 0.25, 1.0, True), (1 - 2**-53, 2**-52, 1.0, False)],
+)  # fmt: skip
+def test_whether_a_step_size_is_bad_is_decided_exactly(
+    eigenvalue: float, decay: float, eta: float, exact: bool
+) -> None:
+    known = theory.says({"form": layer.QuadraticForm((eigenvalue,))}, NUMBER, loss("output", decay), GD)
+    found = match(known, eta)
+    assert found is not None and found.exact is exact
+    assert found.distance == abs(1 - Fraction(eta) * (Fraction(eigenvalue) + Fraction(decay)))
+    said = theory.told(known, found)
+    assert ("within one rounding" in said) is not exact
+    assert exact or said.endswith("no other step size is bad, so the map is non-singular")
+
+
+def test_of_several_bad_steps_the_exact_one_counts_then_the_first() -> None:
+    known = theory.says({"form": layer.QuadraticForm((1.0, 2.0, 3.0))}, NUMBER, loss("output"), GD)
+    used = optimizers.StepSizes(np.array([1 / 3, 0.5, 1.0]), np.array([0, 9, 7]))
+    found = theory.matches(known, used, "float64")
+    assert found is not None and (found.eta, found.step, found.exact) == (1.0, 7, True)
 
 
 def test_an_eigenvalue_without_a_finite_inverse_is_no_bad_step() -> None:
     layers = {"form": layer.QuadraticForm((1e-320, 1.0))}
     known = theory.says(layers, NUMBER, loss("output"), GD)
     assert [bad.etas for bad in known.bad_steps] == [(1.0,)]
-    assert theory.matches(known, 0.1, "float64") is None
+    assert match(known, 0.1) is None
 
 
 def test_a_risk_that_is_linear_but_for_decay_is_singular_at_its_inverse() -> None:

@@ -179,11 +179,11 @@ def test_the_counts_of_a_board_by_hand(sample: ModuleType) -> None:
     """A cell certified and at a minimum; one with one seed of two there; at a saddle; degenerate; at the edge."""
     edge = [{"eta_sharpness": 1.0}, {"eta_sharpness": 2.0}]
     known = [
-        (["global minimum", "global minimum"], "certified", [{"loss": 1.0}, {"loss": 0.5}]),
+        (["global minimum", "global minimum"], "invertible", [{"loss": 1.0}, {"loss": 0.5}]),
         (["global minimum", "not stationary"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["strict saddle", "strict saddle"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["degenerate", "diverged"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
-        ([None, None], "certified", edge),
+        ([None, None], "invertible", edge),
     ]
     board = [
         cells.Cell(
@@ -196,7 +196,7 @@ def test_the_counts_of_a_board_by_hand(sample: ModuleType) -> None:
         for number, (ends, verdict, values) in enumerate(known)
     ]  # fmt: skip
     counts = {one.flag: (one.count, one.total) for one in tally.tallies(board)}
-    minima = {"certified": (2, 5), "minimum": (1, 4), "saddle": (2, 6), "edge": (1, 5)}
+    minima = {"invertible": (2, 5), "minimum": (1, 4), "saddle": (2, 6), "edge": (1, 5)}
     assert counts == minima | {"target": (0, 0), "infimum": (0, 0)}
     words = {one.flag: one.shown for one in tally.tallies(board)}
     assert words["saddle"] == "2 of 6 runs whose end is stationary"

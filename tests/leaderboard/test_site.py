@@ -80,12 +80,29 @@ def test_steps_are_times_where_the_step_size_does_not_change(sample: ModuleType)
 def test_numbers_stand_in_the_page_of_a_run_with_their_error_bars_and_bounds(
     board: document.Export, files: dict[str, bytes]
 ) -> None:
-    run = next(run for run in board.runs if run.curvature == "lanczos" and run.verdict != "certified")
+    run = next(run for run in board.runs if run.curvature == "lanczos" and run.verdict != "invertible")
     page = files[f"run/{run.suite}/{run.run_id}.html"].decode()
     for at in (0, len(run.steps) - 1):
         value, error = run.curves["sigma_min"][at], run.curves["sigma_min_error"][at]
         assert f"<td>{number.show(value, error, '≤')}</td>" in page
         assert f"<td>{number.show(run.curves['loss'][at])}</td>" in page
+
+
+def test_the_page_of_a_run_says_what_its_verdict_rests_on(sample: ModuleType) -> None:
+    def page(run: document.Run) -> str:
+        board = document.compose([document.Suite(name=run.suite, note="")], [run])
+        return html.unescape(site.render(board)[f"run/{run.suite}/{run.run_id}.html"].decode())
+
+    open_ = sample.run("mlp", verdict="undecided", doubt={"step": 10, "because": "nothing excluded", "steps": 3})
+    assert "At step 10, and 2 more: the proven lower bound of σ" in page(open_)
+    old = sample.run("mlp", verdict="undecided", curvature="lanczos")
+    assert "At step 0" in page(old), "worked out from the records where a run does not say it"
+    lanczos = sample.run("mlp", curvature="lanczos", verdict="certified")
+    assert lanczos.verdict == "invertible", "as older versions called it"
+    assert f"That is false with probability {number.show(1e-12 * len(lanczos.steps))} at most" in page(lanczos)
+    assert "That is false with probability" not in page(sample.run("mlp"))
+    batches = {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}
+    assert "Of the full-batch map, which SGD does not iterate." in page(sample.run("mlp", cell={"optimizer": batches}))
 
 
 def test_the_policy_comes_first_and_allows_nothing_inline(pages: dict[str, Page]) -> None:
