@@ -239,14 +239,14 @@ def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None
     before, last = run.steps[-2:]
     at = seeds.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
     if "changes" in asked_for.taken:
-        at = at._replace(above=_above(run, before, states[before]["theta"], ready))
+        at = at._replace(above=_above(asked, run, before, states[before]["theta"], ready))
     values = seeds.measured(asked.cell, ready, asked_for, seeds.keys(run.seed), at)
     _say_record(run, last, values, say, whole=True)
 
 
-def _above(run: Run, step: int, theta: np.ndarray, ready: experiment.Problem) -> float | None:
+def _above(asked: Request, run: Run, step: int, theta: np.ndarray, ready: experiment.Problem) -> float | None:
     """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
-    key = jax.random.fold_in(seeds.keys(run.seed)["probes"], step)
+    key = seeds.key_at(asked.cell, seeds.keys(run.seed), step)
     found = experiment.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
     return None if found is None else found["n_above_inv_eta"]
 

@@ -138,6 +138,14 @@ def keys(seed: int) -> dict[str, jax.Array]:
     return dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
 
 
+def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
+    """Returns the random key of what is measured at a step.
+
+    By cell too: else what one cell's probes miss those of all others miss at this seed and step.
+    """
+    return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode())), step)
+
+
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
     """Runs some seeds to their ends side by side, and says in each folder what came of it."""
     for one in runs:
@@ -423,9 +431,7 @@ def measured(
         at: Where.
         surveyed: Called with the spectrum of the Hessian there, if it was looked at.
     """
-    # By cell too: else what one cell's probes miss those of all others miss at this seed and step.
-    of_cell = jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode()))
-    key, names = jax.random.fold_in(of_cell, at.step), asked.at(at.step, cell.steps)
+    key, names = key_at(cell, keys, at.step), asked.at(at.step, cell.steps)
     theta = jnp.asarray(at.theta)
     eta = rate(ready, at.eta, at.step)
     previous = None if at.previous is None else jnp.asarray(at.previous)
