@@ -80,7 +80,7 @@ def _target(run: document.Run) -> str | None:
     """Returns whether a run met the target of its spec; None without one."""
     if not run.part("target"):
         return None
-    return "missed" if run.reached_at is None else f"met at step {run.reached_at}"
+    return "missed" if run.reached_at is None else "met"
 
 
 def curves(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:

@@ -405,7 +405,8 @@ COLUMNS: dict[str, Column] = {
         "Ended at",
         "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
         f"(a relative gap of at most {score.GAPS}, to an infimum that is attained), approaching an infimum that is not "
-        "(ce on labels, least margin above 0), another minimum, a strict saddle or a degenerate point where the gradient is as good as 0, not stationary, infimum refuted "
+        "(ce on labels, least margin above 0), another minimum, a strict saddle or a degenerate point where the "
+        "gradient is as good as 0, not stationary, infimum refuted "
         "(the loss is below the one that the spec gives), diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
