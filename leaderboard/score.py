@@ -18,7 +18,7 @@ import numpy as np
 
 from harness import ends, losses, planted, survival
 from leaderboard import cell as cells
-from leaderboard import document, interval
+from leaderboard import document, interval, number
 
 Aim = Literal["target", "minimum", "infimum"]
 
@@ -29,33 +29,39 @@ class Goal(NamedTuple):
     Attributes:
         label: The heading of its count.
         every: What is said of a cell of which every seed came there.
-        definition: What it means, and of which runs it is asked.
+        definition: What it means.
+        asked: Of which cells it is asked.
     """
 
     label: str
     every: str
     definition: str
+    asked: str
 
+
+GAPS = f"{number.show(ends.GAP['float32'])} in float32 and {number.show(ends.GAP['float64'])} in float64"
 
 GOALS: dict[Aim, Goal] = {
     "target": Goal(
         "Target met",
         "met the target of its spec from every seed",
         "The loss came down to the target that the spec sets, where the run ended. A target is no minimum: nothing is "
-        "said of what lies below it. Asked of runs whose spec sets one.",
+        "said of what lies below it.",
+        "cells with a target",
     ),
     "minimum": Goal(
         "Global minimum",
         "at a global minimum from every seed",
-        f"The loss is at the infimum, which a prediction attains, up to {ends.GAP['float32']:g} in float32 and "
-        f"{ends.GAP['float64']:g} in float64 of what the best constant prediction is above it, and no eigenvalue of H "
-        f"is known to be below -{ends.FLAT:g} λ_max. Asked of runs to the last step, without a target.",
+        f"The loss is at an infimum that is attained, up to {GAPS} of what the best constant prediction is above it, "
+        f"and no eigenvalue is known to be negative by more than {number.show(ends.FLAT)} λ_max.",
+        "cells with an attained infimum, no target",
     ),
     "infimum": Goal(
         "Near infimum",
         "approaching an infimum from every seed",
-        "The infimum is attained by no prediction (ce on labels), and every example is classified right, so that "
-        "scaling the outputs leads to it. Asked of runs to the last step, without a target.",
+        "No prediction attains the infimum (ce on labels), and every example is classified right: scaling the outputs "
+        "leads to it.",
+        "cells with ce on labels, no target",
     ),
 }
 """By aim. The one source of these words for page, terminal, files and MLflow."""

@@ -435,9 +435,9 @@ COLUMNS: dict[str, Column] = {
     "end": Column(
         "Ended at",
         "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
-        f"(relative gap at most {ends.GAP['float32']:g} in float32, {ends.GAP['float64']:g} in float64, to an infimum "
-        "that is attained), approaching an infimum that is not (ce on labels, least margin above 0), another minimum, "
-        "a strict saddle or a degenerate point where the gradient is as good as 0, not stationary, infimum refuted "
+        f"(a relative gap of at most {score.GAPS}, to an infimum that is attained), approaching an infimum that is not "
+        "(ce on labels, least margin above 0), another minimum, a strict saddle or a degenerate point where the "
+        "gradient is as good as 0, not stationary, infimum refuted "
         "(the loss is below the one that the spec gives), diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
@@ -464,8 +464,8 @@ COLUMNS: dict[str, Column] = {
     **{
         goal: Column(
             score.GOALS[goal].label,
-            f"{score.GOALS[goal].definition} Seeds of all of which that is known, with Wilson's 95 % interval. Sorted "
-            "by its lower end, so that 1/1 does not stand above 9/10.",
+            f"{score.GOALS[goal].definition} Of {score.GOALS[goal].asked}: seeds of all whose end is known, with "
+            "Wilson's 95 % interval. Sorted by its lower end, so that 1/1 does not stand above 9/10.",
             _came(goal),
             terminal=False,
         )

@@ -44,7 +44,6 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
     """Returns the counts of a board's cells."""
     held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
     asked = {goal: sum(score.hits(cell, goal) is not None for cell in rows) for goal in score.GOALS}
-    which = {"target": "cells with a target", "minimum": "cells", "infimum": "cells"}
     known = [run.end.point for cell in rows for run in cell.ended if run.end is not None]
     stationary = [point for point in known if point in ends.STATIONARY_WORDS]
     return [
@@ -58,7 +57,7 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "heavy ball the map of (θ, v) is invertible everywhere.",
         ),
         *(
-            Tally(goal, row.every, held[goal], asked[goal], which[goal], row.definition)
+            Tally(goal, row.every, held[goal], asked[goal], row.asked, row.definition)
             for goal, row in score.GOALS.items()
         ),
         Tally(

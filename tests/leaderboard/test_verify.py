@@ -198,6 +198,7 @@ def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> No
     "name",
     [
         *("pl_ratio", "eta_sharpness", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "loss_gap"),
+        "relative_gap",
         *("n_above_inv_eta", "n_above_two_inv_eta", "critical_steps"),
     ],
 )
