@@ -574,7 +574,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="lower",
         definition="By how much the count above 1/eta changes in the brackets that were left when counting had cost "
-        "as much as a survey. Not given at the first.",
+        "twice as much as a survey. Not given at the first.",
         estimator="What bisection left open.",
         source="Definition.",
     ),

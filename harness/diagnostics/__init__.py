@@ -212,7 +212,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         Diagnostic(
             "changes",
             "crossings of 1/η and jumps over it since the last look",
-            "where the count changed at most a survey, else nothing",
+            "nothing, or where the count changed at most two surveys",
             surveys=True,
             auto=True,
             why_not=_analytic_changes,

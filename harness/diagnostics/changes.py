@@ -8,7 +8,7 @@ count changes has the same signs of all margins at both ends, which is a crossin
 where it lies and holds a kink: a jump, if an eigenvalue of eta H moves across it by more than STEEP times its length.
 
 Cost: nothing where the count is the same at both ends. Elsewhere some ten counts for each change, of a dozen products
-each (curvature/counting.py), up to SHARE of the price of a survey (or LEAST); what that leaves is unresolved.
+each (curvature/counting.py), up to SHARE times the price of a survey (or LEAST); what that leaves is unresolved.
 Failure: the segment is not the trajectory; changes that undo each other between two places that were looked at, and
 signs that flip and flip back within a bracket, are not seen.
 """
@@ -27,8 +27,8 @@ from harness.diagnostics import point as points
 
 METRICS = ("crossings_between", "jumps_between", "changes_unresolved")
 
-SHARE = 1.0
-"""Of the price of a survey, which counting may cost at most where the count changed."""
+SHARE = 2.0
+"""Times the price of a survey, which counting may cost at most where the count changed."""
 
 LEAST = 500.0
 """Gradients that counting may cost however small the network is."""
