@@ -260,6 +260,20 @@ def test_forged_facts_that_both_seeds_share_are_found_by_the_recomputation(made:
     assert {check.what for check in judged(made, files, "recomputed")} == {"dataset"}
 
 
+def test_a_layout_of_another_network_is_found(made: Made) -> None:
+    def renamed(facts: dict[str, Any]) -> None:
+        assert [one["name"] for one in facts["layout"]][:2] == ["dense_0/bias", "dense_0/kernel"]
+        facts["layout"][0]["name"] = "dense_0/bent"
+
+    files = edited(made.files, "seed-0/run.json", renamed)
+    with pytest.raises(ValueError, match="says another layout than run.json"):
+        bundles.parse(files)
+    name = "seed-0/states.safetensors"
+    files = signed({**files, name: tensors.save(tensors.load(files[name]))})
+    assert judged(made, files, "reported") == []
+    assert {check.what for check in judged(made, files, "recomputed")} == {"layout"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
