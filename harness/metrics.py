@@ -755,8 +755,8 @@ METRICS: dict[str, Metric] = {
         "an epoch's product, per step, with cyclic that of a period's; the theorem behind the signs is about "
         "independent batches.",
         estimator="Growth of three vectors over 32 means of at least 4 epochs and 64 steps, after as many as two of "
-        "them: two begin where the whole batch is steepest, one at random. Without sampling where r = 1 and batches are "
-        "few, and for cyclic batches up to r = 512.",
+        "them: two begin where the whole batch is steepest, one at random. Without sampling where r = 1 and batches "
+        "are few, and for cyclic batches up to r = 512.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209; mathematics section 2.",
         error="lambda_error",
     ),
@@ -808,8 +808,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="parameter units squared per loss unit",
         direction="none",
-        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum. Of independent "
-        "batches alone, as λ from above.",
+        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum. Of "
+        "independent batches alone, as λ from above.",
         estimator="ARPACK to 1e-10, for r up to 128; not given above.",
         source="Mulayoff & Michaeli, arXiv 2306.07850.",
     ),

@@ -123,9 +123,9 @@ def growths(
     keys = jnp.stack([second, *(jax.random.fold_in(second, i) for i in (1, 2))])
     run = _run(rule, len(weights), rule.batch_size, burn + BLOCKS * length)
     rows, shares = jnp.asarray(found.rows), jnp.asarray(weights, "float64")
-    logs, overlaps = run(rows, shares, jnp.stack([start / jnp.linalg.norm(start), steep, steep]), eta, keys)
-    logs = np.asarray(logs).T
-    return Growths(logs[0], logs[1:], np.asarray(overlaps))
+    starts = jnp.stack([start / jnp.linalg.norm(start), steep, steep])
+    logs, overlaps = (np.asarray(each) for each in run(rows, shares, starts, eta, keys))
+    return Growths(logs[:, 0], logs[:, 1:].T, overlaps)
 
 
 def steepest(found: data_space.Factor, weights: np.ndarray, eta: float) -> np.ndarray:
