@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-
 Bar = Literal["", "bound", "95 %", "modelled"]
 
 BARS: dict[Bar, str] = {
@@ -154,8 +153,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="Largest eigenvalue of H. With part of the spectrum the largest that was found, which it is not less "
-        "than; how much larger it may be says sharpness_upper.",
+        definition="Largest eigenvalue of H. With part of the spectrum the largest that was found, which it is not "
+        "less than; how much larger it may be says sharpness_upper.",
         estimator=DENSE_OR_LANCZOS,
         source=EDGE,
         error="sharpness_error",
@@ -179,7 +178,7 @@ METRICS: dict[str, Metric] = {
         direction="none",
         definition="What no eigenvalue of H exceeds; infinite where nothing is proven.",
         estimator="Dense: the sharpness and its error bar. Lanczos: the larger of the sharpness and what bounds the "
-        "eigenvalues that were not taken out, and the residual of those that were; as sure as the proven lower bound of "
+        "eigenvalues that were not taken out, and the residual of those that were; as sure as the lower bound of "
         "sigma_min.",
         source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; harness/curvature/exclusion.py.",
     ),
@@ -357,8 +356,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="count",
         direction="none",
-        definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum). Not given "
-        "where the spectrum is known in part: most lie so near to 0 that Lanczos tells neither them nor their number.",
+        definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum). Not "
+        "given where the spectrum is known in part: most lie near 0, where Lanczos tells neither them nor their number.",
         estimator="Count of all eigenvalues.",
         source="Mathematics D4.",
     ),
@@ -658,7 +657,7 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="lower",
         definition="Half the width of the 95 % interval over 8 means of 8 consecutive steps: how well these steps tell "
-        "their own mean. Of the limit of a stationary trajectory the start, drawn at random, may hide log √P nats more.",
+        "their own mean. Of the limit of a stationary trajectory the start, drawn at random, may hide log √P nats.",
         estimator="Student's t over batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
         bar="95 %",

@@ -90,7 +90,7 @@ def test_probes_are_drawn_for_each_cell_and_training_is_not(home: pathlib.Path) 
         runlog.read_records(run(cell(optimizer, steps=steps, curvature="lanczos", diagnostics="[fit, singularity]")))
         for steps in (20, 21)
     ]
-    for long, short in zip(*(records[:3] for records in runs), strict=True):
+    for long, short in zip(*(found[:3] for found in runs), strict=True):
         assert (long.step, long.values["loss"]) == (short.step, short.values["loss"])
         assert long.values["log_abs_det"] != short.values["log_abs_det"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The error bar of log|det(I - eta H)| by probes holds the exact value as often as it says, at Hessians of a network."""
+"""The error bar of log|det(I - eta H)| by probes holds the exact value as often as it says: Hessians of a network."""
 
 from __future__ import annotations
 
