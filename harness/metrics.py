@@ -357,7 +357,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum). Not "
-        "given where the spectrum is known in part: most lie near 0, where Lanczos tells neither them nor their number.",
+        "given where the spectrum is known in part: most lie near 0, where Lanczos tells neither them nor how many.",
         estimator="Count of all eigenvalues.",
         source="Mathematics D4.",
     ),
