@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-
 Bar = Literal["", "bound", "95 %", "modelled"]
 
 BARS: dict[Bar, str] = {
@@ -184,8 +183,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="Largest eigenvalue of H. With part of the spectrum the largest that was found, which it is not less "
-        "than; how much larger it may be says sharpness_upper.",
+        definition="Largest eigenvalue of H. With part of the spectrum the largest that was found, which it is not "
+        "less than; how much larger it may be says sharpness_upper.",
         estimator=DENSE_OR_LANCZOS,
         source=EDGE,
         error="sharpness_error",
@@ -209,7 +208,7 @@ METRICS: dict[str, Metric] = {
         direction="none",
         definition="What no eigenvalue of H exceeds; infinite where nothing is proven.",
         estimator="Dense: the sharpness and its error bar. Lanczos: the larger of the sharpness and what bounds the "
-        "eigenvalues that were not taken out, and the residual of those that were; as sure as the proven lower bound of "
+        "eigenvalues that were not taken out, and the residual of those that were; as sure as the lower bound of "
         "sigma_min.",
         source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; harness/curvature/exclusion.py.",
     ),
@@ -421,8 +420,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="count",
         direction="none",
-        definition="Number of eigenvalues of H below 0 by more than twice the least error bar of the spectrum. Not given "
-        "where the spectrum is known in part: most lie so near to 0 that Lanczos tells neither them nor their number.",
+        definition="Number of eigenvalues of H below 0 by more than twice the least error bar of the spectrum. Not "
+        "given where the spectrum is known in part: most lie near 0, where Lanczos tells neither them nor how many.",
         estimator="Count of all eigenvalues.",
         source="Mathematics D4.",
         error="n_negative_error",
@@ -767,7 +766,7 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="lower",
         definition="Half the width of the 95 % interval over 8 means of 8 consecutive steps: how well these steps tell "
-        "their own mean. Of the limit of a stationary trajectory the start, drawn at random, may hide log √P nats more.",
+        "their own mean. Of the limit of a stationary trajectory the start, drawn at random, may hide log √P nats.",
         estimator="Student's t over batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
         bar="95 %",
@@ -864,8 +863,8 @@ METRICS: dict[str, Metric] = {
         "an epoch's product, per step, with cyclic that of a period's; the theorem behind the signs is about "
         "independent batches.",
         estimator="Growth of three vectors over 32 means of at least 4 epochs and 64 steps, after as many as two of "
-        "them: two begin where the whole batch is steepest, one at random. Without sampling where r = 1 and batches are "
-        "few, and for cyclic batches up to r = 512.",
+        "them: two begin where the whole batch is steepest, one at random. Without sampling where r = 1 and batches "
+        "are few, and for cyclic batches up to r = 512.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209; mathematics section 2.",
         error="lambda_error",
     ),
@@ -917,8 +916,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="parameter units squared per loss unit",
         direction="none",
-        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum. Of independent "
-        "batches alone, as λ from above.",
+        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum. Of "
+        "independent batches alone, as λ from above.",
         estimator="ARPACK to 1e-10, for r up to 128; not given above.",
         source="Mulayoff & Michaeli, arXiv 2306.07850.",
     ),

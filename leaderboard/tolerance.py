@@ -70,7 +70,7 @@ ITERATED = Rule(1e-2, _itself)
 STATISTICAL = frozenset(
     ("mu", "lambda", "lambda_lower", "log_abs_det", "exponent", "second_exponent", "batch_log_abs_det_median")
 )
-"""Metrics whose error bar is of drawn samples: the same ones are drawn again, so a twenty-fifth of it is room enough."""
+"""Metrics whose error bar is of drawn samples: the same are drawn again, so a twenty-fifth of it is room enough."""
 
 RULES: dict[str, Rule] = {
     "loss_gap": Rule(1e-5, _gap),

@@ -123,9 +123,9 @@ def growths(
     keys = jnp.stack([second, *(jax.random.fold_in(second, i) for i in (1, 2))])
     run = _run(rule, len(weights), rule.batch_size, burn + BLOCKS * length)
     rows, shares = jnp.asarray(found.rows), jnp.asarray(weights, "float64")
-    logs, overlaps = run(rows, shares, jnp.stack([start / jnp.linalg.norm(start), steep, steep]), eta, keys)
-    logs = np.asarray(logs).T
-    return Growths(logs[0], logs[1:], np.asarray(overlaps))
+    starts = jnp.stack([start / jnp.linalg.norm(start), steep, steep])
+    logs, overlaps = (np.asarray(each) for each in run(rows, shares, starts, eta, keys))
+    return Growths(logs[:, 0], logs[:, 1:].T, overlaps)
 
 
 def steepest(found: data_space.Factor, weights: np.ndarray, eta: float) -> np.ndarray:
@@ -164,7 +164,7 @@ def growths_free(
 
 
 def reach(size: int) -> float:
-    """Returns what -log|<v, w>| exceeds with a chance of 1 in 40, v a unit vector and w one drawn from all of R^size."""
+    """Returns what -log|<v, w>| exceeds with a chance of 1 in 40, v a unit vector, w one drawn from all of R^size."""
     if size == 1:
         return 0.0
     return -0.5 * math.log(scipy.special.betaincinv(0.5, 0.5 * (size - 1), 0.025))
@@ -241,7 +241,7 @@ def exact(multipliers: np.ndarray, chances: np.ndarray) -> Estimate:
 
 
 def periodic(found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, eta: float) -> Estimate | None:
-    """Returns lambda of cyclic batches for r up to PERIODIC: log of the spectral radius of a period's product, per step.
+    """Returns lambda of cyclic batches, r up to PERIODIC: log of the spectral radius of a period's product, per step.
 
     The error is the rounding of that product (a model) times the condition of its eigenvalue. None for other batches.
     """

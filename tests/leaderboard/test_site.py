@@ -239,6 +239,9 @@ def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
         assert f'id="metric-{name}"' in method
     for name in table.COLUMNS:
         assert f'id="column-{name}"' in method
+    bars = {metric.error for metric in metrics.METRICS.values() if metric.error}
+    assert {name for name, metric in metrics.METRICS.items() if metric.bar} == bars
+    assert {metric.bar for metric in metrics.METRICS.values()} == {"", *metrics.BARS}
     assert set(metrics.FAILURES) == {metric.group for metric in metrics.METRICS.values()}
     assert method.count("<dt>Failure mode</dt>") == len(metrics.METRICS)
 
@@ -293,8 +296,9 @@ def test_where_a_run_stayed_at_a_saddle_is_known_from_its_escape_or_from_its_rec
     assert figure.stay(run([{"escape_steps": 999.0, "escape_watched": 999.0}, *rest])) == (0, 300)
     assert figure.stay(run([{"escape_steps": "inf", "escape_watched": 500.0}, *rest])) is None
     ratios = [1.0, 1e-3, 1e-3, 1.0, 1.0]
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 1.0} for ratio in ratios])) == (10, 30)
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 0.0} for ratio in ratios])) is None
+    for least, stayed in ((-1.0, (10, 30)), (0.0, None)):
+        records = [{"pl_ratio": ratio, "lambda_min": least, "lambda_min_error": 1e-9} for ratio in ratios]
+        assert figure.stay(run(records)) == stayed
     assert figure.stay(run([])) is None
 
 
