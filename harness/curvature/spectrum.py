@@ -131,5 +131,5 @@ def unsure(spectrum: Spectrum, level: float) -> int:
     or not; so only their least error bar, which is that of rounding, counts.
     """
     errors = spectrum.errors if spectrum.complete else spectrum.errors.min()
-    near = np.abs(spectrum.values - level) <= errors + EPS * abs(level)
+    near = np.abs(spectrum.values - level) < errors + EPS * abs(level)
     return int(np.sum(near))
