@@ -107,7 +107,8 @@ def sparkline(values: Sequence[float | None], low: float, high: float) -> str:
 
 def as_json(columns: Sequence[cells.Cell]) -> str:
     """Returns everything as JSON: of each run its settings, its steps and all its curves."""
-    told = {"run_id", "suite", "label", "seed", "status", "verdict", "eta", "cell", "steps", "curves"}
+    about = {"run_id", "suite", "label", "seed", "status", "eta", "cell", "steps", "curves"}
+    told = about | {"verdict", "doubt", "failure_probability"}
     runs = [run.model_dump(mode="json", include=told) for column in columns for run in column.runs]
     return json.dumps({"differ": settings(columns), "runs": runs}, ensure_ascii=False, indent=1, allow_nan=False)
 

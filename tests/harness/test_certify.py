@@ -34,6 +34,9 @@ CLASSES = "{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, s
 MSE = "{name: half_mse}"
 
 
+JUMP = "{{name: piecewise, at: [1], factors: [{factor}]}}"
+
+
 def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto") -> specs.Cell:
     text = SPEC.format(model=model, rate=rate, data=data, loss=loss, curvature=curvature)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
@@ -243,6 +246,30 @@ def test_where_theory_knows_all_bad_steps_it_certifies_the_others(home: pathlib.
         one = certify.certify(cell(quadratic, rate, loss=loss, data=data))
         assert one.verdict == expected
         assert [certify.known(one.theory, left) for left in one.range.candidates] == ["C1", "C1"]
+
+
+def test_every_step_size_of_a_schedule_is_asked(home: pathlib.Path) -> None:
+    quadratic, loss, data = "{family: quadratic, eigenvalues: [4.0, 2.0, -0.5]}", "{name: output}", "{name: point}"
+    for factor, expected in ((2.0, "singular"), (3.0, "certified")):
+        rate = f"0.125, schedule: {JUMP.format(factor=factor)}"
+        found = certify.certify(cell(quadratic, rate, loss=loss, data=data))
+        assert (found.verdict, found.used.values.tolist()) == (expected, [0.125, 0.125 * factor])
+    said = next(iter(certificates.sentences(found)))
+    assert said.startswith("all 2 step sizes of the schedule, 0.125 to 0.375: certified")
+    linear = "{family: mlp, hidden: [], activation: relu}"
+    left = certify.certify(cell(linear)).range.candidates[-1]
+    middle = 0.5 * (left.low + left.high)
+    for factor, expected in ((middle / 0.3, "undecided"), (1.01 * middle / 0.3, "certified")):
+        found = certify.certify(cell(linear, f"0.3, schedule: {JUMP.format(factor=repr(factor))}"))
+        assert found.verdict == expected, "one step size that is left over is enough"
+        assert found.as_dict()["step_sizes"]["count"] == 2
+
+
+def test_next_to_a_bad_step_the_map_is_certified(home: pathlib.Path) -> None:
+    loss, data = "{name: output}", "{name: point}"
+    found = certify.certify(cell("{family: quadratic, eigenvalues: [3.0]}", repr(1 / 3), loss=loss, data=data))
+    assert found.verdict == "certified"
+    assert "within one rounding" in found.why and "|1 − ηλ| = 5.55e-17" in found.why
 
 
 def test_json_is_plain_and_complete(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

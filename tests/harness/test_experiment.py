@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -492,6 +493,40 @@ def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str,
     assert facts is not None
     assert facts["verdict"] == said
     assert [bad["eta"] for bad in facts["theory"]["bad_steps"]] == [1.0]
+
+
+def test_a_schedule_hides_no_bad_step_that_the_run_took(home: pathlib.Path) -> None:
+    relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
+    schedule = {"name": "piecewise", "at": [2], "factors": [2.0]}
+    optimizer = {"name": "gd", "learning_rate": 0.5, "schedule": schedule}
+    facts = runlog.read(run(parsed(model=relu, optimizer=optimizer, curvature="dense")))
+    assert facts is not None and facts["verdict"] == "singular"
+    assert facts["bad_step"] == {"eta": 1.0, "step": 2, "distance": 0.0, "source": "F6, ours"}
+    one = parsed(model=relu, optimizer=optimizer, curvature="dense", target={"loss": 1e9})
+    facts = runlog.read(run(one))
+    assert facts is not None and facts["reached_at"] == 0
+    assert facts["verdict"] == "invertible", "the run ended before the bad step"
+
+
+@pytest.mark.parametrize(
+    ("precision", "eta", "verdict", "open_at"),
+    [("float64", 1 / 3, "undecided", 2), ("float32", 0.33333334, "invertible", 0)],
+)
+def test_next_to_a_bad_step_the_verdict_is_that_of_the_points(
+    precision: str, eta: float, verdict: str, open_at: int, home: pathlib.Path
+) -> None:
+    one = parsed(
+        data={"name": "point"},
+        model={"family": "quadratic", "eigenvalues": [3.0]},
+        loss={"name": "output"},
+        optimizer={"name": "gd", "learning_rate": eta},
+        precision=precision,
+    )
+    facts = runlog.read(run(one))
+    assert facts is not None and facts["verdict"] == verdict
+    used = float(np.asarray(eta, precision))
+    assert facts["bad_step"] == {"eta": used, "step": 0, "distance": float(abs(1 - 3 * Fraction(used))), "source": "C1"}
+    assert facts["doubt"] == ({"step": 0, "because": "within error bars", "steps": open_at} if open_at else None)
 
 
 def test_weights_are_those_of_the_mean(home: pathlib.Path) -> None:
