@@ -158,8 +158,10 @@ def shift(layers: layer.Layers) -> bool:
 
 def _second(inner: layer.Layers) -> bool:
     """Says whether an inner branch is of second order in its own parameters, but for a shift at its end."""
-    *below, last = inner.items()
-    match last[1]:
+    if not inner:
+        return False
+    *below, (_, last) = inner.items()
+    match last:
         case layer.Attention():
             return True
         case layer.Dense() | layer.Convolution() | layer.LayerNorm() | layer.GroupNorm():
