@@ -12,7 +12,7 @@ import numpy as np
 import rich.console
 import rich.table
 
-from harness import certify, evidence, progress, verdict
+from harness import certify, evidence, progress, theory, verdict
 from harness import spec as specs
 
 SHOWN = 5
@@ -51,6 +51,7 @@ def show(cells: Sequence[specs.Cell], points: int, console: rich.console.Console
             console.print(f"  {sentence}", highlight=False, soft_wrap=True)
     counts = collections.Counter(one.verdict for one in made)
     console.print()
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
 
 
@@ -64,8 +65,8 @@ def sigma(one: certify.Certificate) -> str:
 
 def _range(one: certify.Certificate) -> tuple[str, str]:
     """Returns the end of the certified range and the number of step sizes left over in it."""
-    if one.theory.no_bad_step:
-        return "∞", "0"
+    if one.theory.possible is not None:
+        return "∞", str(sum(len(bad.etas) for bad in one.theory.bad_steps) + len(one.theory.possible))
     if not one.evidence:
         return "·", "·"
     below = f"{one.range.below:.2g}" if math.isfinite(one.range.below) else "∞"
@@ -78,9 +79,12 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
     if one.cell.optimizer.name == "nesterov":
         yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
     if getattr(one.cell.optimizer, "batch_size", None):
-        yield "The map of the full batch is meant; a mini-batch has a map of its own, which is not looked at here."
+        theirs = " with the same list of bad step sizes" if one.theory.possible is not None else ""
+        yield f"The map of the full batch is meant; a mini-batch has a map of its own{theirs}, not looked at here."
     if one.theory.no_bad_step:
         yield f"Every η: {one.theory.no_bad_step}"
+    elif one.theory.possible is not None:
+        yield f"Bad η: {one.theory.bad}. {one.theory.others}"
     if one.visited and not one.theory.one_piece:
         pieces = f"{one.sound} of {one.visited} pieces on which runs begin are certified at η"
         yield f"{pieces}: a certificate of those pieces, not of the map. (*) The range below is theirs too."

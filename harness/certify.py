@@ -108,6 +108,8 @@ class Certificate(NamedTuple):
             ],
             "no_bad_step": self.theory.no_bad_step,
             "bad_steps": [bad.as_dict() for bad in self.theory.bad_steps],
+            "possible": None if self.theory.possible is None else [one.eta for one in self.theory.possible],
+            "bad": self.theory.bad,
         }
 
 
@@ -190,7 +192,7 @@ def _verdict(
     if match is not None and match.exact:
         return "singular", near
     result, why = _measured(says, cell, eta, used, found, visited, sound, size)
-    return result, "; ".join(part for part in (why.rstrip("."), near) if part)
+    return result, f"{why.rstrip('.')}; {near}" if near else why
 
 
 def _measured(
@@ -204,7 +206,7 @@ def _measured(
     size: int,
 ) -> tuple[Verdict, str]:
     """Returns the verdict where no step size is known to be bad."""
-    if says.complete:
+    if all(says.excludes(float(one), cell.precision) for one in used.values):
         return "certified", says.others
     if not found:
         return "undecided", f"no point: {_no_point(says, cell, size)}"

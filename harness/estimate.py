@@ -31,6 +31,9 @@ from zoo import layer
 TYPICAL = 0.5
 """Share of its price that a Lanczos survey takes: it stops by itself (64 to 96 of 160 products, specs/quickstart)."""
 
+OFTEN = {"changes": 0.5}
+"""Share of the checkpoints at which a diagnostic costs something (a count changed at 40 to 60 %, specs/practical)."""
+
 PROGRAMS = 8.0
 """What compiling all programs of a Lanczos checkpoint takes, in compilations of a product (7 to 11, by hand)."""
 
@@ -175,7 +178,7 @@ def too_large(cell: specs.Cell, parameters: int, parts: Parts | None) -> str:
 
 def _each(cell: specs.Cell, plan: plans.Plan) -> float:
     """Returns what is measured at every checkpoint, in gradients."""
-    return sum(price for name, price in _prices(plan) if _always(name)) / cell.checkpoints
+    return sum(OFTEN.get(name, 1.0) * price for name, price in _prices(plan) if _always(name)) / cell.checkpoints
 
 
 def _prices(plan: plans.Plan) -> list[tuple[str, float]]:

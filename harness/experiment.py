@@ -30,7 +30,7 @@ from harness import (
 )
 from harness import device as devices
 from harness import spec as specs
-from harness.curvature import data_space, dense, operators, survey, trace
+from harness.curvature import counting, data_space, dense, lanczos, operators, survey, trace
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
 from zoo import layer, pattern
@@ -51,6 +51,8 @@ class Problem(NamedTuple):
         surveyor: The questions asked of the Hessian.
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
         infimum: Infimum of the risk; NaN where it is not known.
+        constant: Risk of the best constant prediction; NaN where it is not known.
+        chance: Accuracy of the best constant prediction; NaN for regression.
         probe: What diagnostics ask that look around a point.
         planted: From a `start` that is planted to its point; the last few are kept.
     """
@@ -65,6 +67,8 @@ class Problem(NamedTuple):
     surveyor: survey.Surveyor
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
     infimum: float
+    constant: float
+    chance: float
     probe: diagnostics.Probe
     planted: Callable[[Any], saddles.Saddle]
 
@@ -113,6 +117,8 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         surveyor=surveyor,
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
+        constant=losses.constant(loss, arrays.targets, arrays.weights),
+        chance=losses.chance(arrays.targets, arrays.weights) if facts.task == "classification" else math.nan,
         probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
         planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
     )
@@ -134,6 +140,7 @@ def _probe(
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
     product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
     margins = pattern.margins(layers, facts.shape)
+    hessian = operators.hessian(goal.risk)
     return diagnostics.Probe(
         size=goal.size,
         risk=goal.risk,
@@ -148,6 +155,7 @@ def _probe(
         outputs=goal.outputs,
         loss=loss,
         factor=data_space.remembering(goal.outputs, loss, exact),
+        counter=counting.counter(surveyor.program or lanczos.lanczos(hessian, goal.size, capacity=survey.PRODUCTS)),
     )
 
 
@@ -193,6 +201,8 @@ def measure(
     names: Iterable[str] = diagnostics.DEFAULT,
     surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
     planted: saddles.Saddle | None = None,
+    previous_eta: float | None = None,
+    above: float | None = None,
 ) -> dict[str, float] | None:
     """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
 
@@ -205,6 +215,8 @@ def measure(
         names: Names in diagnostics.DIAGNOSTICS.
         surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
         planted: The point that the run was planted at, if it was.
+        previous_eta: Step size at the checkpoint step before; `eta` unless given.
+        above: Eigenvalues that were counted above 1/eta there; counted again where it is not given.
     """
     names = tuple(names)
     theta = sharding.exact(theta)
@@ -212,13 +224,14 @@ def measure(
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
     before = None if previous is None else sharding.exact(previous)
-    nearby = diagnostics.Nearby(theta, before, ready.probe, key, planted)
+    nearby = diagnostics.Nearby(theta, before, ready.probe, key, planted, previous_eta, above)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
             found = ready.surveyor.survey((theta, ready.exact), eta, key)
             surveyed(found.spectrum)
-        point = diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found, nearby)
+        known = ready.infimum, loss, grad_norm, accuracy
+        point = diagnostics.Point(eta, *known, found, nearby, ready.constant, ready.chance)
         return diagnostics.measure(point, names)
     except FloatingPointError:
         return None

@@ -67,7 +67,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     table.add_column("cell", overflow="fold", ratio=1)
     for header in ("parameters", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for header in ("theorem", "one piece", "known bad η"):
+    for header in ("theorem", "one piece", "bad η"):
         table.add_column(header)
     theories: dict[theory.Theory, list[str]] = {}
     bad: dict[str, list[str]] = {}
@@ -104,7 +104,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 str(cell.seeds),
                 known.theory.covered,
                 "yes" if known.theory.one_piece else "no",
-                "; ".join(bad.label for bad in known.theory.bad_steps) or ("none" if known.theory.complete else "?"),
+                known.theory.bad,
             )
             bar.end()
     console.print(table)
@@ -161,6 +161,7 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     console.print()
     for sentence, labels in sentences.items():
         console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
 
 
 def _estimates(
@@ -223,6 +224,10 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
             prices = _range([one.prices[name] for one in plans_])
             shares = _range([one.prices[name] / one.training for one in plans_], percent=True)
             table.add_row(name, words, str(len(plans_)), prices, shares)
+        own = set(row.metrics) - set(diagnostics.DIAGNOSTICS)
+        withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
+        for (metric, reason), count in collections.Counter(withheld).items():
+            table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False

@@ -4,7 +4,7 @@
 It is told what to do by `request.json` in the folder and prints one JSON object a line on stdout, each a number or a
 word found here. What is claimed it sees only where a distance is asked for; who compares is leaderboard/verify.py.
 
-    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256}
+    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256, "layout": [...]}
     {"found": "place", "profile": {...}, "canary": ..., "exact": whether bits are expected to come again}
     {"found": "start", "seed": s, "eta": ...}
     {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
@@ -39,7 +39,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import canary, errors, events, experiment, runlog, seeds, statuses, task, tensors, verdict
+from harness import canary, errors, events, experiment, layout, runlog, seeds, statuses, task, tensors, verdict
 from harness import device as devices
 from harness import spec as specs
 from harness.curvature import spectrum as spectra
@@ -160,7 +160,8 @@ def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
         _check(states, ready)
     method, examples = ready.surveyor.method, len(ready.arrays.x)
     problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
-    say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
+    places = layout.plain(ready.objective.layout)
+    say({"found": "problem", **problem, "dataset": ready.arrays.sha256, "layout": places})
     profile, here = devices.profile(), canary.sha256()
     alike = all(one.items() <= profile.items() for one in asked.profiles)  # older runs recorded less
     exact = asked.canary == here and bool(profile["exact"]) and alike
@@ -237,8 +238,17 @@ def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None
         return
     before, last = run.steps[-2:]
     at = seeds.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
+    if "changes" in asked_for.taken:
+        at = at._replace(above=_above(asked, run, before, states[before]["theta"], ready))
     values = seeds.measured(asked.cell, ready, asked_for, seeds.keys(run.seed), at)
     _say_record(run, last, values, say, whole=True)
+
+
+def _above(asked: Request, run: Run, step: int, theta: np.ndarray, ready: experiment.Problem) -> float | None:
+    """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
+    key = seeds.key_at(asked.cell, seeds.keys(run.seed), step)
+    found = experiment.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
+    return None if found is None else found["n_above_inv_eta"]
 
 
 def _exclusions(asked: Request, ready: experiment.Problem, say: Say) -> Iterator[Callable[[], None]]:
@@ -380,7 +390,7 @@ def _lane(arrays: dict[str, np.ndarray], run: Run, step: int) -> seeds.Lane:
 
 
 def _rate(ready: experiment.Problem, run: Run, step: int) -> float:
-    return float(ready.trainer.rate(jnp.asarray(run.eta, ready.batch.x.dtype), step))
+    return seeds.rate(ready, run.eta, step)
 
 
 def _say_record(

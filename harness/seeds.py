@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import pathlib
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -93,6 +94,7 @@ class _Run:
     lane: int
     saved: tuple[int, dict[str, np.ndarray]] | None
     previous: np.ndarray | None = None
+    above: float | None = None
     recorded: int = -1
     ended: bool = False
 
@@ -134,6 +136,14 @@ def _opened(
 def keys(seed: int) -> dict[str, jax.Array]:
     """Returns the random keys of a run: of its start, its batches, the eigenvalue of its step size, its probes."""
     return dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
+
+
+def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
+    """Returns the random key of what is measured at a step.
+
+    By cell too: else what one cell's probes miss those of all others miss at this seed and step.
+    """
+    return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode())), step)
 
 
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
@@ -362,7 +372,7 @@ def _recorded(
         one.facts["reached_at"], one.ended = step, True
         return
     if now.live or now.reached:
-        at = At(step, np.asarray(now.theta), one.previous, one.facts["eta"], bool(now.reached))
+        at = At(step, np.asarray(now.theta), one.previous, one.facts["eta"], bool(now.reached), one.above)
         values = measured(cell, ready, asked, one.keys, at, known.append)
     if values is None:
         one.facts["diverged_at"], one.ended = step, True
@@ -392,6 +402,7 @@ class At(NamedTuple):
         previous: theta at the checkpoint step before; None at the first.
         eta: The step size of the run, as recorded; a schedule changes it.
         reached: Whether the trainer found the loss at its target.
+        above: How many eigenvalues were counted above 1/eta at the checkpoint step before; None if not known.
     """
 
     step: int
@@ -399,6 +410,7 @@ class At(NamedTuple):
     previous: np.ndarray | None
     eta: float
     reached: bool = False
+    above: float | None = None
 
 
 def measured(
@@ -419,21 +431,30 @@ def measured(
         at: Where.
         surveyed: Called with the spectrum of the Hessian there, if it was looked at.
     """
-    key, names = jax.random.fold_in(keys["probes"], at.step), asked.at(at.step, cell.steps)
+    key, names = key_at(cell, keys, at.step), asked.at(at.step, cell.steps)
     theta = jnp.asarray(at.theta)
-    eta = float(ready.trainer.rate(jnp.asarray(at.eta, theta.dtype), at.step))
+    eta = rate(ready, at.eta, at.step)
     previous = None if at.previous is None else jnp.asarray(at.previous)
+    earlier = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if step < at.step]
+    previous_eta = rate(ready, at.eta, earlier[-1]) if earlier else None
     planted = experiment.planted_at(cell, ready)
-    values = experiment.measure(ready, theta, eta, key, previous, names, surveyed, planted)
+    values = experiment.measure(
+        ready, theta, eta, key, previous, names, surveyed, planted, previous_eta=previous_eta, above=at.above
+    )
     late = [name for name in asked.at(at.step, at.step) if name not in names]
     if values is not None and late and (at.reached or _there(cell, values)):  # the record turns out to be the last
         values |= experiment.measure(ready, theta, eta, key, previous, late, planted=planted) or {}
     return values
 
 
+def rate(ready: experiment.Problem, eta: float, step: int) -> float:
+    """Returns the step size at a step of a run whose recorded step size is `eta`, in the training precision."""
+    return float(ready.trainer.rate(jnp.asarray(eta, ready.batch.x.dtype), step))
+
+
 def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
-    """Takes note of a run's last record: which step it is of, and whether the run has reached its target there."""
-    one.recorded = last.step
+    """Takes note of a run's last record: its step, its count, and whether the run has reached its target there."""
+    one.recorded, one.above = last.step, last.values.get("n_above_inv_eta")
     if _there(cell, last.values):
         one.facts["reached_at"], one.ended = last.step, True
 

@@ -174,7 +174,7 @@ def upload(opened: Store, folder: pathlib.Path) -> str:
         same = _runs(opened, experiment_id, f"tags.`gdzoo.run_id` = '{run['run_id']}'")
         mine = [found for found in same if found.info.start_time == started]
         run_id = mine[0].info.run_id if mine else _create(opened, experiment_id, run, started)
-        _fill(opened, run_id, run, [*_points(recorded, started), *_usage(folder, started)])
+        _fill(opened, run_id, run, [*_points(recorded, started, run["theory"]["one_piece"]), *_usage(folder, started)])
         if run["status"] in statuses.ENDED:
             _log_parameters(opened, experiment_id, run_id, run, folder, recorded)
         _log_pictures(opened, run_id, run, folder)
@@ -410,6 +410,7 @@ def _tags(run: Json) -> dict[str, str]:
         "gdzoo.versions": json.dumps(run["versions"], sort_keys=True),
         "gdzoo.diverged_at": run["diverged_at"],
         "gdzoo.reached_at": run.get("reached_at"),
+        "gdzoo.target": _target(run),
         "gdzoo.reason": run.get("reason"),
         "mlflow.source.name": "gdzoo",
         "mlflow.source.git.commit": run["commit"],
@@ -418,11 +419,21 @@ def _tags(run: Json) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
+def _target(run: Json) -> str | None:
+    """Returns whether a run met the target of its spec; None without one, or before it ended. It is no minimum."""
+    if not run["cell"].get("target") or run["status"] not in statuses.ENDED:
+        return None
+    return "missed" if run.get("reached_at") is None else "met"
+
+
 def _sentence(run: Json) -> str:
     """Returns the one line that MLflow shows as the description of the run."""
     end = f"{run['status']} at step {run['diverged_at']}" if run["diverged_at"] is not None else run["status"]
     batch = " (with the full batch)" if run["cell"]["optimizer"].get("batch_size") else ""
     said = "" if run["verdict"] is None else f"; {verdict.SAID[verdict.current(run['verdict'])]}{batch}"
+    met, point = _target(run), (run.get("end") or {}).get("point")
+    end += f"; target {met}" if met else ""
+    end += f"; ended at: {point}" if point and run["diverged_at"] is None else ""
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
     page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site.py names it
@@ -469,7 +480,7 @@ def _dataset(run: Json) -> mlflow.entities.DatasetInput:
     return entities.DatasetInput(dataset, tags=[entities.InputTag("mlflow.data.context", "train")])
 
 
-def _points(recorded: Sequence[records.Record], started: int) -> list[point_rows.Point]:
+def _points(recorded: Sequence[records.Record], started: int, one_piece: bool) -> list[point_rows.Point]:
     """Returns every point of every curve, what they say together (`run/*`), and `final/*` once.
 
     The latter is of step 0 (for bar charts), with the timestamp of the last record.
@@ -485,7 +496,7 @@ def _points(recorded: Sequence[records.Record], started: int) -> list[point_rows
         ]
         points += [
             point_rows.Point(metrics.METRICS[name].key(name), _finite(value), started + step, step)
-            for name, value in diagnostics.summary(recorded).items()
+            for name, value in diagnostics.summary(recorded, one_piece=one_piece).items()
         ]
     return points
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from harness import metrics, statuses
+from harness import learning, metrics, records, statuses
 from harness import verdict as verdict_rule
+from harness.diagnostics import trajectory
 from leaderboard import document, interval
 
-Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget"]
+Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget", "unlearned"]
 MARKS: dict[Mark, tuple[str, str]] = {
     "n/a": ("–", "there is no such number here"),
     "failed": ("✕", "a seed stopped with an error"),
@@ -26,6 +28,11 @@ MARKS: dict[Mark, tuple[str, str]] = {
     "incomplete": ("◔", "fewer seeds are on the board than the spec asks for"),
     "censored": ("›", "a seed was watched to the end without the event; it counts as later, it is not dropped"),
     "budget": ("≥", "no seed came there within its steps; what they spent together is a lower bound"),
+    "unlearned": (
+        "∅",
+        "a seed learned nothing: at its last step its loss is not below that of the best constant prediction, or its "
+        "accuracy not above chance",
+    ),
 }
 
 VERDICTS: dict[document.Verdict, tuple[str, str]] = {
@@ -128,7 +135,15 @@ def marks(cell: Cell) -> list[tuple[Mark, int]]:
     statuses: tuple[Literal["failed", "diverged", "interrupted"], ...] = ("failed", "diverged", "interrupted")
     found: list[tuple[Mark, int]] = [(name, sum(run.status == name for run in cell.runs)) for name in statuses]
     found.append(("incomplete", cell.seeds - len(cell.runs)))
+    found.append(("unlearned", sum(bool(unlearned(run)) for run in cell.runs)))
     return [(name, count) for name, count in found if count > 0]
+
+
+def unlearned(run: document.Run) -> str | None:
+    """Returns why a run that finished learned nothing (harness/learning.py); empty if it did, None if unknown."""
+    if run.status != "finished":
+        return None
+    return learning.nothing({name: values[-1] for name, values in run.curves.items() if values}, run.examples)
 
 
 def margin_of(run: document.Run) -> Margin | None:
@@ -156,15 +171,28 @@ def margin_lower(cell: Cell) -> interval.Spread:
     return interval.spread([found.lower for run in cell.ended if (found := margin_of(run)) is not None])
 
 
-def fold_crossings_of(run: document.Run) -> int | None:
-    """Returns the sum of |change of n_above_inv_eta| from checkpoint to checkpoint; None when never counted."""
-    counts = [value for value in run.curves.get("n_above_inv_eta", ()) if value is not None]
-    return round(sum(abs(b - a) for a, b in itertools.pairwise(counts))) if counts else None
+def changes_of(run: document.Run) -> trajectory.Changes | None:
+    """Returns how often the count above 1/eta changed between a run's looks, and by what; None when never counted."""
+    names = trajectory.CHANGES
+    rows = zip(*(run.curves.get(name) or [None] * len(run.steps) for name in names), strict=True)
+    counted = [
+        records.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
+        for step, row in zip(run.steps, rows, strict=True)
+        if row[0] is not None
+    ]
+    return trajectory.changes(counted, one_piece=run.one_piece) if counted else None
 
 
-def fold_crossings(cell: Cell) -> interval.Spread:
-    """Returns the seeds' numbers of fold crossings."""
-    return interval.spread([fold_crossings_of(run) for run in cell.ended])
+def crossings_of(run: document.Run) -> float | None:
+    """Returns how many eigenvalues crossed 1/eta between a run's looks; None where crossings and jumps are not told."""
+    found = changes_of(run)
+    return None if found is None or math.isnan(found.crossings) else found.crossings
+
+
+def changes(runs: Sequence[document.Run], what: Literal["all", "crossings", "jumps", "unresolved"]) -> interval.Spread:
+    """Returns the runs' numbers of changes of the count, or of crossings or jumps where they are told apart."""
+    found = [getattr(told, what) for run in runs if (told := changes_of(run)) is not None]
+    return interval.spread([value for value in found if not math.isnan(value)])
 
 
 def at_start(cell: Cell, metric: str) -> interval.Spread:

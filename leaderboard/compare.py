@@ -67,11 +67,20 @@ def ends(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
     rows = {"status": [_words(run.status for run in column.runs) for column in columns]}
     rows["verdict"] = [_words(run.verdict for run in column.runs) for column in columns]
     rows["ended at"] = [_words(run.end and run.end.point for run in column.runs) for column in columns]
+    if any(run.part("target") for column in columns for run in column.runs):
+        rows["target"] = [_words(_target(run) for run in column.runs) for column in columns]
     for name in ENDS:
         row = [_end(column, name) for column in columns]
         if any(shown != number.MISSING for shown in row):
             rows[metrics.METRICS[name].label] = row
     return rows
+
+
+def _target(run: document.Run) -> str | None:
+    """Returns whether a run met the target of its spec; None without one."""
+    if not run.part("target"):
+        return None
+    return "missed" if run.reached_at is None else "met"
 
 
 def curves(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:

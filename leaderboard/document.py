@@ -19,7 +19,7 @@ import numpy as np
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
 
-from harness import diagnostics, ends, errors, expected, histogram, metrics, strict_yaml
+from harness import diagnostics, ends, errors, expected, histogram, layout, metrics, strict_yaml
 from harness import records as record_file
 from harness import spec as specs
 from harness import verdict as verdict_rule
@@ -227,10 +227,18 @@ class Run(Part):
         ]
 
     @functools.cached_property
+    def one_piece(self) -> bool:
+        """Whether its risk is analytic everywhere; False where this version does not understand its cell."""
+        from leaderboard import theorem  # which knows documents
+
+        says = theorem.known(self)
+        return says is not None and says.one_piece
+
+    @functools.cached_property
     def summary(self) -> dict[str, float]:
         """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
         with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
-            said = diagnostics.summary(self.recorded)
+            said = diagnostics.summary(self.recorded, one_piece=self.one_piece)
         return {name: value for name, value in said.items() if math.isfinite(value)}
 
     def part(self, section: str) -> dict[str, JsonValue]:
@@ -332,6 +340,7 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
     if not isinstance(fields, dict) or fields.pop("schema", None) != 1:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
+    places = fields.pop("layout", None)  # for whoever reads the bundle; pages say nothing of it
     for name in ("theory", "bad_step"):  # theorem.py works them out again from the cell, which the hash vouches for
         fields.pop(name, None)
     for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
@@ -339,9 +348,11 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
     fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
-        return Run.model_validate_json(json.dumps(fields, allow_nan=False))
+        run = Run.model_validate_json(json.dumps(fields, allow_nan=False))
     except pydantic.ValidationError as error:
         raise ValueError(explain(error)) from None
+    layout.load(places, run.parameters, "layout")
+    return run
 
 
 def parse_json(source: str, name: str) -> Any:

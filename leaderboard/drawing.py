@@ -169,8 +169,11 @@ def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
         for key, ratio, margin, label in known
     )
     full = sum(not dot.hollow for dot in dots)
-    title = f"runtime over reference across, least sigma_min upwards; {full} of {len(dots)} dots are beaten by no other"
-    return Drawing(title, "runtime / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots)
+    axes = "runtime to target over reference across, least sigma_min upwards"
+    title = f"{axes}; {full} of {len(dots)} dots are beaten by no other"
+    return Drawing(
+        title, "runtime to target / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots
+    )
 
 
 def spectra(run: document.Run) -> Drawing | None:

@@ -28,6 +28,7 @@ CURVES = {
     "log_abs_det": number.rounded,
     "log_abs_det_error": number.rounded_error,
     "n_above_inv_eta": number.rounded,
+    "n_above_inv_eta_error": number.rounded,
     "grad_norm": number.rounded,
     "lambda_min": number.rounded,
     "lambda_min_error": number.rounded_error,
@@ -148,7 +149,8 @@ PLOTS = (
     _plot(
         "n_above_inv_eta",
         "Eigenvalues above 1/η",
-        "How many eigenvalues lie beyond the singular set; each change is a fold crossed between two looks.",
+        "How many eigenvalues lie beyond the singular set; a change between two looks is a crossing of 1/η or, where "
+        "the risk has pieces, a jump at a kink.",
         scale="linear",
     ),
     _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", stay=SHADED),

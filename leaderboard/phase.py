@@ -23,7 +23,7 @@ class Square(NamedTuple):
     """What became of the seeds of a spec at one step size.
 
     Attributes:
-        found: Seeds that came to a global minimum or to the target; None where that is not known.
+        found: Seeds that came to the aim of the row; None where that is not known.
         doubt: Whether I - eta H is not known to be invertible at the logged steps of a seed.
         diverged: How many seeds diverged.
         ended: How many ended.
@@ -40,21 +40,23 @@ class Square(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A spec and its squares, None where nothing was run."""
+    """A spec, what its seeds were to come to, and its squares, None where nothing was run."""
 
     suite: str
     spec: str
+    aim: score.Aim | None
     squares: tuple[Square | None, ...]
 
 
 def rows(board: Sequence[cells.Cell]) -> list[Row]:
-    """Returns the phase table of some cells, sorted by suite and spec."""
+    """Returns the phase table of some cells, by suite and spec; a spec has a row for each aim of its cells."""
 
-    def home(cell: cells.Cell) -> tuple[str, str]:
-        return cell.first.suite, cell.first.spec
+    def home(cell: cells.Cell) -> tuple[str, str, str]:
+        return cell.first.suite, cell.first.spec, score.aim(cell.first) or ""
 
     found = []
-    for (suite, spec), group in itertools.groupby(sorted(board, key=home), key=home):
+    for (suite, spec, _), some in itertools.groupby(sorted(board, key=home), key=home):
+        group = list(some)
         places: dict[int, list[cells.Cell]] = {}
         for cell in group:
             start = cells.at_start(cell, "eta_sharpness").median
@@ -62,7 +64,7 @@ def rows(board: Sequence[cells.Cell]) -> list[Row]:
                 places.setdefault(min(max(round(math.log2(start)), EDGES[0]), EDGES[-1]), []).append(cell)
         squares = tuple(_square(places[edge], edge) if edge in places else None for edge in EDGES)
         if any(squares):
-            found.append(Row(suite, spec, squares))
+            found.append(Row(suite, spec, score.aim(group[0].first), squares))
     return found
 
 

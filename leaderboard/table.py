@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from harness import ends, metrics, survival
@@ -164,8 +164,7 @@ def _theorem(cell: cells.Cell) -> Entry:
     says = theorem.known(cell.first)
     if says is None:
         return Entry(number.MISSING, None, "", "n/a")
-    bad = [f"bad η: {step.label}" for step in says.bad_steps] or (["no bad η"] if says.complete else [])
-    notes = ["one piece" if says.one_piece else "in pieces", *bad]
+    notes = ["one piece" if says.one_piece else "in pieces", f"bad η: {says.bad}"]
     return Entry(theorem.LABELS[says.covered], float(list(theorem.LABELS).index(says.covered)), "; ".join(notes))
 
 
@@ -182,8 +181,20 @@ def _margin(cell: cells.Cell) -> Entry:
     return Entry(main, spread.median if lower.median is None else lower.median, note)
 
 
-def _fold_crossings(cell: cells.Cell) -> Entry:
-    return _spread(cells.fold_crossings(cell), "≈" if bound(cell, "n_above_inv_eta") else "")
+def crossings(runs: Sequence[document.Run], sign: str) -> Entry:
+    """Returns the crossings of some runs; where they are not told from jumps, the changes of the count, and says so."""
+    total, told, jumps, open_ = (cells.changes(runs, what) for what in ("all", "crossings", "jumps", "unresolved"))
+    if len(told.values) < len(total.values):
+        entry = _spread(total, sign)
+        return entry._replace(main=f"{entry.main} changes", note=_join(entry.note, "of the count: not told from jumps"))
+    left = any(open_.values)
+    entry = _spread(told, sign or ("≥" if left else ""))
+    others = f"{number.show(jumps.median)} jumps at kinks" if any(not run.one_piece for run in runs) else ""
+    return entry._replace(note=_join(entry.note, others, f"{number.show(open_.median)} unresolved" if left else ""))
+
+
+def _crossings(cell: cells.Cell) -> Entry:
+    return crossings(cell.ended, "≈" if bound(cell, "n_above_inv_eta") else "")
 
 
 def _loss_gap(cell: cells.Cell) -> Entry:
@@ -223,12 +234,16 @@ def _percent(found: score.Share) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f}\u00a0%"
 
 
-def _hits(cell: cells.Cell) -> Entry:
-    found = score.hits(cell)
-    if found is None:
-        return Entry(number.MISSING, None, "", "n/a")
-    aim = "target" if cell.first.part("target") else ""
-    return Entry(f"{found.hits}/{found.trials}", found.interval.low, _join(_percent(found), aim))
+def _came(goal: score.Aim) -> Callable[[cells.Cell], Entry]:
+    """Returns what prints how many seeds came to an aim, in cells that have it."""
+
+    def entry(cell: cells.Cell) -> Entry:
+        found = score.hits(cell, goal)
+        if found is None:
+            return Entry(number.MISSING, None, "", "n/a")
+        return Entry(f"{found.hits}/{found.trials}", found.interval.low, _percent(found))
+
+    return entry
 
 
 def _runtime(cell: cells.Cell) -> Entry:
@@ -236,7 +251,7 @@ def _runtime(cell: cells.Cell) -> Entry:
     if found is None:
         return Entry(number.MISSING, None, "", "n/a")
     if found.value == float("inf"):
-        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed hit", "budget")
+        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed met it", "budget")
     low, high = (number.show(end) for end in found.interval)
     return Entry(number.show(found.value), found.value, f"{low}–{high}" if len(cell.ended) > 1 else "")
 
@@ -301,8 +316,11 @@ def _above(cell: cells.Cell) -> Entry:
     first, second = (cells.at_end(cell, name) for name in ("n_above_inv_eta", "n_above_two_inv_eta"))
     if first.median is None:
         return Entry(number.MISSING, None, "", "n/a")
-    note = f"{number.show(second.median)} above 2/η; {number.show_range(first.values)}"
-    return Entry(number.show(first.median, bound=bound(cell, "n_above_inv_eta")), first.median, note)
+    off, off_second = (
+        cells.at_end(cell, f"{name}_error").median for name in ("n_above_inv_eta", "n_above_two_inv_eta")
+    )
+    note = f"{number.show(second.median, off_second)} above 2/η; {number.show_range(first.values)}"
+    return Entry(number.show(first.median, off, bound=bound(cell, "n_above_inv_eta")), first.median, note)
 
 
 def _edge_time(cell: cells.Cell) -> Entry:
@@ -341,11 +359,15 @@ def _seeds(cell: cells.Cell) -> Entry:
     return Entry(f"{ended}/{asked}", ended / asked, "; ".join(words), found[0][0] if found else "")
 
 
+SEEDS: dict[cells.Mark, str] = {"incomplete": "missing", "unlearned": "learned nothing"}
+"""What is said of marked seeds where it is not the name of the mark."""
+
+
 def _seeds_marked(cell: cells.Cell, mark: cells.Mark, count: int) -> str:
     if mark == "diverged":
         share = interval.wilson(count, len(cell.ended))
         return f"{count}/{len(cell.ended)} diverged ({100 * share.low:.0f}–{100 * share.high:.0f}\u00a0%)"
-    return f"{count} {'missing' if mark == 'incomplete' else mark}"
+    return f"{count} {SEEDS.get(mark, mark)}"
 
 
 COLUMNS: dict[str, Column] = {
@@ -367,8 +389,8 @@ COLUMNS: dict[str, Column] = {
     "theorem": Column(
         "Theorem",
         "What says that almost every step size makes the map non-singular: the paper's Theorem 1, its Proposition 11, "
-        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes, that are "
-        "known in advance.",
+        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes: the whole "
+        "list, what it leaves possible, or ? where nothing is known in advance.",
         _theorem,
         numeric=False,
         terminal=False,
@@ -381,12 +403,14 @@ COLUMNS: dict[str, Column] = {
         "proven is an interval, and rows are sorted by its lower end; ≤ where no lower bound above 0 is proven.",
         _margin,
     ),
-    "fold_crossings": Column(
-        "Fold crossings",
-        "Sum over the checkpoints of the change in the number of eigenvalues of H above 1/η: how often the trajectory "
-        "was seen on another side of the singular set. Median and range over the seeds; ≈ when the counts are only "
-        "bounds.",
-        _fold_crossings,
+    "crossings": Column(
+        "Crossings of 1/η",
+        "How many eigenvalues of H passed 1/η between checkpoints, so that I − ηH was singular on the way: the sum of "
+        "|change of their number above 1/η| where the risk is analytic everywhere. Where it has pieces, H jumps at "
+        "kinks too: each change is bisected along the segment between two checkpoints, jumps are counted apart, and ≥ "
+        "says that some changes were not resolved. Where that was not done, the number is of changes of the count, "
+        "which may be either. Median and range over the seeds; ≈ when the counts are only bounds.",
+        _crossings,
     ),
     "eta": Column(
         "Step size η",
@@ -411,17 +435,18 @@ COLUMNS: dict[str, Column] = {
     "end": Column(
         "Ended at",
         "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
-        "(loss within 1e-6 of an infimum that is attained), approaching an infimum that is not (ce on labels, least "
-        "margin above 0), another minimum, a strict saddle or a degenerate point where the gradient is as good as 0, "
-        "not stationary, diverged. Each run's page has the numbers that decided.",
+        f"(a relative gap of at most {score.GAPS}, to an infimum that is attained), approaching an infimum that is not "
+        "(ce on labels, least margin above 0), another minimum, a strict saddle or a degenerate point where the "
+        "gradient is as good as 0, not stationary, infimum refuted "
+        "(the loss is below the one that the spec gives), diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
         terminal=False,
     ),
     "target": Column(
-        "Target",
-        "How many seeds came to the target that the spec sets, of all that ended, with Wilson's 95 % interval, and the "
-        "median steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
+        score.GOALS["target"].label,
+        f"{score.GOALS['target'].definition} Seeds of all that ended, with Wilson's 95 % interval, and the median "
+        "steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
         _target,
         terminal=False,
     ),
@@ -436,19 +461,21 @@ COLUMNS: dict[str, Column] = {
         _accuracy,
         terminal=False,
     ),
-    "hits": Column(
-        "Global minimum",
-        "Seeds that came to the target that the spec sets or, without one, to a global minimum or near an infimum that "
-        "is not attained, of all seeds that ended, with Wilson's 95 % interval. Sorted by its lower end, so that 1/1 "
-        "does not stand above 9/10.",
-        _hits,
-        terminal=False,
-    ),
+    **{
+        goal: Column(
+            score.GOALS[goal].label,
+            f"{score.GOALS[goal].definition} Of {score.GOALS[goal].asked}: seeds of all whose end is known, with "
+            "Wilson's 95 % interval. Sorted by its lower end, so that 1/1 does not stand above 9/10.",
+            _came(goal),
+            terminal=False,
+        )
+        for goal in ("minimum", "infimum")
+    },
     "runtime": Column(
-        "Gradients to it",
-        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that came "
-        "to a global minimum; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where no "
-        "seed did.",
+        "Gradients to target",
+        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that met "
+        "the target of its spec; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where "
+        "no seed did.",
         _runtime,
         terminal=False,
     ),
@@ -515,8 +542,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "phase": Column(
         "Crossing phase p",
-        "Kolmogorov-Smirnov p-value of the phases at which eigenvalues step over 1/η, against uniform: small means "
-        "that crossings are not placed by chance.",
+        "Kolmogorov-Smirnov p-value of the phases at which eigenvalues cross 1/η, against uniform: small means that "
+        "crossings are not placed by chance. Of crossings alone: jumps of H at kinks have no phase.",
         _phase,
         terminal=False,
     ),
@@ -539,7 +566,7 @@ COLUMNS: dict[str, Column] = {
     "seeds": Column(
         "Seeds",
         "Seeds that ended, of the seeds that the spec asks for, with a mark for each that failed, diverged, was "
-        "interrupted or is missing. A share of diverged seeds has Wilson's 95 % interval.",
+        "interrupted, is missing or learned nothing. A share of diverged seeds has Wilson's 95 % interval.",
         _seeds,
     ),
 }
@@ -548,12 +575,12 @@ COLUMNS: dict[str, Column] = {
 VIEWS: dict[str, View] = {
     "non-singularity": View(
         "Non-singularity",
-        "How near the trajectory comes to where the map is singular, and how often it steps across.",
+        "How near the trajectory comes to where the map is singular, and how often eigenvalues cross 1/η.",
         (
             "cell",
             "verdict",
             "margin",
-            "fold_crossings",
+            "crossings",
             "closest",
             "phase",
             "eta",
@@ -563,10 +590,11 @@ VIEWS: dict[str, View] = {
         ),
     ),
     "minima": View(
-        "Global minima",
-        "How often a global minimum is reached, at what price, and whether it attracts.",
-        ("cell", "hits", "runtime", "end", "loss_gap", "exponent", "eta", "eta_lambda_start", "seeds", "trust"),
-        "hits",
+        "Targets and minima",
+        "How many seeds met a target and at what price, came to a global minimum or near an infimum, and whether it "
+        "attracts: three counts, each of the runs that it is asked of.",
+        ("cell", "target", "runtime", "minimum", "infimum", "end", "loss_gap", "exponent", "eta", "seeds"),
+        "minimum",
         True,
     ),
     "saddles": View(
@@ -611,13 +639,13 @@ def flags(cell: cells.Cell) -> list[str]:
     """Returns the names of the counts on the overview that this cell belongs to."""
     found = cells.verdict(cell)
     # Differences between the lower bounds that Lanczos gives prove no crossing.
-    crossed = not bound(cell, "n_above_inv_eta") and any(cells.fold_crossings_of(run) for run in cell.ended)
+    crossed = not bound(cell, "n_above_inv_eta") and any(cells.crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
-    reached = score.hits(cell)
-    names = {
+    came = {goal: score.hits(cell, goal) for goal in score.GOALS}
+    names: dict[str, bool] = {
         "invertible": found == "invertible",
         "crossed": crossed,
-        "minimum": reached is not None and reached.hits == reached.trials,
+        **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
         "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
         "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
         "diverged": cells.diverged(cell)[0] > 0,

@@ -50,6 +50,11 @@ def _gap(_value: float, values: Values) -> float:
     return abs(values.get("loss", 0.0))
 
 
+def _relative(value: float, values: Values) -> float:
+    gap = abs(values.get("loss_gap", math.nan))
+    return abs(value) * abs(values.get("loss", 0.0)) / gap if gap > 0 else 0.0
+
+
 def _ratio(value: float, values: Values) -> float:
     gap = values.get("loss_gap", math.nan)
     return abs(value) * (1 + abs(values.get("loss", 0.0)) / gap) if gap > 0 else math.inf
@@ -65,14 +70,15 @@ ITERATED = Rule(1e-2, _itself)
 STATISTICAL = frozenset(
     ("mu", "lambda", "lambda_lower", "log_abs_det", "exponent", "second_exponent", "batch_log_abs_det_median")
 )
-"""Metrics whose error bar is of drawn samples: the same ones are drawn again, so a tenth of it is room enough."""
+"""Metrics whose error bar is of drawn samples: the same are drawn again, so a twenty-fifth of it is room enough."""
 
 RULES: dict[str, Rule] = {
     "loss_gap": Rule(1e-5, _gap),
+    "relative_gap": Rule(1e-5, _relative),
     "pl_ratio": Rule(1e-5, _ratio),
     "eta": Rule(1e-6, _itself),
     **dict.fromkeys(("inverse_residual", "inverse_distance"), Rule(1e-6, lambda value, _: 1 + abs(value))),
-    **dict.fromkeys(("sharpness", "lambda_min"), CURVATURE),
+    **dict.fromkeys(("sharpness", "sharpness_upper", "lambda_min", "lambda_min_lower"), CURVATURE),
     **dict.fromkeys(
         ("eta_sharpness", "sigma_min", "sigma_min_lower", "state_sigma_min", "gap_above", "gap_below"), SCALED
     ),
@@ -126,13 +132,14 @@ def room(name: str, claimed: float, values: Values, bars: tuple[float, float] = 
     """
     if metrics.METRICS[name].group == "kinks":  # where values tie, rounding decides which kink is nearest
         return math.inf
+    if name in COUNTS:
+        many = _near(values) or name in BARS or name in ("n_negative", "critical_steps")
+        return (max(1.0, 0.02 * abs(claimed)) if many else 0.0) + sum(bars)
     if name in BARS:  # rounding errors have no digits of their own
         scale = abs(values.get("sharpness", 0.0)) + abs(values.get("eta_sharpness", 0.0)) + abs(claimed)
         return abs(claimed) + 1e-6 * (1 + scale)
-    if name in COUNTS:
-        return max(1.0, 0.02 * abs(claimed)) if _near(values) or name in ("n_negative", "critical_steps") else 0.0
     rule = RULES.get(name, VALUE)
-    share = 0.1 if name in STATISTICAL else 1.0
+    share = 0.04 if name in STATISTICAL else 1.0
     return rule.share * rule.against(claimed, values) + share * sum(bar for bar in bars if math.isfinite(bar))
 
 

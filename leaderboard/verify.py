@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import compiled, errors, lapack, provenance, task, theory, verdict, workspace
+from harness import compiled, errors, lapack, layout, provenance, task, theory, verdict, workspace
 from leaderboard import bundle as bundles
 from leaderboard import claim, consistency, document, tolerance, trust
 
@@ -369,9 +369,13 @@ def compared(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
     exact = bool(found.place["exact"])
     for run in bundle.runs:
         for name, value in found.problem.items():
-            if name != "found":
+            if name not in ("found", "layout"):
                 claimed = run.dataset.sha256 if name == "dataset" else getattr(run, name)
                 yield claim.same("recomputed", name, f"seed {run.seed}", claimed, value)
+        if said := bundle.layouts[run.seed]:
+            right = layout.plain(said) == found.problem["layout"]
+            words = ("the network's" if right else "another", "the network's", "the same")
+            yield claim.holds("recomputed", "layout", f"seed {run.seed}", *words, right)
     for one, run in _of(bundle, found):
         where = f"seed {run.seed}"
         match one["found"]:

@@ -43,7 +43,8 @@ class Diagnostic:
     """One question about a point of a run, answered by the file of its name.
 
     The file has `METRICS`, the names in metrics.METRICS that it gives; `measure`, which takes a Point and gives their
-    values; and `gradients`, what one answer costs beyond the survey of the Hessian, unless that is nothing.
+    values; `gradients`, what one answer costs beyond the survey of the Hessian, unless that is nothing; and `withheld`,
+    which of the names it does not give of a cell and why, unless it gives all of them always.
 
     Attributes:
         name: Its file in this folder.
@@ -81,6 +82,11 @@ class Diagnostic:
         priced = getattr(_module(self.name), "gradients", None)
         return 0.0 if priced is None else float(priced(size))
 
+    def withheld(self, cell: Any, size: plans.Size) -> dict[str, str]:
+        """Returns for each of its metrics that it does not give of a cell (NaN) why not."""
+        why = getattr(_module(self.name), "withheld", None)
+        return {} if why is None else dict(why(cell, size))
+
     def due(self, step: int, last: int) -> bool:
         """Says whether it is asked at a checkpoint step of a run whose last step is `last`."""
         steps = {"every checkpoint": (step,), "first and last": (0, last), "first": (0,), "last": (last,)}[
@@ -98,7 +104,7 @@ class RunDiagnostic:
     """One question about a whole run, answered from its records by the file of its name; it costs nothing.
 
     The file has `METRICS`, the names that it gives; `NEEDS`, those that each record must have, else it says nothing;
-    and `summary`, from the records to the values.
+    and `summary`, from the records, and whether the risk is one piece, to the values.
 
     Attributes:
         name: Its file in this folder.
@@ -118,9 +124,9 @@ class RunDiagnostic:
         needed = set(_module(self.name).NEEDS)
         return bool(recorded) and all(needed <= set(one.values) for one in recorded)
 
-    def measure(self, recorded: Sequence[records.Record]) -> dict[str, float]:
-        """Returns the answer, as values of METRICS."""
-        return dict(_module(self.name).summary(recorded))
+    def measure(self, recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
+        """Returns the answer, as values of METRICS; `one_piece` as in `summary`."""
+        return dict(_module(self.name).summary(recorded, one_piece=one_piece))
 
 
 def _module(name: str) -> ModuleType:
@@ -129,6 +135,10 @@ def _module(name: str) -> ModuleType:
 
 def _analytic(cell: Any) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
+
+
+def _analytic_changes(cell: Any) -> str:
+    return "the risk is analytic everywhere: every change of the count is a crossing" if _analytic(cell) else ""
 
 
 def _unlabelled(cell: Any) -> str:
@@ -200,6 +210,14 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             why_not=_analytic,
         ),
         Diagnostic(
+            "changes",
+            "crossings of 1/η and jumps over it since the last look",
+            "nothing, or where the count changed at most two surveys",
+            surveys=True,
+            auto=True,
+            why_not=_analytic_changes,
+        ),
+        Diagnostic(
             "minibatches",
             "the maps of single mini-batches",
             "a survey of each of 8 batches",
@@ -245,7 +263,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         Diagnostic(
             "stability",
             "lambda, the exponent of SGD at the minimum",
-            "some 140 passes in data space; in parameter space where N K > 5,000",
+            "some 420 passes in data space; 140 in parameter space where N K > 5,000",
             schedule="first and last",
             why_not=_no_exponent,
         ),
@@ -270,7 +288,9 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
 }
 
 RUN: dict[str, RunDiagnostic] = {
-    "trajectory": RunDiagnostic("trajectory", "crossing phases, closest approach, accumulated volume"),
+    "trajectory": RunDiagnostic(
+        "trajectory", "crossings of 1/η and their phases, closest approach, accumulated volume"
+    ),
     "episodes": RunDiagnostic("episodes", "plateaus with negative curvature"),
 }
 
@@ -278,10 +298,15 @@ DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.wh
 """What `auto` takes of every cell."""
 
 
-def summary(recorded: Sequence[records.Record]) -> dict[str, float]:
-    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed."""
+def summary(recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
+    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed.
+
+    Args:
+        recorded: The records, in the order of their steps.
+        one_piece: Whether the risk is analytic everywhere (theory.Theory).
+    """
     asked = [row for row in RUN.values() if row.applies(recorded)]
-    return {metric: value for row in asked for metric, value in row.measure(recorded).items()}
+    return {metric: value for row in asked for metric, value in row.measure(recorded, one_piece=one_piece).items()}
 
 
 def measure(point: Point, names: Iterable[str] = DEFAULT) -> dict[str, float]:

@@ -16,7 +16,7 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If the run was not planted.
     """
-    theta, _, _, _, planted = point.nearby
+    theta, planted = point.nearby.theta, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted")
     return {"displacement": float(jnp.linalg.norm(theta - planted.theta))}

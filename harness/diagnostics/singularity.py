@@ -14,6 +14,7 @@ METRICS = (
     "log_abs_det",
     "log_abs_det_error",
     "n_above_inv_eta",
+    "n_above_inv_eta_error",
 )
 
 
@@ -29,4 +30,5 @@ def measure(point: points.Point) -> dict[str, float]:
         "log_abs_det": point.survey.log_det.value,
         "log_abs_det_error": point.survey.log_det.error,
         "n_above_inv_eta": spectra.count_above(known, 1 / point.eta),
+        "n_above_inv_eta_error": spectra.unsure(known, 1 / point.eta),
     }

@@ -102,7 +102,9 @@ def test_the_page_of_a_run_says_what_its_verdict_rests_on(sample: ModuleType) ->
     assert f"That is false with probability {number.show(1e-12 * len(lanczos.steps))} at most" in page(lanczos)
     assert "That is false with probability" not in page(sample.run("mlp"))
     batches = {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}
-    assert "Of the full-batch map, which SGD does not iterate." in page(sample.run("mlp", cell={"optimizer": batches}))
+    for hidden, said in (([], "Of the full-batch map, which SGD does not iterate."), ([16, 16], "every mini-batch.")):
+        model = {"family": "mlp", "hidden": hidden, "activation": "relu"}
+        assert said in page(sample.run("mlp", eta=0.1, cell={"optimizer": batches, "model": model}))
 
 
 def test_the_policy_comes_first_and_allows_nothing_inline(pages: dict[str, Page]) -> None:
@@ -223,7 +225,7 @@ def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_
     one, other = {"from": 0, "device": "cpu"}, {"from": 7, "device": "gpu"}
     assert "it went on with other code or elsewhere" in page(environments=[one, other])
     assert "it went on" not in page(environments=[one]) and "it went on" not in page()
-    assert "ended where its target was reached" in page(reached_at=7)
+    assert "met its target there, and ended" in page(reached_at=7)
     assert "its target" not in page(reached_at=None)
     saddle = {"point": "strict saddle", "because": {"lambda_min": -0.25}}
     assert "strict saddle" in page(end=saddle) and "−0.25" in page(end=saddle)
@@ -239,6 +241,9 @@ def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
         assert f'id="metric-{name}"' in method
     for name in table.COLUMNS:
         assert f'id="column-{name}"' in method
+    bars = {metric.error for metric in metrics.METRICS.values() if metric.error}
+    assert {name for name, metric in metrics.METRICS.items() if metric.bar} == bars
+    assert {metric.bar for metric in metrics.METRICS.values()} == {"", *metrics.BARS}
     assert set(metrics.FAILURES) == {metric.group for metric in metrics.METRICS.values()}
     assert method.count("<dt>Failure mode</dt>") == len(metrics.METRICS)
 
@@ -293,8 +298,9 @@ def test_where_a_run_stayed_at_a_saddle_is_known_from_its_escape_or_from_its_rec
     assert figure.stay(run([{"escape_steps": 999.0, "escape_watched": 999.0}, *rest])) == (0, 300)
     assert figure.stay(run([{"escape_steps": "inf", "escape_watched": 500.0}, *rest])) is None
     ratios = [1.0, 1e-3, 1e-3, 1.0, 1.0]
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 1.0} for ratio in ratios])) == (10, 30)
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 0.0} for ratio in ratios])) is None
+    for least, stayed in ((-1.0, (10, 30)), (0.0, None)):
+        records = [{"pl_ratio": ratio, "lambda_min": least, "lambda_min_error": 1e-9} for ratio in ratios]
+        assert figure.stay(run(records)) == stayed
     assert figure.stay(run([])) is None
 
 

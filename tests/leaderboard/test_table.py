@@ -92,8 +92,25 @@ def test_median_of_two_seeds_takes_the_larger_error_bar(hand: cells.Cell) -> Non
     assert (spread.median, error) == (0.1875, 0.02)
 
 
-def test_fold_crossings_add_every_change(hand: cells.Cell) -> None:
-    assert [cells.fold_crossings_of(run) for run in hand.runs] == [3, 0, 5]
+def test_changes_of_the_count_add_up_and_are_crossings_only_where_that_is_known(
+    hand: cells.Cell, sample: ModuleType
+) -> None:
+    assert [cells.changes_of(run).all for run in hand.runs] == [3, 0, 5]
+    assert [cells.crossings_of(run) for run in hand.runs] == [None] * 3, "relu has kinks, and nobody looked"
+    counts = {"n_above_inv_eta": [0, 2, 3]}
+    told = {"crossings_between": ["nan", 1, 0], "jumps_between": ["nan", 1, 0], "changes_unresolved": ["nan", 0, 1]}
+    relu, gelu = (
+        _run(sample, 0, {**counts, **more}, cell={"model": {"family": "mlp", "hidden": [4], "activation": name}})
+        for name, more in (("relu", told), ("gelu", {}))
+    )
+    assert cells.changes_of(relu) == (3, 1, 1, 1) and cells.crossings_of(relu) == 1
+    assert cells.changes_of(gelu) == (3, 3, 0, 0)
+    assert table.crossings((relu,), "")[::2] == ("≥ 1", "1 jumps at kinks; 1 unresolved")
+    assert table.crossings((gelu,), "")[::2] == ("3", "")
+    assert cells.changes_of(_run(sample, 0, {"sigma_min": [0.5]})) is None
+    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(_board([relu])).decode()))
+    names = ("count_changes", "crossings", "jumps", "changes_unresolved")
+    assert [row[f"{name}_median"] for name in names] == ["3.0", "1.0", "1.0", "1.0"]
 
 
 def test_a_seed_that_diverged_has_an_infinite_loss_gap_and_no_end_values(hand: cells.Cell) -> None:
@@ -106,9 +123,9 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     assert printed == {
         "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
         "verdict": ("undecided", "1 undecided, 2 invertible"),
-        "theorem": ("Theorem 1", "in pieces; bad η: 1"),
+        "theorem": ("Theorem 1", "in pieces; bad η: exactly {1}"),
         "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
-        "fold_crossings": ("3", "0–5"),
+        "crossings": ("3 changes", "0–5; of the count: not told from jumps"),
         "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
         "eta_lambda_start": ("1.25", "1–1.5"),
         "eta_lambda_end": ("1.875", "1.75–2"),
@@ -122,7 +139,8 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "trust": ("reported", ""),
     } | dict.fromkeys(
         (
-            "hits",
+            "minimum",
+            "infimum",
             "runtime",
             "exponent",
             "saddle",
@@ -138,6 +156,10 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     )
 
 
+GELU = {"model": {"family": "mlp", "hidden": [4], "activation": "gelu"}}
+"""What changes of a cell so that its risk is one piece."""
+
+
 def test_what_records_say_together_is_worked_out_from_the_curves(sample: ModuleType) -> None:
     """One crossing with phase 0.2 / (0.2 + 0.3): p = 2 min(u, 1 - u) of one phase; two gaps of 0.5, least σ_min 0.1."""
     curves: dict[str, list[Any]] = {
@@ -148,13 +170,15 @@ def test_what_records_say_together_is_worked_out_from_the_curves(sample: ModuleT
         "log_abs_det": [-2.0, "-inf"],
         "log_abs_det_error": [0.5, 0.5],
     }
-    run = _run(sample, 0, curves)
+    run = _run(sample, 0, curves, cell=GELU)
+    rest = {"closest_over_null": 0.8, "log_volume": -2.0, "log_volume_error": 0.5}
     assert run.summary == pytest.approx(
-        {"crossings": 1, "crossing_p": 0.8, "closest_over_null": 0.8, "log_volume": -2.0, "log_volume_error": 0.5}
+        {"count_changes": 1, "crossings": 1, "jumps": 0, "phases": 1, "crossing_p": 0.8, **rest}
     )
+    assert _run(sample, 0, curves).summary == pytest.approx({"count_changes": 1, "phases": 0, **rest}), "relu has kinks"
     cell = cells.Cell((run,))
     assert table.COLUMNS["closest"].entry(cell).main == "0.8" == table.COLUMNS["phase"].entry(cell).main
-    less = _run(sample, 0, {name: values for name, values in curves.items() if name != "gap_below"})
+    less = _run(sample, 0, {name: values for name, values in curves.items() if name != "gap_below"}, cell=GELU)
     assert less.summary == {}, "what is needed was not recorded"
     with pytest.raises(ValueError, match="unknown metric 'crossing_p'"):
         _run(sample, 0, {"crossing_p": [0.5, 0.5]})
@@ -225,7 +249,7 @@ def test_marks_and_trust_labels_differ_by_their_signs() -> None:
 def test_lanczos_values_are_bounds(sample: ModuleType) -> None:
     cell = cells.Cell((sample.run("a", curvature="lanczos", verdict="undecided"),))
     assert table.COLUMNS["margin"].entry(cell).main.startswith("≤ ")
-    assert table.COLUMNS["fold_crossings"].entry(cell).main.startswith("≈ ")
+    assert table.COLUMNS["crossings"].entry(cell).main.startswith("≈ ")
 
 
 def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
@@ -287,7 +311,10 @@ def test_a_dense_margin_has_both_ends_in_the_files(hand: cells.Cell) -> None:
 )
 def test_a_verdict_says_of_which_map_it_is(sample: ModuleType, optimizer: dict[str, object], said: str) -> None:
     verdict = "singular" if optimizer["learning_rate"] == 1.0 else "invertible"
-    run = sample.run("a", cell={"optimizer": optimizer}, eta=optimizer["learning_rate"], verdict=verdict)
+    hidden = [] if said == theory.FULL_BATCH else [16, 16]  # of linear regression the data decide which steps are bad
+    model = {"family": "mlp", "hidden": hidden, "activation": "relu"}
+    cell = {"optimizer": optimizer, "model": model}
+    run = sample.run("a", cell=cell, eta=optimizer["learning_rate"], verdict=verdict)
     note = table.COLUMNS["verdict"].entry(cells.Cell((run,))).note
     assert note == "; ".join(part for part in ("1 seed", said) if part)
 
@@ -344,7 +371,7 @@ def test_without_trials_nothing_is_known() -> None:
 
 def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleType) -> None:
     header, rows = table.summary(sample.export())
-    assert header == ("Cell", "Verdict", "Margin min σ_min", "Fold crossings", "Loss gap at end", "Seeds")
+    assert header == ("Cell", "Verdict", "Margin min σ_min", "Crossings of 1/η", "Loss gap at end", "Seeds")
     assert len(rows) == 8
     assert {len(row) for row in rows} == {len(header)}
     assert rows[0][:2] == ("vit · activation=gelu", "singular")
@@ -352,7 +379,9 @@ def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleTyp
 
 
 def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None:
-    assert table.flags(hand) == ["crossed", "diverged"]
+    assert table.flags(hand) == ["diverged"], "the count changed, by crossings or by jumps"
+    counted = {"sigma_min": [0.5, 0.5], "n_above_inv_eta": [0, 2]}
+    assert "crossed" in table.flags(cells.Cell((_run(sample, 0, counted, cell=GELU),)))
     assert "invertible" in table.flags(cells.Cell((sample.run("a"),)))
 
 
@@ -363,7 +392,7 @@ def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> N
         ("lanczos", "undecided", []),
         ("lanczos", "invertible", ["crossed"]),
     ):
-        cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict),))
+        cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict, cell=GELU),))
         assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected
 
 

@@ -198,6 +198,7 @@ def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> No
     "name",
     [
         *("pl_ratio", "eta_sharpness", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "loss_gap"),
+        "relative_gap",
         *("n_above_inv_eta", "n_above_two_inv_eta", "critical_steps"),
     ],
 )
@@ -257,6 +258,20 @@ def test_forged_facts_that_both_seeds_share_are_found_by_the_recomputation(made:
     files = edited(edited(made.files, "seed-0/run.json", smaller), "seed-1/run.json", smaller)
     assert judged(made, files, "reported") == []
     assert {check.what for check in judged(made, files, "recomputed")} == {"dataset"}
+
+
+def test_a_layout_of_another_network_is_found(made: Made) -> None:
+    def renamed(facts: dict[str, Any]) -> None:
+        assert [one["name"] for one in facts["layout"]][:2] == ["dense_0/bias", "dense_0/kernel"]
+        facts["layout"][0]["name"] = "dense_0/bent"
+
+    files = edited(made.files, "seed-0/run.json", renamed)
+    with pytest.raises(ValueError, match="says another layout than run.json"):
+        bundles.parse(files)
+    name = "seed-0/states.safetensors"
+    files = signed({**files, name: tensors.save(tensors.load(files[name]))})
+    assert judged(made, files, "reported") == []
+    assert {check.what for check in judged(made, files, "recomputed")} == {"layout"}
 
 
 @pytest.mark.parametrize(

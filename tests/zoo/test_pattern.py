@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 import zoo
 from zoo import layer, pattern
@@ -64,6 +66,48 @@ def test_margins_of_a_window_tell_its_largest_entry_and_the_runner_up() -> None:
     x = jnp.asarray([[1.0, 5.0], [3.0, 3.0]]).reshape(1, 2, 2, 1)
     (found,) = pattern.margins(layers, (2, 2, 1))({}, x).values()
     assert np.asarray(found).ravel().tolist() == [-4.0, 2.0, -2.0, -2.0]
+
+
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "gelu": lambda x: x * special.ndtr(x),
+    "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "square": lambda x: x**2,
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+}
+
+
+@pytest.mark.parametrize("activation", FORMS)
+def test_equal_entries_tie_exactly_in_compiled_code_and_others_are_as_far_apart_as_they_are(activation: str) -> None:
+    layers: layer.Layers = {"activation": layer.Activation(activation), "pool": layer.MaxPool()}  # type: ignore[arg-type]
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 5))
+    x[:, :4] = 0.377  # windows of equal numbers, of which the products in x Phi(x) are not exact
+    x[:, 4:6, :4] = [[[-0.4]], [[0.9]]]  # and such of two pairs
+    found = np.asarray(jax.jit(pattern.margins(layers, (8, 8, 5)))({}, jnp.asarray(x))["pool"])
+    windows = FORMS[activation](x).reshape(3, 4, 2, 4, 2, 5).transpose(0, 1, 3, 5, 2, 4).reshape(3, 4, 4, 5, 4)
+    others = np.stack([np.delete(windows, i, axis=-1).max(axis=-1) for i in range(4)], axis=-1)
+    assert (found[:, :2] == 0).all()
+    assert (found[:, 2, :2, :, 2:] == 0).all()
+    assert np.abs(found - (windows - others)).max() < 1e-15
+    assert np.array_equal(np.sign(found[:, 2:]), np.sign((windows - others)[:, 2:]))
+
+
+def test_blank_parts_of_images_tie_through_a_whole_network() -> None:
+    row = zoo.FAMILIES["vgg"]
+    config = row.config.model_validate({"family": "vgg", "stages": [[3], [4]], "activation": "gelu"})
+    layers, network = row.layers(config, (16, 16, 1), 3), zoo.build("vgg", config, inputs=(16, 16, 1), outputs=3)
+    drawn = np.random.default_rng(0)
+    x = np.zeros((4, 16, 16, 1))
+    x[:, 12:, 12:] = drawn.normal(size=(4, 4, 4, 1))
+    start = jax.tree.map(lambda leaf: leaf + 0.1 * drawn.normal(size=leaf.shape), network.init(jax.random.key(0)))
+    found = jax.jit(pattern.margins(layers, (16, 16, 1)))(start, jnp.asarray(x))
+    # 3x3 convolutions see the border one pixel deep, and what is not blank one pixel beyond it.
+    assert (np.asarray(found["pool_0"])[:, 1:5, 1:5] == 0).all()
+    assert (np.asarray(found["pool_1"])[:, 1:2, 1:2] == 0).all()
+    for margins in found.values():
+        apart = np.abs(np.asarray(margins))
+        assert apart[apart > 0].min() > 1e-9, "what differs does so by more than rounding"
 
 
 def test_margins_of_a_curve_are_those_of_its_parameter() -> None:

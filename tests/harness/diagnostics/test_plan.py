@@ -44,7 +44,7 @@ def size(*, batch: int = 100, method: str = "dense", steps: int = 1000) -> plan.
 
 def test_auto_takes_the_cheap_ones_that_apply() -> None:
     found = plan.plan(cell("auto"), size())
-    assert found.taken == ("fit", *SURVEYED, "kinks")
+    assert found.taken == ("fit", *SURVEYED, "kinks", "changes")
     assert found.left_out["minibatches"] == "every step sees the whole batch"
     assert found.left_out["exponents"] == "auto takes the cheap ones"
     assert plan.plan(cell("auto", "tanh"), size()).taken == ("fit", *SURVEYED)
@@ -116,7 +116,7 @@ def test_what_a_step_sees_is_what_a_mini_batch_costs() -> None:
 def test_each_is_due_at_the_steps_of_its_schedule() -> None:
     found = plan.plan(cell([*diagnostics.DIAGNOSTICS], "relu", "sgd"), size(batch=10))
     assert set(diagnostics.DIAGNOSTICS) - set(found.at(0, 100)) == {"sweep", "state", *ELSEWHERE}
-    assert found.at(50, 100) == ("fit", *SURVEYED, "kinks", "progress", "departure")
+    assert found.at(50, 100) == ("fit", *SURVEYED, "kinks", "changes", "progress", "departure")
     assert found.at(100, 100) == tuple(name for name in diagnostics.DIAGNOSTICS if name not in ("state", *ELSEWHERE))
     for row in diagnostics.DIAGNOSTICS.values():
         assert row.times(16) == sum(row.due(step, 15) for step in range(16))

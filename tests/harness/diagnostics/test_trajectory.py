@@ -35,16 +35,40 @@ def path(scaled: np.ndarray) -> list[records.Record]:
 def test_the_phase_of_a_crossing_is_where_between_two_steps_it_happened() -> None:
     up = path(np.array([[0.9, 0.2], [1.3, 0.2]]))
     down = path(np.array([[1.3, 2.0], [0.9, 2.0]]))
-    assert trajectory.crossing_phases(up) == pytest.approx([0.25])
-    assert trajectory.crossing_phases(down) == pytest.approx([0.75])
+    assert trajectory.crossing_phases(up, one_piece=True) == pytest.approx([0.25])
+    assert trajectory.crossing_phases(down, one_piece=True) == pytest.approx([0.75])
 
 
 def test_what_has_no_phase_is_left_out() -> None:
     both = path(np.array([[0.9, 0.8], [1.3, 1.2]]))
-    assert len(trajectory.crossing_phases(both)) == 0
+    assert len(trajectory.crossing_phases(both, one_piece=True)) == 0
     apart = [one._replace(step=3 * one.step) for one in path(np.array([[0.9], [1.3]]))]
-    assert len(trajectory.crossing_phases(apart)) == 0
+    assert len(trajectory.crossing_phases(apart, one_piece=True)) == 0
     assert math.isnan(trajectory.summary(path(np.array([[0.5], [0.6]])))["crossing_p"])
+
+
+def between(run: list[records.Record], told: list[tuple[float, float, float]]) -> list[records.Record]:
+    """Returns records that say what happened since the one before: crossings, jumps, unresolved."""
+    names = trajectory.CHANGES[1:]
+    rows = [(math.nan, math.nan, math.nan), *told]
+    return [
+        one._replace(values={**one.values, **dict(zip(names, row, strict=True))})
+        for one, row in zip(run, rows, strict=True)
+    ]
+
+
+def test_where_the_risk_has_pieces_only_what_is_known_to_cross_counts() -> None:
+    run = path(np.array([[0.9], [1.1], [0.8], [1.3], [0.9]]))
+    untold = trajectory.summary(run)
+    assert (untold["count_changes"], untold["phases"]) == (4, 0)
+    assert math.isnan(untold["crossings"]) and math.isnan(untold["jumps"])
+    said = between(run, [(1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 1, 0)])
+    assert trajectory.changes(said, one_piece=False) == (4, 3, 2, 1)
+    assert trajectory.crossing_phases(said) == pytest.approx([0.5]), "a jump, and more than one passing, have no phase"
+    told = trajectory.summary(said)
+    assert [told[name] for name in ("count_changes", "crossings", "jumps", "phases")] == [4, 3, 2, 1]
+    assert trajectory.changes(run, one_piece=True) == (4, 4, 0, 0)
+    assert len(trajectory.crossing_phases(run, one_piece=True)) == 4
 
 
 def drifting(seed: int, *, repelled: bool) -> list[records.Record]:
@@ -59,10 +83,10 @@ def drifting(seed: int, *, repelled: bool) -> list[records.Record]:
 
 
 def test_the_test_of_phases_fires_only_where_the_singular_set_is_shunned() -> None:
-    fair = [trajectory.summary(drifting(seed, repelled=False)) for seed in range(20)]
-    assert all(one["crossings"] > 80 for one in fair)
+    fair = [trajectory.summary(drifting(seed, repelled=False), one_piece=True) for seed in range(20)]
+    assert all(one["crossings"] == one["phases"] == one["count_changes"] > 80 for one in fair)
     assert sum(one["crossing_p"] < 0.05 for one in fair) <= 4
-    shunned = trajectory.summary(drifting(0, repelled=True))
+    shunned = trajectory.summary(drifting(0, repelled=True), one_piece=True)
     assert shunned["crossing_p"] < 1e-6
 
 
