@@ -308,8 +308,8 @@ KEYS = (
     "curvature, diagnostics, seeds, grid, expected"
 )
 DIAGNOSTICS = (
-    "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, exponents, "
-    "progress, departure, minimum, stability, displacement, saddle, escape"
+    "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
+    "exponents, progress, departure, minimum, stability, displacement, saddle, escape"
 )
 STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
