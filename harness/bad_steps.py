@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad step sizes that are known before anything is computed, from the layers and the loss alone.
 
-A rule speaks only where its hypotheses can be read off the layer list; where none speaks, nothing is claimed. F3 to F10
-and C1 to C6 are `theory.STATEMENTS`.
+A rule speaks only where its hypotheses can be read off the layer list; where none speaks, nothing is claimed. F3 to F13
+and C1 to C6 are `theory.STATEMENTS`, with proofs in docs/theorems.md.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
+from harness import origin
 from zoo import activations, curve, layer
 
 
@@ -24,11 +26,13 @@ class BadStep:
         etas: The step sizes, largest first; at least one.
         where: On which set of parameters the map is degenerate, and why.
         source: Whose statement it is.
+        eigenvalues: For each of them the eigenvalue of H whose inverse it is, exactly.
     """
 
     etas: tuple[float, ...]
     where: str
     source: str
+    eigenvalues: tuple[Fraction, ...]
 
     @property
     def eta(self) -> float:
@@ -52,10 +56,53 @@ class BadStep:
         }
 
 
-def of(
-    layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool
-) -> tuple[tuple[BadStep, ...], bool, str]:
-    """Returns the known bad steps, whether there are no others, and a sentence about the others.
+@dataclasses.dataclass(frozen=True)
+class Possible:
+    """A step size that may be bad, and is not known to be.
+
+    Attributes:
+        eta: The step size.
+        name: What it is in terms of the weight decay, `1/w`; empty for 1.
+    """
+
+    eta: float
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """`1/w = 4`, or `1`."""
+        return f"{self.name} = {self.eta:.4g}" if self.name else f"{self.eta:.4g}"
+
+
+class Known(NamedTuple):
+    """What is known of the bad step sizes of a map.
+
+    Attributes:
+        bad: Those that are known to be bad.
+        possible: All others that may be bad; () if there are none, None if nothing bounds them.
+        others: What is known of all others, in a sentence.
+    """
+
+    bad: tuple[BadStep, ...]
+    possible: tuple[Possible, ...] | None
+    others: str
+
+
+def label(bad: Sequence[BadStep], possible: Sequence[Possible] | None) -> str:
+    """Returns the list of bad step sizes in a few words, the same in the terminal and on the page.
+
+    `exactly {1}`, `none`, `only 1/w = 4 possible`, `1; otherwise only 1/w = 4 possible`, `1 and maybe others`, `?`.
+    """
+    known, open_ = ", ".join(step.label for step in bad), ", ".join(step.label for step in possible or ())
+    if possible is None:
+        return f"{known} and maybe others" if known else "?"
+    if open_:
+        return f"{known}; otherwise only {open_} possible" if known else f"only {open_} possible"
+    return f"exactly {{{known}}}" if known else "none"
+
+
+def of(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool) -> Known:
+    """Returns the known bad steps, those that are possible besides, and a sentence about all others.
 
     Args:
         layers: The network.
@@ -70,45 +117,67 @@ def of(
             "everywhere: H is the same at every point",
             "H is the same at every point and its spectrum is given",
         )
-        return _given(form.eigenvalues, decay, where, "C1"), True, f"No other: {others}."
+        return Known(_given(form.eigenvalues, decay, where, "C1"), (), f"No other: {others}.")
     if isinstance(form, layer.Curve) and loss.name == "output":
         row = curve.CURVES[form.function]
         others = "between breakpoints H is constant, with these values, or analytic and not constant"
-        return _given(row.plateaus, decay, row.where, "C5, C6"), True, f"No other: {others}."
+        return Known(_given(row.plateaus, decay, row.where, "C5, C6"), (), f"No other: {others}.")
     found: list[BadStep] = []
     if loss.name == "half_mse":
         found += _saturated(layers, inputs, decay)
     unseen = _unseen(layers, loss) if decay else None
     if unseen:
-        found.append(BadStep((1 / decay,), f"{unseen}; there w = {decay:g} is an eigenvalue of H", "F10, ours"))
-    tame = _tame(layers, inputs, loss, one_piece=one_piece)
-    if tame and not decay:
-        return tuple(found), True, f"No step size is bad: {tame}."
-    if tame and unseen:
-        return (
-            tuple(found),
-            True,
-            f"No other: without decay no step size would be bad, for {tame}.",
-        )
-    if tame:
-        only = f"Only 1/w = {1 / decay:g} can be bad, and whether it is is not known in advance"
-        return tuple(found), False, f"{only}. Without decay no step size would be bad: {tame}."
+        found += _inverses([Fraction(decay)], f"{unseen}; there w = {decay:g} is an eigenvalue of H", "F10, ours")
+    constant = _constant(layers, inputs, loss)
+    if constant is not None:
+        return _listed(tuple(found), *constant, decay)
     if _affine(layers) and loss.name == "half_mse":
         text = (
             "H is the same at every point: exactly the reciprocals of its positive eigenvalues are bad; the data decide"
         )
-        return tuple(found), False, f"{text} (C2)."
+        return Known(tuple(found), None, f"{text} (C2).")
     if one_piece:
         text = "At most as many as there are parameters: reciprocals of eigenvalues of H at any one point"
-        return tuple(found), False, f"{text} (F3, ours). Which, if any, is not known in advance."
-    return tuple(found), False, "Finitely many at most (F4, ours). Which, if any, is not known in advance."
+        return Known(tuple(found), None, f"{text} (F3, ours). Which, if any, is not known in advance.")
+    text = "At most as many as there are parameters for each of finitely many patterns of pieces (F4, ours)"
+    return Known(tuple(found), None, f"{text}. Which, if any, is not known in advance.")
+
+
+def _listed(found: tuple[BadStep, ...], values: tuple[float, ...], why: str, decay: float) -> Known:
+    """Returns what is known where the data term's H can have constant eigenvalues of given `values`, and 0, alone."""
+    named = [(Fraction(value) + Fraction(decay), "1/(1+w)" if decay else "") for value in values]
+    named += [(Fraction(decay), "1/w")] if decay else []
+    candidates = [Possible(eta, name) for eigenvalue, name in named for eta in _inverse(eigenvalue)]
+    bad = {eta for step in found for eta in step.etas}
+    possible = tuple(one for one in candidates if one.eta not in bad)
+    without = "Without decay no step size would be bad" if decay and not values else ""
+    if possible:
+        only = " or ".join(one.label for one in possible)
+        first = f"Only {only} can be bad{' besides' if found else ''}, and whether it is is not known in advance"
+        return Known(found, possible, f"{first}. {without or 'The reason'}: {why}.")
+    if found:
+        return Known(found, (), f"No other{': ' + without.lower() if without else ''}: {why}.")
+    return Known(found, (), f"No step size is bad: {why}.")
 
 
 def _given(values: Iterable[float], decay: float, where: str, source: str) -> tuple[BadStep, ...]:
     """Returns the bad steps of a risk that is written down, from its eigenvalues on sets of positive measure."""
-    etas = {1 / (value + decay) for value in values if value + decay > 0}
-    finite = tuple(sorted((eta for eta in etas if math.isfinite(eta)), reverse=True))
-    return (BadStep(finite, where, source),) if finite else ()
+    return _inverses([Fraction(value) + Fraction(decay) for value in values], where, source)
+
+
+def _inverses(eigenvalues: Iterable[Fraction], where: str, source: str) -> tuple[BadStep, ...]:
+    """Returns the inverses of the eigenvalues > 0 as one bad step, without those that are no float; none if none is."""
+    kept = [(eta, value) for value in sorted(set(eigenvalues)) if value > 0 for eta in _inverse(value)]
+    etas, values = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), ())
+    return (BadStep(etas, where, source, values),) if kept else ()
+
+
+def _inverse(value: Fraction) -> tuple[float, ...]:
+    """Returns 1 / value as the nearest float; none where that would be infinite."""
+    try:
+        return (float(1 / value),)
+    except OverflowError:
+        return ()
 
 
 def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Iterator[BadStep]:
@@ -127,18 +196,19 @@ def _saturated(layers: layer.Layers, inputs: layer.Shape, decay: float) -> Itera
         return
     channels = layer.output(dict(body), inputs)[-1]
     features = layer.output(dict(list(layers.items())[:-1]), inputs)[-1]
-    low, high = min(v * v for v in values), max(v * v for v in values)
+    squares = [Fraction(value) ** 2 for value in values]
+    low, high = min(squares), max(squares)
     counts = range(channels + 1 if high > low else 1)
     norms = [features * low + (high - low) * features / channels * count for count in counts]
-    own = 1.0 if head[1].bias else 0.0
-    curvatures = [own + norm for norm in norms if own + norm > 0]
+    own = 1 if head[1].bias else 0
+    curvatures = [own + norm + Fraction(decay) for norm in norms if own + norm > 0]
     if not curvatures:
         return
     places = " or ".join(f"{value:g}" for value in values)
     formula = f"{'1 + ' * head[1].bias}|c|²{' + w' * (decay > 0)}"
     where = f"where every unit of the last hidden layer is {places} for every example"
-    yield BadStep(
-        tuple(1 / (value + decay) for value in curvatures),
+    yield from _inverses(
+        curvatures,
         f"{where}: with c its outputs, {formula} is an eigenvalue of H there, once for each output of the network",
         "F6, ours",
     )
@@ -226,27 +296,25 @@ def _read_by_norms(after: list[layer.Layer]) -> bool:
     return False
 
 
-def _tame(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool) -> str | None:
-    """Returns why the data term alone makes no step size bad; None where that is not known.
+def _constant(layers: layer.Layers, inputs: layer.Shape, loss: Any) -> tuple[tuple[float, ...], str] | None:
+    """Returns which eigenvalues but 0 the data term's H can have on a set of positive measure, and why no others.
 
-    With decay w the same reason leaves 1/w as the only candidate: on each piece H comes as close to w times the
-    identity as one likes, or det(I - eta H) is a polynomial other than 0.
+    None where that is not known. Weight decay w adds w to each of them, and to 0.
     """
-    degree, homogeneous = _degree(layers, (0, True))
-    if homogeneous and degree >= 3:
-        return f"the network is positively homogeneous of degree {degree}, and H vanishes towards θ = 0 (F5, ours)"
-    if one_piece and degree >= 3:
-        return "the risk is analytic everywhere, and H = 0 at θ = 0 (F5, ours)"
+    order, homogeneous = origin.degree(layers)
+    if order >= 3 and origin.defined(layers):
+        how = f"is positively homogeneous of degree {order}" if homogeneous else "vanishes to third order at θ = 0"
+        return (), f"on each pattern the network {how}, so H is 0 there (F5, ours)"
     if _affine(layers) and loss.name == "output":
-        return "H = 0 everywhere"
+        return (), "H = 0 everywhere"
     if _affine(layers) and loss.name in ("ce", "smoothed_ce"):
-        return "the risk is analytic everywhere, and H vanishes far out, where softmax saturates (ours)"
-    if loss.name == "half_mse" and degree == 2 and homogeneous and _is_chain(layers, inputs):
-        return (
+        return (), "the risk is analytic everywhere, and H vanishes far out, where softmax saturates (ours)"
+    if loss.name == "half_mse" and order == 2 and homogeneous and _is_chain(layers, inputs):
+        return (), (
             "on a piece f = c θ₁ θ₂ x, and det(I - ηH) has the term -ηA θ₁², A the mean of (c x)²; where A = 0, "
             "H = 0 (C3, ours)"
         )
-    return None
+    return origin.constant(layers, inputs, loss.name)
 
 
 def _is_chain(layers: layer.Layers, inputs: layer.Shape) -> bool:
@@ -262,49 +330,3 @@ def _affine(layers: layer.Layers) -> bool:
     *body, head = layers.values()
     plain = layer.Flatten | layer.Mean | layer.AveragePool | layer.Patches | layer.FirstToken
     return isinstance(head, layer.Dense) and all(isinstance(node, plain) for node in body)
-
-
-Degree = tuple[int, bool]
-"""Order to which something vanishes at theta = 0, and whether it is positively homogeneous in theta of that degree."""
-
-
-def _degree(layers: layer.Layers, degree: Degree) -> Degree:
-    """Returns the degree of what a network gives, from that of its input; data have (0, True).
-
-    The order is a lower bound, right where the network is analytic at 0.
-    """
-    for node in layers.values():
-        order, homogeneous = degree
-        match node:
-            case layer.Dense() | layer.Convolution():
-                degree = _sum((order + 1, homogeneous), (1, True)) if node.bias else (order + 1, homogeneous)
-            case layer.Activation():
-                row = activations.row(node.function)
-                doubled = row.regularity == "analytic" and row.slope_at_0 == 0  # x^2: its order at 0 is twice x's
-                degree = (order * (1 + doubled) if row.value_at_0 == 0 else 0, homogeneous and row.homogeneous)
-            case (
-                layer.Flatten() | layer.Mean() | layer.Pool() | layer.Patches() | layer.FirstToken() | layer.Subsample()
-            ):
-                pass
-            case layer.Position():
-                degree = _sum(degree, (1 if node.learned else 0, True))
-            case layer.ClassToken():
-                degree = _sum(degree, (1, True))
-            case layer.Residual():
-                degree = _sum(_degree(node.inner, degree), _degree(node.shortcut, degree))
-            case layer.MixTokens():
-                degree = _degree(node.inner, degree)
-            case layer.LayerNorm() | layer.GroupNorm():
-                degree = (1, False)
-            case layer.Attention():
-                degree = (1 if node.bias else order + 2, False)
-            case layer.QuadraticForm():
-                degree = (2, True)
-            case _:
-                degree = (0, False)
-    return degree
-
-
-def _sum(left: Degree, right: Degree) -> Degree:
-    """Returns the degree of a sum of two terms, or of two things put side by side."""
-    return min(left[0], right[0]), left[1] and right[1] and left[0] == right[0]

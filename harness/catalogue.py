@@ -117,8 +117,8 @@ def _diagnostics() -> Rows:
 
 
 def _metrics() -> Rows:
-    return ("metric", "in MLflow", "unit", "definition"), [
-        (name, row.key(name), row.unit, row.definition) for name, row in metrics.METRICS.items()
+    return ("metric", "in MLflow", "unit", "bar", "definition"), [
+        (name, row.key(name), row.unit, row.bar, row.definition) for name, row in metrics.METRICS.items()
     ]
 
 

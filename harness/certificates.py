@@ -12,7 +12,7 @@ import numpy as np
 import rich.console
 import rich.table
 
-from harness import certify, evidence, progress, verdict
+from harness import certify, evidence, progress, theory, verdict
 from harness import spec as specs
 
 SHOWN = 5
@@ -51,6 +51,7 @@ def show(cells: Sequence[specs.Cell], points: int, console: rich.console.Console
             console.print(f"  {sentence}", highlight=False, soft_wrap=True)
     counts = collections.Counter(one.verdict for one in made)
     console.print()
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
 
 
@@ -64,8 +65,8 @@ def sigma(one: certify.Certificate) -> str:
 
 def _range(one: certify.Certificate) -> tuple[str, str]:
     """Returns the end of the certified range and the number of step sizes left over in it."""
-    if one.theory.no_bad_step:
-        return "∞", "0"
+    if one.theory.possible is not None:
+        return "∞", str(sum(len(bad.etas) for bad in one.theory.bad_steps) + len(one.theory.possible))
     if not one.evidence:
         return "·", "·"
     below = f"{one.range.below:.2g}" if math.isfinite(one.range.below) else "∞"
@@ -74,13 +75,16 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
 
 def sentences(one: certify.Certificate) -> Iterator[str]:
     """Yields what is certain of a cell, what it rests on, and what is left open."""
-    yield f"η = {one.eta:.6g}: {one.verdict}; {one.why.rstrip('.')}."
+    yield f"{_step_sizes(one)}: {one.verdict}; {one.why.rstrip('.')}."
     if one.cell.optimizer.name == "nesterov":
         yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
     if getattr(one.cell.optimizer, "batch_size", None):
-        yield "The map of the full batch is meant; a mini-batch has a map of its own, which is not looked at here."
+        theirs = " with the same list of bad step sizes" if one.theory.possible is not None else ""
+        yield f"The map of the full batch is meant; a mini-batch has a map of its own{theirs}, not looked at here."
     if one.theory.no_bad_step:
         yield f"Every η: {one.theory.no_bad_step}"
+    elif one.theory.possible is not None:
+        yield f"Bad η: {one.theory.bad}. {one.theory.others}"
     if one.visited and not one.theory.one_piece:
         pieces = f"{one.sound} of {one.visited} pieces on which runs begin are certified at η"
         yield f"{pieces}: a certificate of those pieces, not of the map. (*) The range below is theirs too."
@@ -99,6 +103,14 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
         )
     if one.missing:
         yield f"No closed point (F8): {one.missing}."
+
+
+def _step_sizes(one: certify.Certificate) -> str:
+    """Returns the step sizes that are asked about: one, or all of a schedule."""
+    values = one.used.values
+    if len(values) == 1:
+        return f"η = {values[0]:.6g}"
+    return f"all {len(values)} step sizes of the schedule, {values[0]:.6g} to {values[-1]:.6g}"
 
 
 def _eigenvalues(point: evidence.Evidence) -> str:

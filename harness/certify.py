@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certify: what is certain of a cell's gradient-descent map before any training (mathematics, D13 and D14).
 
-Where the risk is one analytic piece, one point with sigma_min > verdict.MARGIN times its error bar certifies the whole
-map at eta (F3), and several points certify all step sizes but a few (F9). Points are closed ones (F8) at any size, and
-dense float64 spectra up to dense.limit() parameters. Beyond, or where a spec says `curvature: lanczos`, the outer
-eigenvalues by Lanczos serve, with a bound of all others that fails with a stated probability
+Where the risk is one analytic piece, one point at which sigma_min is above 0 by verdict.MARGIN error bars certifies
+the whole map at eta (F3), and several points certify all step sizes but a few (F9). Points are closed ones (F8) at any
+size, and dense float64 spectra up to dense.limit() parameters. Beyond, or where a spec says `curvature: lanczos`, the
+outer eigenvalues by Lanczos serve, with a bound of all others that fails with a stated probability
 (harness/curvature/exclusion.py): they certify step sizes up to the inverse of that bound. Where the risk has pieces,
 what is said is said of the pieces on which runs begin. Full-batch gradient descent is meant; the map of a mini-batch is
 that of another risk.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from harness import evidence, experiment, optimizers, steps, theory, verdict
 from harness import spec as specs
 from harness.curvature import dense, exclusion
+
+Verdict = Literal["certified", "undecided", "singular"]
 
 POINTS = 3
 """Points, unless told otherwise."""
@@ -32,10 +34,11 @@ class Certificate(NamedTuple):
 
     Attributes:
         cell: The cell.
-        eta: Its step size; for one that is relative to the sharpness, that of seed 0.
+        eta: Its step size before its schedule; for one that is relative to the sharpness, that of seed 0.
+        used: All step sizes of its runs.
         parameters: P.
         theory: What is known from the ingredients alone.
-        verdict: Of the whole map at eta, as of a run.
+        verdict: Of the whole map at eta, and at every step size of its schedule.
         why: What the verdict rests on, or what is missing.
         evidence: The points.
         missing: Why there are no closed points; empty if there are.
@@ -47,9 +50,10 @@ class Certificate(NamedTuple):
 
     cell: specs.Cell
     eta: float
+    used: optimizers.StepSizes
     parameters: int
     theory: theory.Theory
-    verdict: verdict.Verdict
+    verdict: Verdict
     why: str
     evidence: tuple[evidence.Evidence, ...]
     missing: str
@@ -70,6 +74,11 @@ class Certificate(NamedTuple):
             "label": self.cell.label,
             "cell_id": self.cell.cell_id,
             "eta": self.eta,
+            "step_sizes": {
+                "least": float(self.used.values[0]),
+                "greatest": float(self.used.values[-1]),
+                "count": len(self.used.values),
+            },
             "parameters": self.parameters,
             "one_piece": self.theory.one_piece,
             "verdict": self.verdict,
@@ -99,6 +108,8 @@ class Certificate(NamedTuple):
             ],
             "no_bad_step": self.theory.no_bad_step,
             "bad_steps": [bad.as_dict() for bad in self.theory.bad_steps],
+            "possible": None if self.theory.possible is None else [one.eta for one in self.theory.possible],
+            "bad": self.theory.bad,
         }
 
 
@@ -151,36 +162,65 @@ def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:
         pieces.setdefault(one.piece, []).append(one)
-    sound = sum(any(one.certifies(eta) for one in group) for group in pieces.values())
+    used = optimizers.step_sizes(cell, eta)
     ranges = [steps.certified(one.spectrum for one in group) for group in pieces.values()]
-    result, why = _verdict(says, cell, eta, found, len(pieces), sound, size)
-    return Certificate(cell, eta, size, says, result, why, found, missing, _all(ranges), len(pieces), sound)
+    sound = sum(_sound(group, used, range_) for group, range_ in zip(pieces.values(), ranges, strict=True))
+    result, why = _verdict(says, cell, eta, used, found, len(pieces), sound, size)
+    return Certificate(cell, eta, used, size, says, result, why, found, missing, _all(ranges), len(pieces), sound)
+
+
+def _sound(group: Sequence[evidence.Evidence], used: optimizers.StepSizes, certified: steps.Steps) -> bool:
+    """Says whether the points of one piece certify every step size that is used."""
+    if len(used.values) == 1:
+        return any(one.certifies(float(used.values[0])) for one in group)
+    return all(steps.within(certified, used.values))
 
 
 def _verdict(
     says: theory.Theory,
     cell: specs.Cell,
     eta: float,
+    used: optimizers.StepSizes,
     found: Sequence[evidence.Evidence],
     visited: int,
     sound: int,
     size: int,
-) -> tuple[verdict.Verdict, str]:
-    """Returns the verdict on the whole map at eta, and what it rests on."""
-    bad = theory.matches(says, eta, cell.precision)
-    if bad is not None:
-        return "singular", f"η is bad {bad.where} ({bad.source})"
-    if says.complete:
+) -> tuple[Verdict, str]:
+    """Returns the verdict on the whole map at eta and all step sizes of its schedule, and what it rests on."""
+    match = theory.matches(says, used, cell.precision)
+    near = "" if match is None else theory.told(says, match)
+    if match is not None and match.exact:
+        return "singular", near
+    result, why = _measured(says, cell, eta, used, found, visited, sound, size)
+    return result, "; ".join(part for part in (why.rstrip("."), near) if part)
+
+
+def _measured(
+    says: theory.Theory,
+    cell: specs.Cell,
+    eta: float,
+    used: optimizers.StepSizes,
+    found: Sequence[evidence.Evidence],
+    visited: int,
+    sound: int,
+    size: int,
+) -> tuple[Verdict, str]:
+    """Returns the verdict where no step size is known to be bad."""
+    if all(says.excludes(float(one), cell.precision) for one in used.values):
         return "certified", says.others
     if not found:
         return "undecided", f"no point: {_no_point(says, cell, size)}"
     if not says.one_piece:
         return "undecided", f"certified on {sound} of {visited} pieces visited; nothing is said of the others"
+    if sound and len(used.values) > 1:
+        return "certified", f"one piece, and the points leave none of the {len(used.values)} step sizes over (F9)"
     if sound:
         best = max((one for one in found if one.certifies(eta)), key=lambda one: one.sigma(eta)[0])
         value, error = best.sigma(eta)
         sure = "" if best.spectrum.complete else f", false with probability {exclusion.FAILURE:g} at most"
         return "certified", f"one piece, and σ_min = {value:.3g} ± {error:.1g} at a point ({best.method}; F3){sure}"
+    if len(used.values) > 1:
+        return "undecided", f"the points leave some of the {len(used.values)} step sizes of the schedule over"
     if not all(one.spectrum.complete for one in found):
         return "undecided", f"no point excludes that 1/η = {1 / eta:.4g} is an eigenvalue"
     return "undecided", f"σ_min is within {verdict.MARGIN:g} error bars of 0 at every point"

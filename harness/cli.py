@@ -78,6 +78,9 @@ def new(
 def check(specs: Specs, device: Device = "auto") -> None:
     """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
 
+    The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
+    The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
+
     `curvature: dense` is refused beyond 5,000 parameters on a CPU, 20,000 on an accelerator.
     """
     check_specs(specs, device=device)
@@ -94,7 +97,8 @@ def certify(
 
     Networks of one analytic piece: from closed-form points at any size, else from whole Hessians up to 5,000 parameters
     (20,000 on an accelerator), else from Lanczos: 128 products with the Hessian for each point, false with a stated
-    probability. Others: the pieces on which runs begin, up to that size.
+    probability. Others: the pieces on which runs begin, up to that size. Where all bad step sizes are known from the
+    layers alone, the whole map. Statements F1 to F14 are ours and not peer-reviewed: docs/theorems.md.
     """
     from harness import certificates
     from harness import device as devices

@@ -51,10 +51,7 @@ class Evidence(NamedTuple):
 
     def certifies(self, eta: float) -> bool:
         """Says whether the point certifies its piece at eta."""
-        if not self.spectrum.complete:
-            return steps.excluded(self.spectrum, eta)
-        value, error = self.sigma(eta)
-        return value > verdict.MARGIN * error
+        return verdict.apart(spectra.lower_bound(self.spectrum, eta), spectra.lower_error(self.spectrum, eta))
 
     @property
     def error(self) -> float:
@@ -111,13 +108,13 @@ def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, .
     """Returns random points with their dense spectra, where these are finite."""
     ready = _ready(data_, model_, loss)
     size = ready.objective.size
-    hessian = dense.matrix(operators.hessian(ready.objective.risk), size)
+    spectrum_at = dense.known(operators.hessian(ready.objective.risk), size)
     found = []
     for seed in range(points):
         theta = ready.objective.init(jax.random.key(seed)).astype("float64")
         theta = theta + 0.1 * np.random.default_rng(seed).standard_normal(size)
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
-            spectrum = dense.spectrum(np.asarray(hessian((theta, ready.exact))))
+            spectrum = spectrum_at((theta, ready.exact))
             found.append(Evidence("dense", f"random start of seed {seed} plus 0.1 times normal numbers", spectrum, ""))
     return tuple(found)
 
@@ -155,12 +152,12 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     signs = piece_of(layers, facts.shape, network, ready.exact.x)
-    hessian = dense.matrix(operators.hessian(goal.risk), size)
+    spectrum_at = dense.known(operators.hessian(goal.risk), size)
     place = saddles.Place(data_, model_, loss, layers, facts.shape, goal, ready.exact)
 
     def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
-            return [Evidence("dense", where, dense.spectrum(np.asarray(hessian((theta, ready.exact)))), piece)]
+            return [Evidence("dense", where, spectrum_at((theta, ready.exact)), piece)]
         return []
 
     def beside(theta: jax.Array, piece: str, move: jax.Array) -> tuple[jax.Array, int] | None:

@@ -74,7 +74,7 @@ class Found(NamedTuple):
     def fires(self) -> bool | None:
         """Whether a detector of singularity must fire here, must be silent, or is not asked (None)."""
         if self.name == "verdict":
-            return {"singular": True, "certified": False}.get(str(self.expected))
+            return {"singular": True, "invertible": False}.get(str(self.expected))
         return self.expected == 0 if self.name.endswith((".sigma_min", ".state_sigma_min")) else None
 
 
@@ -90,7 +90,7 @@ def of_plain(value: Any) -> Value:
     if isinstance(value, Mapping):
         low, high = map(float, value["between"])
         return Range(low, high, value.get("published"))
-    return value if isinstance(value, str) else float(value)
+    return verdict.current(value) if isinstance(value, str) else float(value)
 
 
 def plain(value: Value) -> Any:
@@ -114,7 +114,7 @@ def check(fields: Mapping[str, Sequence[Any]], cells: int) -> Iterator[problems.
             yield problems.Problem(("expected", name), text, key=True)
         for i, value in enumerate(values):
             if name in WORDS:
-                wrong, what = value not in WORDS[name], ", ".join(WORDS[name])
+                wrong, what = verdict.current(value) not in WORDS[name], ", ".join(WORDS[name])
             else:
                 wrong, what = not (_number(value) or _range(value)), "a number, {between: [low, high]}"
             if wrong:

@@ -51,6 +51,8 @@ class Problem(NamedTuple):
         surveyor: The questions asked of the Hessian.
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
         infimum: Infimum of the risk; NaN where it is not known.
+        constant: Risk of the best constant prediction; NaN where it is not known.
+        chance: Accuracy of the best constant prediction; NaN for regression.
         probe: What diagnostics ask that look around a point.
         planted: From a `start` that is planted to its point; the last few are kept.
     """
@@ -65,6 +67,8 @@ class Problem(NamedTuple):
     surveyor: survey.Surveyor
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
     infimum: float
+    constant: float
+    chance: float
     probe: diagnostics.Probe
     planted: Callable[[Any], saddles.Saddle]
 
@@ -113,6 +117,8 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
         surveyor=surveyor,
         evaluate=evaluate,
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
+        constant=losses.constant(loss, arrays.targets, arrays.weights),
+        chance=losses.chance(arrays.targets, arrays.weights) if facts.task == "classification" else math.nan,
         probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
         planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
     )
@@ -224,7 +230,8 @@ def measure(
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
             found = ready.surveyor.survey((theta, ready.exact), eta, key)
             surveyed(found.spectrum)
-        point = diagnostics.Point(eta, ready.infimum, loss, grad_norm, accuracy, found, nearby)
+        known = ready.infimum, loss, grad_norm, accuracy
+        point = diagnostics.Point(eta, *known, found, nearby, ready.constant, ready.chance)
         return diagnostics.measure(point, names)
     except FloatingPointError:
         return None

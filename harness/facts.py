@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from harness import device as devices
-from harness import expected, experiment, provenance, runlog, theory
+from harness import expected, experiment, layout, provenance, runlog, theory
 from harness import spec as specs
 
 
@@ -42,8 +42,12 @@ def begun(cell: specs.Cell, seed: int, ready: experiment.Problem, device: str, c
         "status": "running",
         "diverged_at": None,
         "verdict": None,
+        "doubt": None,
+        "failure_probability": None,
+        "bad_step": None,
         "eta": None,
         "parameters": ready.objective.size,
+        "layout": layout.plain(ready.objective.layout),
         "examples": len(ready.arrays.x),
         "curvature": ready.surveyor.method,
         "device": device,

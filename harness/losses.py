@@ -112,6 +112,36 @@ def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray, x: np.ndarray |
     return float(np.average(entropies, weights=weights))
 
 
+def constant(loss: Any, targets: np.ndarray, weights: np.ndarray) -> float:
+    """Returns the risk of the best constant prediction, in loss units: the infimum if all inputs were equal.
+
+    Args:
+        loss: The `loss` part of a cell.
+        targets: (N, K) float.
+        weights: (N,) positive float.
+
+    Returns:
+        NaN for `output`, whose risk is no prediction, and under weight decay.
+    """
+    import numpy as np
+
+    if loss.name == "output":
+        return math.nan
+    return infimum(loss, targets, weights, np.zeros((len(targets), 1)))
+
+
+def chance(targets: np.ndarray, weights: np.ndarray) -> float:
+    """Returns the accuracy of the best constant prediction: the weighted share of the largest class.
+
+    Args:
+        targets: (N, K) float; the class of an example is where its target is largest.
+        weights: (N,) positive float.
+    """
+    import numpy as np
+
+    return float(np.max(np.bincount(np.argmax(targets, axis=-1), weights)) / np.sum(weights))
+
+
 def _means(targets: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Returns for each example the weighted mean target (K,) of all examples with the same input."""
     import numpy as np

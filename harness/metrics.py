@@ -12,6 +12,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+Bar = Literal["", "bound", "95 %", "modelled"]
+
+BARS: dict[Bar, str] = {
+    "bound": "the value cannot be off by more, as far as rounding is as modelled",
+    "95 %": "half the width of a 95 % interval over what was drawn, with bounds of what was not",
+    "modelled": "the size of what the value may be off by, to first order or as a model of rounding; no bound",
+}
+"""What an error bar says."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -27,6 +36,7 @@ class Metric:
         source: Where the definition comes from.
         error: Name of the metric that holds its error bar, if it has one.
         bound: What the value is when the spectrum is known in part only (`curvature` = lanczos).
+        bar: What it says, if it is an error bar: one of BARS.
     """
 
     label: str
@@ -38,6 +48,7 @@ class Metric:
     source: str
     error: str | None = None
     bound: Literal["", "≤", "≥", "≈"] = ""
+    bar: Bar = ""
 
     def key(self, name: str) -> str:
         """Returns the metric's key in MLflow, for example `map/sigma_min`."""
@@ -48,7 +59,15 @@ PAPER = "Craciun & Ghoshdastidar, NeurIPS 2025, arXiv 2510.24466"
 EDGE = "Cohen et al., ICLR 2021, arXiv 2103.00065"
 DENSE_OR_LANCZOS = (
     "Dense symmetric eigenvalues of the float64 Hessian for small nets; above that, Lanczos with full "
-    "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair."
+    "reorthogonalisation in float64, where the error bar is the residual of the Ritz pair. The rounding in H itself is "
+    "in the error bar as a model says it is."
+)
+EIGENVALUE_ERROR = (
+    "Ritz residual, or the backward error of the dense solver, which are bounds; plus the rounding in H, which is "
+    "modelled: products in which each operation rounds at random (Monte Carlo arithmetic), 8 times their spread."
+)
+UNSURE = (
+    "Count of the known eigenvalues whose error bars reach the level; of a Lanczos run, by the bar of rounding alone."
 )
 
 FAILURES: dict[str, str] = {
@@ -58,8 +77,9 @@ FAILURES: dict[str, str] = {
     "hessian": "Lanczos bounds extreme eigenvalues from inside: one that the starting vector hardly contains stays "
     "unseen. At a kink of the activation H is that of the piece, and bends that lie on the kink are not in it.",
     "map": "1/eta lies inside the spectrum, where Lanczos converges last: what was not seen may be nearer, so values "
-    "are bounds unless the run is certified. Clustered eigenvalues, and a kink at theta, blur it; the minimum over a "
-    "run falls with the number of looks. Near the singular set a determinant by probes scatters widely.",
+    "are bounds; counts above 1/eta are exact where the verdict is invertible. Clustered eigenvalues, and a kink at "
+    "theta, blur it; the minimum over a run falls with the number of looks. Near the singular set a determinant by "
+    "probes scatters widely.",
     "kinks": "Distances are to first order along a straight segment or in units of preactivations; kinks that lie "
     "behind the first are not seen. Crossings and jumps are those of the straight segment between two looks, not of "
     "the trajectory.",
@@ -110,6 +130,17 @@ METRICS: dict[str, Metric] = {
         estimator="Exact, given L; L* is attained by a network that interpolates (never, for ce with labels).",
         source="Definition; the entropy of the targets is in harness/losses.py.",
     ),
+    "relative_gap": Metric(
+        label="relative gap",
+        group="train",
+        unit="1",
+        direction="lower",
+        definition="(L − L*) / (L_c − L*), L_c the risk of the best constant prediction: 1 where nothing is learned "
+        "that does not hold of all examples alike, 0 at the infimum; for half_mse the share of the targets' variance "
+        "that is not explained. Not given where L* is not known, nor where a constant attains it.",
+        estimator="Exact, given L: L_c is the infimum of the risk if all inputs were equal.",
+        source="Definition; harness/losses.py.",
+    ),
     "grad_norm": Metric(
         label="gradient norm ‖∇L‖",
         group="train",
@@ -138,12 +169,22 @@ METRICS: dict[str, Metric] = {
         estimator="Exact count.",
         source="Definition.",
     ),
+    "chance": Metric(
+        label="chance accuracy",
+        group="train",
+        unit="fraction",
+        direction="none",
+        definition="Share of training examples in the largest class: the accuracy of the best constant prediction.",
+        estimator="Exact count.",
+        source="Definition.",
+    ),
     "sharpness": Metric(
         label="sharpness λ_max",
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="Largest eigenvalue of H.",
+        definition="Largest eigenvalue of H. With part of the spectrum the largest that was found, which it is not "
+        "less than; how much larger it may be says sharpness_upper.",
         estimator=DENSE_OR_LANCZOS,
         source=EDGE,
         error="sharpness_error",
@@ -154,9 +195,22 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="lower",
-        definition="An eigenvalue of H lies within this distance of the printed sharpness.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        definition="An eigenvalue of H lies within this distance of the printed sharpness: the largest one, if the "
+        "whole spectrum is known.",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
+        bar="bound",
+    ),
+    "sharpness_upper": Metric(
+        label="λ_max from above",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="none",
+        definition="What no eigenvalue of H exceeds; infinite where nothing is proven.",
+        estimator="Dense: the sharpness and its error bar. Lanczos: the larger of the sharpness and what bounds the "
+        "eigenvalues that were not taken out, and the residual of those that were; as sure as the lower bound of "
+        "sigma_min.",
+        source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; harness/curvature/exclusion.py.",
     ),
     "eta_sharpness": Metric(
         label="η·λ_max",
@@ -173,7 +227,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="Least eigenvalue of H; negative at a strict saddle.",
+        definition="Least eigenvalue of H; negative at a strict saddle. With part of the spectrum the least that was "
+        "found, which it does not exceed; how much less it may be says lambda_min_lower.",
         estimator=DENSE_OR_LANCZOS,
         source="Lee et al., COLT 2016, arXiv 1602.04915",
         error="lambda_min_error",
@@ -184,9 +239,22 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="lower",
-        definition="An eigenvalue of H lies within this distance of the printed least eigenvalue.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        definition="An eigenvalue of H lies within this distance of the printed least eigenvalue: the least one, if "
+        "the whole spectrum is known.",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
+        bar="bound",
+    ),
+    "lambda_min_lower": Metric(
+        label="λ_min from below",
+        group="hessian",
+        unit="loss units per squared parameter unit",
+        direction="none",
+        definition="What no eigenvalue of H is less than; minus infinity where nothing is proven.",
+        estimator="Dense: the least eigenvalue less its error bar. Lanczos: 32 products on the complement of the "
+        "eigenvalues that were taken out, as for sharpness_upper. They leave room of about half the width of what was "
+        "not taken out, so it is far below where the least eigenvalue is small.",
+        source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; harness/curvature/exclusion.py.",
     ),
     "sigma_min": Metric(
         label="σ_min(I − ηH)",
@@ -205,22 +273,35 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="1",
         direction="lower",
-        definition="How far sigma_min may move when every known eigenvalue moves within its own error bar.",
+        definition="How far sigma_min may move when every known eigenvalue moves within its own error bar, and "
+        "1 − eta lambda by its rounding, 2^-52 max(1, eta |lambda|).",
         estimator="From the eigenvalues' error bars times eta; eigenvalues that Lanczos never saw are "
-        "covered by the proven lower bound alone.",
+        "covered by the lower bound alone.",
         source="Weyl's inequality.",
+        bar="bound",
     ),
     "sigma_min_lower": Metric(
-        label="proven lower bound of σ_min",
+        label="lower bound of σ_min",
         group="map",
         unit="1",
         direction="higher",
-        definition="What sigma_min is not less than; 0 where nothing is proven.",
+        definition="What sigma_min is not less than, as far as the model of the rounding in H holds; 0 where nothing "
+        "is known.",
         estimator="Dense: sigma_min less its error bar. Lanczos: the nearest of the converged eigenvalues, less their "
         "common residual, or what bounds all others: a further run of 32 products from a random start on their "
         "complement, whose largest Ritz value falls short by more than is allowed for with probability 1e-12 at most.",
         source="Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 1992; the proof used is in "
         "harness/curvature/exclusion.py.",
+    ),
+    "sigma_min_lower_error": Metric(
+        label="errors in σ_min's lower bound",
+        group="map",
+        unit="1",
+        direction="lower",
+        definition="By how much sigma_min_lower was lowered for errors: a verdict asks that it stays above 0 when they "
+        "are 100 times as large.",
+        estimator="Dense: the error of sigma_min. Lanczos: eta times the common residual of the converged eigenvalues.",
+        source="Weyl's inequality.",
     ),
     "log_abs_det": Metric(
         label="log|det(I − ηH)|",
@@ -240,10 +321,12 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="nats",
         direction="lower",
-        definition="Propagated eigenvalue error (dense); or the sum of one standard error over probes, the deflated "
-        "eigenvalues' propagated errors, and the change when a probe's last step is dropped (lanczos).",
-        estimator="Standard error: sample standard deviation over 8 probe vectors divided by the square root of 8.",
+        definition="Propagated eigenvalue error (dense, a bound); or the sum of half the width of the 95 % interval "
+        "over probes, the deflated eigenvalues' propagated errors, and the change when a probe's last step is dropped "
+        "(lanczos).",
+        estimator="Student's t over 8 probe vectors, drawn for each cell, seed and step.",
         source="Hutchinson, Commun. Stat. Simul. Comput. 1990.",
+        bar="95 %",
     ),
     "state_sigma_min": Metric(
         label="σ_min of the state's map",
@@ -263,9 +346,10 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="lower",
         definition="Error bar of the eigenvalue that gives state_sigma_min, times the norm of the derivative of its "
-        "2 by 2 matrix by that eigenvalue.",
+        "2 by 2 matrix by that eigenvalue; and four roundings of that matrix.",
         estimator="From the eigenvalue's error bar.",
         source="Weyl's inequality.",
+        bar="modelled",
     ),
     "state_log_abs_det": Metric(
         label="log|det| of the state's map",
@@ -287,6 +371,7 @@ METRICS: dict[str, Metric] = {
         definition="Rounding of P log momentum, and for nesterov the error of log|det(I − ηH)|.",
         estimator="As the error of log|det|.",
         source="Definition.",
+        bar="95 %",
     ),
     "n_above_inv_eta": Metric(
         label="eigenvalues above 1/η",
@@ -294,9 +379,20 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues of H above 1/eta; the sign of det DG is (−1) to this power.",
-        estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the run is certified.",
+        estimator="Count of the known eigenvalues; Lanczos gives a lower bound, exact where the verdict is invertible.",
         source="Mathematics D4.",
+        error="n_above_inv_eta_error",
         bound="≥",
+    ),
+    "n_above_inv_eta_error": Metric(
+        label="eigenvalues at 1/η",
+        group="map",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of 1/eta: by how many that count may be off.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "n_above_two_inv_eta": Metric(
         label="eigenvalues above 2/η",
@@ -306,17 +402,40 @@ METRICS: dict[str, Metric] = {
         definition="Number of eigenvalues of H above 2/eta: directions in which the linearised map is unstable.",
         estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
         source=EDGE,
+        error="n_above_two_inv_eta_error",
         bound="≥",
+    ),
+    "n_above_two_inv_eta_error": Metric(
+        label="eigenvalues at 2/η",
+        group="map",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of 2/eta: by how many that count may be off.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "n_negative": Metric(
         label="negative eigenvalues",
         group="hessian",
         unit="count",
         direction="none",
-        definition="Number of eigenvalues of H below 0 beyond rounding (the least error bar of the spectrum).",
-        estimator="Count of the known eigenvalues; Lanczos gives a lower bound.",
+        definition="Number of eigenvalues of H below 0 by more than twice the least error bar of the spectrum. Not "
+        "given where the spectrum is known in part: most lie near 0, where Lanczos tells neither them nor how many.",
+        estimator="Count of all eigenvalues.",
         source="Mathematics D4.",
-        bound="≥",
+        error="n_negative_error",
+    ),
+    "n_negative_error": Metric(
+        label="eigenvalues at the level of n_negative",
+        group="hessian",
+        unit="count",
+        direction="lower",
+        definition="Number of eigenvalues within their error bars of the level below which n_negative counts: by how "
+        "many that may be off. One that is 0 in all but rounding is not among them.",
+        estimator=UNSURE,
+        source="Definition.",
+        bar="bound",
     ),
     "gap_above": Metric(
         label="gap above 1/η",
@@ -345,9 +464,10 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="1",
         direction="lower",
-        definition="eta times the larger error bar of the two eigenvalues next to 1/eta.",
-        estimator="Ritz residual, or the backward error of the dense solver.",
+        definition="The larger of the two, eta times the error bar of the eigenvalue and 2^-52 max(1, eta |lambda|).",
+        estimator=EIGENVALUE_ERROR,
         source="Parlett, The Symmetric Eigenvalue Problem, 1980, ch. 4.",
+        bar="bound",
     ),
     "critical_steps": Metric(
         label="critical step sizes",
@@ -378,9 +498,10 @@ METRICS: dict[str, Metric] = {
         group="map",
         unit="step size",
         direction="lower",
-        definition="1/(lambda_i − e) − 1/lambda_i for the error bar e of lambda_i.",
+        definition="1/(lambda_i − e) − 1/lambda_i for the error bar e of lambda_i, and 2^-52 / lambda_i.",
         estimator="As defined; the eigenvalue lies within e.",
         source="Monotonicity of 1/lambda.",
+        bar="bound",
     ),
     "kink_distance": Metric(
         label="distance to a kink",
@@ -422,6 +543,7 @@ METRICS: dict[str, Metric] = {
         definition="Width of the last bracket: at its lower end the signs are those of theta, at its upper end not.",
         estimator="At most a millionth of the exit, and 1e-12 for a point on a kink.",
         source="Bisection.",
+        bar="bound",
     ),
     "crossings_between": Metric(
         label="crossings since the last look",
@@ -472,8 +594,10 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="lower",
         definition="Rounding of the two gradients and the product over |g' − g|; large where the run has come to rest.",
-        estimator="sqrt(P) eps (|g| + |g'| + |H(θ' − θ)|) / |g' − g|.",
-        source="Rounding analysis; a model, not a proven bound.",
+        estimator="Modelled: 8 times the root mean square of what changes when each operation rounds at random, which "
+        "takes every example's summand at its own size.",
+        source="Parker, UCLA CSD-970002, 1997; harness/curvature/rounding.py.",
+        bar="modelled",
     ),
     "batch_sigma_min_worst": Metric(
         label="least σ_min(I − ηH_B)",
@@ -506,6 +630,7 @@ METRICS: dict[str, Metric] = {
         definition="Largest error bar of sigma_min among the 8 mini-batches.",
         estimator="From the eigenvalues' error bars times eta; it says nothing of batches that were not asked.",
         source="Weyl's inequality.",
+        bar="bound",
     ),
     "batch_log_abs_det_worst": Metric(
         label="least log|det(I − ηH_B)|",
@@ -534,9 +659,10 @@ METRICS: dict[str, Metric] = {
         group="batches",
         unit="nats",
         direction="lower",
-        definition="Largest error bar of log|det(I − eta H_B)| among the 8 mini-batches.",
+        definition="Largest error bar of log|det(I − eta H_B)| among the 8 mini-batches: 95 % for each of them alone.",
         estimator="As the error of log|det|.",
         source="As the error of log|det|.",
+        bar="95 %",
     ),
     "sweep_zeros": Metric(
         label="zeros checked",
@@ -569,6 +695,7 @@ METRICS: dict[str, Metric] = {
         "may be if every lambda_i is right.",
         estimator="As defined.",
         source="Triangle inequality.",
+        bar="bound",
     ),
     "sweep_regular": Metric(
         label="regular step sizes",
@@ -610,6 +737,7 @@ METRICS: dict[str, Metric] = {
         definition="The larger of the residual over sigma_min at theta and the length of the next Newton step.",
         estimator="First order: it says how far z is from a solution where the residual is small.",
         source="Newton's method.",
+        bar="modelled",
     ),
     "other_preimages": Metric(
         label="other preimages found",
@@ -637,9 +765,11 @@ METRICS: dict[str, Metric] = {
         group="exponents",
         unit="nats per step",
         direction="lower",
-        definition="Standard error over 8 means of 8 consecutive steps. Of the limit, if the trajectory is stationary.",
-        estimator="Batch means, plus rounding.",
+        definition="Half the width of the 95 % interval over 8 means of 8 consecutive steps: how well these steps tell "
+        "their own mean. Of the limit of a stationary trajectory the start, drawn at random, may hide log √P nats.",
+        estimator="Student's t over batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
+        bar="95 %",
     ),
     "second_exponent": Metric(
         label="second exponent",
@@ -659,6 +789,7 @@ METRICS: dict[str, Metric] = {
         definition="As that of the top exponent.",
         estimator="Batch means, plus rounding.",
         source="Flegal & Jones, Ann. Stat. 2010.",
+        bar="95 %",
     ),
     "relative_progress": Metric(
         label="relative progress",
@@ -720,6 +851,7 @@ METRICS: dict[str, Metric] = {
         definition="How far rounding may have moved μ.",
         estimator="Error bar of the eigenvalue, over |1 − eta h|.",
         source="Weyl's inequality.",
+        bar="modelled",
     ),
     "lambda": Metric(
         label="exponent of SGD λ",
@@ -728,9 +860,11 @@ METRICS: dict[str, Metric] = {
         direction="none",
         definition="λ = lim (1/n) log of the norm of n steps of SGD, linearised at the global minimum near theta, on "
         "the range of J'. Below 0 the minimum attracts, above 0 it does not. With sampling: reshuffling it is that of "
-        "an epoch's product, per step.",
-        estimator="Growth of a vector over 32 means of at least 4 epochs and 64 steps, after as many as two of them; "
-        "all batches, without sampling, where r = 1 and they are few.",
+        "an epoch's product, per step, with cyclic that of a period's; the theorem behind the signs is about "
+        "independent batches.",
+        estimator="Growth of three vectors over 32 means of at least 4 epochs and 64 steps, after as many as two of "
+        "them: two begin where the whole batch is steepest, one at random. Without sampling where r = 1 and batches "
+        "are few, and for cyclic batches up to r = 512.",
         source="Chemnitz & Engel, JMLR 26(134), 2025, arXiv 2407.20209; mathematics section 2.",
         error="lambda_error",
     ),
@@ -739,9 +873,12 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="nats per step",
         direction="lower",
-        definition="Half the width of the 95 % interval of λ; where it holds 0 the sign is undecided.",
-        estimator="Student's t over the 32 means, plus rounding.",
+        definition="Half the width of the 95 % interval of λ, transients of the vectors' starts among it, cut off at "
+        "λ from above; where it holds 0 the sign is undecided.",
+        estimator="Student's t over the means; from below the overlap of two vectors over the steps, from above what a "
+        "vector drawn at random may lack of any direction (1 in 40).",
         source="Flegal & Jones, Ann. Stat. 2010.",
+        bar="95 %",
     ),
     "lambda_lower": Metric(
         label="λ from below",
@@ -749,7 +886,7 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="none",
         definition="E log|det(I − (eta/b) K_SS)| / r ≤ λ: the mean of all r exponents; K_SS is the kernel of a batch.",
-        estimator="Mean over 256 batches.",
+        estimator="Mean over 256 independent batches; over a period of cyclic ones.",
         source="Mathematics section 2.",
         error="lambda_lower_error",
     ),
@@ -759,8 +896,9 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="lower",
         definition="Half the width of its 95 % interval.",
-        estimator="Student's t over 256 batches.",
+        estimator="Student's t over 256 batches; rounding for cyclic ones.",
         source="Mathematics section 2.",
+        bar="95 %",
     ),
     "lambda_upper": Metric(
         label="λ from above",
@@ -768,8 +906,9 @@ METRICS: dict[str, Metric] = {
         unit="nats per step",
         direction="none",
         definition="1/2 log of the spectral radius of E[A_S ⊗ A_S] ≥ λ, A_S a step of SGD: below 0 mean squares "
-        "shrink.",
-        estimator="ARPACK to 1e-10, for r up to 128; not given above.",
+        "shrink. Of independent batches alone: not given for cyclic ones, nor for the batches of an epoch.",
+        estimator="ARPACK to 1e-10 for r up to 128; above, up to 2,000, 1/2 log of the largest eigenvalue of E[A_S²], "
+        "which is not less.",
         source="Jensen's inequality; Wu, Ma & E, NeurIPS 2018.",
     ),
     "mean_square_step": Metric(
@@ -777,7 +916,8 @@ METRICS: dict[str, Metric] = {
         group="minimum",
         unit="parameter units squared per loss unit",
         direction="none",
-        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum.",
+        definition="2 / λ_max(C⁺D): the step size below which mean squares of SGD shrink at the minimum. Of "
+        "independent batches alone, as λ from above.",
         estimator="ARPACK to 1e-10, for r up to 128; not given above.",
         source="Mulayoff & Michaeli, arXiv 2306.07850.",
     ),
@@ -787,7 +927,7 @@ METRICS: dict[str, Metric] = {
         unit="1",
         direction="none",
         definition="Where λ > 0: a run begun at distance d from the minimum ends on the rounding floor f all the same "
-        "with a chance of about (f/d)^κ. Not given where λ ≤ 0.",
+        "with a chance of about (f/d)^κ. Not given where λ is not above 0 by more than its error.",
         estimator="E|m|^(−κ) = 1 where all multipliers m are known; else 2 λ / s², s² the variance of growth per step.",
         source="Mathematics section 4.",
     ),
@@ -829,6 +969,7 @@ METRICS: dict[str, Metric] = {
         definition="Rounding of the eigenvalues of the Gram matrix, over N.",
         estimator="eps times its size times its largest eigenvalue.",
         source="Weyl's inequality.",
+        bar="modelled",
     ),
     "kantorovich": Metric(
         label="Kantorovich number",
@@ -876,6 +1017,7 @@ METRICS: dict[str, Metric] = {
         definition="Rounding of the matrix and of its eigenvalues; above 5,000 parameters the residual |Hv − (v'Hv)v|.",
         estimator="As that of dense spectra; above the largest residual of the vectors that were found.",
         source="Weyl's inequality; the residual bound for symmetric matrices.",
+        bar="bound",
     ),
     "saddle_predicted": Metric(
         label="λ_min as constructed",
@@ -925,6 +1067,7 @@ METRICS: dict[str, Metric] = {
         definition="Difference to that of twice h, plus rounding.",
         estimator="Two differences.",
         source="Definition.",
+        bar="modelled",
     ),
     "saddle_exponent": Metric(
         label="exponent at the saddle",
@@ -942,9 +1085,11 @@ METRICS: dict[str, Metric] = {
         group="saddle",
         unit="nats per step",
         direction="lower",
-        definition="Rounding; for SGD the standard error over 8 means of 64 steps.",
-        estimator="Batch means.",
+        definition="Rounding; for SGD half the width of the 95 % interval over 8 means of 64 steps, and what a start "
+        "at random may lack of the fastest direction (1 in 40) over the 512 steps.",
+        estimator="Student's t over batch means; the quantile of a random overlap.",
         source="Flegal & Jones, Ann. Stat. 2010.",
+        bar="95 %",
     ),
     "escape_steps": Metric(
         label="steps to leave",
@@ -1021,6 +1166,7 @@ METRICS: dict[str, Metric] = {
         definition="|Hv − (v'Hv) v|: an eigenvalue lies so near.",
         estimator="As defined.",
         source="Residual bound for symmetric matrices.",
+        bar="bound",
     ),
     "escape_drop": Metric(
         label="drop of the loss over its prediction",
@@ -1102,7 +1248,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of stretches of records whose PL ratio is below a tenth of the run's geometric mean, on "
-        "which H has a negative eigenvalue, and which end.",
+        "which λ_min is below 0 by more than its error bar, and which end.",
         estimator="From the records; short plateaus between records are not seen.",
         source="Mathematics section 5.",
     ),
@@ -1121,7 +1267,7 @@ METRICS: dict[str, Metric] = {
         unit="count",
         direction="none",
         definition="Number of eigenvalues below 0 at the record of the longest episode where the gradient is least.",
-        estimator="The survey's count there, dense or Lanczos, of what is negative beyond rounding.",
+        estimator="n_negative there; not given where the spectrum is known in part.",
         source="Mathematics section 5.",
     ),
     "episode_rate": Metric(
@@ -1171,5 +1317,6 @@ METRICS: dict[str, Metric] = {
         definition="Error bars of log|det| added up, and half the change between records times the steps between them.",
         estimator="As defined; between records it is the size of what is not known, not a bound.",
         source="Triangle inequality.",
+        bar="modelled",
     ),
 }

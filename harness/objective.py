@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import losses, sharding
+from harness import layout, losses, sharding
 from zoo import model as zoo_model
 
 CHUNK = 2048
@@ -77,6 +77,7 @@ class Objective(NamedTuple):
         accuracy: `(theta, batch) -> scalar`: weighted share of examples whose largest output is where the largest
             target is.
         chunk: Number of examples evaluated at once.
+        layout: Which numbers of theta are which parameter.
     """
 
     size: int
@@ -85,6 +86,7 @@ class Objective(NamedTuple):
     risk: Callable[[jax.Array, Batch], jax.Array]
     accuracy: Callable[[jax.Array, Batch], jax.Array]
     chunk: int
+    layout: tuple[layout.Leaf, ...] = ()
 
 
 def fitting(model: zoo_model.Model, loss: Any, activity: int, examples: int) -> Objective:
@@ -136,7 +138,7 @@ def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK, keep: bo
     def accuracy(theta: jax.Array, batch: Batch) -> jax.Array:
         return sharding.summed(right)(theta, batch) / jnp.sum(batch.weights)
 
-    return Objective(size, init, outputs, risk, accuracy, chunk)
+    return Objective(size, init, outputs, risk, accuracy, chunk, layout.of(abstract))
 
 
 def in_chunks(total: Callable[[jax.Array, Batch], jax.Array], *, keep: bool) -> Callable[[jax.Array, Batch], jax.Array]:

@@ -8,8 +8,11 @@ for each step, and the composition of non-singular maps is non-singular (Corolla
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     import jax
@@ -139,6 +142,56 @@ def rate(rule: Rule, eta: jax.Array, step: Any) -> jax.Array:
     if rule.schedule.name == "constant":
         return eta
     return eta * jnp.asarray(factor(rule)(jnp.asarray(step, "float64")), eta.dtype)
+
+
+class StepSizes(NamedTuple):
+    """The distinct step sizes of a run.
+
+    Attributes:
+        values: (k,) float64, increasing.
+        first: (k,) int, the first step that has each.
+    """
+
+    values: np.ndarray
+    first: np.ndarray
+
+
+def step_sizes(cell: Any, eta: float, made: int | None = None) -> StepSizes:
+    """Returns the distinct step sizes of a run, each as the trainer computes it, in the training precision.
+
+    Args:
+        cell: Its cell (or anything with its `optimizer`, `steps` and `precision`).
+        eta: Its learning rate, as a number.
+        made: How many steps it made, for a run that ended early; that of step 0 counts even if it made none.
+    """
+    factors, first = _factors(rule(cell), max(cell.steps if made is None else made, 1))
+    with np.errstate(over="ignore", under="ignore"):
+        sizes = np.asarray(eta, cell.precision) * factors.astype(cell.precision)
+    values, at = np.unique(sizes, return_index=True)
+    return StepSizes(values.astype("float64"), first[at])
+
+
+@functools.lru_cache(maxsize=64)
+def _factors(rule: Rule, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct factors of the first `steps` steps, and the first step of each, in its order.
+
+    Where a factor is computed, the trainer's own program gives it: numpy's differ in the last bit.
+    """
+    schedule = rule.schedule
+    if schedule.name == "constant":
+        return np.ones(1), np.zeros(1, int)
+    if schedule.name == "piecewise":
+        found = [(1.0, 0), *((f, at) for f, at in zip(schedule.factors, schedule.at, strict=True) if at < steps)]
+        factors, first = (np.array(column) for column in zip(*found, strict=True))
+    else:
+        import jax
+
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            factors = np.asarray(jax.jit(factor(rule))(np.arange(steps, dtype="float64")))
+        first = np.arange(steps)
+    values, at = np.unique(factors, return_index=True)
+    order = np.argsort(first[at])
+    return values[order], first[at][order]
 
 
 def transformation(rule: Rule, eta: jax.Array) -> optax.GradientTransformation:

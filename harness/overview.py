@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import rich.console
 import rich.markup
 import rich.table
 
-from harness import diagnostics, errors, memory, progress, runlog, statuses, task, theory
+from harness import diagnostics, errors, memory, optimizers, progress, runlog, statuses, task, theory
 from harness import spec as specs
 from harness.diagnostics import plan as plans
 
@@ -66,9 +67,10 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     table.add_column("cell", overflow="fold", ratio=1)
     for header in ("parameters", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for header in ("theorem", "one piece", "known bad η"):
+    for header in ("theorem", "one piece", "bad η"):
         table.add_column(header)
     theories: dict[theory.Theory, list[str]] = {}
+    bad: dict[str, list[str]] = {}
     measured: list[plans.Plan] = []
     steps: list[str] = []
     too_large: list[str] = []
@@ -82,6 +84,8 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
             bar.begin(cell.label, 1)
             known = outlines[cell] = experiment.outline(cell)
             theories.setdefault(known.theory, []).append(cell.label)
+            if told := _bad_step(cell, known.theory):
+                bad.setdefault(told, []).append(cell.label)
             measured.append(known.plan)
             here = data.at_hand(cell.data)
             if not here:
@@ -100,12 +104,14 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 str(cell.seeds),
                 known.theory.covered,
                 "yes" if known.theory.one_piece else "no",
-                "; ".join(bad.label for bad in known.theory.bad_steps) or ("none" if known.theory.complete else "?"),
+                known.theory.bad,
             )
             bar.end()
     console.print(table)
     console.print()
     _theory(theories, console)
+    for told, labels in bad.items():
+        console.print(f"{_which(labels, len(cells))}: {told}", markup=False, highlight=False)
     console.print()
     _diagnostics(measured, console)
     console.print()
@@ -123,6 +129,16 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     console.print(
         f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
     )
+
+
+def _bad_step(cell: specs.Cell, says: theory.Theory) -> str:
+    """Returns what is known of the step sizes of a cell's runs; empty where none is bad, or near one that is."""
+    rate = cell.optimizer.learning_rate
+    if not isinstance(rate, int | float):
+        return ""
+    used = optimizers.step_sizes(cell, float(np.asarray(rate, cell.precision)))
+    match = theory.matches(says, used, cell.precision)
+    return "" if match is None else f"{theory.told(says, match)}{': the map is singular' if match.exact else ''}"
 
 
 def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Console) -> None:
@@ -145,6 +161,7 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     console.print()
     for sentence, labels in sentences.items():
         console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
 
 
 def _estimates(
@@ -207,6 +224,10 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
             prices = _range([one.prices[name] for one in plans_])
             shares = _range([one.prices[name] / one.training for one in plans_], percent=True)
             table.add_row(name, words, str(len(plans_)), prices, shares)
+        own = set(row.metrics) - set(diagnostics.DIAGNOSTICS)
+        withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
+        for (metric, reason), count in collections.Counter(withheld).items():
+            table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False

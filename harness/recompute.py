@@ -4,12 +4,14 @@
 It is told what to do by `request.json` in the folder and prints one JSON object a line on stdout, each a number or a
 word found here. What is claimed it sees only where a distance is asked for; who compares is leaderboard/verify.py.
 
-    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256}
+    {"found": "problem", "parameters": P, "examples": N, "curvature": ..., "dataset": sha256, "layout": [...]}
     {"found": "place", "profile": {...}, "canary": ..., "exact": whether bits are expected to come again}
     {"found": "start", "seed": s, "eta": ...}
     {"found": "record", "seed": s, "step": t, "values": {...}, "whole": bool}     null values: not finite there
     {"found": "state", "seed": s, "from": a, "step": b, "distance": d, "same": bool}
         both with `shaken` where bits are other: what a rounding error at the beginning of these steps has become
+    {"found": "excluded", "seed": s, "step": t, "lower": ..., "error": ..., "upper": ...}
+        sigma_min there by Lanczos, from a start that is drawn here and that who made the run could not know
     {"found": "divergence", "seed": s, "step": t}         null where it did not diverge
     {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
     {"done": n, "of": m}                                  how far it is
@@ -37,9 +39,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import canary, errors, events, experiment, runlog, seeds, statuses, task, tensors
+from harness import canary, errors, events, experiment, layout, runlog, seeds, statuses, task, tensors, verdict
 from harness import device as devices
 from harness import spec as specs
+from harness.curvature import spectrum as spectra
+
+TRIES = 3
+"""Random starts of Lanczos from which a lower bound may be proven again; the first does nearly always."""
 
 FIRST = 10
 """Steps from the start within which the first checkpoint steps are walked to again."""
@@ -56,6 +62,7 @@ class Run(NamedTuple):
         eta: Its step size.
         together: The seeds that it ran beside, itself among them.
         steps: The checkpoint steps that it recorded.
+        proven: Those among the first and the last of them at which Lanczos proved a lower bound of sigma_min.
         reached: Whether the last of them was at its target.
         diverged: Whether it diverged.
     """
@@ -64,6 +71,7 @@ class Run(NamedTuple):
     eta: float
     together: tuple[int, ...]
     steps: tuple[int, ...]
+    proven: tuple[int, ...]
     reached: bool
     diverged: bool
 
@@ -79,6 +87,7 @@ class Request(NamedTuple):
         segments: Pairs of steps with a state between which the steps are made again.
         canary: The bundle's.
         profiles: Those of its runs.
+        drawn: A number that random keys are made from which the runs did not use.
         exact: Whether bits are expected to come again here.
     """
 
@@ -89,6 +98,7 @@ class Request(NamedTuple):
     segments: tuple[tuple[int, int], ...]
     canary: str | None
     profiles: list[dict[str, Any]]
+    drawn: int
     exact: bool = False
 
 
@@ -125,7 +135,8 @@ def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
         ValueError: An array is not one of a run of this cell.
     """
     cell = task.load(plain["task"]).cell
-    runs = {one["seed"]: Run(**{**one, "together": tuple(one["together"])}) for one in plain["runs"]}
+    lists = ("together", "steps", "proven")
+    runs = {one["seed"]: Run(**{**one, **{name: tuple(one[name]) for name in lists}}) for one in plain["runs"]}
     states: States = {}
     for seed in runs:
         file = folder / f"seed-{seed}.safetensors"
@@ -133,13 +144,14 @@ def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
             name = f"seed-{seed}/states.safetensors"
             states[seed] = tensors.states(tensors.load(file.read_bytes(), name), name)
     segments = tuple((a, b) for a, b in plain["segments"])
-    return Request(cell, runs, states, plain["whole"], segments, plain["canary"], plain["profiles"])
+    return Request(cell, runs, states, plain["whole"], segments, plain["canary"], plain["profiles"], plain["drawn"])
 
 
 def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
     """Computes again what is asked for and says what is found.
 
-    Cost: for each seed the survey of two points, the first FIRST steps and the segments; with `whole` the runs.
+    Cost: for each seed the survey of two points, by Lanczos with a further exclusion at each, the first FIRST steps and
+    the segments; with `whole` the runs.
 
     Raises:
         ValueError: A state is not one of this cell's.
@@ -148,14 +160,15 @@ def answer(asked: Request, ready: experiment.Problem, say: Say) -> None:
         _check(states, ready)
     method, examples = ready.surveyor.method, len(ready.arrays.x)
     problem = {"parameters": ready.objective.size, "examples": examples, "curvature": method}
-    say({"found": "problem", **problem, "dataset": ready.arrays.sha256})
+    places = layout.plain(ready.objective.layout)
+    say({"found": "problem", **problem, "dataset": ready.arrays.sha256, "layout": places})
     profile, here = devices.profile(), canary.sha256()
     alike = all(one.items() <= profile.items() for one in asked.profiles)  # older runs recorded less
     exact = asked.canary == here and bool(profile["exact"]) and alike
     asked = asked._replace(exact=exact)
     say({"found": "place", "profile": profile, "canary": here, "exact": exact})
     parts = [] if exact and asked.whole else list(_parts(asked, ready, say))
-    work = [*parts, *(_whole(asked, say) if asked.whole else ())]
+    work = [*parts, *(_whole(asked, say) if asked.whole else ()), *_exclusions(asked, ready, say)]
     for done, part in enumerate(work):
         say({"done": done, "of": len(work)})
         part()
@@ -226,16 +239,42 @@ def _last(asked: Request, run: Run, ready: experiment.Problem, say: Say) -> None
     before, last = run.steps[-2:]
     at = seeds.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
     if "changes" in asked_for.taken:
-        at = at._replace(above=_above(run, before, states[before]["theta"], ready))
+        at = at._replace(above=_above(asked, run, before, states[before]["theta"], ready))
     values = seeds.measured(asked.cell, ready, asked_for, seeds.keys(run.seed), at)
     _say_record(run, last, values, say, whole=True)
 
 
-def _above(run: Run, step: int, theta: np.ndarray, ready: experiment.Problem) -> float | None:
+def _above(asked: Request, run: Run, step: int, theta: np.ndarray, ready: experiment.Problem) -> float | None:
     """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
-    key = jax.random.fold_in(seeds.keys(run.seed)["probes"], step)
+    key = seeds.key_at(asked.cell, seeds.keys(run.seed), step)
     found = experiment.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
     return None if found is None else found["n_above_inv_eta"]
+
+
+def _exclusions(asked: Request, ready: experiment.Problem, say: Say) -> Iterator[Callable[[], None]]:
+    """Yields the first and the last record whose lower bound Lanczos proved, each to be proven again."""
+    for run in asked.runs.values():
+        for step in run.proven:
+            if step == 0 or step in asked.states.get(run.seed, {}):
+                yield functools.partial(_excluded, asked, run, step, ready, say)
+
+
+def _excluded(asked: Request, run: Run, step: int, ready: experiment.Problem, say: Say) -> None:
+    """A lower bound of sigma_min, proven again from a start of the verifier's own."""
+    held = asked.states.get(run.seed, {}).get(step)
+    start = experiment.start(asked.cell, ready, seeds.keys(run.seed)["start"]) if held is None else held["theta"]
+    theta = jnp.asarray(start, ready.batch.x.dtype).astype("float64")
+    eta, drawn = _rate(ready, run, step), jax.random.fold_in(jax.random.key(asked.drawn), run.seed)
+    upper = lower = error = math.inf
+    for attempt in range(TRIES):
+        key = jax.random.fold_in(jax.random.fold_in(drawn, step), attempt)
+        known = ready.surveyor.spectrum((theta, ready.exact), eta, key)
+        upper = min(upper, sum(spectra.distance_from_one(known, eta)))
+        lower, error = spectra.lower_bound(known, eta), spectra.lower_error(known, eta)
+        if verdict.apart(lower, error):
+            break
+    found = {"lower": lower, "error": error, "upper": upper}
+    say({"found": "excluded", "seed": run.seed, "step": step, **(_plain(found) or {})})
 
 
 def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: experiment.Problem, say: Say) -> None:

@@ -36,7 +36,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from harness import records, spectra, workspace
+from harness import records, spectra, verdict, workspace
 from harness.curvature import spectrum
 
 SCHEMA = 1
@@ -114,7 +114,7 @@ def read(path: pathlib.Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return facts
+    return {**facts, "verdict": verdict.current(facts.get("verdict"))}
 
 
 def write(path: pathlib.Path, facts: dict[str, Any]) -> None:

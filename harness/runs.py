@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from harness import engines, errors, progress, runlog, statuses, task, tracking, uploads
+from harness import engines, errors, progress, runlog, statuses, task, tracking, uploads, verdict
 from harness import spec as specs
 
 
@@ -221,4 +221,4 @@ def _line(folder: pathlib.Path) -> str:
         return f"at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
     values = runlog.read_records(folder)[-1].values
     sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
-    return f"loss {values['loss']:.3g}{sharpness}, {facts['verdict']} ({facts['seconds']:.0f} s)"
+    return f"loss {values['loss']:.3g}{sharpness}, {verdict.words(facts)} ({facts['seconds']:.0f} s)"

@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import pathlib
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -135,6 +136,14 @@ def _opened(
 def keys(seed: int) -> dict[str, jax.Array]:
     """Returns the random keys of a run: of its start, its batches, the eigenvalue of its step size, its probes."""
     return dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
+
+
+def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
+    """Returns the random key of what is measured at a step.
+
+    By cell too: else what one cell's probes miss those of all others miss at this seed and step.
+    """
+    return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode())), step)
 
 
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:
@@ -422,7 +431,7 @@ def measured(
         at: Where.
         surveyed: Called with the spectrum of the Hessian there, if it was looked at.
     """
-    key, names = jax.random.fold_in(keys["probes"], at.step), asked.at(at.step, cell.steps)
+    key, names = key_at(cell, keys, at.step), asked.at(at.step, cell.steps)
     theta = jnp.asarray(at.theta)
     eta = rate(ready, at.eta, at.step)
     previous = None if at.previous is None else jnp.asarray(at.previous)
@@ -459,10 +468,11 @@ def _there(cell: specs.Cell, values: dict[str, float]) -> bool:
 
 def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
-    diverged = one.facts["diverged_at"] is not None
-    one.facts["status"] = "diverged" if diverged else "finished"
+    diverged_at = one.facts["diverged_at"]
+    one.facts["status"] = "finished" if diverged_at is None else "diverged"
     recorded = runlog.read_records(one.folder)
-    one.facts |= closing.said(cell, one.facts["eta"], recorded, diverged=diverged)
+    curvature = one.facts["curvature"]
+    one.facts |= closing.said(cell, one.facts["eta"], recorded, diverged_at=diverged_at, curvature=curvature)
     one.facts["histograms"] = histogram.chosen(dict(runlog.read_spectra(one.folder)), recorded)
     one.write()
     tell(events.Event("end", one.facts["run_id"], status=one.facts["status"]))

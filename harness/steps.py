@@ -60,9 +60,10 @@ def certified(found: Iterable[spectra.Spectrum]) -> Steps:
     return Steps(below, tuple(candidates))
 
 
-def excluded(spectrum: spectra.Spectrum, eta: float) -> bool:
-    """Says whether no eigenvalue, widened, can be 1/eta."""
-    return not any(low <= 1 / eta <= high for low, high in bands(spectrum))
+def within(certified: Steps, etas: np.ndarray) -> np.ndarray:
+    """Returns which of some step sizes are certified, (k,) bools."""
+    left = [(one.low <= etas) & (etas <= one.high) for one in certified.candidates]
+    return (etas < certified.below) & ~np.any([np.zeros(len(etas), bool), *left], axis=0)
 
 
 def bands(spectrum: spectra.Spectrum) -> np.ndarray:

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+METADATA = ("layout",)
+"""What a file may say beside its arrays."""
+
 HEADER = 1 << 20
 """Bytes of a header, at most."""
 
@@ -31,10 +34,7 @@ def load(content: bytes, name: str) -> dict[str, np.ndarray]:
     Raises:
         ValueError: If a byte of it is not as the format says, or a type is not in TYPES; says what.
     """
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > min(HEADER, len(content) - 8):
-        raise ValueError(f"{name} is no safetensors file: its header is cut off or longer than {HEADER} bytes")
-    header, body = _header(content[8 : 8 + length], name), content[8 + length :]
+    header, body = _parts(content, name)
     header.pop("__metadata__", None)
     arrays, places = {}, []
     for key, entry in header.items():
@@ -47,6 +47,20 @@ def load(content: bytes, name: str) -> dict[str, np.ndarray]:
     if [first for first, _ in sorted(places)] != ends[:-1] or ends[-1] != len(body):
         raise ValueError(f"{name} has bytes that belong to no array, or to two")
     return arrays
+
+
+def metadata(content: bytes, name: str) -> dict[str, str]:
+    """Returns what a file in the safetensors format says beside its arrays: texts by name, bounded as its header is.
+
+    Raises:
+        ValueError: If it says anything that is not a text named in METADATA.
+    """
+    said = _parts(content, name)[0].get("__metadata__", {})
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise ValueError(f"{name} has metadata that is no mapping of texts")
+    if unknown := sorted(set(said) - set(METADATA)):
+        raise ValueError(f"{name} has the unknown metadata {unknown[0][:80]!r}")
+    return said
 
 
 def states(arrays: dict[str, np.ndarray], name: str) -> dict[int, dict[str, np.ndarray]]:
@@ -72,6 +86,14 @@ def states(arrays: dict[str, np.ndarray], name: str) -> dict[int, dict[str, np.n
         raise ValueError(f"{name} holds a number that is not finite")
     names = [key for key in arrays if key != "step"]
     return {int(step): {key: arrays[key][i] for key in names} for i, step in enumerate(steps)}
+
+
+def _parts(content: bytes, name: str) -> tuple[dict[str, Any], bytes]:
+    """Returns the header of a file and the bytes behind it."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > min(HEADER, len(content) - 8):
+        raise ValueError(f"{name} is no safetensors file: its header is cut off or longer than {HEADER} bytes")
+    return _header(content[8 : 8 + length], name), content[8 + length :]
 
 
 def _header(raw: bytes, name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness import diagnostics, errors, grid, metrics, records, runlog, statuses, store
+from harness import diagnostics, errors, grid, metrics, records, runlog, statuses, store, verdict
 from harness import points as point_rows
 
 if TYPE_CHECKING:
@@ -410,6 +410,7 @@ def _tags(run: Json) -> dict[str, str]:
         "gdzoo.versions": json.dumps(run["versions"], sort_keys=True),
         "gdzoo.diverged_at": run["diverged_at"],
         "gdzoo.reached_at": run.get("reached_at"),
+        "gdzoo.target": _target(run),
         "gdzoo.reason": run.get("reason"),
         "mlflow.source.name": "gdzoo",
         "mlflow.source.git.commit": run["commit"],
@@ -418,14 +419,25 @@ def _tags(run: Json) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
+def _target(run: Json) -> str | None:
+    """Returns whether a run met the target of its spec; None without one, or before it ended. It is no minimum."""
+    if not run["cell"].get("target") or run["status"] not in statuses.ENDED:
+        return None
+    return "missed" if run.get("reached_at") is None else "met"
+
+
 def _sentence(run: Json) -> str:
     """Returns the one line that MLflow shows as the description of the run."""
     end = f"{run['status']} at step {run['diverged_at']}" if run["diverged_at"] is not None else run["status"]
-    verdict = "" if run["verdict"] is None else f"; gradient-descent map: {run['verdict']}"
+    batch = " (with the full batch)" if run["cell"]["optimizer"].get("batch_size") else ""
+    said = "" if run["verdict"] is None else f"; {verdict.SAID[verdict.current(run['verdict'])]}{batch}"
+    met, point = _target(run), (run.get("end") or {}).get("point")
+    end += f"; target {met}" if met else ""
+    end += f"; ended at: {point}" if point and run["diverged_at"] is None else ""
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
     page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site.py names it
-    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{verdict}."
+    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{said}."
     return f"{what} On the board: {page}"
 
 

@@ -8,6 +8,7 @@
     seed-N/spectra.jsonl         the spectra at the first and the last record, where they were kept
     seed-N/states.safetensors    parameters and optimiser state at a few checkpoint steps
 
+docs/bundle.md says what every number in them is, so that an outsider can compute it again.
 A bundle holds no code, no path and no pickle, and its SHA-256 is that of `bundle.json`. Everything in it is read as a
 stranger's: names from a fixed list, regular files of bounded size, hashes before content, content through
 leaderboard/document.py and harness/tensors.py.
@@ -31,7 +32,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from harness import errors, histogram, records, runlog, spectra, statuses, tensors
+from harness import errors, histogram, layout, records, runlog, spectra, statuses, tensors
 from harness import spec as specs
 from harness.curvature import spectrum
 from leaderboard import document, text
@@ -109,6 +110,7 @@ class Bundle(NamedTuple):
         runs: Its runs, by seed, as the board takes them.
         together: For each seed the seeds that ran beside it.
         profiles: For each seed what its bits depend on; empty where the run does not say.
+        layouts: For each seed which numbers of theta are which parameter; empty where the run does not say.
         recorded: For each seed its records.
         spectra: For each seed its spectra, by step.
         states: For each seed its states, by step.
@@ -120,6 +122,7 @@ class Bundle(NamedTuple):
     runs: tuple[document.Run, ...]
     together: dict[int, tuple[int, ...]]
     profiles: dict[int, dict[str, Any]]
+    layouts: dict[int, tuple[layout.Leaf, ...]]
     recorded: dict[int, list[records.Record]]
     spectra: dict[int, dict[int, spectrum.Spectrum]]
     states: dict[int, dict[int, dict[str, np.ndarray]]]
@@ -157,7 +160,7 @@ def make(cell: specs.Cell, folders: Sequence[pathlib.Path], canary: str | None) 
             ).encode(),
             "records.jsonl": (folder / "records.jsonl").read_bytes(),
             "spectra.jsonl": _spectra(folder, steps),
-            "states.safetensors": _states(folder, steps),
+            "states.safetensors": _states(folder, steps, facts.get("layout")),
         }
         for name, content in own.items():
             if content is not None:
@@ -207,7 +210,7 @@ def _spectra(folder: pathlib.Path, steps: Sequence[int]) -> bytes | None:
     return content if content and len(content) <= SPECTRA_BYTES else None
 
 
-def _states(folder: pathlib.Path, steps: Sequence[int]) -> bytes | None:
+def _states(folder: pathlib.Path, steps: Sequence[int], places: Any) -> bytes | None:
     from safetensors import numpy as writer
 
     known = {step: arrays for step, arrays in runlog.load_states(folder).items() if step in set(steps)}
@@ -218,7 +221,8 @@ def _states(folder: pathlib.Path, steps: Sequence[int]) -> bytes | None:
     if most < 2:
         return None
     taken = chosen(known, most) if most > 3 else list(known)[-most:]
-    return writer.save(packed({step: known[step] for step in taken}))
+    metadata = {"layout": json.dumps(places)} if places else None
+    return writer.save(packed({step: known[step] for step in taken}), metadata=metadata)
 
 
 def packed(states: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -261,7 +265,7 @@ def parse(files: Mapping[str, bytes]) -> Bundle:
     if MANIFEST not in files:
         raise ValueError(f"it has no {MANIFEST}")
     manifest = _manifest(files)
-    runs, facts, recorded, kept, states = [], {}, {}, {}, {}
+    runs, facts, recorded, kept, states, layouts = [], {}, {}, {}, {}, {}
     cell_yaml = _text(files["cell.yaml"], "cell.yaml")
     for seed in range(manifest.seeds):
         place = f"seed-{seed}"
@@ -281,14 +285,15 @@ def parse(files: Mapping[str, bytes]) -> Bundle:
                 update={"histograms": tuple(map(document.Histogram.model_validate_json, map(json.dumps, found)))}
             )
         )
-        states[seed] = _held(files.get(f"{place}/states.safetensors"), place, run)
+        layouts[seed] = layout.load(facts[seed].get("layout"), run.parameters, f"{place}: layout")
+        states[seed] = _held(files.get(f"{place}/states.safetensors"), place, run, layouts[seed])
     together = {seed: _together(facts[seed].get("together"), seed, manifest.seeds) for seed in facts}
     profiles = {seed: profile if isinstance(profile := facts[seed].get("profile"), dict) else {} for seed in facts}
     cell = _cell(cell_yaml, runs[0])
     if manifest.seeds < cell.seeds:
         raise ValueError(f"it holds {manifest.seeds} of the {cell.seeds} seeds that its cell asks for")
     digest = hashlib.sha256(files[MANIFEST]).hexdigest()
-    return Bundle(manifest, digest, cell, tuple(runs), together, profiles, recorded, kept, states)
+    return Bundle(manifest, digest, cell, tuple(runs), together, profiles, layouts, recorded, kept, states)
 
 
 def _manifest(files: Mapping[str, bytes]) -> Manifest:
@@ -375,12 +380,17 @@ def _known(content: bytes | None, place: str, run: document.Run) -> dict[int, sp
     return found
 
 
-def _held(content: bytes | None, place: str, run: document.Run) -> dict[int, dict[str, np.ndarray]]:
+def _held(
+    content: bytes | None, place: str, run: document.Run, places: tuple[layout.Leaf, ...]
+) -> dict[int, dict[str, np.ndarray]]:
     """Returns the states of a run by step; their shapes are of as many parameters as the run says it has."""
     if content is None:
         return {}
     name = f"{place}/states.safetensors"
     states = tensors.states(tensors.load(content, name), name)
+    said = tensors.metadata(content, name).get("layout")
+    if said is not None and layout.load(document.parse_json(said, name), run.parameters, name) != places:
+        raise ValueError(f"{name} says another layout than run.json")
     for step, arrays in states.items():
         if step not in run.steps:
             raise ValueError(f"{name} has a state at step {step}, which has no record")

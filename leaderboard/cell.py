@@ -14,12 +14,12 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from harness import metrics, records, statuses
+from harness import learning, metrics, records, statuses
 from harness import verdict as verdict_rule
 from harness.diagnostics import trajectory
 from leaderboard import document, interval
 
-Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget"]
+Mark = Literal["n/a", "failed", "diverged", "interrupted", "incomplete", "censored", "budget", "unlearned"]
 MARKS: dict[Mark, tuple[str, str]] = {
     "n/a": ("–", "there is no such number here"),
     "failed": ("✕", "a seed stopped with an error"),
@@ -28,24 +28,31 @@ MARKS: dict[Mark, tuple[str, str]] = {
     "incomplete": ("◔", "fewer seeds are on the board than the spec asks for"),
     "censored": ("›", "a seed was watched to the end without the event; it counts as later, it is not dropped"),
     "budget": ("≥", "no seed came there within its steps; what they spent together is a lower bound"),
+    "unlearned": (
+        "∅",
+        "a seed learned nothing: at its last step its loss is not below that of the best constant prediction, or its "
+        "accuracy not above chance",
+    ),
 }
 
 VERDICTS: dict[document.Verdict, tuple[str, str]] = {
     "singular": (
         "◆",
-        "the step size is known in closed form to make the map singular: it takes a set of positive measure to a null "
-        "set. That is said of the map, not of the points of the run, and no measurement can claim it",
+        "a step size of the run is known in closed form, and exactly, to make the map singular: it takes a set of "
+        "positive measure to a null set. That is said of the map, not of the points of the run, and no measurement can "
+        "claim it",
     ),
     "undecided": (
         "◇",
         f"at some logged step σ_min is not more than {verdict_rule.MARGIN:g} times its error bar, or nothing excludes "
-        "an eigenvalue at 1/η among those that were never seen",
+        "an eigenvalue at 1/η among those that were never seen; the page of the run says at which step, and why",
     ),
-    "certified": (
+    "invertible": (
         "●",
-        f"in float64, σ_min is more than {verdict_rule.MARGIN:g} times its error bar at every logged step, and a lower "
-        "bound above 0 is proven: by the whole spectrum, or by Lanczos and what excludes the eigenvalues it never saw "
-        "(false with probability 1e-12 at most)",
+        "I − ηH is invertible at every point that was looked at: in float64 a lower bound of σ_min above 0 is proven "
+        f"at each logged step, and stays above 0 with error bars {verdict_rule.MARGIN:g} times as wide; by the whole "
+        "spectrum, or by Lanczos and what excludes the eigenvalues it never saw (false with probability 1e-12 at most "
+        "for each step, which add up over a run)",
     ),
 }
 
@@ -88,15 +95,29 @@ class Cell:
 
 
 class Margin(NamedTuple):
-    """The least sigma_min of one run over its checkpoints, where it was, and its error bar there."""
+    """The least sigma_min of one run over its checkpoints.
+
+    Attributes:
+        value: It; with a part of the spectrum an upper bound of it.
+        error: Its error bar.
+        step: Where it was.
+        lower: With a part of the spectrum what sigma_min was proven not to be less than at any checkpoint, 0 if nothing
+            is; None with the whole spectrum.
+    """
 
     value: float
     error: float | None
     step: int
+    lower: float | None = None
+
+    @property
+    def upper(self) -> float:
+        """What it is not more than."""
+        return self.value + (self.error or 0.0)
 
 
 def cells(export: document.Export) -> list[Cell]:
-    """Returns the cells of an export: singular first, then undecided, certified, none; then by margin ascending."""
+    """Returns the cells of an export: singular first, then undecided, invertible, none; then by margin ascending."""
     ordered = sorted(export.runs, key=lambda run: (run.suite, run.cell_id, run.seed))
     grouped = itertools.groupby(ordered, key=lambda run: (run.suite, run.cell_id))
     trust = {(one.suite, one.cell_id): one for one in export.trust}
@@ -104,7 +125,7 @@ def cells(export: document.Export) -> list[Cell]:
 
 
 def verdict(cell: Cell) -> document.Verdict | None:
-    """Returns the weakest claim among the seeds: singular before undecided before certified; None without any."""
+    """Returns the weakest claim among the seeds: singular before undecided before invertible; None without any."""
     present = {run.verdict for run in cell.runs}
     return next((name for name in VERDICTS if name in present), None)
 
@@ -114,7 +135,15 @@ def marks(cell: Cell) -> list[tuple[Mark, int]]:
     statuses: tuple[Literal["failed", "diverged", "interrupted"], ...] = ("failed", "diverged", "interrupted")
     found: list[tuple[Mark, int]] = [(name, sum(run.status == name for run in cell.runs)) for name in statuses]
     found.append(("incomplete", cell.seeds - len(cell.runs)))
+    found.append(("unlearned", sum(bool(unlearned(run)) for run in cell.runs)))
     return [(name, count) for name, count in found if count > 0]
+
+
+def unlearned(run: document.Run) -> str | None:
+    """Returns why a run that finished learned nothing (harness/learning.py); empty if it did, None if unknown."""
+    if run.status != "finished":
+        return None
+    return learning.nothing({name: values[-1] for name, values in run.curves.items() if values}, run.examples)
 
 
 def margin_of(run: document.Run) -> Margin | None:
@@ -124,7 +153,9 @@ def margin_of(run: document.Run) -> Margin | None:
     if not known:
         return None
     value, index = min(known)  # of equal values the first
-    return Margin(value, error_bar(run, "sigma_min", index), run.steps[index])
+    lowers = run.curves.get("sigma_min_lower", (None,))
+    lower = min((known or 0.0) for known in lowers) if run.curvature == "lanczos" else None
+    return Margin(value, error_bar(run, "sigma_min", index), run.steps[index], lower)
 
 
 def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
@@ -133,6 +164,11 @@ def margin(cell: Cell) -> tuple[interval.Spread, float | None]:
     middle = found[(len(found) - 1) // 2 : len(found) // 2 + 1]
     known = [item.error for item in middle if item.error is not None]
     return interval.spread([item.value for item in found]), max(known) if known else None
+
+
+def margin_lower(cell: Cell) -> interval.Spread:
+    """Returns the lower ends of the seeds' margins, where they are intervals."""
+    return interval.spread([found.lower for run in cell.ended if (found := margin_of(run)) is not None])
 
 
 def changes_of(run: document.Run) -> trajectory.Changes | None:
@@ -217,6 +253,7 @@ def error_bar(run: document.Run, metric: str, index: int) -> float | None:
 def _rank(cell: Cell) -> tuple[int, float, str, str, str, str]:
     found = verdict(cell)
     place = list(VERDICTS).index(found) if found else len(VERDICTS)
-    median = margin(cell)[0].median
+    low = margin_lower(cell).median
+    median = margin(cell)[0].median if low is None else low
     first = cell.first
     return place, math.inf if median is None else median, first.suite, first.spec, first.label, cell.first.cell_id

@@ -443,7 +443,8 @@ def build_board(
             old site then stays as it was.
         errors.Rejected: A submitted bundle is none.
     """
-    from leaderboard import export, folder, site, submissions, table
+    from leaderboard import cell as cells
+    from leaderboard import export, folder, scope, site, submissions, table, tally
 
     pages: dict[str, str] = {}
 
@@ -460,7 +461,11 @@ def build_board(
         written = folder.write(site.render(shown, own, pages), output, site.SUMS)
     page = (output / "index.html").resolve()
     if held.runs:
+        rows = cells.cells(held)
+        out.print(scope.sentences(rows), highlight=False)
         out.print(_table(table.summary(held)))
+        for one in tally.tallies(rows):
+            out.print(f"{one.heading}: {one.shown}", highlight=False)
     elif not shown.runs:
         out.print("there is no run in the store yet; `gdzoo run specs/quickstart` makes some", highlight=False)
     more = len(shown.runs) - len(held.runs)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import errors, metrics, runlog, workspace
 from leaderboard import cell as cells
-from leaderboard import document, export, interval, number
+from leaderboard import document, export, interval, number, table
 
 MOST = 8
 """Columns, at most."""
@@ -67,11 +67,20 @@ def ends(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
     rows = {"status": [_words(run.status for run in column.runs) for column in columns]}
     rows["verdict"] = [_words(run.verdict for run in column.runs) for column in columns]
     rows["ended at"] = [_words(run.end and run.end.point for run in column.runs) for column in columns]
+    if any(run.part("target") for column in columns for run in column.runs):
+        rows["target"] = [_words(_target(run) for run in column.runs) for column in columns]
     for name in ENDS:
         row = [_end(column, name) for column in columns]
         if any(shown != number.MISSING for shown in row):
             rows[metrics.METRICS[name].label] = row
     return rows
+
+
+def _target(run: document.Run) -> str | None:
+    """Returns whether a run met the target of its spec; None without one."""
+    if not run.part("target"):
+        return None
+    return "missed" if run.reached_at is None else "met"
 
 
 def curves(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
@@ -98,7 +107,8 @@ def sparkline(values: Sequence[float | None], low: float, high: float) -> str:
 
 def as_json(columns: Sequence[cells.Cell]) -> str:
     """Returns everything as JSON: of each run its settings, its steps and all its curves."""
-    told = {"run_id", "suite", "label", "seed", "status", "verdict", "eta", "cell", "steps", "curves"}
+    about = {"run_id", "suite", "label", "seed", "status", "eta", "cell", "steps", "curves"}
+    told = about | {"verdict", "doubt", "failure_probability"}
     runs = [run.model_dump(mode="json", include=told) for column in columns for run in column.runs]
     return json.dumps({"differ": settings(columns), "runs": runs}, ensure_ascii=False, indent=1, allow_nan=False)
 
@@ -185,12 +195,24 @@ def _end(column: cells.Cell, name: str) -> str:
     """Returns the last value of a metric: with its error bar for one run, the median and range of the seeds else."""
     if len(column.runs) == 1:
         run = column.first
+        if name == "sigma_min":
+            return _sigma(run)
         bound = metrics.METRICS[name].bound if run.curvature == "lanczos" else ""
         return number.show(cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
     spread = interval.spread([cells.at(run, name, -1) for run in column.ended])
     middle = number.show(spread.median)
     span = number.show_range(spread.values, middle)
     return f"{middle} [{span}]" if span else middle
+
+
+def _sigma(run: document.Run) -> str:
+    """Returns sigma_min at the last checkpoint: with its error bar, or the interval that is proven."""
+    value, lower = (cells.at(run, name, -1) for name in ("sigma_min", "sigma_min_lower"))
+    if value is None:
+        return number.MISSING
+    partial = run.curvature == "lanczos"
+    found = cells.Margin(value, cells.error_bar(run, "sigma_min", -1), 0, lower if partial else None)
+    return table.margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
 
 
 def _curve(column: cells.Cell, name: str) -> Sequence[float | None]:

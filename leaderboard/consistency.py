@@ -81,9 +81,17 @@ def _course(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[c
 def _closing(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[claim.Check]:
     """The verdict and the kind of end, which follow from the records."""
     said = closing.said(
-        bundle.cell, run.eta or math.nan, bundle.recorded[run.seed], diverged=run.diverged_at is not None
+        bundle.cell,
+        run.eta or math.nan,
+        bundle.recorded[run.seed],
+        diverged_at=run.diverged_at,
+        curvature=run.curvature,
     )
     yield _same("verdict", where, run.verdict, said["verdict"])
+    if run.doubt is not None:
+        yield _same("what is undecided", where, run.doubt.model_dump(), said["doubt"])
+    if run.failure_probability is not None:
+        yield _same("failure probability", where, run.failure_probability, said["failure_probability"])
     if run.end is not None:
         yield _same("kind of end", where, run.end.point, said["end"]["point"])
         for name, value in said["end"]["because"].items():
@@ -108,7 +116,7 @@ def _record(cell: specs.Cell, run: document.Run, record: records.Record, where: 
         yield _holds(name, where, value, 0.0, "finite, at least 0", right)
     if cell.optimizer.schedule.name == "constant":
         yield _same("eta of a record", where, v.get("eta"), run.eta)
-    if has("loss_gap"):
+    if has("loss_gap") and cell.loss.name != "output":  # there the spec may be wrong: the end says so
         yield _holds("loss gap", where, v["loss_gap"], 0.0, "≥ 0", v["loss_gap"] >= -ROUNDING * (1 + abs(v["loss"])))
     if has("pl_ratio", "loss_gap", "grad_norm") and v["loss_gap"] > 0:
         yield _near("pl_ratio", where, v["pl_ratio"], v["grad_norm"] ** 2 / (2 * v["loss_gap"]))
@@ -122,6 +130,12 @@ def _record(cell: specs.Cell, run: document.Run, record: records.Record, where: 
         yield _near("eta_sharpness", where, v["eta_sharpness"], v["eta"] * v["sharpness"])
     if has("sharpness", "lambda_min"):
         yield _holds("lambda_min", where, v["lambda_min"], v["sharpness"], "≤ λ_max", v["lambda_min"] <= v["sharpness"])
+    if has("sharpness", "sharpness_upper"):
+        high = v["sharpness_upper"]
+        yield _holds("sharpness_upper", where, high, v["sharpness"], "≥ λ_max", high >= v["sharpness"])
+    if has("lambda_min", "lambda_min_lower"):
+        low = v["lambda_min_lower"]
+        yield _holds("lambda_min_lower", where, low, v["lambda_min"], "≤ λ_min", low <= v["lambda_min"])
     yield from _distance(v, has, where)
     yield from _counts(run, v, has, where)
 
@@ -143,8 +157,10 @@ def _distance(v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
 
 def _counts(run: document.Run, v: dict[str, Any], has: Any, where: str) -> Iterator[claim.Check]:
     """Counts of eigenvalues against each other and against the ends."""
-    for name in ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps"):
-        if name in v:
+    counts = ("n_above_inv_eta", "n_above_two_inv_eta", "n_negative", "critical_steps")
+    for name in (*counts, *(f"{name}_error" for name in counts[:3])):
+        unknown = name.startswith("n_negative") and math.isnan(v.get(name, 0.0)) and run.curvature == "lanczos"
+        if name in v and not unknown:
             right = math.isfinite(v[name]) and v[name] == int(v[name]) and 0 <= v[name] <= run.parameters
             yield _holds(name, where, v[name], float(run.parameters), "a whole number from 0 to P", right)
     if has("n_above_inv_eta", "n_above_two_inv_eta"):
@@ -172,8 +188,17 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
         "lambda_min": float(known.values[0]),
         "sigma_min": distance,
         "n_above_inv_eta": above,
+        "n_above_inv_eta_error": spectra.unsure(known, 1 / eta),
         "n_above_two_inv_eta": spectra.count_above(known, 2 / eta),
-        "n_negative": spectra.count_negative(known),
+        "n_above_two_inv_eta_error": spectra.unsure(known, 2 / eta),
+        **(
+            {
+                "n_negative": spectra.count_negative(known),
+                "n_negative_error": spectra.unsure(known, spectra.below_zero(known)),
+            }
+            if known.complete
+            else {}
+        ),
         "critical_steps": len(gaps.critical_steps(known)[0]),
     }
     for name in sorted(set(found) & set(v)):
@@ -190,12 +215,21 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
 
 
 def _records(run: document.Run, recorded: list[records.Record], where: str) -> Iterator[claim.Check]:
-    """What the records of a run say of each other: one infimum, the same metrics throughout, the step size."""
+    """What the records of a run say of each other: one infimum, the same metrics throughout, the step size.
+
+    And that gaps have one unit, the gap of the best constant prediction.
+    """
     known = [record for record in recorded if math.isfinite(record.values.get("loss_gap", math.nan))]
     for record in known:
         infimum, first = (one.values["loss"] - one.values["loss_gap"] for one in (record, known[0]))
         scale = max(abs(one.values["loss"]) for one in recorded)
         yield _near("the infimum, L minus its gap", f"{where}, step {record.step}", infimum, first, scale)
+    relative = [record for record in known if math.isfinite(record.values.get("relative_gap", math.nan))]
+    largest = max((record.values for record in relative), key=lambda v: abs(v["relative_gap"]), default={})
+    for record in relative:
+        gap, v = largest["loss_gap"], record.values
+        claimed, wanted = v["relative_gap"] * gap, v["loss_gap"] * largest["relative_gap"]
+        yield _near("the relative gap", f"{where}, step {record.step}", claimed, wanted, abs(gap))
     inner = [set(record.values) for record in recorded[1:-1]]
     for record, names in zip(recorded[1:-1], inner, strict=True):
         lost = sorted((inner[0] ^ names) | (names - set(recorded[0].values)))

@@ -17,11 +17,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
 
-from harness import diagnostics, ends, errors, expected, histogram, metrics, strict_yaml
+from harness import diagnostics, ends, errors, expected, histogram, layout, metrics, strict_yaml
 from harness import records as record_file
 from harness import spec as specs
+from harness import verdict as verdict_rule
 from leaderboard import claim, text
 
 SCHEMA: Literal[1] = 1
@@ -29,7 +30,7 @@ MAX_CELL_CHARACTERS = 1 << 17
 CURVES = frozenset(name for name, metric in metrics.METRICS.items() if metric.group != "run")
 
 Status = Literal["finished", "diverged", "interrupted", "failed"]
-Verdict = Literal["certified", "undecided", "singular"]
+Verdict = Annotated[Literal["invertible", "undecided", "singular"], BeforeValidator(verdict_rule.current)]
 
 CellId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}-s(0|[1-9][0-9]{0,5})$")]
@@ -70,6 +71,14 @@ class End(Part):
     because: dict[Name, Finite] = Field(default={}, max_length=20)
 
 
+class Doubt(Part):
+    """Why a run is undecided: the first logged step that is, and how many are (harness/verdict.py)."""
+
+    step: Count | None
+    because: verdict_rule.Because
+    steps: Count
+
+
 class Histogram(Part):
     """How many known eigenvalues of the Hessian lie where at a step, in units of 1/eta (harness/histogram.py).
 
@@ -95,6 +104,8 @@ class Run(Part):
     """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
 
     Attributes:
+        doubt: Why it is undecided; None where it is not, and of older runs.
+        failure_probability: Of its verdict, over random starts of Lanczos, at most.
         mixed: Whether it was begun with other code or on another device than the ones named here.
         reached_at: The step at which it reached its target and ended, if it did.
         end: What kind of point it ended at.
@@ -117,6 +128,8 @@ class Run(Part):
     status: Status
     diverged_at: Count | None
     verdict: Verdict | None
+    doubt: Doubt | None = None
+    failure_probability: Annotated[float, Field(ge=0, le=1)] | None = None
     eta: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     parameters: Count
     examples: Count
@@ -327,15 +340,19 @@ def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
     if not isinstance(fields, dict) or fields.pop("schema", None) != 1:
         raise ValueError("run.json is not a mapping with schema 1")
     steps, curves = _columns(records)
-    fields.pop("theory", None)  # theorem.py works it out again from the cell, which the hash vouches for
+    places = fields.pop("layout", None)  # for whoever reads the bundle; pages say nothing of it
+    for name in ("theory", "bad_step"):  # theorem.py works them out again from the cell, which the hash vouches for
+        fields.pop(name, None)
     for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
         fields.pop(name, None)
     fields["mixed"] = len(fields.pop("environments", ())) > 1
     fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
     try:
-        return Run.model_validate_json(json.dumps(fields, allow_nan=False))
+        run = Run.model_validate_json(json.dumps(fields, allow_nan=False))
     except pydantic.ValidationError as error:
         raise ValueError(explain(error)) from None
+    layout.load(places, run.parameters, "layout")
+    return run
 
 
 def parse_json(source: str, name: str) -> Any:

@@ -71,6 +71,7 @@ class Drawing(NamedTuple):
         marks: Vertical lines of reference.
         dots: Its points.
         lines: Its lines.
+        bars: SVG paths of the intervals in which dots lie.
     """
 
     title: str
@@ -81,22 +82,30 @@ class Drawing(NamedTuple):
     marks: tuple[Tick, ...] = ()
     dots: tuple[Dot, ...] = ()
     lines: tuple[Line, ...] = ()
+    bars: tuple[str, ...] = ()
 
 
 def scatter(board: Sequence[cells.Cell]) -> Drawing | None:
-    """Returns step size against margin, a dot for each seed that ended; None where there is nothing to see."""
+    """Returns step size against margin, a dot for each seed that ended; None where there is nothing to see.
+
+    Where a lower bound is proven, a bar reaches from the dot down to it.
+    """
     known = [
-        (run.eta, margin.value, f"{run.label}, seed {run.seed}")
+        (run.eta, margin.value, margin.lower or margin.value, f"{run.label}, seed {run.seed}")
         for cell in board
         for run in cell.ended
         if run.eta and (margin := cells.margin_of(run)) is not None and margin.value > 0
     ]
     if len(known) < 2:
         return None
-    across, up = _logarithmic([eta for eta, _, _ in known]), _logarithmic([margin for _, margin, _ in known])
-    dots = tuple(Dot(_x(across(eta)), _y(up(margin)), label) for eta, margin, label in known)
+    across = _logarithmic([eta for eta, *_ in known])
+    up = _logarithmic([end for _, margin, lower, _ in known for end in (margin, lower)])
+    dots = tuple(Dot(_x(across(eta)), _y(up(margin)), label) for eta, margin, _, label in known)
+    bars = tuple(
+        f"M{_x(across(eta))} {_y(up(margin))}V{_y(up(lower))}" for eta, margin, lower, _ in known if lower < margin
+    )
     title = f"step size across, least sigma_min upwards, a dot for each of {len(dots)} seeds"
-    return Drawing(title, "η", "", _powers(across, _x), _powers(up, _y), dots=dots)
+    return Drawing(title, "η", "", _powers(across, _x), _powers(up, _y), dots=dots, bars=bars)
 
 
 def fan(board: Sequence[cells.Cell]) -> Drawing | None:
@@ -160,8 +169,11 @@ def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
         for key, ratio, margin, label in known
     )
     full = sum(not dot.hollow for dot in dots)
-    title = f"runtime over reference across, least sigma_min upwards; {full} of {len(dots)} dots are beaten by no other"
-    return Drawing(title, "runtime / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots)
+    axes = "runtime to target over reference across, least sigma_min upwards"
+    title = f"{axes}; {full} of {len(dots)} dots are beaten by no other"
+    return Drawing(
+        title, "runtime to target / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots
+    )
 
 
 def spectra(run: document.Run) -> Drawing | None:

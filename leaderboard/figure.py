@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ CURVES = {
     "eta_sharpness": number.rounded,
     "sigma_min": number.rounded,
     "sigma_min_error": number.rounded_error,
+    "sigma_min_lower": number.rounded,
     "log_abs_det": number.rounded,
     "log_abs_det_error": number.rounded_error,
     "n_above_inv_eta": number.rounded,
@@ -44,6 +46,7 @@ class Plot:
         label: What the axis says.
         scale: `log` or `linear`.
         error: The METRICS name of the error bars; empty for none.
+        lower: The METRICS name of proven lower bounds, to which bars reach down; empty for none.
         lines: Horizontal reference lines, (value, label).
         floor: Whether the running minimum is drawn bold.
         near: Steps whose value is at most so many error bars get a mark at the foot; 0 for none.
@@ -57,6 +60,7 @@ class Plot:
     label: str
     scale: str = "log"
     error: str = ""
+    lower: str = ""
     lines: tuple[tuple[float, str], ...] = ()
     floor: bool = False
     near: float = 0
@@ -83,12 +87,18 @@ class Shown(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Where the seeds' margins lie on the logarithmic scale that all rows share, in percent of its width."""
+    """Where the seeds' margins lie on the logarithmic scale that all rows share, in percent of its width.
+
+    Attributes:
+        low, high: Of all seeds; from the least lower bound, where margins are intervals.
+        median: What the row is sorted by.
+        dots: Of each seed where it begins and how long it is: 0, or that of its interval.
+    """
 
     low: float
     high: float
     median: float
-    dots: tuple[float, ...]
+    dots: tuple[tuple[float, float], ...]
 
 
 def _plot(
@@ -101,10 +111,11 @@ def _plot(
     floor: bool = False,
     near: float = 0,
     alone: bool | None = None,
+    lower: str = "",
     **notes: str,
 ) -> Plot:
     row = metrics.METRICS[metric]
-    return Plot(title, caption, metric, row.label, scale, row.error or "", lines, floor, near, alone, notes)
+    return Plot(title, caption, metric, row.label, scale, row.error or "", lower, lines, floor, near, alone, notes)
 
 
 SHARPNESS = (
@@ -125,7 +136,8 @@ PLOTS = (
         f"marks at the foot are steps within {verdict.MARGIN:g} error bars of 0.",
         floor=True,
         near=verdict.MARGIN,
-        upper="Each value is an upper bound.",
+        lower="sigma_min_lower",
+        upper="Each value is an upper bound; its bar reaches down to the proven lower one.",
     ),
     _plot(
         "log_abs_det",
@@ -178,8 +190,8 @@ def stay(run: document.Run) -> tuple[int, int] | None:
 
 def strips(board: list[cells.Cell]) -> dict[str, Strip]:
     """Returns the strip of every cell that has a margin, by `suite/cell_id`."""
-    margins = {f"{cell.first.suite}/{cell.first.cell_id}": cells.margin(cell)[0] for cell in board}
-    positive = [value for spread in margins.values() for value in spread.values if value > 0]
+    margins = {f"{cell.first.suite}/{cell.first.cell_id}": _ends(cell) for cell in board}
+    positive = [value for ends in margins.values() for pair in ends for value in pair if value > 0]
     if not positive:
         return {}
     low, high = math.log10(min(positive)), math.log10(max(positive))
@@ -189,10 +201,21 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
         return 0.0 if value <= 0 else round(100 * (math.log10(value) - low) / width, 2)
 
     return {
-        key: Strip(place(values[0]), place(values[-1]), place(median), tuple(map(place, values)))
-        for key, (median, values) in margins.items()
-        if median is not None
+        key: Strip(
+            min(place(one) for one, _ in ends),
+            max(place(other) for _, other in ends),
+            place(statistics.median(one for one, _ in ends)),
+            tuple((place(one), round(place(other) - place(one), 2)) for one, other in ends),
+        )
+        for key, ends in margins.items()
+        if ends
     }
+
+
+def _ends(cell: cells.Cell) -> list[tuple[float, float]]:
+    """Returns the margin of each seed that ended, in order: from its lower bound, where one is proven, to its value."""
+    found = [one for run in cell.ended if (one := cells.margin_of(run)) is not None]
+    return sorted((one.lower or one.value, one.value) for one in found)
 
 
 def name(run: document.Run) -> str:
@@ -205,7 +228,7 @@ def curves(run: document.Run) -> dict[str, object]:
     kept = {
         name: [value if value is None else round_to(value) for value in run.curves[name]]
         for name, round_to in CURVES.items()
-        if name in run.curves
+        if name in run.curves and (name != "sigma_min_lower" or run.curvature == "lanczos")
     }
     return {
         "label": f"{run.label}, seed {run.seed}",

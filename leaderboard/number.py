@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 import sys
 
@@ -35,6 +36,12 @@ def show(value: float | None, error: float | None = None, bound: str = "") -> st
     return f"{bound} {body}" if bound else body
 
 
+def show_interval(low: float, high: float) -> str:
+    """Prints two ends with four significant digits, each rounded outwards: `[0.000833, 0.001357]`."""
+    ends = (_outwards(low, decimal.ROUND_FLOOR), _outwards(high, decimal.ROUND_CEILING))
+    return f"[{', '.join(show(end) for end in ends)}]"
+
+
 def rounded(value: float) -> float:
     """Returns a finite number with as many digits as are printed."""
     return value if _whole(value) or abs(value) > LARGE else float(f"{value:.{DIGITS}g}")
@@ -54,6 +61,12 @@ def show_range(values: list[float], shown: str = "") -> str:
         return ""
     low, high = show(min(values)), show(max(values))
     return "" if low == high == shown else low if low == high else f"{low}–{high}"
+
+
+def _outwards(value: float, rounding: str) -> float:
+    if not math.isfinite(value) or _whole(value) or not 1e-300 < abs(value) < LARGE:
+        return value
+    return float(decimal.Context(DIGITS, rounding).create_decimal(repr(value)))
 
 
 def _plain(value: float) -> str:

@@ -2,7 +2,7 @@
 """Optimisers: how fast each came to a target, against a frozen reference, over all problems that it was run on.
 
 A problem is a cell without its optimiser, length and diagnostics: data, network, loss, start, precision, target. Its
-reference is the average runtime, in gradients of the whole risk, that stood best when the reference was frozen
+reference is the average runtime to the target, in gradients of the whole risk, that stood best when it was frozen
 (`reference.json`, `python -m leaderboard.optimisers`); it does not move when rows come or go, so neither does a score.
 
 - **Performance profile** rho(tau) (Dolan & More, Mathematical Programming 91, 2002): the share of its problems that an
@@ -136,7 +136,7 @@ def _row(name: str, mine: Mapping[str, cells.Cell], frozen: Reference) -> Row:
 
 
 def ratio(cell: cells.Cell, gradients: float) -> float:
-    """Returns the average runtime of a cell over a reference; infinite where no seed came to the target."""
+    """Returns the average runtime to the target over a reference; infinite where no seed met it."""
     found = score.runtime(cell)
     return float("inf") if found is None else found.value / gradients
 

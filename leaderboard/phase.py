@@ -23,8 +23,8 @@ class Square(NamedTuple):
     """What became of the seeds of a spec at one step size.
 
     Attributes:
-        found: Seeds that came to a global minimum or to the target; None where that is not known.
-        doubt: Whether a seed is not certified at its logged steps.
+        found: Seeds that came to the aim of the row; None where that is not known.
+        doubt: Whether I - eta H is not known to be invertible at the logged steps of a seed.
         diverged: How many seeds diverged.
         ended: How many ended.
         least: From which eta lambda_max on; None for no end.
@@ -40,21 +40,23 @@ class Square(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A spec and its squares, None where nothing was run."""
+    """A spec, what its seeds were to come to, and its squares, None where nothing was run."""
 
     suite: str
     spec: str
+    aim: score.Aim | None
     squares: tuple[Square | None, ...]
 
 
 def rows(board: Sequence[cells.Cell]) -> list[Row]:
-    """Returns the phase table of some cells, sorted by suite and spec."""
+    """Returns the phase table of some cells, by suite and spec; a spec has a row for each aim of its cells."""
 
-    def home(cell: cells.Cell) -> tuple[str, str]:
-        return cell.first.suite, cell.first.spec
+    def home(cell: cells.Cell) -> tuple[str, str, str]:
+        return cell.first.suite, cell.first.spec, score.aim(cell.first) or ""
 
     found = []
-    for (suite, spec), group in itertools.groupby(sorted(board, key=home), key=home):
+    for (suite, spec, _), some in itertools.groupby(sorted(board, key=home), key=home):
+        group = list(some)
         places: dict[int, list[cells.Cell]] = {}
         for cell in group:
             start = cells.at_start(cell, "eta_sharpness").median
@@ -62,7 +64,7 @@ def rows(board: Sequence[cells.Cell]) -> list[Row]:
                 places.setdefault(min(max(round(math.log2(start)), EDGES[0]), EDGES[-1]), []).append(cell)
         squares = tuple(_square(places[edge], edge) if edge in places else None for edge in EDGES)
         if any(squares):
-            found.append(Row(suite, spec, squares))
+            found.append(Row(suite, spec, score.aim(group[0].first), squares))
     return found
 
 
@@ -72,7 +74,7 @@ def _square(some: list[cells.Cell], edge: int) -> Square:
     most = None if edge == EDGES[-1] else 2 ** (edge + 0.5)
     return Square(
         score.share(sum(one.hits for one in known), sum(one.trials for one in known)) if known else None,
-        any(run.verdict != "certified" for cell in some for run in cell.ended),
+        any(run.verdict != "invertible" for cell in some for run in cell.ended),
         sum(cells.diverged(cell)[0] for cell in some),
         sum(len(cell.ended) for cell in some),
         least,

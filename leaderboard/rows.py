@@ -89,9 +89,9 @@ def label(made: Table, key: str) -> str:
 def _status(run: document.Run) -> table.Entry:
     """Returns the status of a run, and how many of its steps are logged."""
     steps = f"{run.steps[-1]} of {run.cell.get('steps', '?')} steps" if run.steps else "no step logged"
-    return table.Entry(
-        run.status, float(STATUSES.index(run.status)), steps, run.status if run.status in cells.MARKS else ""
-    )
+    mark = "unlearned" if cells.unlearned(run) else run.status if run.status in cells.MARKS else ""
+    note = f"{steps}; learned nothing" if mark == "unlearned" else steps
+    return table.Entry(run.status, float(STATUSES.index(run.status)), note, mark)
 
 
 def ident(made: Table, cell: cells.Cell) -> str:

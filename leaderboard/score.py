@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores: what the seeds of a cell are entitled to say together of global minima, saddles and stability.
+"""Scores: what the seeds of a cell are entitled to say together of targets, minima, saddles and stability.
+
+Meeting a target, approaching an infimum and being at a global minimum are three things. A run has one of them for its
+aim (`aim`): a run that a target ends goes no further, so it does not test the others.
 
 One rule for page, terminal and CSV. A number comes from the runs of its own cell alone, so that a row never moves when
 another comes or goes. Failures count: a seed that missed is spent, not dropped.
@@ -8,16 +11,62 @@ another comes or goes. Failures count: a seed that missed is spent, not dropped.
 from __future__ import annotations
 
 import math
+import types
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from harness import planted, survival
+from harness import ends, losses, planted, survival
 from leaderboard import cell as cells
-from leaderboard import document, interval
+from leaderboard import document, interval, number
 
-HIT = ("global minimum", "approaching infimum")
-"""Ends that count as a global minimum where a spec sets no target."""
+Aim = Literal["target", "minimum", "infimum"]
+
+
+class Goal(NamedTuple):
+    """What runs can come to.
+
+    Attributes:
+        label: The heading of its count.
+        every: What is said of a cell of which every seed came there.
+        definition: What it means.
+        asked: Of which cells it is asked.
+    """
+
+    label: str
+    every: str
+    definition: str
+    asked: str
+
+
+GAPS = f"{number.show(ends.GAP['float32'])} in float32 and {number.show(ends.GAP['float64'])} in float64"
+
+GOALS: dict[Aim, Goal] = {
+    "target": Goal(
+        "Target met",
+        "met the target of its spec from every seed",
+        "The loss came down to the target that the spec sets, where the run ended. A target is no minimum: nothing is "
+        "said of what lies below it.",
+        "cells with a target",
+    ),
+    "minimum": Goal(
+        "Global minimum",
+        "at a global minimum from every seed",
+        f"The loss is at an infimum that is attained, up to {GAPS} of what the best constant prediction is above it, "
+        f"and no eigenvalue is known to be negative by more than {number.show(ends.FLAT)} λ_max.",
+        "cells with an attained infimum, no target",
+    ),
+    "infimum": Goal(
+        "Near infimum",
+        "approaching an infimum from every seed",
+        "No prediction attains the infimum (ce on labels), and every example is classified right: scaling the outputs "
+        "leads to it.",
+        "cells with ce on labels, no target",
+    ),
+}
+"""By aim. The one source of these words for page, terminal, files and MLflow."""
+
+END: dict[Aim, ends.Word] = {"minimum": "global minimum", "infimum": "approaching infimum"}
 
 EDGE = interval.Interval(1.9, 2.2)
 """eta lambda_max that counts as the edge of stability."""
@@ -35,12 +84,12 @@ class Share(NamedTuple):
 
 
 class Runtime(NamedTuple):
-    """Gradients of the whole risk spent by all seeds for each seed that hit, and its 95 % bootstrap interval.
+    """Gradients of the whole risk spent by all seeds for each that met its target, and its 95 % bootstrap interval.
 
     Attributes:
-        value: Infinite where no seed hit.
-        spent: Gradients that all seeds spent together: a lower bound where none hit.
-        interval: Percentiles over the seeds drawn with replacement; infinite at the top where a draw holds no hit.
+        value: Infinite where no seed met it.
+        spent: Gradients that all seeds spent together: a lower bound where none did.
+        interval: Percentiles over the seeds drawn with replacement; infinite at the top where none of a draw met it.
     """
 
     value: float
@@ -77,11 +126,22 @@ def share(hits: int, trials: int) -> Share:
     return Share(hits, trials, interval.wilson(hits, trials))
 
 
-def hit(run: document.Run) -> bool | None:
-    """Says whether a run reached the target of its spec, or without one a global minimum; None if that is unknown."""
+def aim(run: document.Run) -> Aim | None:
+    """Returns which of GOALS is asked of a run; None where its infimum is not known and it has no target."""
     if run.part("target"):
-        return run.reached_at is not None
-    return run.end.point in HIT if run.end and run.end.point else None
+        return "target"
+    loss = types.SimpleNamespace(**{"weight_decay": 0.0, "infimum": None, **run.part("loss")})
+    planted = not isinstance(run.part("data").get("targets", "labels"), str)
+    known: dict[losses.Kind, Aim] = {"attained": "minimum", "approached": "infimum"}
+    return known.get(losses.kind(loss, planted=planted))
+
+
+def hit(run: document.Run) -> bool | None:
+    """Says whether a run came to its aim; None if that is unknown, or it has none."""
+    goal = aim(run)
+    if goal is None or goal == "target":
+        return None if goal is None else run.reached_at is not None
+    return run.end.point == END[goal] if run.end and run.end.point else None
 
 
 def spent(run: document.Run) -> float:
@@ -96,24 +156,26 @@ def trust(cell: cells.Cell) -> str:
     return cell.trust.label if cell.trust else "reported"
 
 
-def hits(cell: cells.Cell) -> Share | None:
-    """Returns how many seeds reached a global minimum, or the target; None where that is not known of any."""
+def hits(cell: cells.Cell, goal: Aim | None = None) -> Share | None:
+    """Returns how many seeds came to their aim; None where that is not known of any, or their aim is not `goal`."""
+    if goal is not None and aim(cell.first) != goal:
+        return None
     known = [found for run in cell.ended if (found := hit(run)) is not None]
     return share(sum(known), len(known)) if known else None
 
 
 def runtime(cell: cells.Cell) -> Runtime | None:
-    """Returns the average runtime to a hit, failures included; None where hits are not known.
+    """Returns the average runtime to the target, failures included; None where the spec sets none.
 
     References:
         Hansen et al., COCO, Optimization Methods and Software 36, 2021 (average runtime).
     """
-    known = [(spent(run), found) for run in cell.ended if (found := hit(run)) is not None]
-    if not known:
+    if aim(cell.first) != "target" or not cell.ended:
         return None
-    costs, reached = np.array([cost for cost, _ in known]), np.array([found for _, found in known], float)
+    costs = np.array([spent(run) for run in cell.ended])
+    reached = np.array([run.reached_at is not None for run in cell.ended], float)
     value = float(costs.sum() / reached.sum()) if reached.any() else math.inf
-    drawn = np.random.default_rng(0).integers(len(known), size=(DRAWS, len(known)))
+    drawn = np.random.default_rng(0).integers(len(costs), size=(DRAWS, len(costs)))
     with np.errstate(divide="ignore"):
         ratios = costs[drawn].sum(1) / reached[drawn].sum(1)
     low, high = np.quantile(ratios, [0.025, 0.975], method="inverted_cdf")  # interpolating would meet inf - inf
@@ -139,12 +201,12 @@ def _agreement(cell: cells.Cell, name: str) -> Share | None:
     """Returns of how many displaced runs the sign at the start was right, among those of which it says something."""
     right = []
     for run in cell.ended:
-        ends = cells.at(run, "displacement", 0), cells.at(run, "displacement", -1)
+        first, last = cells.at(run, "displacement", 0), cells.at(run, "displacement", -1)
         value, bar = cells.at(run, name, 0), cells.error_bar(run, name, 0)
-        if not run.part("start").get("perturbation") or None in ends or value is None or bar is None:
+        if not run.part("start").get("perturbation") or None in (first, last) or value is None or bar is None:
             continue
-        if abs(value) > bar and ends[0]:
-            left = run.status == "diverged" or (ends[1] or 0) > planted.STAYS * ends[0]
+        if abs(value) > bar and first:
+            left = run.status == "diverged" or (last or 0) > planted.STAYS * first
             right.append(left == (value > 0))
     return share(sum(right), len(right)) if right else None
 

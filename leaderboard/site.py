@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from harness import expected, metrics, statuses, theory, verdict
+from harness import expected, metrics, theory
 from leaderboard import cell as cells
 from leaderboard import controls as control_rows
 from leaderboard import (
@@ -33,9 +33,11 @@ from leaderboard import (
     number,
     optimisers,
     phase,
+    scope,
     score,
     spreadsheet,
     table,
+    tally,
     theorem,
 )
 from leaderboard import rows as row_tables
@@ -51,27 +53,6 @@ LOOKS = 6
 """Logged steps whose numbers stand in the page of a run, at most."""
 
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
-
-
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """One of the counts on the first screen.
-
-    Attributes:
-        flag: The name in table.flags that the filter shows.
-        heading: What is counted.
-        count: How many.
-        total: Of how many.
-        unit: Cells or runs.
-        sentence: What it means.
-    """
-
-    flag: str
-    heading: str
-    count: int
-    total: int
-    unit: str
-    sentence: str
 
 
 def render(
@@ -144,47 +125,6 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def tallies(board: document.Export, rows: list[cells.Cell]) -> list[Tally]:
-    """Returns the four counts of the first screen."""
-    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("certified", "minimum", "edge")}
-    ended = [run for run in board.runs if run.status in statuses.ENDED]
-    stopped = sum(run.end is not None and run.end.point == "strict saddle" for run in ended)
-    return [
-        Tally(
-            "certified",
-            "certified at every logged step",
-            held["certified"],
-            len(rows),
-            "cells",
-            f"For every seed σ_min is over {verdict.MARGIN:g} error bars from 0 at each step that was looked at.",
-        ),
-        Tally(
-            "minimum",
-            "global minimum from every seed",
-            held["minimum"],
-            len(rows),
-            "cells",
-            "Every seed came to the target of its spec or, without one, to a global minimum or near an infimum.",
-        ),
-        Tally(
-            "saddle",
-            "stopped at a strict saddle",
-            stopped,
-            len(ended),
-            "runs",
-            "The gradient is as good as 0 there, and λ_min is below 0 by more than its error bar.",
-        ),
-        Tally(
-            "edge",
-            "ended at the edge of stability",
-            held["edge"],
-            len(rows),
-            "cells",
-            f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
-        ),
-    ]
-
-
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -209,6 +149,8 @@ def _environment() -> jinja2.Environment:
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
         "failures": metrics.FAILURES,
+        "bars": metrics.BARS,
+        "goals": score.GOALS,
         "heading": row_tables.label,
         "ident": row_tables.ident,
         "ordered": row_tables.ordered,
@@ -217,6 +159,8 @@ def _environment() -> jinja2.Environment:
         "most_phases": phase.MOST,
         "trust": cells.TRUST,
         "trust_of": score.trust,
+        "unlearned": cells.unlearned,
+        "untested": tally.UNTESTED,
         "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
@@ -227,6 +171,7 @@ def _environment() -> jinja2.Environment:
         "optimizer": table.optimizer,
         "run_path": run_path,
         "verdicts": cells.VERDICTS,
+        "shown_margin": table.margin,
     }
     return environment
 
@@ -248,7 +193,8 @@ def _overview(board: document.Export, rows: list[cells.Cell], made: row_tables.T
         "mine": sum(entry.note.startswith(row_tables.OWN) for entry in made.entries["cell"]),
         "counts": counts,
         "silent": len(rows) - sum(counts.values()),
-        "tallies": tallies(board, rows),
+        "tallies": tally.tallies(rows),
+        "scope": scope.sentences(rows),
     }
 
 
@@ -268,7 +214,7 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
         "spec": run.spec,
         "run": run,
         "made": row_tables.of_cells(own),
-        "phase": next(iter(phase.rows(own)), None),
+        "phases": phase.rows(own),
         "known": theorem.known(run),
         "drawn": drawn,
         "scatter": drawing.scatter(own),
@@ -278,13 +224,14 @@ def _spec(own: list[cells.Cell]) -> dict[str, Any]:
 
 
 def _cell(cell: cells.Cell) -> dict[str, Any]:
+    known = theorem.known(cell.first)
     return {
         "cell": cell,
         "run": cell.first,
         "entries": {key: column.entry(cell) for key, column in table.COLUMNS.items()},
         "seeds": [(run, cells.margin_of(run), _crossings(run)) for run in cell.runs],
-        "known": theorem.known(cell.first),
-        "bad": [(run, bad) for run in cell.runs if (bad := theorem.bad_step(run)) is not None],
+        "known": known,
+        "bad": [(run, theory.told(known, match)) for run in cell.runs if known and (match := theorem.match(run))],
         "shown": figure.together(cell.runs),
     }
 
@@ -292,6 +239,7 @@ def _cell(cell: cells.Cell) -> dict[str, Any]:
 def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
     alone = cells.Cell((run,), cell.trust)
     names = [name for name in metrics.METRICS if name in run.curves and name not in ERRORS]
+    known, match = theorem.known(run), theorem.match(run)
     return {
         "run": run,
         "cell": cell,
@@ -303,6 +251,10 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "looks": _numbers(run, alone, names),
         "left_out": _by_reason(run.left_out),
         "proven": theorem.proven(run),
+        "told": theory.told(known, match) if known and match else "",
+        "doubt": theorem.doubt(run),
+        "failure": theorem.failure(run),
+        "iterated": theorem.iterated(run),
         "numbers": names,
         "together": [
             (name, _whole(run, name)) for name in metrics.METRICS if name in run.summary and name not in ERRORS
@@ -323,11 +275,16 @@ def _whole(run: document.Run, name: str) -> str:
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
     """Returns step and printed numbers of the logged steps whose numbers stand in the page."""
-    shown = [(name, run.curves[name], table.bound(alone, name)) for name in names]
-    return [
-        (run.steps[at], [number.show(values[at], cells.error_bar(run, name, at), sign) for name, values, sign in shown])
-        for at in _looks(run)
-    ]
+    signs = {name: table.bound(alone, name) for name in names}
+    return [(run.steps[at], [_number(run, name, at, signs[name]) for name in names]) for at in _looks(run)]
+
+
+def _number(run: document.Run, name: str, at: int, sign: str) -> str:
+    """Returns a number as it is printed: of sigma_min, where that is all that is proven, the interval."""
+    value, error = cells.at(run, name, at), cells.error_bar(run, name, at)
+    if name == "sigma_min" and sign and value is not None:
+        return table.margin(cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign)
+    return number.show(value, error, sign)
 
 
 def _looks(run: document.Run) -> list[int]:
@@ -362,7 +319,12 @@ def _optimisers(rows: list[cells.Cell]) -> dict[str, Any]:
 
 def _method() -> dict[str, Any]:
     wilson = {f"{hits}/{trials}": interval.wilson(hits, trials) for hits, trials in ((3, 3), (5, 5), (10, 10), (0, 3))}
-    return {"wilson": wilson, "statements": theory.STATEMENTS, "reference": optimisers.reference()}
+    return {
+        "wilson": wilson,
+        "statements": theory.STATEMENTS,
+        "document": theory.DOCUMENT,
+        "reference": optimisers.reference(),
+    }
 
 
 def _data(board: document.Export, files: dict[str, bytes]) -> dict[str, Any]:

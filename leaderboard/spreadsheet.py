@@ -32,9 +32,14 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "verdict": cells.verdict,
     "theorem": lambda cell: known.covered if (known := theorem.known(cell.first)) else None,
     "one_piece": lambda cell: known.one_piece if (known := theorem.known(cell.first)) else None,
-    "hits": lambda cell: found.hits if (found := score.hits(cell)) else None,
-    "hits_of": lambda cell: found.trials if (found := score.hits(cell)) else None,
-    "gradients_to_hit": lambda cell: found.value if (found := score.runtime(cell)) else None,
+    "target_met": lambda cell: found.hits if (found := score.hits(cell, "target")) else None,
+    "target_of": lambda cell: found.trials if (found := score.hits(cell, "target")) else None,
+    "global_minimum": lambda cell: found.hits if (found := score.hits(cell, "minimum")) else None,
+    "global_minimum_of": lambda cell: found.trials if (found := score.hits(cell, "minimum")) else None,
+    "near_infimum": lambda cell: found.hits if (found := score.hits(cell, "infimum")) else None,
+    "near_infimum_of": lambda cell: found.trials if (found := score.hits(cell, "infimum")) else None,
+    "learned_nothing": lambda cell: sum(bool(cells.unlearned(run)) for run in cell.runs),
+    "gradients_to_target": lambda cell: found.value if (found := score.runtime(cell)) else None,
     "escaped": lambda cell: found.left.hits if (found := score.escape(cell)) else None,
     "escaped_of": lambda cell: found.left.trials if (found := score.escape(cell)) else None,
     "trust": score.trust,
@@ -43,17 +48,28 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "checkpoints_greatest": lambda cell: cells.checkpoints(cell)[1],
 }
 WHOLE = {
-    **dict.fromkeys(("parameters", "seeds_asked", "seeds_ended", "seeds_diverged", "hits", "hits_of"), "int"),
+    **dict.fromkeys(("parameters", "seeds_asked", "seeds_ended", "seeds_diverged", "learned_nothing"), "int"),
+    **dict.fromkeys(("target_met", "target_of", "global_minimum", "global_minimum_of"), "int"),
+    **dict.fromkeys(("near_infimum", "near_infimum_of"), "int"),
     **dict.fromkeys(("escaped", "escaped_of", "checkpoints_least", "checkpoints_greatest"), "int"),
     "one_piece": "bool",
 }
 """What is no text, and no number that can be between two whole ones."""
 
-REAL = {"margin_error", "gradients_to_hit"}
+REAL = {"margin_error", "gradients_to_target"}
+
+
+def _lower(cell: cells.Cell) -> interval.Spread:
+    """Returns the seeds' lower ends of the margin: proven ones, or the value less its error bar."""
+    found = [margin for run in cell.ended if (margin := cells.margin_of(run)) is not None]
+    return interval.spread([one.value - (one.error or 0.0) if one.lower is None else one.lower for one in found])
+
+
 SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
     "eta": cells.eta,
     "eta_lambda_start": lambda cell: cells.at_start(cell, "eta_sharpness"),
     "margin": lambda cell: cells.margin(cell)[0],
+    "margin_lower": _lower,
     "count_changes": lambda cell: cells.changes(cell.ended, "all"),
     "crossings": lambda cell: cells.changes(cell.ended, "crossings"),
     "jumps": lambda cell: cells.changes(cell.ended, "jumps"),

@@ -110,16 +110,26 @@ def activation(run: document.Run) -> str:
 
 
 SETTLED = ("n_above_inv_eta",)
-"""What a certificate leaves no doubt about: no eigenvalue that Lanczos never saw is above 1/eta."""
+"""What a proof leaves no doubt about: no eigenvalue that Lanczos never saw is above 1/eta."""
 
 
 def bound(cell: cells.Cell, metric: str) -> Bound:
     """Returns the sign that a metric carries in this cell: none with the whole spectrum, METRICS' with a part of it."""
 
     def open_(run: document.Run) -> bool:
-        return run.curvature == "lanczos" and not (metric in SETTLED and run.verdict == "certified")
+        settled = metric in SETTLED and run.verdict == "invertible" and theorem.proven(run) is None
+        return run.curvature == "lanczos" and not settled
 
     return metrics.METRICS[metric].bound if any(open_(run) for run in cell.runs) else ""
+
+
+def margin(found: cells.Margin | None, sign: str) -> str:
+    """Returns the margin of a run as it is printed: a number with its error bar, or the interval that is proven."""
+    if found is None:
+        return number.MISSING
+    if found.lower:
+        return number.show_interval(found.lower, found.upper)
+    return number.show(found.value, found.error, sign)
 
 
 def _cell(cell: cells.Cell) -> Entry:
@@ -146,15 +156,15 @@ def _verdict(cell: cells.Cell) -> Entry:
     counts = [(name, sum(run.verdict == name for run in cell.runs)) for name in cells.VERDICTS]
     note = ", ".join(f"{count} {name}" for name, count in counts if count and count < len(cell.runs))
     everyone = f"all {len(cell.runs)} seeds" if len(cell.runs) > 1 else "1 seed"
-    return Entry(found, float(list(cells.VERDICTS).index(found)), note or everyone, found)
+    told = dict.fromkeys(theorem.iterated(run) for run in cell.runs)
+    return Entry(found, float(list(cells.VERDICTS).index(found)), _join(note or everyone, *told), found)
 
 
 def _theorem(cell: cells.Cell) -> Entry:
     says = theorem.known(cell.first)
     if says is None:
         return Entry(number.MISSING, None, "", "n/a")
-    bad = [f"bad η: {step.label}" for step in says.bad_steps] or (["no bad η"] if says.complete else [])
-    notes = ["one piece" if says.one_piece else "in pieces", *bad]
+    notes = ["one piece" if says.one_piece else "in pieces", f"bad η: {says.bad}"]
     return Entry(theorem.LABELS[says.covered], float(list(theorem.LABELS).index(says.covered)), "; ".join(notes))
 
 
@@ -162,10 +172,13 @@ def _margin(cell: cells.Cell) -> Entry:
     spread, error = cells.margin(cell)
     low, high = cells.checkpoints(cell)
     looks = f"{low}" if low == high else f"{low}–{high}"
-    note = _join(number.show_range(spread.values), f"at {looks} steps")
     if spread.median is None:
         return Entry(number.MISSING, None, "", "n/a")
-    return Entry(number.show(spread.median, error, bound(cell, "sigma_min")), spread.median, note)
+    lower = cells.margin_lower(cell)
+    seeds = number.show_range([*lower.values, *spread.values]) if len(spread.values) > 1 else ""
+    note = _join(seeds, f"at {looks} steps")
+    main = margin(cells.Margin(spread.median, error, 0, lower.median), bound(cell, "sigma_min"))
+    return Entry(main, spread.median if lower.median is None else lower.median, note)
 
 
 def crossings(runs: Sequence[document.Run], sign: str) -> Entry:
@@ -221,12 +234,16 @@ def _percent(found: score.Share) -> str:
     return f"{100 * low:.0f}–{100 * high:.0f}\u00a0%"
 
 
-def _hits(cell: cells.Cell) -> Entry:
-    found = score.hits(cell)
-    if found is None:
-        return Entry(number.MISSING, None, "", "n/a")
-    aim = "target" if cell.first.part("target") else ""
-    return Entry(f"{found.hits}/{found.trials}", found.interval.low, _join(_percent(found), aim))
+def _came(goal: score.Aim) -> Callable[[cells.Cell], Entry]:
+    """Returns what prints how many seeds came to an aim, in cells that have it."""
+
+    def entry(cell: cells.Cell) -> Entry:
+        found = score.hits(cell, goal)
+        if found is None:
+            return Entry(number.MISSING, None, "", "n/a")
+        return Entry(f"{found.hits}/{found.trials}", found.interval.low, _percent(found))
+
+    return entry
 
 
 def _runtime(cell: cells.Cell) -> Entry:
@@ -234,7 +251,7 @@ def _runtime(cell: cells.Cell) -> Entry:
     if found is None:
         return Entry(number.MISSING, None, "", "n/a")
     if found.value == float("inf"):
-        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed hit", "budget")
+        return Entry(number.show(found.spent, bound="≥"), found.value, "no seed met it", "budget")
     low, high = (number.show(end) for end in found.interval)
     return Entry(number.show(found.value), found.value, f"{low}–{high}" if len(cell.ended) > 1 else "")
 
@@ -299,8 +316,11 @@ def _above(cell: cells.Cell) -> Entry:
     first, second = (cells.at_end(cell, name) for name in ("n_above_inv_eta", "n_above_two_inv_eta"))
     if first.median is None:
         return Entry(number.MISSING, None, "", "n/a")
-    note = f"{number.show(second.median)} above 2/η; {number.show_range(first.values)}"
-    return Entry(number.show(first.median, bound=bound(cell, "n_above_inv_eta")), first.median, note)
+    off, off_second = (
+        cells.at_end(cell, f"{name}_error").median for name in ("n_above_inv_eta", "n_above_two_inv_eta")
+    )
+    note = f"{number.show(second.median, off_second)} above 2/η; {number.show_range(first.values)}"
+    return Entry(number.show(first.median, off, bound=bound(cell, "n_above_inv_eta")), first.median, note)
 
 
 def _edge_time(cell: cells.Cell) -> Entry:
@@ -339,11 +359,15 @@ def _seeds(cell: cells.Cell) -> Entry:
     return Entry(f"{ended}/{asked}", ended / asked, "; ".join(words), found[0][0] if found else "")
 
 
+SEEDS: dict[cells.Mark, str] = {"incomplete": "missing", "unlearned": "learned nothing"}
+"""What is said of marked seeds where it is not the name of the mark."""
+
+
 def _seeds_marked(cell: cells.Cell, mark: cells.Mark, count: int) -> str:
     if mark == "diverged":
         share = interval.wilson(count, len(cell.ended))
         return f"{count}/{len(cell.ended)} diverged ({100 * share.low:.0f}–{100 * share.high:.0f}\u00a0%)"
-    return f"{count} {'missing' if mark == 'incomplete' else mark}"
+    return f"{count} {SEEDS.get(mark, mark)}"
 
 
 COLUMNS: dict[str, Column] = {
@@ -356,16 +380,17 @@ COLUMNS: dict[str, Column] = {
     ),
     "verdict": Column(
         "Verdict",
-        "The weakest claim among the seeds: singular (the step size is known to be bad, whatever the run met), "
-        "undecided or certified (about I − ηH at the logged steps; nothing is said of the steps in between).",
+        "The weakest claim among the seeds: singular (a step size is known to be bad, whatever the run met), undecided "
+        "or invertible (I − ηH at the logged steps; nothing is said of the steps in between, nor of the whole map). "
+        "With mini-batches it says of which map.",
         _verdict,
         numeric=False,
     ),
     "theorem": Column(
         "Theorem",
         "What says that almost every step size makes the map non-singular: the paper's Theorem 1, its Proposition 11, "
-        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes, that are "
-        "known in advance.",
+        "or our extension F7; whether the risk is one analytic piece; and the exceptions, bad step sizes: the whole "
+        "list, what it leaves possible, or ? where nothing is known in advance.",
         _theorem,
         numeric=False,
         terminal=False,
@@ -374,8 +399,8 @@ COLUMNS: dict[str, Column] = {
         "Margin min σ_min",
         "For each seed the least σ_min(I − ηH) over its checkpoints; shown are the median over the seeds, the error "
         "bar of that median run, the full range of the seeds, and the number of steps looked at. Looking more often "
-        "finds smaller values, so margins are comparable only at equal numbers. ≤ marks an upper bound: part of the "
-        "spectrum is unknown; where the run is certified, a lower one above 0 is proven as well.",
+        "finds smaller values, so margins are comparable only at equal numbers. With part of the spectrum what is "
+        "proven is an interval, and rows are sorted by its lower end; ≤ where no lower bound above 0 is proven.",
         _margin,
     ),
     "crossings": Column(
@@ -410,17 +435,18 @@ COLUMNS: dict[str, Column] = {
     "end": Column(
         "Ended at",
         "What kind of point the seeds ended at, the most frequent one with Wilson's 95 % interval: a global minimum "
-        "(loss within 1e-6 of an infimum that is attained), approaching an infimum that is not (ce on labels, least "
-        "margin above 0), another minimum, a strict saddle or a degenerate point where the gradient is as good as 0, "
-        "not stationary, diverged. Each run's page has the numbers that decided.",
+        f"(a relative gap of at most {score.GAPS}, to an infimum that is attained), approaching an infimum that is not "
+        "(ce on labels, least margin above 0), another minimum, a strict saddle or a degenerate point where the "
+        "gradient is as good as 0, not stationary, infimum refuted "
+        "(the loss is below the one that the spec gives), diverged. Each run's page has the numbers that decided.",
         _end,
         numeric=False,
         terminal=False,
     ),
     "target": Column(
-        "Target",
-        "How many seeds came to the target that the spec sets, of all that ended, with Wilson's 95 % interval, and the "
-        "median steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
+        score.GOALS["target"].label,
+        f"{score.GOALS['target'].definition} Seeds of all that ended, with Wilson's 95 % interval, and the median "
+        "steps to it by Kaplan and Meier: seeds that missed it are censored at their last step, not dropped.",
         _target,
         terminal=False,
     ),
@@ -435,19 +461,21 @@ COLUMNS: dict[str, Column] = {
         _accuracy,
         terminal=False,
     ),
-    "hits": Column(
-        "Global minimum",
-        "Seeds that came to the target that the spec sets or, without one, to a global minimum or near an infimum that "
-        "is not attained, of all seeds that ended, with Wilson's 95 % interval. Sorted by its lower end, so that 1/1 "
-        "does not stand above 9/10.",
-        _hits,
-        terminal=False,
-    ),
+    **{
+        goal: Column(
+            score.GOALS[goal].label,
+            f"{score.GOALS[goal].definition} Of {score.GOALS[goal].asked}: seeds of all whose end is known, with "
+            "Wilson's 95 % interval. Sorted by its lower end, so that 1/1 does not stand above 9/10.",
+            _came(goal),
+            terminal=False,
+        )
+        for goal in ("minimum", "infimum")
+    },
     "runtime": Column(
-        "Gradients to it",
-        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that came "
-        "to a global minimum; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where no "
-        "seed did.",
+        "Gradients to target",
+        "Average runtime: gradients of the whole risk that all seeds spent, failures included, for each seed that met "
+        "the target of its spec; below it the 95 % bootstrap interval over the seeds. ≥ and all that was spent where "
+        "no seed did.",
         _runtime,
         terminal=False,
     ),
@@ -538,7 +566,7 @@ COLUMNS: dict[str, Column] = {
     "seeds": Column(
         "Seeds",
         "Seeds that ended, of the seeds that the spec asks for, with a mark for each that failed, diverged, was "
-        "interrupted or is missing. A share of diverged seeds has Wilson's 95 % interval.",
+        "interrupted, is missing or learned nothing. A share of diverged seeds has Wilson's 95 % interval.",
         _seeds,
     ),
 }
@@ -562,10 +590,11 @@ VIEWS: dict[str, View] = {
         ),
     ),
     "minima": View(
-        "Global minima",
-        "How often a global minimum is reached, at what price, and whether it attracts.",
-        ("cell", "hits", "runtime", "end", "loss_gap", "exponent", "eta", "eta_lambda_start", "seeds", "trust"),
-        "hits",
+        "Targets and minima",
+        "How many seeds met a target and at what price, came to a global minimum or near an infimum, and whether it "
+        "attracts: three counts, each of the runs that it is asked of.",
+        ("cell", "target", "runtime", "minimum", "infimum", "end", "loss_gap", "exponent", "eta", "seeds"),
+        "minimum",
         True,
     ),
     "saddles": View(
@@ -612,11 +641,11 @@ def flags(cell: cells.Cell) -> list[str]:
     # Differences between the lower bounds that Lanczos gives prove no crossing.
     crossed = not bound(cell, "n_above_inv_eta") and any(cells.crossings_of(run) for run in cell.ended)
     end = cells.at_end(cell, "eta_sharpness").median
-    reached = score.hits(cell)
-    names = {
-        "certified": found == "certified",
+    came = {goal: score.hits(cell, goal) for goal in score.GOALS}
+    names: dict[str, bool] = {
+        "invertible": found == "invertible",
         "crossed": crossed,
-        "minimum": reached is not None and reached.hits == reached.trials,
+        **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
         "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
         "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
         "diverged": cells.diverged(cell)[0] > 0,

@@ -7,7 +7,8 @@ import functools
 import json
 
 import zoo
-from harness import optimizers, recipe, theory
+from harness import closing, optimizers, recipe, theory
+from harness import verdict as verdict_rule
 from leaderboard import document
 
 LABELS: dict[theory.Covered, str] = {
@@ -25,10 +26,36 @@ def known(run: document.Run) -> theory.Theory | None:
     return _known(json.dumps(run.cell, sort_keys=True), run.dataset.shape, run.dataset.classes)
 
 
-def bad_step(run: document.Run) -> theory.BadStep | None:
-    """Returns the known bad step that a run's step size is; None if it is none."""
-    says = known(run)
-    return None if says is None or run.eta is None else theory.matches(says, run.eta, run.precision)
+def match(run: document.Run) -> theory.Match | None:
+    """Returns the known bad step that a step size of a run is, or is next to; None if there is none."""
+    says, fields = known(run), _fields(json.dumps(run.cell, sort_keys=True))
+    if says is None or fields is None or run.eta is None or not says.bad_steps:
+        return None
+    used = optimizers.step_sizes(fields, run.eta, closing.made(run.steps, run.diverged_at))
+    return theory.matches(says, used, run.precision)
+
+
+def iterated(run: document.Run) -> str:
+    """Says which map the verdict on a run with mini-batches is about; empty for a full batch, or without a verdict."""
+    says, fields = known(run), _fields(json.dumps(run.cell, sort_keys=True))
+    if says is None or fields is None or run.verdict is None:
+        return ""
+    return theory.iterated(says, fields.optimizer, match(run))
+
+
+def doubt(run: document.Run) -> str:
+    """Says at which logged step a run is undecided, and why; empty where it is not."""
+    if run.verdict != "undecided":
+        return ""
+    said = run.doubt and verdict_rule.Doubt(run.doubt.step, run.doubt.because, run.doubt.steps)
+    found = said or verdict_rule.doubt(run.recorded)
+    return "" if found is None else found.words
+
+
+def failure(run: document.Run) -> float:
+    """Returns the probability over random starts of Lanczos that the verdict of a run is false, at most."""
+    settled = proven(run) is not None
+    return closing.failure(len(run.steps), run.verdict or "", proven=settled, curvature=run.curvature)
 
 
 def proven(run: document.Run) -> str | None:
@@ -38,11 +65,21 @@ def proven(run: document.Run) -> str | None:
 
 
 @functools.lru_cache(maxsize=8192)
-def _known(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory | None:
+def _fields(cell: str) -> recipe.Recipe | None:
     try:
-        fields = recipe.Recipe.model_validate_json(cell)
-        zoo.check(fields.model.family, fields.model, shape, classes)
+        return recipe.Recipe.model_validate_json(cell)
     except ValueError:  # of an older or newer version, or of somebody's own
+        return None
+
+
+@functools.lru_cache(maxsize=8192)
+def _known(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory | None:
+    fields = _fields(cell)
+    if fields is None:
+        return None
+    try:
+        zoo.check(fields.model.family, fields.model, shape, classes)
+    except ValueError:  # a network that does not fit these inputs
         return None
     layers = zoo.FAMILIES[fields.model.family].layers(fields.model, shape, classes)
     return theory.says(layers, shape, fields.loss, fields.optimizer)

@@ -61,6 +61,11 @@ def _gap(_value: float, values: Values) -> float:
     return abs(values.get("loss", 0.0))
 
 
+def _relative(value: float, values: Values) -> float:
+    gap = abs(values.get("loss_gap", math.nan))
+    return abs(value) * abs(values.get("loss", 0.0)) / gap if gap > 0 else 0.0
+
+
 def _ratio(value: float, values: Values) -> float:
     gap = values.get("loss_gap", math.nan)
     return abs(value) * (1 + abs(values.get("loss", 0.0)) / gap) if gap > 0 else math.inf
@@ -80,17 +85,18 @@ between AVX2, AVX and SSE4.2, VGGs and MLPs, 3 seeds each: 3e-8 there, and nothi
 STATISTICAL = frozenset(
     ("mu", "lambda", "lambda_lower", "log_abs_det", "exponent", "second_exponent", "batch_log_abs_det_median")
 )
-"""Metrics whose error bar is of drawn samples: the same ones are drawn again, so a tenth of it is room enough."""
+"""Metrics whose error bar is of drawn samples: the same are drawn again, so a twenty-fifth of it is room enough."""
 
 RULES: dict[str, Rule] = {
     "loss_gap": Rule(1e-5, _gap),
+    "relative_gap": Rule(1e-5, _relative),
     "pl_ratio": Rule(1e-5, _ratio),
     "eta": Rule(1e-6, _itself),
     "kink_distance": Rule(1e-2, _margin),
     "segment_exit": Rule(1e-2, _exit),
     "flip_fraction": Rule(1e-2, lambda value, _: abs(value) + 0.1),
     **dict.fromkeys(("inverse_residual", "inverse_distance"), Rule(1e-6, lambda value, _: 1 + abs(value))),
-    **dict.fromkeys(("sharpness", "lambda_min"), CURVATURE),
+    **dict.fromkeys(("sharpness", "sharpness_upper", "lambda_min", "lambda_min_lower"), CURVATURE),
     **dict.fromkeys(
         ("eta_sharpness", "sigma_min", "sigma_min_lower", "state_sigma_min", "gap_above", "gap_below"), SCALED
     ),
@@ -111,7 +117,7 @@ RULES: dict[str, Rule] = {
 """By metric; VALUE for all others, but for error bars and counts (`room`)."""
 
 COUNTS = frozenset(name for name, metric in metrics.METRICS.items() if metric.unit == "count")
-BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.error)
+BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.error) | {"sigma_min_lower_error"}
 
 SPLIT = frozenset(("crossings_between", "jumps_between", "changes_unresolved"))
 """Counts of which some may be left open, by how much the others cost: between the same three 1 of 9 parted, by 1."""
@@ -147,13 +153,14 @@ def room(name: str, claimed: float, values: Values, bars: tuple[float, float] = 
     """
     if name in SPLIT and values.get("changes_unresolved", 0.0) > 0:  # rounding decides which count is the last
         return 2.0
+    if name in COUNTS:
+        many = _near(values) or name in BARS or name in ("n_negative", "critical_steps")
+        return (max(1.0, 0.02 * abs(claimed)) if many else 0.0) + sum(bars)
     if name in BARS:  # rounding errors have no digits of their own
         scale = abs(values.get("sharpness", 0.0)) + abs(values.get("eta_sharpness", 0.0)) + abs(claimed)
         return abs(claimed) + 1e-6 * (1 + scale)
-    if name in COUNTS:
-        return max(1.0, 0.02 * abs(claimed)) if _near(values) or name in ("n_negative", "critical_steps") else 0.0
     rule = RULES.get(name, VALUE)
-    share = 0.1 if name in STATISTICAL else 1.0
+    share = 0.04 if name in STATISTICAL else 1.0
     return rule.share * rule.against(claimed, values) + share * sum(bar for bar in bars if math.isfinite(bar))
 
 

@@ -3,12 +3,14 @@
 
 `reported`: it is a whole bundle (leaderboard/bundle.py), and its numbers agree with each other and with what is
 possible (leaderboard/consistency.py); no gradient. `recomputed`: the start from its seed, the first steps, a few
-segments between states, the first and the last record, in float64. `replayed`: every run, whole, from its seed. The
-label is what this program found, never what a bundle says.
+segments between states, the first and the last record, in float64; where these rest on Lanczos, its lower bounds once
+more from random starts that the challenge draws. `replayed`: every run, whole, from its seed. The label is what this
+program found, never what a bundle says.
 
 Bits are compared where the canary and the profile of the runs are this machine's; elsewhere, and where bits turn out to
-be other ones, numbers, by leaderboard/tolerance.py. Segments are drawn with a challenge, a value that whoever made the
-bundle could not know, and the longest steps for their gradients come first: that is where a jump would have to hide.
+be other ones, numbers, by leaderboard/tolerance.py. Segments and starts of Lanczos are drawn with a challenge, a value
+that whoever made the bundle could not know, so that nobody can search for seeds from which Lanczos overlooks something.
+The longest steps for their gradients come first: that is where a jump would have to hide.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import compiled, errors, lapack, provenance, task, theory, workspace
+from harness import compiled, errors, lapack, layout, provenance, task, theory, verdict, workspace
 from leaderboard import bundle as bundles
 from leaderboard import claim, consistency, document, tolerance, trust
 
@@ -104,7 +106,7 @@ def verify(
     Args:
         bundle: The bundle.
         level: How far to go.
-        challenge: What segments are drawn with; a random one without.
+        challenge: What segments and starts of Lanczos are drawn with; a random one without.
         seconds: CPU seconds that a recomputation may take.
         tell: Called with how far it is.
 
@@ -119,13 +121,13 @@ def verify(
     found, note = None, ""
     if level != "reported" and all(check.holds for check in checks):
         segments = every(bundle) if level == "replayed" else drawn(bundle, challenge)
-        found = recomputed(bundle, level, segments, seconds=seconds, tell=tell)
+        found = recomputed(bundle, level, segments, challenge=challenge, seconds=seconds, tell=tell)
         both, promised = [*compared(bundle, found), *repeated(bundle, found)], bool(found.place["exact"])
         other = [check for check in both if not check.holds] if promised else []
         if other:  # an equal canary is no proof of equal machines: once more, by tolerances
             note = f"other bits: {len(other)} of {len(both)} comparisons"
             left = max(1, seconds - math.ceil(found.seconds))
-            found = recomputed(bundle, level, segments, bits=False, seconds=left, tell=tell)
+            found = recomputed(bundle, level, segments, challenge=challenge, bits=False, seconds=left, tell=tell)
         near, far = list(compared(bundle, found)), list(repeated(bundle, found))
         parted = [] if found.place["exact"] else [check for check in far if not check.holds]
         astray = [] if promised or _one_piece(bundle) else [check for check in near if _strays(check)]
@@ -223,6 +225,7 @@ def recomputed(
     level: claim.Level,
     segments: tuple[tuple[int, int], ...],
     *,
+    challenge: str = "",
     bits: bool = True,
     seconds: int = SECONDS,
     tell: Tell = lambda what, done, of: None,
@@ -233,6 +236,7 @@ def recomputed(
         bundle: The bundle.
         level: How far to go.
         segments: Pairs of steps between which the steps are made again.
+        challenge: What starts of Lanczos are drawn with.
         bits: Whether bits are to be compared where they can be.
         seconds: CPU seconds that it may take.
         tell: Called with how far it is.
@@ -243,7 +247,7 @@ def recomputed(
     """
     with tempfile.TemporaryDirectory(prefix="gdzoo-verify-") as name:
         folder = pathlib.Path(name)
-        _write(folder, bundle, level, segments, seconds, bits)
+        _write(folder, bundle, level, segments, challenge, seconds, bits)
         began = resource.getrusage(resource.RUSAGE_CHILDREN)
         messages: dict[str, list[dict[str, Any]]] = {}
         with (
@@ -285,6 +289,7 @@ def _write(
     bundle: bundles.Bundle,
     level: claim.Level,
     segments: tuple[Any, ...],
+    challenge: str,
     seconds: int,
     bits: bool,
 ) -> None:
@@ -298,6 +303,7 @@ def _write(
             "eta": run.eta,
             "together": bundle.together[run.seed],
             "steps": run.steps,
+            "proven": _proven(bundle, run),
             "reached": run.reached_at is not None,
             "diverged": run.status == "diverged",
         }
@@ -310,12 +316,21 @@ def _write(
         "segments": segments,
         "canary": bundle.manifest.canary if bits and _alike(bundle) else None,
         "profiles": list(bundle.profiles.values()),
+        "drawn": int.from_bytes(hashlib.sha256(f"{bundle.digest}:{challenge}:starts".encode()).digest()[:7], "big"),
         "limits": {"RLIMIT_CPU": seconds, "RLIMIT_DATA": MEMORY, "RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_CORE": 0},
     }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     for seed, states in bundle.states.items():
         if states:
             (folder / f"seed-{seed}.safetensors").write_bytes(writer.save(bundles.packed(states)))
+
+
+def _proven(bundle: bundles.Bundle, run: document.Run) -> list[int]:
+    """Returns the steps of the first and the last record of a run, where Lanczos proved a lower bound there."""
+    recorded = bundle.recorded[run.seed]
+    if run.curvature != "lanczos":
+        return []
+    return sorted({one.step for one in (*recorded[:1], *recorded[-1:]) if verdict.undecided(one.values) is None})
 
 
 def environment(folder: pathlib.Path) -> dict[str, str]:
@@ -354,15 +369,21 @@ def compared(bundle: bundles.Bundle, found: Found) -> Iterator[claim.Check]:
     exact = bool(found.place["exact"])
     for run in bundle.runs:
         for name, value in found.problem.items():
-            if name != "found":
+            if name not in ("found", "layout"):
                 claimed = run.dataset.sha256 if name == "dataset" else getattr(run, name)
                 yield claim.same("recomputed", name, f"seed {run.seed}", claimed, value)
+        if said := bundle.layouts[run.seed]:
+            right = layout.plain(said) == found.problem["layout"]
+            words = ("the network's" if right else "another", "the network's", "the same")
+            yield claim.holds("recomputed", "layout", f"seed {run.seed}", *words, right)
     for one, run in _of(bundle, found):
         where = f"seed {run.seed}"
         match one["found"]:
             case "start":
                 room = 0.0 if exact else 1e-5 * one["eta"]
                 yield claim.near("recomputed", "the step size", where, run.eta or math.nan, one["eta"], room)
+            case "excluded":
+                yield _excluded(bundle, one)
             case "divergence":
                 yield claim.same("recomputed", "diverged_at", where, run.diverged_at, one["step"])
             case "state" if one["from"] != one["step"] and not _repeats(one):
@@ -405,6 +426,20 @@ def _state(one: dict[str, Any], exact: bool, level: claim.Level, most: float) ->
         said = "bits" if one["same"] else "other bits"
         return claim.holds(level, "parameters", where, "bits", said, "the same", one["same"])
     return claim.near(level, "parameters", where, 0.0, float(one["distance"]), most)
+
+
+def _excluded(bundle: bundles.Bundle, one: dict[str, Any]) -> claim.Check:
+    """Whether a lower bound of sigma_min holds again, from a start of Lanczos that is the verifier's own."""
+    (values,) = [record.values for record in bundle.recorded[one["seed"]] if record.step == one["step"]]
+    claimed = values["sigma_min_lower"]
+    lower, error, upper = (float(one[name]) for name in ("lower", "error", "upper"))
+    holds = verdict.apart(lower, error) and claimed <= upper * (1 + consistency.ROUNDING)
+    found = f"[{claim.shown(lower)}, {claim.shown(upper)}]"
+    wanted = "above 0 again, and nothing below what is claimed"
+    where = f"seed {one['seed']}, step {one['step']}"
+    return claim.holds(
+        "recomputed", "sigma_min_lower, another start", where, claim.shown(claimed), found, wanted, holds
+    )
 
 
 def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: claim.Level) -> Iterator[claim.Check]:

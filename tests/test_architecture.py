@@ -228,6 +228,27 @@ def test_every_make_target_in_a_document_exists() -> None:
         assert named <= targets, f"{path} names {named - targets}"
 
 
+def test_every_citation_of_the_mathematics_leads_somewhere() -> None:
+    page = read("docs/mathematics.md")
+    headings = set(re.findall(r"^#+ (D\d+|\d+)\b", page, re.MULTILINE)) | set(
+        re.findall(r"^\| ([CS]\d+) ", page, re.MULTILINE)
+    )
+    assert {"1", "7", "D1", "D14", "C1", "C15", "S1", "S5"} <= headings
+    statements = set(re.findall(r"^#+ (F\d+)\b", read("docs/theorems.md"), re.MULTILINE))
+    wrong, seen = [], 0
+    for path in (
+        path
+        for path in files()
+        if path.suffix in {".py", ".html", ".yaml"} and not {"submissions", "corpus"} & set(path.parts)
+    ):
+        for words in re.findall(r"[Mm]athematics,?\s+((?:(?:and|to|sections?|[DCFS]?\d+)\b[,;]?\s*)+)", read(path)):
+            cited = re.findall(r"[DCFS]?\d+", words)
+            seen += len(cited)
+            wrong += [f"{path}: {name}" for name in cited if name not in headings | statements]
+    assert seen > 60
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_link_in_a_document_leads_somewhere() -> None:
     wrong = []
     for path in documents():

@@ -32,6 +32,8 @@ class Activation:
         flat: Its values on the half-lines or intervals where it is constant.
         homogeneous: Whether phi(a x) = a phi(x) for all a > 0.
         source: Paper that introduced it or made it standard.
+        fades: Whether it is analytic and, towards one end of the line, its slope tends to 0 and phi to 0, or phi to
+            another limit v with slope^2 / (v^2 - phi^2) tending to 0 too (F13 in docs/theorems.md).
     """
 
     formula: str
@@ -43,12 +45,13 @@ class Activation:
     flat: tuple[float, ...]
     homogeneous: bool
     source: str
+    fades: bool = False
 
 
 def _analytic(
-    formula: str, value_at_0: float, slope_at_0: float, source: str, *, homogeneous: bool = False
+    formula: str, value_at_0: float, slope_at_0: float, source: str, *, homogeneous: bool = False, fades: bool = True
 ) -> Activation:
-    return Activation(formula, "analytic", (), None, value_at_0, slope_at_0, (), homogeneous, source)
+    return Activation(formula, "analytic", (), None, value_at_0, slope_at_0, (), homogeneous, source, fades)
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -87,8 +90,8 @@ ACTIVATIONS: dict[str, Activation] = {
         False,
         "Collobert, thesis, Paris 6, 2004",
     ),
-    "identity": _analytic("x", 0.0, 1.0, "deep linear networks", homogeneous=True),
-    "square": _analytic("x^2", 0.0, 0.0, "Du & Lee, ICML 2018, arXiv 1803.01206"),
+    "identity": _analytic("x", 0.0, 1.0, "deep linear networks", homogeneous=True, fades=False),
+    "square": _analytic("x^2", 0.0, 0.0, "Du & Lee, ICML 2018, arXiv 1803.01206", fades=False),
 }
 
 

@@ -20,7 +20,8 @@ It is used on the complement of the converged Ritz vectors V, of which few steps
 If A V = V Theta + R, the eigenvalues of A are within |R| of those of Theta and of the complement, one for one (Weyl).
 
 The probability is that of an ideal random start in exact arithmetic. The start here is pseudo-random, from the seed and
-step of the run, and what rounding does is left to the floor of the error bars (a model, not a bound).
+step of the run, and what rounding does is left to the floor of the error bars and to harness/curvature/rounding.py
+(models, not bounds).
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import lanczos, operators
+from harness.curvature import lanczos, operators, rounding
 from harness.curvature import spectrum as spectra
 
 STEPS = 32
 """Products of the run on the complement."""
 
-FAILURE = 1e-12
+FAILURE = spectra.FAILURE
 """Probability over the start vector that the bound is false, at most."""
 
 PRODUCTS = 96
@@ -56,7 +57,7 @@ class Excluded(NamedTuple):
     """What is known of the complement of some Ritz pairs.
 
     Attributes:
-        rest, coupling: As in Spectrum.
+        rest, coupling, least: As in Spectrum.
         rows: A basis whose first rows are the vectors of the pairs.
         products: Products that were spent.
     """
@@ -65,6 +66,7 @@ class Excluded(NamedTuple):
     coupling: float
     rows: jax.Array
     products: int
+    least: float
 
 
 def share(size: int, steps: int, failure: float) -> float:
@@ -81,11 +83,11 @@ def share(size: int, steps: int, failure: float) -> float:
 
 def bound(
     program: lanczos.Lanczos, at: operators.Linear, rows: jax.Array, fixed: int, key: jax.Array
-) -> tuple[float, jax.Array, int]:
-    """Returns what no eigenvalue on the complement of the first `fixed` rows exceeds, the rows, and products spent.
+) -> tuple[tuple[float, float], jax.Array, int]:
+    """Returns between what all eigenvalues on the complement of the first `fixed` rows lie, the rows, and products.
 
     Both ends of the complement's spectrum are bounded at once, each with half of FAILURE, because its width is not
-    known beforehand. Infinity where STEPS products are too few for that. Cost: STEPS products.
+    known beforehand. Infinite where STEPS products are too few for that. Cost: STEPS products.
 
     Args:
         program: The programs of the operator.
@@ -102,9 +104,10 @@ def bound(
     if steps + fixed >= program.size:
         lost = 0.0  # the whole complement
     if lost >= 0.5:
-        return math.inf, rows, steps
+        return (-math.inf, math.inf), rows, steps
     width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
-    return float(nodes.values[-1] + nodes.residuals.min() + lost * width), rows, steps
+    room = float(nodes.residuals.min()) + lost * width
+    return (float(nodes.values[0]) - room, float(nodes.values[-1]) + room), rows, steps
 
 
 def complement(
@@ -126,17 +129,18 @@ def complement(
         key: Random key of the start vector.
     """
     weights = pairs.weights[:, taken]
-    rest, rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
+    (least, rest), rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
     # The residual of all pairs together: they share one direction, that of the next row.
     coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
-    return Excluded(rest, coupling, rows, spent)
+    return Excluded(rest, coupling, rows, spent, least)
 
 
 def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, jax.Array], spectra.Spectrum]:
     """Returns the function `(point, key) -> spectrum` that knows the outer eigenvalues, and bounds all others.
 
     For statements about every step size at once: no step size decides what is resolved. All that converges to SHARP
-    within PRODUCTS products is taken out. Cost: PRODUCTS + STEPS products.
+    within PRODUCTS products is taken out. Cost: PRODUCTS + STEPS
+    products, and that of rounding.frobenius.
 
     Args:
         operator: The symmetric operator.
@@ -144,17 +148,20 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
         rows: Largest capacity of the basis, at least 2 STEPS; ROWS are of use.
     """
     program = lanczos.lanczos(operator, size, capacity=min(rows, ROWS))
+    rounded = rounding.frobenius(operator, size)
 
     def spectrum(point: Any, key: jax.Array) -> spectra.Spectrum:
         run_key, rest_key = jax.random.split(key)
         at = program.at(point)
         known, basis, pairs = lanczos.run(program, at, run_key, lambda _: False, limit=PRODUCTS)
+        off = rounded(point)
         if known.complete:
-            return known
+            return spectra.widened(known, off)
         sharp = np.flatnonzero(pairs.residuals <= SHARP * np.abs(pairs.values).max())
         largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
         found = complement(program, at, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
         products = known.products + found.products
-        return known._replace(rest=found.rest, coupling=found.coupling, products=products)
+        known = known._replace(rest=found.rest, coupling=found.coupling, products=products, least=found.least)
+        return spectra.widened(known, off)
 
     return spectrum

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import scipy.special
 
 from harness.curvature import lanczos, operators
 from harness.curvature import spectrum as spectra
@@ -30,7 +31,7 @@ STEPS = 4
 
 
 class LogDet(NamedTuple):
-    """log|det(I - eta H)| in nats and its error bar (one standard error plus propagated eigenvalue errors).
+    """log|det(I - eta H)| in nats and its error bar (half a 95 % interval, and propagated eigenvalue errors).
 
     Where an eigenvalue is 1/eta up to its error bar the error is infinite, and the value may be -infinity.
     """
@@ -78,8 +79,9 @@ def estimate(
 ) -> LogDet:
     """Returns log|det(I - eta H)| from deflated eigenvalues and probes on their complement.
 
-    The error adds three parts: the deflated eigenvalues' residuals; the standard error over probes; and the mean change
-    of a probe's quadrature when its last step is dropped, which grows where undeflated eigenvalues crowd 1/eta.
+    The error adds three parts: the deflated eigenvalues' residuals; half the width of the 95 % interval over probes, by
+    Student's t; and the mean change of a probe's quadrature when its last step is dropped, which grows where undeflated
+    eigenvalues crowd 1/eta.
     Cost: PROBES * STEPS products.
 
     Args:
@@ -100,7 +102,8 @@ def estimate(
         value -= eta * (trace - float(deflated.values.sum()))
     if not np.isfinite(forms).all():  # an eigenvalue that was not deflated is 1/eta to the last bit
         return LogDet(-math.inf, math.inf, PROBES * STEPS)
-    spread = float(np.std(forms, ddof=1) / np.sqrt(PROBES))
+    quantile = float(scipy.special.stdtrit(PROBES - 1, 0.975))
+    spread = quantile * float(np.std(forms, ddof=1) / np.sqrt(PROBES))
     change = float(np.abs(np.mean(forms) - np.mean(shorter)))
     return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
 
@@ -118,7 +121,7 @@ def _form(probes: lanczos.Probes, i: int, eta: float, slope: float, drop: int) -
 def _sum(values: np.ndarray, errors: np.ndarray, eta: float) -> tuple[float, float]:
     """Returns the sum of log|1 - eta lambda| and how far it may fall when each eigenvalue moves within its error."""
     distances = np.abs(1 - eta * values)
-    room = distances - eta * errors
+    room = distances - spectra.scaled_errors(values, errors, eta)
     with np.errstate(divide="ignore"):
         value = float(np.sum(np.log(distances)))
     if np.any(room <= 0):

@@ -9,7 +9,16 @@ range of B' (data_space.py), and with the rows R_i of the factor and batches S o
 
 Chemnitz & Engel (JMLR 26(134), 2025, arXiv 2407.20209) prove for smooth networks and independent batches: where mu < 0
 (lambda < 0 at a regular minimum) gradient descent (SGD) reaches every neighbourhood with positive probability, where it
-is > 0 with none. For a network that is smooth in pieces only they are numbers of the piece.
+is > 0 with none. For a network that is smooth in pieces only they are numbers of the piece, and where batches depend on
+each other (`sampling: reshuffling`, `cyclic`) the theorem about SGD does not speak of them.
+
+n steps P from a vector w do not show lambda but (log|P w|)/n: by how much they differ is the transient. With v the
+direction that P stretches most, log|P w| = log|P| + log|<v, w>| up to what P stretches less, and batches are drawn
+alike in either order, so v is distributed as the direction y into which another run of steps turns a vector. In the
+long run the transient is therefore E log|<y, w>| - E log|<y, x>|, x and y independent draws of where directions end.
+Where lambda is near 0 most directions are all but still, a vector drawn at random needs some 1/|lambda| steps to turn,
+and the transient is as large as log sqrt(r). So two vectors begin where the whole batch is steepest, their overlap
+says what their own transient is, and a third begins at random: its overlap with any v has a known distribution.
 """
 
 from __future__ import annotations
@@ -36,6 +45,9 @@ BLOCKS = 32
 EPOCHS = 4
 """Passes through the data in each of them, at least: one batch acts on b K directions of N K only."""
 
+PERIODIC = 512
+"""Largest r for which the product over a whole period of cyclic batches is made: 2 K r^2 operations an example."""
+
 SPAN = 100
 """Steps after which a vector without a factor is brought back into the range of J'."""
 
@@ -50,7 +62,10 @@ DETERMINANTS = 256
 
 SQUARES = 128
 """Largest r for which mean squares are computed: a second of one core; at r = 300, where the spectrum is dense near 1,
-ARPACK took 218 (by hand)."""
+ARPACK took 218 (by hand). Above it mean squares are bounded by those of one step."""
+
+SQUARED = 2_000
+"""Largest r for that bound: 6 N K r^2 operations and the largest eigenvalue of an (r, r) matrix."""
 
 
 class Estimate(NamedTuple):
@@ -79,20 +94,47 @@ def steps(examples: int, batch: int) -> tuple[int, int]:
     return 2 * length, length
 
 
+class Growths(NamedTuple):
+    """Log growths log|w_(t+1)| - log|w_t| of vectors w of the range of B', those left out at first included.
+
+    Attributes:
+        drawn: (n,) of a vector that began at random.
+        steep: (2, n) of two that began where the whole batch is steepest, each with batches of its own.
+        overlaps: (n,) log|<u, v>| of the directions of these two.
+    """
+
+    drawn: np.ndarray
+    steep: np.ndarray
+    overlaps: np.ndarray
+
+
 def growths(
     found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, eta: float, key: jax.Array
-) -> np.ndarray:
-    """Returns log|w_(t+1)| - log|w_t| for a vector w of the range of B' under SGD, those left out at first included.
+) -> Growths:
+    """Returns the growths of three vectors under SGD, side by side.
 
-    Batches are drawn as training draws them, from a key of their own. Cost: 2 b K r operations a step.
+    Batches are drawn as training draws them, from a key of their own. Cost: 6 b K r operations a step.
     """
     assert rule.batch_size is not None
     burn, length = steps(len(weights), rule.batch_size)
     first, second = jax.random.split(key)
     start = jax.random.normal(first, (found.rank,), "float64")
+    steep = jnp.asarray(steepest(found, weights, eta))
+    keys = jnp.stack([second, *(jax.random.fold_in(second, i) for i in (1, 2))])
     run = _run(rule, len(weights), rule.batch_size, burn + BLOCKS * length)
     rows, shares = jnp.asarray(found.rows), jnp.asarray(weights, "float64")
-    return np.asarray(run(rows, shares, start / jnp.linalg.norm(start), eta, second))
+    starts = jnp.stack([start / jnp.linalg.norm(start), steep, steep])
+    logs, overlaps = (np.asarray(each) for each in run(rows, shares, starts, eta, keys))
+    return Growths(logs[:, 0], logs[:, 1:].T, overlaps)
+
+
+def steepest(found: data_space.Factor, weights: np.ndarray, eta: float) -> np.ndarray:
+    """Returns the unit eigenvector (r,) of the whole batch whose |1 - eta h| is largest."""
+    if np.ptp(weights) == 0:  # the frame is that of R'R
+        return np.eye(1, found.rank, int(np.argmax(np.abs(1 - eta * found.values / len(weights)))))[0]
+    flat = (np.sqrt(weights / weights.sum())[:, None, None] * found.rows).reshape(-1, found.rank)
+    values, frame = scipy.linalg.eigh(flat.T @ flat)
+    return np.ascontiguousarray(frame[:, np.argmax(np.abs(1 - eta * values))])
 
 
 def growths_free(
@@ -104,7 +146,7 @@ def growths_free(
     eta: float,
     key: jax.Array,
 ) -> np.ndarray:
-    """Returns what `growths` does without a factor, for any N K: products with the Jacobians of mini-batches.
+    """Returns the growths of a vector drawn at random, without a factor: products with the Jacobians of mini-batches.
 
     The vector is kept as J'z beside z itself, and made of z anew every SPAN steps: rounding would else leave it parts
     outside the range of J', which do not shrink. Where J J' is singular, z gathers parts that J' does not see, and
@@ -121,18 +163,59 @@ def growths_free(
     return np.asarray(run(theta, batch, z, eta, second))[:count]
 
 
-def exponent(logs: np.ndarray, burn: int) -> Estimate:
-    """Returns the mean of log growths but the first, and half the width of its 95 % interval by batch means.
+def reach(size: int) -> float:
+    """Returns what -log|<v, w>| exceeds with a chance of 1 in 40, v a unit vector, w one drawn from all of R^size."""
+    if size == 1:
+        return 0.0
+    return -0.5 * math.log(scipy.special.betaincinv(0.5, 0.5 * (size - 1), 0.025))
 
-    Source: Student's t over BLOCKS means of consecutive steps, as in Flegal & Jones, Ann. Stat. 2010.
+
+def exponent(logs: np.ndarray, burn: int, transient: float, blocks: int = BLOCKS) -> Estimate:
+    """Returns the mean of log growths but the first, and half the width of its 95 % interval.
+
+    Source: Student's t over means of consecutive steps, as in Flegal & Jones, Ann. Stat. 2010. They do not see what
+    lasts longer than all of them; for that the transient is added, over the steps of the mean.
+
+    Args:
+        logs: (..., n) log growths; those of several vectors are taken together.
+        burn: How many are left out at first.
+        transient: Nats by which the sum over a vector's other steps may be off (see above).
+        blocks: Means for each vector.
     """
-    kept = logs[burn:]
+    kept = logs[..., burn:]
     if not np.isfinite(kept).all():
         return Estimate(-math.inf, 0.0) if (kept == -np.inf).any() and not np.isnan(kept).any() else UNKNOWN
-    means = kept.reshape(BLOCKS, -1).mean(axis=1)
-    quantile = float(scipy.special.stdtrit(BLOCKS - 1, 0.975))
+    length = kept.shape[-1]
+    means = kept.reshape(-1, length // blocks).mean(axis=1)
+    quantile = float(scipy.special.stdtrit(len(means) - 1, 0.975))
     rounding = float(np.finfo(np.float64).eps * (1 + np.abs(kept).max()))
-    return Estimate(float(means.mean()), quantile * float(means.std(ddof=1)) / math.sqrt(BLOCKS) + rounding)
+    bar = quantile * float(means.std(ddof=1)) / math.sqrt(len(means)) + rounding + transient / length
+    return Estimate(float(means.mean()), bar)
+
+
+def bracketed(found: Growths, burn: int, size: int, upper: float) -> Estimate:
+    """Returns lambda from the vectors of `growths`, with a half-width that transients are part of.
+
+    From below it is bounded by the mean of the two that began steepest, less their error with their overlap for the
+    transient. They may be too low, where another direction grows faster and they were slow to find it: from above it is
+    bounded by the one that began at random, whose transient is what its start may lack, and by `upper`. The value is
+    the larger of both means, or where `upper` cuts the interval short the middle of it.
+
+    Args:
+        found: The growths.
+        burn: How many are left out at first.
+        size: r.
+        upper: A bound of lambda from above; NaN where there is none.
+    """
+    with np.errstate(invalid="ignore"):
+        own = float(-found.overlaps[burn:].mean())
+    steep, drawn = exponent(found.steep, burn, own), exponent(found.drawn, burn, reach(size))
+    if not math.isfinite(steep.error) or math.isinf(steep.value):
+        return steep
+    high = float(np.fmin(max(one.value + one.error for one in (steep, drawn)), upper))
+    low = min(steep.value, high) - steep.error
+    value = min(max(steep.value, drawn.value), 0.5 * (low + high))
+    return Estimate(value, max(high - value, value - low))
 
 
 def enumerated(
@@ -157,31 +240,67 @@ def exact(multipliers: np.ndarray, chances: np.ndarray) -> Estimate:
     return Estimate(value, bar if math.isfinite(value) else 0.0)
 
 
+def periodic(found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, eta: float) -> Estimate | None:
+    """Returns lambda of cyclic batches, r up to PERIODIC: log of the spectral radius of a period's product, per step.
+
+    The error is the rounding of that product (a model) times the condition of its eigenvalue. None for other batches.
+    """
+    size, examples = found.rank, len(weights)
+    if rule.sampling != "cyclic" or size > PERIODIC:
+        return None
+    chosen = _chosen(rule, examples)
+    product, scale = np.eye(size), 0.0
+    for one in chosen:
+        rows = found.rows[one].reshape(-1, size)
+        product = product - eta / chosen.shape[1] * rows.T @ (rows @ product)
+        norm = float(np.linalg.norm(product))
+        if norm == 0:
+            return Estimate(-math.inf, 0.0)
+        product, scale = product / norm, scale + math.log(norm)
+    values, left, right = scipy.linalg.eig(product, left=True)
+    top = int(np.abs(values).argmax())
+    radius, overlap = float(np.abs(values[top])), float(np.abs(np.vdot(left[:, top], right[:, top])))
+    if radius == 0:
+        return Estimate(-math.inf, 0.0)
+    rounding = float(np.finfo(np.float64).eps) * size * (len(chosen) + abs(scale))
+    return Estimate((math.log(radius) + scale) / len(chosen), rounding / max(overlap * radius, 1e-300) / len(chosen))
+
+
 def determinant(
     found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, eta: float, key: jax.Array
 ) -> Estimate:
     """Returns E log|det(I - (eta/b) R_S R_S')| / r with its 95 % interval: the mean of all r exponents, so <= lambda.
 
-    Cost: DETERMINANTS determinants of min(b K, r) rows.
+    The mean over a period of cyclic batches, whose error is rounding alone; else over DETERMINANTS independent ones.
+    Cost: a determinant of min(b K, r) rows for each.
     """
-    batches = _drawn(found, weights, rule, key)
-    size = batches.shape[1]
-    scale = eta * found.rows.shape[1] / size
-    logs = np.empty(len(batches))
-    for i, rows in enumerate(batches):
-        small = rows @ rows.T if size <= found.rank else rows.T @ rows
-        logs[i] = np.linalg.slogdet(np.eye(len(small)) - scale * small)[1] / found.rank
+    cyclic = rule.sampling == "cyclic"
+    chosen = _chosen(rule, len(weights)) if cyclic else _drawn(weights, rule, key)
+    logs = np.empty(len(chosen))
+    for i, one in enumerate(chosen):
+        rows = found.rows[one].reshape(-1, found.rank)
+        small = rows @ rows.T if len(rows) <= found.rank else rows.T @ rows
+        logs[i] = np.linalg.slogdet(np.eye(len(small)) - eta / len(one) * small)[1] / found.rank
     if not np.isfinite(logs).all():
         return Estimate(-math.inf, 0.0)
+    if cyclic:
+        return Estimate(float(logs.mean()), float(np.finfo(np.float64).eps * found.rank * (1 + np.abs(logs).max())))
     quantile = float(scipy.special.stdtrit(len(logs) - 1, 0.975))
     return Estimate(float(logs.mean()), quantile * float(logs.std(ddof=1)) / math.sqrt(len(logs)))
+
+
+def independent(rule: optimizers.Rule, examples: int) -> bool:
+    """Says whether the batches of different steps are independent: those of one epoch are not."""
+    assert rule.batch_size is not None
+    return rule.sampling == "replacement" or (rule.sampling == "reshuffling" and examples // rule.batch_size == 1)
 
 
 class MeanSquare(NamedTuple):
     """What the second moments of w say.
 
     Attributes:
-        exponent: 1/2 log rho(E[A_S (x) A_S]) >= lambda, by Jensen's inequality.
+        exponent: 1/2 log rho(E[A_S (x) A_S]) >= lambda, by Jensen's inequality; for r above SQUARES 1/2 log of the
+            largest eigenvalue of E[A_S^2], which is not less.
         step: The step size below which it is negative (Mulayoff & Michaeli, arXiv 2306.07850: 2 / lambda_max(C^+ D)).
     """
 
@@ -190,13 +309,14 @@ class MeanSquare(NamedTuple):
 
 
 def mean_square(found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, eta: float) -> MeanSquare:
-    """Returns the mean-square exponent and threshold of independent batches; NaN for r above SQUARES.
+    """Returns the mean-square exponent and threshold; NaN where batches are not independent, and for a large r.
 
-    For batches without replacement it is that of batches drawn anew at each step, not of an epoch's. Cost: some hundred
-    products of 4 N K r^2 operations. Method: ARPACK on the symmetric operator X -> E[A_S X A_S].
+    Where they are not, E[P'P] of a product P of them is not made of E[A_S (x) A_S], and no bound. Cost: some hundred
+    products of 4 N K r^2 operations; one for r above SQUARES, where the threshold is NaN. Method: ARPACK on the
+    symmetric operator X -> E[A_S X A_S].
     """
     size, batch = found.rank, rule.batch_size
-    if batch is None or not 0 < size <= SQUARES:
+    if batch is None or not 0 < size <= SQUARED or not independent(rule, len(weights)):
         return MeanSquare(math.nan, math.nan)
     chances = weights / weights.sum()
     shared = np.sqrt(chances)[:, None, None] * found.rows
@@ -217,6 +337,11 @@ def mean_square(found: data_space.Factor, weights: np.ndarray, rule: optimizers.
         x = x.reshape(size, size)
         left = 1 - eta * values
         return np.asarray(left[:, None] * x * left + eta**2 * share * spread(x)).ravel()
+
+    if size > SQUARES:
+        once = second(np.eye(size)).reshape(size, size)
+        largest = float(scipy.linalg.eigvalsh(0.5 * (once + once.T), subset_by_index=[size - 1, size - 1])[0])
+        return MeanSquare(0.5 * math.log(largest) if largest > 0 else -math.inf, math.nan)
 
     half = 1 / np.sqrt((values[:, None] + values) / 2)
 
@@ -241,18 +366,26 @@ def _largest(operator: Callable[[np.ndarray], np.ndarray], size: int) -> float:
     return float(found[0])
 
 
-def absorption(logs: np.ndarray, burn: int, cases: tuple[np.ndarray, np.ndarray] | None) -> float:
+def absorption(
+    found: Estimate, logs: np.ndarray, burn: int, cases: tuple[np.ndarray, np.ndarray] | None = None
+) -> float:
     """Returns kappa: an unstable run begun at distance d ends on the rounding floor f with a chance of (f/d)^kappa.
 
     It solves Lambda(-kappa) = 0 for the moment exponents Lambda(q) = lim (1/n) log E|w_n|^q: exactly where all
     multipliers are known (E|m|^(-kappa) = 1), else with Lambda(q) = lambda q + s^2 q^2 / 2, s^2 the variance of log
-    growths per step by batch means: kappa = 2 lambda / s^2. NaN where lambda is not positive.
+    growths per step by batch means: kappa = 2 lambda / s^2. NaN where lambda is not above 0 by more than its error.
+
+    Args:
+        found: lambda.
+        logs: (..., n) log growths.
+        burn: How many are left out at first.
+        cases: All multipliers and their chances, where they are known.
     """
     if cases is None:
-        kept = logs[burn:].reshape(BLOCKS, -1)
-        lengths = kept.shape[1]
-        mean, variance = float(kept.mean()), float(kept.mean(axis=1).var(ddof=1)) * lengths
-        return 2 * mean / variance if mean > 0 and variance > 0 else math.nan
+        kept = logs[..., burn:]
+        means = kept.reshape(-1, kept.shape[-1] // BLOCKS).mean(axis=1)
+        variance = float(means.var(ddof=1)) * kept.shape[-1] / BLOCKS
+        return 2 * found.value / variance if found.value > found.error and variance > 0 else math.nan
     multipliers, chances = np.abs(cases[0]), cases[1]
     if not (multipliers > 0).all() or float(chances @ np.log(multipliers)) <= 0 or (multipliers >= 1).all():
         return math.nan
@@ -268,11 +401,19 @@ def absorption(logs: np.ndarray, burn: int, cases: tuple[np.ndarray, np.ndarray]
     return float(optimize.brentq(moment, 1e-12, high))
 
 
-def _drawn(found: data_space.Factor, weights: np.ndarray, rule: optimizers.Rule, key: jax.Array) -> np.ndarray:
-    """Returns the rows of DETERMINANTS batches, (DETERMINANTS, b K, r)."""
+def _chosen(rule: optimizers.Rule, examples: int) -> np.ndarray:
+    """Returns the places (n, b) of the examples in the n batches of a period of cyclic sampling."""
+    assert rule.batch_size is not None
+    count = examples // math.gcd(examples, rule.batch_size)
+    return np.arange(count * rule.batch_size).reshape(count, -1) % examples
+
+
+def _drawn(weights: np.ndarray, rule: optimizers.Rule, key: jax.Array) -> np.ndarray:
+    """Returns the places (DETERMINANTS, b) of the examples of independent batches, of an epoch the first alone."""
+    assert rule.batch_size is not None
     draw = _draw(rule, jnp.asarray(weights, "float64"), key)
-    chosen = np.asarray(jax.jit(lambda ks: jax.lax.map(draw, ks))(jnp.arange(DETERMINANTS)))
-    return found.rows[chosen].reshape(DETERMINANTS, -1, found.rank)
+    apart = len(weights) // rule.batch_size if rule.sampling == "reshuffling" else 1
+    return np.asarray(jax.jit(lambda ks: jax.lax.map(draw, ks))(apart * jnp.arange(DETERMINANTS)))
 
 
 def _draw(rule: optimizers.Rule, weights: jax.Array, key: jax.Array) -> Callable[[jax.Array], jax.Array]:
@@ -283,20 +424,24 @@ def _draw(rule: optimizers.Rule, weights: jax.Array, key: jax.Array) -> Callable
 
 
 @functools.lru_cache(maxsize=4)
-def _run(rule: optimizers.Rule, examples: int, batch: int, count: int) -> Callable[..., jax.Array]:
-    """Returns the compiled function `(rows, weights, start (r,), eta, key) -> (count,)` of `growths`."""
+def _run(rule: optimizers.Rule, examples: int, batch: int, count: int) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Returns the compiled function `(rows, weights, starts (3, r), eta, keys (3,)) -> (count, 3), (count,)`."""
 
     @jax.jit
-    def run(rows: jax.Array, weights: jax.Array, start: jax.Array, eta: jax.Array, key: jax.Array) -> jax.Array:
-        draw = _draw(rule, weights, key)
+    def run(
+        rows: jax.Array, weights: jax.Array, starts: jax.Array, eta: jax.Array, keys: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        def moved(w: jax.Array, key: jax.Array, k: jax.Array) -> jax.Array:
+            seen = rows[_draw(rule, weights, key)(k)].reshape(-1, rows.shape[-1])
+            return w - eta / batch * (seen.T @ (seen @ w))
 
-        def step(w: jax.Array, k: jax.Array) -> tuple[jax.Array, jax.Array]:
-            seen = rows[draw(k)].reshape(-1, rows.shape[-1])
-            moved = w - eta / batch * (seen.T @ (seen @ w))
-            norm = jnp.linalg.norm(moved)
-            return jnp.where(norm > 0, moved / norm, moved), jnp.log(norm)
+        def step(w: jax.Array, k: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            after = jax.vmap(moved, in_axes=(0, 0, None))(w, keys, k)
+            norms = jnp.linalg.norm(after, axis=1)
+            after = jnp.where(norms[:, None] > 0, after / norms[:, None], after)
+            return after, (jnp.log(norms), jnp.log(jnp.minimum(jnp.abs(after[1] @ after[2]), 1)))
 
-        return jax.lax.scan(step, start, jnp.arange(count))[1]
+        return jax.lax.scan(step, starts, jnp.arange(count))[1]
 
     return run
 

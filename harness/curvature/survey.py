@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import dense, exclusion, lanczos, logdet, operators
+from harness.curvature import dense, exclusion, lanczos, logdet, operators, rounding
 from harness.curvature import spectrum as spectra
 
 Method = Literal["dense", "lanczos"]
@@ -44,12 +44,15 @@ class Surveyor(NamedTuple):
         method: How they are answered.
         top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
         survey: `(point, eta, key) -> Survey`.
+        spectrum: `(point, eta, key) -> spectrum`: the same without log|det|, with what bounds the eigenvalues it never
+            saw.
         program: The programs of Lanczos, where it is the method.
     """
 
     method: Method
     top: Callable[[Any, jax.Array], tuple[float, float]]
     survey: Callable[[Any, float, jax.Array], Survey]
+    spectrum: Callable[[Any, float, jax.Array], spectra.Spectrum]
     program: lanczos.Lanczos | None = None
 
 
@@ -76,7 +79,7 @@ def surveyor(
     """Returns the questions to ask of an operator on vectors of length `size`.
 
     Cost in products: dense, P; Lanczos, what its residuals need (up to PRODUCTS), exclusion.STEPS and logdet.PROBES *
-    logdet.STEPS.
+    logdet.STEPS. Both: that of rounding.frobenius.
 
     Args:
         operator: The symmetric operator.
@@ -88,13 +91,15 @@ def surveyor(
     if method == "dense":
         return _dense(operator, size)
     program = lanczos.lanczos(operator, size, capacity=rows or capacity(size))
+    rounded = rounding.frobenius(operator, size)
 
     def top(point: Any, key: jax.Array) -> tuple[float, float]:
         known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
-        return float(known.values[-1]), float(known.errors[-1])
+        return float(known.values[-1]), float(known.errors[-1]) + rounded(point)
 
-    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
-        run_key, rest_key, probe_key = jax.random.split(key, 3)
+    def seen(point: Any, eta: float, key: jax.Array) -> tuple[spectra.Spectrum, logdet.Deflated | None]:
+        """Returns the spectrum, and what was taken out of it; None where it is complete."""
+        run_key, rest_key, _ = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
@@ -110,31 +115,39 @@ def surveyor(
         known, basis, pairs = lanczos.run(
             program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
+        off = rounded(point)
         if known.complete:
-            return Survey(known, logdet.exact(known, eta))
+            return spectra.widened(known, off), None
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
-        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken], left.rows)
-        exact = None if trace is None else float(trace(point))
-        found = logdet.estimate(program, at, eta, probe_key, deflated, exact)
+        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken] + off, left.rows)
         products = known.products + left.products
-        return Survey(known._replace(rest=left.rest, coupling=left.coupling, products=products), found)
+        known = known._replace(rest=left.rest, coupling=left.coupling, products=products, least=left.least)
+        return spectra.widened(known, off), deflated
 
-    return Surveyor("lanczos", top, survey, program)
+    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
+        known, deflated = seen(point, eta, key)
+        if deflated is None:
+            return Survey(known, logdet.exact(known, eta))
+        exact = None if trace is None else float(trace(point))
+        probe_key = jax.random.split(key, 3)[2]
+        return Survey(known, logdet.estimate(program, program.at(point), eta, probe_key, deflated, exact))
+
+    return Surveyor("lanczos", top, survey, lambda point, eta, key: seen(point, eta, key)[0], program)
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:
-    hessian = dense.matrix(operator, size)
+    spectrum = dense.known(operator, size)
 
     def top(point: Any, _key: jax.Array) -> tuple[float, float]:
-        known = dense.spectrum(np.asarray(hessian(point)))
+        known = spectrum(point)
         return float(known.values[-1]), float(known.errors[-1])
 
     def survey(point: Any, eta: float, _key: jax.Array) -> Survey:
-        known = dense.spectrum(np.asarray(hessian(point)))
+        known = spectrum(point)
         return Survey(known, logdet.exact(known, eta))
 
-    return Surveyor("dense", top, survey)
+    return Surveyor("dense", top, survey, lambda point, _eta, _key: spectrum(point))
 
 
 def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:

@@ -43,7 +43,8 @@ class Diagnostic:
     """One question about a point of a run, answered by the file of its name.
 
     The file has `METRICS`, the names in metrics.METRICS that it gives; `measure`, which takes a Point and gives their
-    values; and `gradients`, what one answer costs beyond the survey of the Hessian, unless that is nothing.
+    values; `gradients`, what one answer costs beyond the survey of the Hessian, unless that is nothing; and `withheld`,
+    which of the names it does not give of a cell and why, unless it gives all of them always.
 
     Attributes:
         name: Its file in this folder.
@@ -80,6 +81,11 @@ class Diagnostic:
         """Returns what one answer costs beyond the survey, at most, in gradients of the whole risk."""
         priced = getattr(_module(self.name), "gradients", None)
         return 0.0 if priced is None else float(priced(size))
+
+    def withheld(self, cell: Any, size: plans.Size) -> dict[str, str]:
+        """Returns for each of its metrics that it does not give of a cell (NaN) why not."""
+        why = getattr(_module(self.name), "withheld", None)
+        return {} if why is None else dict(why(cell, size))
 
     def due(self, step: int, last: int) -> bool:
         """Says whether it is asked at a checkpoint step of a run whose last step is `last`."""
@@ -257,7 +263,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
         Diagnostic(
             "stability",
             "lambda, the exponent of SGD at the minimum",
-            "some 140 passes in data space; in parameter space where N K > 5,000",
+            "some 420 passes in data space; 140 in parameter space where N K > 5,000",
             schedule="first and last",
             why_not=_no_exponent,
         ),

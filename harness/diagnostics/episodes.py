@@ -2,8 +2,9 @@
 """Saddle episodes of a run: plateaus of its records on which H has negative eigenvalues (mathematics, section 5).
 
 A plateau is a stretch of records whose Polyak-Lojasiewicz ratio is below LOW of the run's geometric mean; it is an
-episode if some record on it has a negative eigenvalue and a later record is off it again. Of the longest one: where the
-gradient is least, the number of negative eigenvalues, as the survey there confirms it; and how fast the run leaves.
+episode if some record on it has a negative eigenvalue (lambda_min below 0 by more than its error bar) and a later
+record is off it again. Of the longest one: where the gradient is least, the number of negative eigenvalues where the
+whole spectrum is known; and how fast the run leaves.
 Along the least eigenvector the gradient grows like the displacement, by a factor 1 + eta |lambda_min| a step, so
 
     rate = (log|g_after| - log|g_least|) / (steps between) / log(1 + eta |lambda_min|)
@@ -32,7 +33,7 @@ METRICS = (
     "episode_rate",
     "episode_alignment",
 )
-NEEDS = ("pl_ratio", "n_negative")
+NEEDS = ("pl_ratio", "lambda_min", "lambda_min_error")
 
 LOW = 0.1
 """Share of the geometric mean below which a record is on a plateau."""
@@ -83,10 +84,16 @@ def _episodes(recorded: Sequence[records.Record], relative: np.ndarray) -> list[
         if relative[i] < LOW:
             begin = i if begin is None else begin
             continue
-        if begin is not None and any(on.values.get("n_negative", 0) > 0 for on in recorded[begin:i]):
+        if begin is not None and any(map(_bends_down, recorded[begin:i])):
             found.append((begin, i))
         begin = None
     return found
+
+
+def _bends_down(record: records.Record) -> bool:
+    """Says whether H has an eigenvalue below 0 at a record, beyond rounding."""
+    values = record.values
+    return values.get("lambda_min", math.nan) < -values.get("lambda_min_error", math.nan)
 
 
 def _left(recorded: Sequence[records.Record], begin: int, end: int) -> tuple[float, float, float]:

@@ -4,11 +4,13 @@
 From theta on, STEPS steps of the map that is trained, in float64 (for SGD with mini-batches drawn from a key of the
 checkpoint): delta <- (I - eta H(theta_t)) delta for COLUMNS orthonormal columns, made orthonormal again by QR after
 each step. The exponents are the means of log|R_ii| over all steps but the first BURN, in which columns turn into place;
-their error bars are standard errors over BLOCKS means of consecutive steps. The training itself is not touched.
+their error bars are half the widths of 95 % intervals over BLOCKS means of consecutive steps. The training itself is
+not touched.
 
 Cost: for each step a gradient and COLUMNS products of what it sees. Failure: directions in which H vanishes have the
 exponent 0, so in networks with more parameters than N K numbers to fit the first exponent is not negative; a trajectory
-that is not stationary has no limit that the error bar could speak of; NaN where the trajectory leaves finite numbers.
+that is not stationary has no limit that the error bar could speak of, and of the limit of one that is the start, drawn
+at random, may lack log sqrt(P) nats, which the error bar leaves out; NaN where the trajectory leaves finite numbers.
 Sources: Benettin et al., Meccanica 1980; batch means: Flegal & Jones, Ann. Stat. 2010.
 """
 
@@ -23,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import objective, optimizers, train
+from harness.curvature import lyapunov
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
@@ -32,7 +35,7 @@ BURN = 16
 """Steps before the means begin."""
 
 BLOCKS = 8
-"""Means of consecutive steps, over which the standard error is taken."""
+"""Means of consecutive steps, over which the error is taken."""
 
 LENGTH = 8
 """Steps in each of them."""
@@ -71,11 +74,8 @@ def measure(point: points.Point) -> dict[str, float]:
 
 def average(logs: np.ndarray) -> tuple[float, float]:
     """Returns the mean of log growths (BLOCKS LENGTH,) and its error bar: batch means, and the rounding of a sum."""
-    if not np.isfinite(logs).all():
-        return (-math.inf if (logs == -np.inf).any() and not np.isnan(logs).any() else math.nan), math.inf
-    means = logs.reshape(BLOCKS, LENGTH).mean(axis=1)
-    rounding = float(np.finfo(np.float64).eps * (1 + np.abs(logs).max()))
-    return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(BLOCKS) + rounding
+    found = lyapunov.exponent(logs, 0, 0.0, BLOCKS)
+    return found.value, found.error if math.isfinite(found.value) else math.inf
 
 
 @functools.lru_cache(maxsize=1)

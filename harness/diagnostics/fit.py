@@ -8,7 +8,10 @@ import math
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
-METRICS = ("loss", "loss_gap", "grad_norm", "pl_ratio", "train_accuracy", "eta")
+METRICS = ("loss", "loss_gap", "relative_gap", "grad_norm", "pl_ratio", "train_accuracy", "chance", "eta")
+
+ROUNDING = 1e-12
+"""Share of the risk of the best constant prediction below which its distance from the infimum is rounding."""
 
 
 def gradients(size: plan.Size) -> float:
@@ -18,12 +21,14 @@ def gradients(size: plan.Size) -> float:
 
 def measure(point: points.Point) -> dict[str, float]:
     """Returns loss, gap to the infimum, gradient norm and what it is for that gap, accuracy, next step size."""
-    gap = point.loss - point.infimum
+    gap, scale = point.loss - point.infimum, point.constant - point.infimum
     return {
         "loss": point.loss,
         "loss_gap": gap,
+        "relative_gap": gap / scale if scale > ROUNDING * abs(point.constant) else math.nan,
         "grad_norm": point.grad_norm,
         "pl_ratio": point.grad_norm**2 / (2 * gap) if gap > 0 else math.nan,
         "train_accuracy": point.accuracy,
+        "chance": point.chance,
         "eta": point.eta,
     }

@@ -28,7 +28,7 @@ def measure(point: points.Point) -> dict[str, float]:
     return {
         "gap_above": float(scaled[above[0]] - 1) if len(above) else math.inf,
         "gap_below": float(1 - scaled[below[-1]]) if len(below) else math.inf,
-        "gap_error": point.eta * float(np.max(known.errors[ends])),
+        "gap_error": float(np.max(spectra.scaled_errors(known.values, known.errors, point.eta)[ends])),
     }
 
 
@@ -40,7 +40,7 @@ def critical_steps(spectrum: spectra.Spectrum) -> tuple[np.ndarray, np.ndarray]:
     """
     sure = spectrum.values > spectrum.errors
     values, errors = spectrum.values[sure][::-1], spectrum.errors[sure][::-1]
-    return 1 / values, 1 / (values - errors) - 1 / values
+    return 1 / values, 1 / (values - errors) - 1 / values + spectra.EPS / values
 
 
 def sweep(spectrum: spectra.Spectrum, etas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

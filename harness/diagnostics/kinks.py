@@ -3,9 +3,10 @@
 
 Kinks are in the gradient of L: where a step crosses many, g(theta') - g(theta) is not H (theta' - theta), however short
 the step. Signs are compared CHUNK examples at a time, so that memory does not grow with the data. Cost: two gradients,
-one product, about 10 forward passes. Failure: a margin is measured in units of preactivations, not in the distance that
-theta must move; ties that stay (dead units under a max-pool) are left out; bisection finds a place where the step
-leaves the piece, and a sign that flips and flips back before it is not seen.
+one product, about 10 forward passes, and the rounding of gradients and product (harness/curvature/rounding.py).
+Failure: a margin is measured in units of preactivations, not in the distance that theta must move; ties that stay (dead
+units under a max-pool) are left out; bisection finds a place where the step leaves the piece, and a sign that flips and
+flips back before it is not seen.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import objective
+from harness.curvature import operators, rounding
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
@@ -40,6 +42,9 @@ WIDTH = 1e-6
 
 AT_ONCE = 1e-12
 """Nor does it go on below this share of the step: the point lies on a kink."""
+
+CHANGE = 16.0
+"""Gradients that a change of the gradient and its prediction cost in Monte Carlo arithmetic (by hand)."""
 
 FORWARDS = 10
 """Forward passes, about: 1 for the distance, 2 for the flips, 2 for the exit and those that bisect in some chunk."""
@@ -62,7 +67,7 @@ class Programs(NamedTuple):
 
 def gradients(size: plan.Size) -> float:
     """Returns what one answer costs, in gradients."""
-    return 2 + plan.FIRST + FORWARDS * plan.FORWARD
+    return 2 + plan.FIRST + FORWARDS * plan.FORWARD + 2 * rounding.PAIRS * CHANGE
 
 
 def measure(point: points.Point) -> dict[str, float]:
@@ -80,20 +85,38 @@ def measure(point: points.Point) -> dict[str, float]:
     gradient = probe.gradient(theta)
     step = -point.eta * gradient
     low, high = (float(end) for end in ask.leave(theta, theta + step, probe.batch))
-    after = probe.gradient(theta + step)
-    change = np.asarray(after - gradient)
+    change = np.asarray(probe.gradient(theta + step) - gradient)
     predicted = np.asarray(probe.product(theta, step))
     size = float(np.linalg.norm(change))
-    rounding = np.finfo(np.float64).eps * math.sqrt(len(theta))
-    scale = float(np.linalg.norm(gradient) + np.linalg.norm(after)) + float(np.linalg.norm(predicted))
+    defect = float(np.linalg.norm(change - predicted)) / size if size else math.nan
     return {
         "kink_distance": float(ask.distance(theta, probe.batch)),
         "flip_fraction": flips,
         "segment_exit": high,
         "segment_exit_error": high - low if math.isfinite(high) else 0.0,
-        "gradient_defect": float(np.linalg.norm(change - predicted)) / size if size else math.nan,
-        "gradient_defect_error": rounding * scale / size if size else math.nan,
+        "gradient_defect": defect,
+        "gradient_defect_error": _rounding(point, defect, size) if size else math.nan,
     }
+
+
+def _rounding(point: points.Point, defect: float, size: float) -> float:
+    """Returns the error bar of |change - predicted| / |change| = defect, given size = |change|."""
+    theta, _, probe, *_ = point.nearby
+    off, of_change = changes(probe.risk)(theta, jnp.asarray(point.eta, theta.dtype), probe.batch)
+    return (off + defect * of_change) / size
+
+
+@functools.lru_cache(maxsize=1)
+def changes(risk: Callable[..., jax.Array]) -> Callable[..., tuple[float, ...]]:
+    """Returns the function `(theta, eta, batch) -> rounding of change - predicted, and of change`, as modelled."""
+
+    def change(theta: jax.Array, eta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array]:
+        gradient = jax.grad(risk)(theta, batch)
+        step = -eta * gradient
+        found = jax.grad(risk)(theta + step, batch) - gradient
+        return found - operators.single(risk)((theta, batch), step), found
+
+    return rounding.spread(change)
 
 
 @functools.lru_cache(maxsize=1)

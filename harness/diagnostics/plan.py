@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
     Attributes:
         taken: The diagnostics, in the order of the table.
-        left_out: For each of the others, why it is.
+        left_out: For each of the others, why it is; and for each metric that one of those taken does not give.
         prices: What each adds to the cost of a run beyond those taken before it, in gradients; for one that is left
             out, what it would.
         training: The cost of a run's training, in gradients.
@@ -88,6 +88,7 @@ def plan(cell: Any, size: Size) -> Plan:
             left_out[name] = reason
         else:
             taken.append(name)
+            left_out |= row.withheld(cell, size)
     return Plan(tuple(taken), left_out, prices, size.training)
 
 
@@ -109,11 +110,10 @@ def cost(names: Iterable[str], size: Size) -> float:
 
 def survey(size: Size) -> float:
     """Returns what a survey of the Hessian costs at most, in gradients; the exact trace is one for each output."""
-    from harness.curvature import exclusion, logdet
+    from harness.curvature import exclusion, logdet, rounding
     from harness.curvature import survey as surveys
 
-    if size.method == "dense":
-        return PRODUCT * size.parameters
-    if size.parameters <= surveys.PRODUCTS:
-        return PRODUCT * size.parameters
-    return PRODUCT * (surveys.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS) + size.outputs
+    rounded = 2 * rounding.PROBES * rounding.GRADIENTS
+    if size.method == "dense" or size.parameters <= surveys.PRODUCTS:
+        return PRODUCT * size.parameters + rounded
+    return PRODUCT * (surveys.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS) + size.outputs + rounded

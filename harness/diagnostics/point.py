@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,7 +58,7 @@ class Nearby(NamedTuple):
         theta: (P,) float64.
         previous: The same at the checkpoint step before; None at the first.
         probe: What can be asked there.
-        key: Random key of this seed and step.
+        key: Random key of this cell, seed and step.
         planted: The point that the run was planted at, a saddle or a minimum, if it was.
         previous_eta: The step size at the checkpoint step before; that of the point unless given.
         above: How many eigenvalues were counted above 1/eta at the checkpoint step before; None if not known.
@@ -72,7 +73,7 @@ class Nearby(NamedTuple):
     above: float | None = None
 
     def key_of(self, name: str) -> jax.Array:
-        """Returns the random key of a diagnostic, which depends on seed, step and its name alone."""
+        """Returns the random key of a diagnostic, which depends on cell, seed, step and its name alone."""
         import jax
 
         return jax.random.fold_in(self.key, zlib.crc32(name.encode()))
@@ -89,6 +90,8 @@ class Point(NamedTuple):
         accuracy: Share of training examples classified right.
         surveyed: Spectrum of the Hessian and log|det(I - eta H)|; None where nothing asked for it.
         where: Where the point is; None where only its numbers are known.
+        constant: Risk of the best constant prediction; NaN where it is not known.
+        chance: Accuracy of the best constant prediction; NaN for regression.
     """
 
     eta: float
@@ -98,6 +101,8 @@ class Point(NamedTuple):
     accuracy: float
     surveyed: survey.Survey | None
     where: Nearby | None = None
+    constant: float = math.nan
+    chance: float = math.nan
 
     @property
     def survey(self) -> survey.Survey:

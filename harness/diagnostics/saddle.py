@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ import numpy as np
 import scipy.linalg
 
 from harness import objective, saddles
-from harness.curvature import arpack, dense, operators
+from harness.curvature import arpack, dense, operators, rounding
+from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
 
@@ -140,7 +141,7 @@ def _at(where: _Where) -> Local | None:
     if probe.size > dense.limit():
         return _outer(probe, where.planted, size)
     matrix = np.asarray(_hessian(probe.risk, probe.size)((theta, probe.batch)))
-    spectrum = dense.spectrum(matrix)
+    spectrum = spectra.widened(dense.spectrum(matrix), _rounding(probe.risk, probe.size)((theta, probe.batch)))
     values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T))
     scale = float(np.abs(values).max())
     near = values <= values[0] + max(CLUSTER * scale, 2 * float(spectrum.errors[0]))
@@ -176,15 +177,21 @@ def _outer(probe: points.Probe, planted: saddles.Saddle, gradient: float) -> Loc
     found = lowest(scale, level, MOST + 1)
     if not len(found.values):
         return None
-    near = found.values <= found.values[0] + max(CLUSTER * scale, 2 * found.error)
+    error = found.error + _rounding(probe.risk, probe.size)((theta, probe.batch))
+    near = found.values <= found.values[0] + max(CLUSTER * scale, 2 * error)
     negative = float(np.sum(found.values < level)) if counted and found.whole else math.nan
     steepest, spanned = found.vectors[near], found.whole or not near.all()
-    return Local(gradient, np.append(found.values, largest), negative, found.error, steepest, spanned, scale)
+    return Local(gradient, np.append(found.values, largest), negative, error, steepest, spanned, scale)
 
 
 @functools.lru_cache(maxsize=1)
 def _hessian(risk: Callable[..., jax.Array], size: int) -> dense.Matrix:
     return dense.matrix(operators.hessian(risk), size)
+
+
+@functools.lru_cache(maxsize=1)
+def _rounding(risk: Callable[..., jax.Array], size: int) -> Callable[[Any], float]:
+    return rounding.frobenius(operators.hessian(risk), size)
 
 
 @functools.lru_cache(maxsize=1)

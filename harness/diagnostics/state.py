@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from harness.curvature import spectrum as spectra
 from harness.diagnostics import point as points
 
 METRICS = ("state_sigma_min", "state_sigma_min_error", "state_log_abs_det", "state_log_abs_det_error")
@@ -37,10 +38,12 @@ def measure(point: points.Point) -> dict[str, float]:
     # Weyl: a singular value moves by no more than the norm of d matrix / d lambda, times the error of lambda.
     slope = math.hypot(reach, 1)
     least = least_singular(known.values, point.eta, momentum, nesterov=nesterov)
+    nearest = int(least.argmin())
+    rounding = 4 * spectra.EPS * (1 + slope * abs(float(known.values[nearest])))  # of the entries, and of the svd
     volume = probe.size * math.log(momentum)
     return {
         "state_sigma_min": float(least.min()),
-        "state_sigma_min_error": float(slope * known.errors[least.argmin()]),
+        "state_sigma_min_error": float(slope * known.errors[nearest]) + rounding,
         "state_log_abs_det": volume + (point.survey.log_det.value if nesterov else 0.0),
         "state_log_abs_det_error": abs(volume) * 2**-52 + (point.survey.log_det.error if nesterov else 0.0),
     }

@@ -74,15 +74,18 @@
     return show(value);
   }
 
-  /** Returns the series of a plot: points (t, value, error), value null where there is none; t is a step or a time. */
+  /** Returns the series of a plot: points (t, value, error, lower), value null where there is none; t is a step or a time. */
   function seriesOf(plot, kind) {
     return plot.runs.flatMap(([name, label], index) => {
       const data = GDZ.get(name);
       const values = data && data.curves[plot.metric];
       if (!values) return [];
       const errors = (plot.error && data.curves[plot.error]) || [];
+      const lowers = (plot.lower && data.curves[plot.lower]) || [];
       const unit = kind === "time" ? data.eta : 1;
-      const points = data.steps.map((step, at) => ({ t: unit * step, value: values[at], error: errors[at] || 0 }));
+      const points = data.steps.map((step, at) => ({
+        t: unit * step, value: values[at], error: errors[at] || 0, lower: lowers[at] > 0 ? lowers[at] : null,
+      }));
       return [{ label, index, points }];
     });
   }
@@ -95,7 +98,7 @@
   /** Returns the vertical axis: its range and a function to [0, 1]. Values that a log axis cannot show sit at its foot. */
   function valueAxis(plot, series) {
     const log = plot.scale === "log";
-    const known = series.flatMap((one) => one.points).map((point) => point.value).filter((value) => value !== null);
+    const known = series.flatMap((one) => one.points).flatMap((point) => [point.value, point.lower]).filter((value) => value !== null);
     const all = known.concat(plot.lines.map(([value]) => value)).filter((value) => !log || value > 0);
     if (!all.length) return null;
     let low = Math.min(...all);
@@ -167,8 +170,8 @@
     const kind = "series kind" + (one.index % KINDS);
     const { x, y } = frame;
     for (const point of one.points) {
-      if (point.value === null || !(point.error > 0)) continue;
-      const [top, foot] = [y(point.value + point.error), y(point.value - point.error)];
+      if (point.value === null || !(point.error > 0 || point.lower !== null)) continue;
+      const [top, foot] = [y(point.value + point.error), y(point.lower === null ? point.value - point.error : point.lower)];
       if (foot - top < 1) continue;
       const at = x(point.t);
       const whisker = "M" + at + " " + top + "V" + foot + "M" + (at - 3) + " " + top + "h6M" + (at - 3) + " " + foot + "h6";
@@ -269,7 +272,9 @@
         const point = one.points.find((each) => each.t === place);
         if (!point) return "";
         const error = point.error > 0 ? " ± " + show(Number(point.error.toPrecision(2))) : "";
-        return (series.length > 1 ? one.label + ": " : plot.label + " = ") + show(point.value) + error;
+        const known = point.lower === null || point.lower >= point.value - 2 * point.error;
+        const said = known ? " = " + show(point.value) + error : " in [" + show(point.lower) + ", " + show(point.value + point.error) + "]";
+        return (series.length > 1 ? one.label + said.replace(" =", ":") : plot.label + said);
       });
       status.textContent = (state.across === "time" ? "η·t = " : "step ") + show(place) + " · " + found.filter(Boolean).join(" · ");
       cursor.setAttribute("x1", frame.x(place));

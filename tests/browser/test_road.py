@@ -72,7 +72,7 @@ def test_the_browser_reads_table_and_run_pages_from_disk(road: pathlib.Path, bro
     shown = [text.strip() for text in page.locator("table.cells tbody th a").all_inner_texts()]
     assert sorted(shown) == sorted(labels)
     row = page.locator("table.cells tbody tr", has_text="mlp · activation=relu")
-    assert "certified" in row.inner_text()
+    assert "invertible" in row.inner_text()
     row.get_by_label("run of seed 0").click()
     page.wait_for_url(re.compile(r"/run/quickstart/[0-9a-f]{12}-s0\.html$"))
     assert page.locator("h1").inner_text().startswith("mlp · activation=relu")

@@ -167,23 +167,23 @@ def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
 
     usual = heads()
     page.locator(".chooser summary").click()
-    page.wait_for_selector('#columns input[value="hits"]')
+    page.wait_for_selector('#columns input[value="minimum"]')
     assert page.locator("#columns input:checked").evaluate_all("all => all.map(box => box.value)") == usual[1:]
-    page.locator('#columns input[value="hits"]').check()
-    page.wait_for_selector('th[data-key="hits"]')
-    assert heads() == [*usual, "hits"], "a column of another view, loaded when it is asked for"
+    page.locator('#columns input[value="minimum"]').check()
+    page.wait_for_selector('th[data-key="minimum"]')
+    assert heads() == [*usual, "minimum"], "a column of another view, loaded when it is asked for"
     for key in usual[1:]:
         page.locator(f'#columns input[value="{key}"]').uncheck()
     page.wait_for_function("document.querySelectorAll('table.cells thead th').length === 2")
-    page.locator('th[data-key="hits"] button').click()
-    assert page.url.endswith("#sort=hits&cols=hits")
+    page.locator('th[data-key="minimum"] button').click()
+    assert page.url.endswith("#sort=minimum&cols=minimum")
     page.reload()
-    page.wait_for_selector('th[data-key="hits"][aria-sort="ascending"]')
-    assert heads() == ["cell", "hits"]
+    page.wait_for_selector('th[data-key="minimum"][aria-sort="ascending"]')
+    assert heads() == ["cell", "minimum"]
     with page.expect_download() as saved:
         page.get_by_role("button", name="This view as CSV").click()
     lines = pathlib.Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
-    assert {"cell", "hits"} <= set(lines[0].split(",")) and "margin" not in lines[0].split(",")
+    assert {"cell", "minimum"} <= set(lines[0].split(",")) and "margin" not in lines[0].split(",")
     page.go_back()
     page.get_by_label("Stability").check()
     page.wait_for_selector('th[data-key="edge_time"]')

@@ -8,8 +8,11 @@ one would be seen. The networks are tiny; the data are seven random examples.
 from __future__ import annotations
 
 import math
+import pathlib
+import re
 import types
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +56,11 @@ class Net(NamedTuple):
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
     return types.SimpleNamespace(name=name, weight_decay=decay, smoothing=0.1 if name == "smoothed_ce" else 0.0)
+
+
+def match(known: theory.Theory, eta: float, precision: str = "float64") -> theory.Match | None:
+    """Returns the bad step that one step size is, or is next to."""
+    return theory.matches(known, optimizers.StepSizes(np.array([eta]), np.array([0])), precision)
 
 
 def family(name: str, inputs: layer.Shape, outputs: int = K, **fields: Any) -> layer.Layers:
@@ -191,7 +199,7 @@ def test_a_step_of_one_takes_every_output_bias_to_the_mean_of_the_targets(name: 
         went = image(it, with_set(it, theta, {"head/bias": bias}), 1.0)
         assert part(it, went, "head/bias") == pytest.approx(mean, abs=TOLERANCE)
     assert np.linalg.det(np.eye(it.size) - 0.99 * np.asarray(it.hessian(theta))) == pytest.approx(0.01**K, rel=1e-9)
-    assert theory.matches(it.known, 1.0, "float32") is not None
+    assert match(it.known, 1.0, "float32") is not None
 
 
 TWINS = {
@@ -208,7 +216,7 @@ TWINS = {
 def test_the_twins_of_the_dead_network_are_not_singular_at_one(name: str) -> None:
     layers, inputs, about = TWINS[name]
     it = net(layers, inputs, loss(about))
-    assert theory.matches(it.known, 1.0, "float32") is None
+    assert match(it.known, 1.0, "float32") is None
     last = [path for path, node in layers.items() if isinstance(node, layer.Dense | layer.Convolution)][-2]
     dead = {f"{last}/bias": -3.0} if f"{last}/bias" in it.places else {f"{last}/kernel": -1.0}
     for seed in range(6):
@@ -235,8 +243,8 @@ def test_without_biases_the_hessian_shrinks_towards_zero_from_depth_three_on(nam
     assert np.asarray(it.outputs(2 * theta)) == pytest.approx(2.0**depth * np.asarray(it.outputs(theta)), rel=1e-12)
     norms = [np.max(np.abs(spectrum(it, a * theta))) for a in (1e-3, 1e-4)]
     assert math.log10(norms[0] / norms[1]) == pytest.approx(depth - 2, abs=0.02)
-    assert (it.known.no_bad_step is not None) == (depth >= 3)
-    assert etas(it.known) == []
+    assert ("(F5, ours)" in it.known.others) == (depth >= 3)
+    assert it.known.no_bad_step, "at depth 2 by F12"
 
 
 ORIGINS = {
@@ -280,12 +288,13 @@ def test_the_analytic_twin_has_no_curvature_at_the_origin(name: str) -> None:
     layers, inputs, flat = ORIGINS[name]
     it = net(layers, inputs, loss("half_mse"))
     assert it.known.one_piece
-    assert (it.known.no_bad_step is not None) == flat
+    assert ("(F5, ours)" in it.known.others) == flat
     norm = np.max(np.abs(spectrum(it, jnp.zeros(it.size))))
     assert norm <= TOLERANCE if flat else norm > 1e-2
     decayed = theory.says(layers, inputs, loss("half_mse", 0.2), GD)
     assert not decayed.complete
-    assert ("Only 1/w = 5 can be bad" in decayed.others) == flat
+    if flat:
+        assert "Only 1/w = 5 can be bad" in decayed.others and decayed.bad == "only 1/w = 5 possible"
 
 
 def test_the_paper_s_network_of_two_parameters_has_no_bad_step() -> None:
@@ -478,14 +487,14 @@ HEAD_BIAS = {"flatten": layer.Flatten(), "dense": layer.Dense(4, False), "activa
 HEAD_BIAS |= {"head": layer.Dense(K)}
 TABLE = {
     # name: layers, inputs, loss, decay, covered, one piece, known bad steps, whether there are no others
-    "mlp": (mlp("relu", [4]), ROW, "half_mse", 0.0, "theorem 1", False, [1.0], False),
-    "analytic mlp": (mlp("gelu", [4]), ROW, "ce", 0.0, "theorem 1", True, [], False),
-    "elu": (mlp("elu", [4, 4], bias=False), ROW, "half_mse", 0.0, "theorem 1", False, [], False),
-    "max-pool": (vgg("gelu", "max"), IMAGE, "half_mse", 0.0, "extension F7", False, [], False),
-    "average-pool": (vgg("gelu", "average"), IMAGE, "half_mse", 0.0, "proposition 11", True, [], False),
-    "relu, average-pool": (vgg("relu", "average"), IMAGE, "ce", 0.0, "extension F7", False, [], False),
-    "vit": (family("vit", IMAGE, **VIT, activation="relu"), IMAGE, "half_mse", 0.0, "extension F7", False, [], False),
-    "analytic vit": (SOFTMAX_VIT, IMAGE, "ce", 0.5, "proposition 11", True, [2.0], False),
+    "mlp": (mlp("relu", [4]), ROW, "half_mse", 0.0, "theorem 1", False, [1.0], True),
+    "analytic mlp": (mlp("gelu", [4]), ROW, "ce", 0.0, "theorem 1", True, [], True),
+    "elu": (mlp("elu", [4, 4], bias=False), ROW, "half_mse", 0.0, "theorem 1", False, [], True),
+    "max-pool": (vgg("gelu", "max"), IMAGE, "half_mse", 0.0, "extension F7", False, [], True),
+    "average-pool": (vgg("gelu", "average"), IMAGE, "half_mse", 0.0, "proposition 11", True, [], True),
+    "relu, average-pool": (vgg("relu", "average"), IMAGE, "ce", 0.0, "extension F7", False, [], True),
+    "vit": (family("vit", IMAGE, **VIT, activation="relu"), IMAGE, "half_mse", 0.0, "extension F7", False, [], True),
+    "analytic vit": (SOFTMAX_VIT, IMAGE, "ce", 0.5, "proposition 11", True, [2.0], True),
     "norm without epsilon": (UNSAFE, ROW, "ce", 0.0, "outside", False, [], False),
     "relu6": (mlp("relu6", [2]), ROW, "half_mse", 1.0, "theorem 1", False, [1 / 2, 1 / 38, 1 / 74, 1.0], False),
     "output bias alone": (HEAD_BIAS, ROW, "half_mse", 0.0, "theorem 1", False, [], False),
@@ -525,26 +534,56 @@ def test_many_step_sizes_are_one_line() -> None:
     known = theory.says(mlp("relu6", [300]), ROW, loss("half_mse"), GD)
     assert known.bad_steps[0].label == "1, 0.02703, …, 9.258e-05 (301)"
     assert known.bad_steps[0].as_dict()["count"] == 301
-    assert theory.matches(known, 1 / (1 + 36 * 7), "float64") is known.bad_steps[0]
+    found = match(known, 1 / (1 + 36 * 7))
+    assert (
+        found is not None
+        and found.bad is known.bad_steps[0]
+        and found.distance == abs(1 - Fraction(found.eta) * 253) > 0
+    )
 
 
 def test_a_step_size_matches_up_to_the_rounding_of_its_precision() -> None:
     known = theory.says(mlp("relu", [4]), ROW, loss("half_mse", 0.01), GD)
     exact = 1 / 1.01
     single = float(np.float32(exact))
-    assert theory.matches(known, exact, "float64") is theory.matches(known, single, "float32") is known.bad_steps[0]
-    assert theory.matches(known, single, "float64") is None
-    assert theory.matches(known, float(np.nextafter(np.float32(exact), np.float32(2))), "float32") is None
-    assert theory.matches(known, exact * (1 + 1e-14), "float64") is None
-    assert theory.matches(known, 100.0, "float64") is known.bad_steps[1]
-    assert theory.matches(known, 1.0, "float32") is None
+    near = [match(known, exact), match(known, single, "float32"), match(known, 100.0)]
+    assert [one and one.bad for one in near] == [known.bad_steps[0]] * 2 + [known.bad_steps[1]]
+    assert not any(one and one.exact for one in near), "neither 0.01 nor 1.01 is a power of 2"
+    assert match(known, single) is None
+    assert match(known, float(np.nextafter(np.float32(exact), np.float32(2))), "float32") is None
+    assert match(known, exact * (1 + 1e-14)) is None
+    assert match(known, 1.0, "float32") is None
+
+
+@pytest.mark.parametrize(
+    ("eigenvalue", "decay", "eta", "exact"),
+    [(4.0, 0.0, 0.25, True), (3.0, 0.0, 1 / 3, False), (3.0, 1.0, 0.25, True), (1.0, 1e-20, 1.0, False),
+     (0.9, 0.1, 1.0, False), (0.75, 0.25, 1.0, True), (1 - 2**-53, 2**-52, 1.0, False)],
+)  # fmt: skip
+def test_whether_a_step_size_is_bad_is_decided_exactly(
+    eigenvalue: float, decay: float, eta: float, exact: bool
+) -> None:
+    known = theory.says({"form": layer.QuadraticForm((eigenvalue,))}, NUMBER, loss("output", decay), GD)
+    found = match(known, eta)
+    assert found is not None and found.exact is exact
+    assert found.distance == abs(1 - Fraction(eta) * (Fraction(eigenvalue) + Fraction(decay)))
+    said = theory.told(known, found)
+    assert ("within one rounding" in said) is not exact
+    assert exact or said.endswith("no other step size is bad, so the map is non-singular")
+
+
+def test_of_several_bad_steps_the_exact_one_counts_then_the_first() -> None:
+    known = theory.says({"form": layer.QuadraticForm((1.0, 2.0, 3.0))}, NUMBER, loss("output"), GD)
+    used = optimizers.StepSizes(np.array([1 / 3, 0.5, 1.0]), np.array([0, 9, 7]))
+    found = theory.matches(known, used, "float64")
+    assert found is not None and (found.eta, found.step, found.exact) == (1.0, 7, True)
 
 
 def test_an_eigenvalue_without_a_finite_inverse_is_no_bad_step() -> None:
     layers = {"form": layer.QuadraticForm((1e-320, 1.0))}
     known = theory.says(layers, NUMBER, loss("output"), GD)
     assert [bad.etas for bad in known.bad_steps] == [(1.0,)]
-    assert theory.matches(known, 0.1, "float64") is None
+    assert match(known, 0.1) is None
 
 
 def test_a_risk_that_is_linear_but_for_decay_is_singular_at_its_inverse() -> None:
@@ -557,7 +596,32 @@ def test_a_risk_that_is_linear_but_for_decay_is_singular_at_its_inverse() -> Non
 
 def test_biases_break_the_chain_of_two_numbers() -> None:
     parts = {"a": layer.Dense(1, bias=True), "b": layer.Activation("relu"), "c": layer.Dense(1, bias=False)}
-    assert not theory.says(parts, NUMBER, loss("half_mse"), GD).complete
+    assert "C3" not in theory.says(parts, NUMBER, loss("half_mse"), GD).others
+
+
+def test_a_step_size_that_is_only_possible_is_neither_excluded_nor_known() -> None:
+    known = theory.says(mlp("leaky_relu", [4, 4]), ROW, loss("half_mse", 0.25), GD)
+    assert (known.bad, known.complete, known.no_bad_step) == ("only 1/w = 4 possible", False, None)
+    assert known.excludes(1.0, "float32") and known.excludes(0.8, "float64")
+    assert not known.excludes(4.0, "float64") and not known.excludes(4 + 1e-7, "float32")
+    assert theory.matches(known, 4.0, "float64") is None
+    assert known.as_dict()["possible"] == [4.0]
+    open_ = theory.says(mlp("relu6", [4]), ROW, loss("half_mse"), GD)
+    assert open_.possible is None and not open_.excludes(0.3, "float64") and open_.as_dict()["possible"] is None
+
+
+def test_every_statement_of_ours_has_its_section_with_hypotheses_proof_and_check() -> None:
+    root = pathlib.Path(__file__).parents[2]
+    text = (root / theory.DOCUMENT).read_text(encoding="utf-8")
+    sections = {part.split()[0]: part for part in text.split("\n## ")[1:]}
+    cited = {name for name in theory.STATEMENTS if name.startswith("F")}
+    for folder in ("harness", "leaderboard", "zoo"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".html", ".md") and "submissions" not in path.parts:
+                cited |= set(re.findall(r"\bF\d{1,2}\b(?!\")", path.read_text(encoding="utf-8")))
+    assert cited == set(theory.STATEMENTS) - {name for name in theory.STATEMENTS if name.startswith("C")}
+    for name in cited:
+        assert all(f"**{word}" in sections[name] for word in ("Statement", "Proof", "Check")), name
 
 
 def test_remarks_are_about_runs_not_about_maps() -> None:

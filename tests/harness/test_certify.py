@@ -34,6 +34,9 @@ CLASSES = "{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, s
 MSE = "{name: half_mse}"
 
 
+JUMP = "{{name: piecewise, at: [1], factors: [{factor}]}}"
+
+
 def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto") -> specs.Cell:
     text = SPEC.format(model=model, rate=rate, data=data, loss=loss, curvature=curvature)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
@@ -41,6 +44,8 @@ def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE,
 
 TANH = "{family: mlp, hidden: [4, 3], activation: tanh}"
 RELU = "{family: mlp, hidden: [4, 3], activation: relu}"
+RELU6 = "{family: mlp, hidden: [4, 3], activation: relu6}"
+"""Of this one not all bad step sizes are known from its layers."""
 
 
 def test_an_analytic_network_is_certified_at_eta_and_at_every_step_size(home: pathlib.Path) -> None:
@@ -87,7 +92,7 @@ def test_without_a_closed_point_dense_ones_serve(home: pathlib.Path) -> None:
     assert found.range.candidates == ()
 
 
-GELU = "{family: resnet, channels: [3], blocks: 1, activation: gelu}"
+GELU = "{family: resnet, channels: [3], blocks: 1, activation: gelu, bias: false}"
 IMAGES = "{name: gaussian_classes, examples: 6, shape: [5, 5, 1], classes: 3, separation: 2.0}"
 
 
@@ -163,12 +168,12 @@ def test_a_network_with_pieces_too_large_for_dense_is_undecided(
     one = "{family: paper_net, activation: tanh}"
     small = certify.certify(cell(one, data="{name: point}"))
     assert small.evidence
-    found = certify.certify(cell("{family: mlp, hidden: [7], activation: relu}"))
+    found = certify.certify(cell("{family: mlp, hidden: [7], activation: relu6}"))
     assert found.verdict == "undecided"
     assert found.evidence == ()
     assert found.range == (0.0, ())
     assert found.why == "no point: 52 parameters are more than 10, and the risk has pieces"
-    told = certify.certify(cell(RELU, curvature="lanczos"))
+    told = certify.certify(cell(RELU6, curvature="lanczos"))
     assert told.evidence == ()
     assert told.why == "no point: the spec says `curvature: lanczos`, and the risk has pieces"
 
@@ -193,13 +198,29 @@ def test_a_map_that_is_the_same_everywhere_leaves_all_its_critical_steps(home: p
     assert certify.certify(worst).verdict == "undecided"
 
 
-def test_a_relu_network_is_certified_piece_by_piece(home: pathlib.Path) -> None:
-    found = certify.certify(cell(RELU))
+def test_a_relu_network_is_certified_from_its_layers(home: pathlib.Path) -> None:
+    found = certify.certify(cell(RELU), 1)
+    assert (found.verdict, found.why) == ("certified", found.theory.others)
+    assert "F12" in found.why
+    lines = list(certificates.sentences(found))
+    assert any(line.startswith("Bad η: exactly {1}. No other: ") for line in lines)
+    plain = found.as_dict()
+    assert (plain["bad"], plain["possible"]) == ("exactly {1}", [])
+
+
+def test_a_step_size_that_may_be_bad_is_undecided(home: pathlib.Path) -> None:
+    leaky, decayed = "{family: mlp, hidden: [4, 3], activation: leaky_relu}", "{name: half_mse, weight_decay: 0.25}"
+    assert certify.certify(cell(leaky, "4.0", loss=decayed), 1).verdict == "undecided"
+    assert certify.certify(cell(leaky, "1.0", loss=decayed), 1).verdict == "certified"
+
+
+def test_a_network_with_pieces_is_certified_piece_by_piece(home: pathlib.Path) -> None:
+    found = certify.certify(cell(RELU6))
     assert found.verdict == "undecided"
     assert "certified on 3 of 3 pieces" in found.why
     assert len(found.evidence) == 6
     assert len({one.piece for one in found.evidence}) == 3
-    singular = certify.certify(cell(RELU, "1.0"))
+    singular = certify.certify(cell(RELU6, "1.0"))
     assert (singular.verdict, singular.sound) == ("singular", 3)
     assert "F6" in singular.why
 
@@ -227,6 +248,30 @@ def test_where_theory_knows_all_bad_steps_it_certifies_the_others(home: pathlib.
         assert [certify.known(one.theory, left) for left in one.range.candidates] == ["C1", "C1"]
 
 
+def test_every_step_size_of_a_schedule_is_asked(home: pathlib.Path) -> None:
+    quadratic, loss, data = "{family: quadratic, eigenvalues: [4.0, 2.0, -0.5]}", "{name: output}", "{name: point}"
+    for factor, expected in ((2.0, "singular"), (3.0, "certified")):
+        rate = f"0.125, schedule: {JUMP.format(factor=factor)}"
+        found = certify.certify(cell(quadratic, rate, loss=loss, data=data))
+        assert (found.verdict, found.used.values.tolist()) == (expected, [0.125, 0.125 * factor])
+    said = next(iter(certificates.sentences(found)))
+    assert said.startswith("all 2 step sizes of the schedule, 0.125 to 0.375: certified")
+    linear = "{family: mlp, hidden: [], activation: relu}"
+    left = certify.certify(cell(linear)).range.candidates[-1]
+    middle = 0.5 * (left.low + left.high)
+    for factor, expected in ((middle / 0.3, "undecided"), (1.01 * middle / 0.3, "certified")):
+        found = certify.certify(cell(linear, f"0.3, schedule: {JUMP.format(factor=repr(factor))}"))
+        assert found.verdict == expected, "one step size that is left over is enough"
+        assert found.as_dict()["step_sizes"]["count"] == 2
+
+
+def test_next_to_a_bad_step_the_map_is_certified(home: pathlib.Path) -> None:
+    loss, data = "{name: output}", "{name: point}"
+    found = certify.certify(cell("{family: quadratic, eigenvalues: [3.0]}", repr(1 / 3), loss=loss, data=data))
+    assert found.verdict == "certified"
+    assert "within one rounding" in found.why and "|1 − ηλ| = 5.55e-17" in found.why
+
+
 def test_json_is_plain_and_complete(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     certificates.show([cell(TANH), cell(RELU, "1.0")], 2, rich.console.Console(file=io.StringIO()), as_json=True)
     first, second = json.loads(capsys.readouterr().out)
@@ -252,7 +297,9 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
         "Left over:",
         "No closed point (F8): before its last layer",
         "η = 1 is bad where every unit of the last hidden layer is 0",
-        "2 certified, 1 undecided",
+        "Bad η: exactly {1}. No other: ",
+        "F1 to F14 are ours and not peer-reviewed; docs/theorems.md has their hypotheses and proofs.",
+        "3 certified",
     ):
         assert words in text
 
@@ -260,7 +307,7 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
 @pytest.mark.parametrize("curvature", ["auto", "lanczos"])
 def test_a_hessian_that_is_not_finite_is_no_evidence(curvature: str, home: pathlib.Path) -> None:
     square = "{family: mlp, hidden: [2, 2, 2, 2, 2, 2, 2], activation: square, gain: 100.0}"
-    found = certify.certify(cell(square, curvature=curvature), 1)
+    found = certify.certify(cell(square, curvature=curvature, loss="{name: output}"), 1)
     assert (found.verdict, found.evidence) == ("undecided", ())
     assert found.why == "no point: the Hessian is not finite where it was asked"
     json.dumps(found.as_dict(), allow_nan=False)
@@ -274,7 +321,7 @@ def test_pieces_whose_hessian_is_not_finite_are_no_evidence(
 
     monkeypatch.setattr(dense, "spectrum", fail)
     evidence.pieces.cache_clear()
-    found = certify.certify(cell(RELU), 1)
+    found = certify.certify(cell(RELU6), 1)
     evidence.pieces.cache_clear()
     assert (found.verdict, found.evidence) == ("undecided", ())
     assert found.why == "no point: no start lies inside a piece, with a Hessian that is finite"

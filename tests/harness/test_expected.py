@@ -28,7 +28,7 @@ precision: float64
 seeds: 1
 grid: {optimizer.learning_rate: [0.3, 0.25]}
 """
-RIGHT = "expected: {start.sigma_min: [0.2, 0], verdict: [certified, singular], start.loss: [1.75]}\n"
+RIGHT = "expected: {start.sigma_min: [0.2, 0], verdict: [invertible, singular], start.loss: [1.75]}\n"
 
 
 def parse(tail: str = "") -> specs.Spec:
@@ -40,7 +40,7 @@ def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
     assert [cell.cell_id for cell in with_.cells] == [cell.cell_id for cell in without.cells]
     assert [cell.resolved() for cell in with_.cells] == [cell.resolved() for cell in without.cells]
     first, second = (cell.expected for cell in with_.cells)
-    assert first == (("start.sigma_min", 0.2), ("verdict", "certified"), ("start.loss", 1.75))
+    assert first == (("start.sigma_min", 0.2), ("verdict", "invertible"), ("start.loss", 1.75))
     assert second == (("start.sigma_min", 0), ("verdict", "singular"), ("start.loss", 1.75))
     assert without.cells[0].expected == ()
     assert hash(with_.cells[0]) == hash(parse(RIGHT).cells[0])
@@ -54,9 +54,9 @@ def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
         ("{start.loss: [1, 2, 3]}", "3 values; allowed: 2, one for each cell, or 1"),
         ("{start.loss: [yes please]}", "'yes please' is not allowed; allowed: a number"),
         ("{start.loss: [true]}", "allowed: a number"),
-        ("{verdict: [certain]}", "allowed: certified, undecided, singular"),
+        ("{verdict: [certain]}", "allowed: invertible, undecided, singular"),
         ("{status: [done]}", "allowed: finished, diverged"),
-        ("{verdict: certified}", "a list"),
+        ("{verdict: invertible}", "a list"),
         ("{point: [minimum]}", "allowed: global minimum, approaching infimum"),
         ("{start.loss: [{between: [2, 1]}]}", "allowed: a number, {between: [low, high]}"),
         ("{start.loss: [{between: [1]}]}", "allowed: a number, {between: [low, high]}"),
@@ -87,7 +87,7 @@ def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
     assert agrees("end.loss", 2e6) and not agrees("end.loss", 2e6 - 1e-3)
     assert not agrees("start.sigma_min", 0.2), "what was not recorded agrees with nothing"
     assert not agrees("end.grad_norm", 0.0), "not a number agrees with nothing"
-    assert agrees("verdict", "undecided") and not agrees("verdict", "certified")
+    assert agrees("verdict", "undecided") and not agrees("verdict", "invertible")
     assert agrees("status", "finished")
 
 
@@ -106,10 +106,15 @@ def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path)
         seeds.run(cell, (0,), device="cpu", command="")
     assert controls.show(good, None, console) == (6, 0, 0)
     assert "controls: 6 agree, 0 disagree" in out.getvalue()
-    bad = parse(RIGHT.replace("0.2, 0]", "0.2, 0.1]").replace("certified, singular", "certified, certified")).cells
+    bad = parse(RIGHT.replace("0.2, 0]", "0.2, 0.1]").replace("invertible, singular", "invertible, invertible")).cells
     assert controls.show(bad, None, console) == (4, 2, 0)
     assert "disagrees" in out.getvalue()
     assert controls.show(parse().cells, None, console) == (0, 0, 0)
+
+
+def test_the_word_of_older_specs_means_the_same() -> None:
+    old, new = (parse(RIGHT.replace("invertible", word)).cells for word in ("certified", "invertible"))
+    assert [cell.expected for cell in old] == [cell.expected for cell in new]
 
 
 CONTROLS = [cell for one in specs.read_all([workspace.CHECKOUT / "specs" / "controls"]) for cell in one.cells]
@@ -118,7 +123,7 @@ CONTROLS = [cell for one in specs.read_all([workspace.CHECKOUT / "specs" / "cont
 def test_every_control_expects_something() -> None:
     assert all(cell.expected for cell in CONTROLS)
     assert {word for cell in CONTROLS for name, word in cell.expected if name == "verdict"} == {
-        "certified",
+        "invertible",
         "undecided",
         "singular",
     }

@@ -104,3 +104,24 @@ def test_each_infimum_is_attained_approached_or_unknown() -> None:
     decayed = recipe.Ce(name="ce", weight_decay=0.1)
     assert losses.kind(decayed, planted=False) == losses.kind(recipe.Output(name="output"), planted=False) == "unknown"
     assert losses.kind(recipe.Output(name="output", infimum=0.0), planted=False) == "attained"
+
+
+@pytest.mark.parametrize("loss", [HALF_MSE, CE, smoothed(0.3)], ids=lambda loss: loss.name)
+def test_the_risk_of_the_best_constant_prediction_is_the_least_of_all_constants(loss: Any) -> None:
+    drawn = np.random.default_rng(3)
+    targets, weights = np.eye(3)[drawn.integers(0, 3, 20)], drawn.uniform(0.5, 2, 20)
+
+    def risk(constant: np.ndarray) -> float:
+        each = losses.per_example(loss, jnp.broadcast_to(constant, (20, 3)), jnp.asarray(targets))
+        return float(jnp.average(each, weights=weights))
+
+    least = scipy.optimize.minimize(risk, np.zeros(3), method="BFGS", options={"gtol": 1e-9}).fun
+    assert losses.constant(loss, targets, weights) == pytest.approx(least, rel=1e-6)
+    assert math.isnan(losses.constant(recipe.Output(name="output", infimum=0.0), targets, weights))
+
+
+def test_chance_is_the_weighted_share_of_the_largest_class() -> None:
+    targets = np.array([[1.0, 0.0], [0.2, 0.8], [0.0, 1.0]])
+    assert losses.chance(targets, np.ones(3)) == pytest.approx(2 / 3)
+    assert losses.chance(targets, np.array([4.0, 1.0, 1.0])) == pytest.approx(2 / 3)
+    assert losses.chance(targets, np.array([8.0, 1.0, 1.0])) == pytest.approx(0.8)

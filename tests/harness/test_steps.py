@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from harness import steps, verdict
+from harness import records, steps, verdict
 from harness.curvature import spectrum as spectra
 
 
@@ -48,7 +48,7 @@ def partial(values: list[float], rest: float, coupling: float = 1e-6) -> spectra
 
 def test_a_spectrum_of_which_nothing_is_excluded_certifies_nothing() -> None:
     assert steps.certified([spectrum([1.0], complete=False)]) == steps.Steps(0.0, ())
-    assert not steps.excluded(spectrum([1.0], complete=False), 1e-9)
+    assert not steps.within(steps.certified([spectrum([1.0], complete=False)]), np.array([1e-9]))
 
 
 def test_what_was_not_seen_ends_the_range_and_what_was_is_left_over() -> None:
@@ -75,10 +75,30 @@ def test_a_level_below_zero_leaves_every_step_size_but_the_known_ones() -> None:
     assert len(found.candidates) == 1
 
 
-def test_a_step_size_is_excluded_as_the_range_says() -> None:
+def test_one_step_size_is_decided_as_the_range_says() -> None:
     one = partial([2.0, 4.0], 0.5)
-    for eta, expected in ((0.1, True), (0.25, False), (0.250003, False), (0.26, True), (1.9, True), (2.1, False)):
-        assert steps.excluded(one, eta) is expected
+    asked = {0.1: True, 0.25: False, 0.250003: False, 0.26: True, 1.9: True, 2.1: False}
+    assert steps.within(steps.certified([one]), np.array(list(asked))).tolist() == list(asked.values())
+    for eta, expected in asked.items():
+        assert verdict.apart(spectra.lower_bound(one, eta), spectra.lower_error(one, eta)) is expected
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_run_and_a_certificate_ask_for_the_same_room(complete: bool) -> None:
+    one = spectrum([0.2, 2.0, 4.0], 1e-6) if complete else partial([0.2, 2.0, 4.0], 0.5)
+    etas = np.concatenate([1 / (level + np.linspace(-3e-4, 3e-4, 101)) for level in (0.5, 2.0, 4.0)])
+    record = [
+        {
+            "sigma_min": spectra.distance_from_one(one, eta)[0],
+            "sigma_min_error": 0.0,
+            "sigma_min_lower": spectra.lower_bound(one, eta),
+            "sigma_min_lower_error": spectra.lower_error(one, eta),
+        }
+        for eta in etas
+    ]
+    runs = [verdict.verdict([records.Record(0, values)], singular=False) == "invertible" for values in record]
+    within = steps.within(steps.certified([one]), etas)
+    assert runs == within.tolist() and 0 < sum(runs) < len(runs)
 
 
 @pytest.mark.parametrize("seed", range(5))

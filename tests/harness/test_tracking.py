@@ -45,7 +45,7 @@ def run_json(**changes: Any) -> dict[str, Any]:
         "seeds": 3,
         "status": "finished",
         "diverged_at": None,
-        "verdict": "certified",
+        "verdict": "invertible",
         "eta": 0.1234,
         "parameters": 1234,
         "examples": 512,
@@ -119,6 +119,17 @@ def points(uri: str) -> int:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
+def test_a_target_is_told_from_the_point_that_a_run_ended_at() -> None:
+    aimed = {**run_json()["cell"], "target": {"loss_gap": 0.1}}
+    end = {"point": "not stationary", "because": {}}
+    met = tracking._tags(run_json(cell=aimed, reached_at=7, end=end))
+    assert (met["gdzoo.target"], met["gdzoo.end"]) == ("met", "not stationary")
+    assert "; finished; target met; ended at: not stationary; gradient-descent map" in met["mlflow.note.content"]
+    assert tracking._tags(run_json(cell=aimed, end=end))["gdzoo.target"] == "missed"
+    assert "gdzoo.target" not in tracking._tags(run_json(cell=aimed, status="interrupted"))
+    assert "gdzoo.target" not in tracking._tags(run_json(end=end))
+
+
 def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home: pathlib.Path) -> None:
     opened = tracking.open_store(store_uri)
     run_id = tracking.upload(opened, run_folder(home / "runs"))
@@ -143,7 +154,8 @@ def test_upload_puts_the_whole_run_folder_into_one_flat_run(store_uri: str, home
     assert tags["gdzoo.cell"] == f"mlp · activation=relu [{CELL_ID}]"
     assert tags["mlflow.note.content"] == (
         "mlp · activation=relu, seed 0: 1,234 parameters, 512 examples of digits, η = 0.1234; finished; "
-        "gradient-descent map: certified. On the board: run/quickstart/0123456789ab-s0.html"
+        "the derivative of the map is invertible at every point that was looked at. "
+        "On the board: run/quickstart/0123456789ab-s0.html"
     )
     assert json.loads(tags["gdzoo.versions"]) == {"python": "3.11.7", "jax": "0.10.2"}
     assert (tags["gdzoo.theorem"], tags["gdzoo.one_piece"], tags["gdzoo.bad_steps"]) == ("theorem 1", "False", "[1.0]")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -242,3 +244,20 @@ def test_training_precision_is_kept() -> None:
     for of in (rule(), rule("nesterov", momentum=0.5, schedule=schedule, steps=10)):
         found = states(train.trainer(quadratic, of, 1), np.ones(4, "float32"), 0.1, (3,))[0]
         assert found.theta.dtype == np.float32
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_step_sizes_of_a_run_are_those_that_the_trainer_uses(name: str, precision: str) -> None:
+    steps, eta = 400, np.asarray(0.37, precision)
+    schedule = SCHEDULES[name][0]
+    part = types.SimpleNamespace(name="gd", schedule=schedule)
+    cell = types.SimpleNamespace(optimizer=part, steps=steps, precision=precision)
+    rate = train.trainer(quadratic, optimizers.rule(cell), 1).rate
+    every = [float(rate(jnp.asarray(eta), step)) for step in range(steps)]
+    for made in (steps, 6, 5, 1, 0):
+        found = optimizers.step_sizes(cell, float(eta), made)
+        taken = every[: max(made, 1)]
+        assert found.values.tolist() == sorted(set(taken))
+        assert found.first.tolist() == [taken.index(value) for value in found.values]
+    assert optimizers.step_sizes(cell, float(eta)).values.tolist() == sorted(set(every))

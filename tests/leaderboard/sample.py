@@ -63,7 +63,7 @@ def facts(name: str = "mlp", seed: int = 0, **changes: Any) -> dict[str, Any]:
         "seeds": 3,
         "status": "finished",
         "diverged_at": None,
-        "verdict": "certified",
+        "verdict": "invertible",
         "eta": 0.25 * (1 + seed / 10),
         "parameters": 1482,
         "examples": 512,
@@ -202,7 +202,7 @@ def export() -> document.Export:
         "start.loss": 0.452,
         "start.n_above_inv_eta": 1 + round(math.sin(3)),
         "end.sigma_min": 0.0,
-        "verdict": "certified",
+        "verdict": "invertible",
     }
     runs = [run("mlp", seed, **({} if seed else {"expected": known})) for seed in range(3)]
     runs += [run("gelu", seed, label="mlp · activation=gelu", cell=gelu) for seed in range(2)]
@@ -217,7 +217,12 @@ def export() -> document.Export:
     ]  # fmt: skip
     runs += [
         run(
-            "vit", s, spec="vit", label="vit · activation=gelu", cell=vit, verdict="singular" if s == 1 else "certified"
+            "vit",
+            s,
+            spec="vit",
+            label="vit · activation=gelu",
+            cell=vit,
+            verdict="singular" if s == 1 else "invertible",
         )
         for s in range(3)
     ]
@@ -254,7 +259,7 @@ def many(count: int, seeds: int = 1) -> document.Export:
             end = {"point": drawn.choice(["global minimum", "not stationary"]), "because": {"loss": 0.1}}
             said = facts(
                 spec, seed, spec=spec, label=f"{spec} · {rate} / λ", cell=cell, seeds=seeds, eta=drawn.uniform(0.01, 3),
-                verdict=drawn.choice(["certified", "undecided"]), end=end,
+                verdict=drawn.choice(["invertible", "undecided"]), end=end,
             )  # fmt: skip
             lines = [
                 json.dumps({"step": step, "values": {name: drawn.random() for name in names}})

@@ -24,7 +24,7 @@ import pytest
 import typer.testing
 from safetensors import numpy as writer
 
-from harness import errors, runlog, tensors, workspace
+from harness import errors, layout, runlog, tensors, workspace
 from harness import spec as specs
 from leaderboard import bundle as bundles
 from leaderboard import cli, consistency, submissions
@@ -142,6 +142,11 @@ def one(name: str) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
     return change
 
 
+def leaf(**changes: Any) -> dict[str, Any]:
+    """A layout's entry that holds all 1066 parameters of the bundle, or one that is wrong."""
+    return {"name": "dense/kernel", "shape": [26, 41], "offset": 0, **changes}
+
+
 HOSTILE: dict[str, tuple[Callable[[Files], Files], str]] = {
     "no manifest": (lambda files: {k: v for k, v in files.items() if k != "bundle.json"}, "has no bundle.json"),
     "empty manifest": (lambda files: {**files, "bundle.json": b""}, "bundle.json is not JSON"),
@@ -236,6 +241,27 @@ HOSTILE: dict[str, tuple[Callable[[Files], Files], str]] = {
     "nan parameter": (states(one("nan")), "not finite"),
     "infinite parameter": (states(one("inf")), "not finite"),
     "a state of no record": (states(lambda arrays: {**arrays, "step": arrays["step"] + 1}), "which has no record"),
+    "layout of text": (facts(layout="x"), "layout is no list"),
+    "a long layout": (facts(layout=[leaf()] * 1501), "layout is no list of 1500"),
+    "layout of names": (facts(layout=["dense"]), "is not {name, shape, offset}"),
+    "layout with more": (facts(layout=[leaf(dtype="F32")]), "is not {name, shape, offset}"),
+    "layout with a path": (facts(layout=[leaf(name="../kernel")]), "has the name '../kernel'"),
+    "layout with a long name": (facts(layout=[leaf(name="a" * 500)]), "has the name"),
+    "layout out of order": (facts(layout=[leaf(shape=[26]), leaf(name="dense/bias")]), "has the name 'dense/bias'"),
+    "layout of one twice": (facts(layout=[leaf(), leaf(offset=1066)]), "none or not in order"),
+    "layout of no shape": (facts(layout=[leaf(shape=[26, -41])]), "no list of whole numbers"),
+    "layout of true": (facts(layout=[leaf(shape=[True, 1066])]), "no list of whole numbers"),
+    "layout with a hole": (facts(layout=[leaf(offset=1)]), "does not begin where"),
+    "layout of another": (facts(layout=[leaf(shape=[26, 40])]), "is of 1040 parameters, not of 1066"),
+    "huge layout": (facts(layout=[leaf(shape=[1 << 39] * 8)]), "parameters, not of 1066"),
+    "metadata of numbers": (header(lambda entries: entries.update(__metadata__={"layout": 1})), "no mapping of texts"),
+    "metadata a list": (header(lambda entries: entries.update(__metadata__=[])), "no mapping of texts"),
+    "unknown metadata": (header(lambda entries: entries.update(__metadata__={"x": ""})), "the unknown metadata 'x'"),
+    "metadata no json": (header(lambda entries: entries.update(__metadata__={"layout": "[["})), "is not JSON"),
+    "metadata alone": (
+        header(lambda entries: entries.update(__metadata__={"layout": json.dumps([leaf()])})),
+        "says another layout than run.json",
+    ),
     "spectrum of text": (spectrum(lambda line: line.update(values="x")), "is no spectrum"),
     "spectrum unsorted": (spectrum(lambda line: line.update(values=line["values"][::-1])), "is no spectrum of"),
     "spectrum short": (spectrum(lambda line: line.update(values=line["values"][:5])), "is no spectrum of"),
@@ -280,6 +306,29 @@ def test_results_that_no_run_has_are_found_for_nothing(name: str, files: Files) 
     mutated = records(lambda record: IMPOSSIBLE[name](record["values"]))(files)
     assert [check for check in consistency.checks(bundles.parse(mutated)) if not check.holds], name
     assert all(check.holds for check in consistency.checks(bundles.parse(files)))
+
+
+def test_a_layout_is_read_where_there_is_one(files: Files) -> None:
+    bare = {name: content for name, content in files.items()}
+    for seed in range(3):
+        bare = _without_layout(bare, seed)
+    assert bundles.parse(bare).layouts == {0: (), 1: (), 2: ()}
+    said = facts(layout=[leaf()])(bare)
+    both = header(lambda entries: entries.update(__metadata__={"layout": json.dumps([leaf()])}))(said)
+    for known in (said, both):
+        assert bundles.parse(known).layouts[0] == (layout.Leaf("dense/kernel", (26, 41), 0),)
+
+
+def _without_layout(files: Files, seed: int) -> Files:
+    """The bundle as one of before layouts: a run and its states say nothing of it."""
+    said = json.loads(files[f"seed-{seed}/run.json"])
+    said.pop("layout", None)
+    arrays = writer.load(files[f"seed-{seed}/states.safetensors"])
+    changed = {
+        f"seed-{seed}/run.json": json.dumps(said).encode(),
+        f"seed-{seed}/states.safetensors": writer.save(arrays),
+    }
+    return signed({**files, **changed})
 
 
 def archive(entries: list[tuple[str, bytes]], **facts: Any) -> bytes:
@@ -442,6 +491,7 @@ def test_more_fuzzed_bundles_end_in_a_line(files: Files, tmp_path: pathlib.Path)
 def test_any_bytes_are_no_safetensors_or_are(content: bytes) -> None:
     for candidate in (content, struct.pack("<Q", len(content)) + content):
         try:
+            tensors.metadata(candidate, "x")
             tensors.states(tensors.load(candidate, "x"), "x")
         except ValueError:
             continue

@@ -12,7 +12,7 @@ import pytest
 
 from leaderboard import controls, document, export, site
 
-EXPECTED = {"start.loss": 0.452, "end.sigma_min": 0.0, "start.n_above_inv_eta": 3, "verdict": "certified"}
+EXPECTED = {"start.loss": 0.452, "end.sigma_min": 0.0, "start.n_above_inv_eta": 3, "verdict": "invertible"}
 
 
 def board(*runs: document.Run) -> document.Export:
@@ -61,7 +61,7 @@ def test_the_page_shows_each_row_and_each_count_in_its_place(sample: ModuleType)
         ("0.452", "0.452", "✓ agrees", ""),
         ("3", "0", "✕ disagrees", ""),
     ]
-    assert cells[3][1:] == ["certified", "certified", "", "✓ agrees", "silent"]
+    assert cells[3][1:] == ["invertible", "invertible", "", "✓ agrees", "silent"]
     value, found, allowed, agrees, detector = cells[2][1:]
     assert (value, agrees, detector) == ("0", "✕ disagrees", "did not fire")
     assert float(found) > 0 and allowed.startswith("± ")
@@ -78,20 +78,20 @@ def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:
 
 
 def test_specs_of_one_name_in_two_suites_are_two_controls(sample: ModuleType) -> None:
-    runs = [sample.run("relu", suite=suite, expected={"verdict": "certified"}) for suite in ("a", "b")]
+    runs = [sample.run("relu", suite=suite, expected={"verdict": "invertible"}) for suite in ("a", "b")]
     shown = document.compose([document.Suite(name=run.suite, note="") for run in runs], runs)
     assert [control.first.suite for control in controls.controls(shown)] == ["a", "b"]
 
 
 def test_the_status_and_the_verdict_are_the_run_s_own(sample: ModuleType) -> None:
-    wrong = sample.run("relu", verdict="undecided", expected={"verdict": "certified", "status": "diverged"})
+    wrong = sample.run("relu", verdict="undecided", expected={"verdict": "invertible", "status": "diverged"})
     assert [found.agrees for found in controls.compared(wrong)] == [False, False]
 
 
 def test_a_detector_that_fires_where_it_must_is_counted(sample: ModuleType) -> None:
     run = sample.run("relu", verdict="singular", expected={"verdict": "singular"})
     assert controls.scores(controls.controls(board(run)))["fired"] == (1, 1)
-    silent = sample.run("relu", verdict="singular", expected={"verdict": "certified"})
+    silent = sample.run("relu", verdict="singular", expected={"verdict": "invertible"})
     (control,) = controls.controls(board(silent))
     assert control.rows[0].detector == "not silent"
 
@@ -114,7 +114,7 @@ def test_expected_values_survive_the_export(sample: ModuleType, tmp_path: Any) -
     [
         {"start.sigma_mim": 0.2},
         {"</script>": 1.0},
-        {"start.loss": "certified"},
+        {"start.loss": "invertible"},
         {"verdict": 1.0},
         {"verdict": "certain"},
         {"status": "failed"},

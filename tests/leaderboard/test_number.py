@@ -37,6 +37,19 @@ def test_four_digits(value: float | None, printed: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (0.00083349, 0.00135601, "[0.0008334, 0.001357]"),
+        (0.05, 0.2, "[0.05, 0.2]"),
+        (1 - 1e-9, 1 + 1e-9, "[0.9999, 1.001]"),
+        (1.23456e-7, math.inf, "[1.234×10⁻⁷, ∞]"),
+    ],
+)
+def test_an_interval_is_rounded_outwards(low: float, high: float, printed: str) -> None:
+    assert number.show_interval(low, high) == printed
+
+
+@pytest.mark.parametrize(
     ("value", "error", "printed"),
     [
         (0.012347, 0.00012, "0.01235 ± 0.00012"),

@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from leaderboard import cell as cells
-from leaderboard import document, phase, rows, score, site, table
+from leaderboard import document, phase, rows, scope, score, site, spreadsheet, table, tally
 
 
 def _run(sample: ModuleType, seed: int, values: Sequence[dict[str, Any]], **changes: Any) -> document.Run:
@@ -29,18 +29,27 @@ def _cell(sample: ModuleType, ends: Sequence[str | None], **changes: Any) -> cel
     return cells.Cell(tuple(_run(sample, seed, plain, **end, **changes) for seed, end in enumerate(point)))
 
 
+def _aimed(sample: ModuleType, *reached: int | None) -> cells.Cell:
+    """Returns a cell with a target, whose seeds met it at these steps or missed it in 100, nowhere stationary."""
+    aim = {"target": {"loss_gap": 0.2}}
+    end = {"point": "not stationary", "because": {}}
+    plain = [{"loss": 1.0, "eta_sharpness": 1.0}, {"loss": 0.5, "eta_sharpness": 1.0}]
+    runs = [_run(sample, seed, plain, cell=aim, end=end, reached_at=at) for seed, at in enumerate(reached)]
+    return cells.Cell(tuple(runs))
+
+
 def test_seeds_that_missed_are_spent_not_dropped(sample: ModuleType) -> None:
-    """Two of three reach it in 100 steps of the whole risk each: 300 / 2 gradients."""
-    cell = _cell(sample, ["global minimum", "approaching infimum", "not stationary"])
+    """Two of three meet the target in 100 steps of the whole risk each: 300 / 2 gradients."""
+    cell = _aimed(sample, 100, 100, None)
     found = score.runtime(cell)
     assert score.hits(cell) == (2, 3, pytest.approx((0.2077, 0.9385), abs=1e-4))
     assert found is not None
     assert (found.value, found.spent) == (150.0, 300.0)
     assert found.interval == (100.0, math.inf), "3/3 to 0/3 hits, each with 300 spent: a draw of none has chance 1/27"
-    none = _cell(sample, ["diverged", "other minimum"])
+    none = _aimed(sample, None, None)
     assert table.COLUMNS["runtime"].entry(none)[:2] == ("≥ 200", math.inf)
     assert table.COLUMNS["runtime"].entry(none).mark == "budget"
-    assert score.runtime(_cell(sample, [None])) is None
+    assert score.runtime(_cell(sample, ["global minimum"])) is None, "a run without a target has no time to it"
 
 
 def test_a_minibatch_costs_its_share_of_a_gradient(sample: ModuleType) -> None:
@@ -49,12 +58,35 @@ def test_a_minibatch_costs_its_share_of_a_gradient(sample: ModuleType) -> None:
     assert score.spent(cell.first) == 100 * 64 / 512
 
 
-def test_with_a_target_what_counts_is_whether_it_was_reached(sample: ModuleType) -> None:
-    aim = {"target": {"loss_gap": 1e-3}}
-    reached = _cell(sample, ["not stationary"], cell=aim, reached_at=40)
-    missed = _cell(sample, ["global minimum"], cell=aim, reached_at=None)
-    assert (score.hit(reached.first), score.hit(missed.first)) == (True, False)
-    assert score.spent(reached.first) == 40
+def test_a_target_a_minimum_and_an_infimum_are_three_counts(sample: ModuleType) -> None:
+    """What is asked of one is not counted of another, whatever its runs ended at."""
+    on_labels: dict[str, Any] = {"loss": {"name": "ce"}}
+    planted = on_labels | {"data": {"name": "digits", "examples": 8, "targets": {"planted": 1}}}
+    decayed = {"loss": {"name": "half_mse", "weight_decay": 0.1}}
+    aimed = _aimed(sample, 40, None)
+    ends = ["global minimum", "approaching infimum", None]
+    found = {
+        "target": aimed,
+        "minimum": _cell(sample, ends),
+        "infimum": _cell(sample, ends, cell=on_labels),
+    }
+    for aim, cell in found.items():
+        assert score.aim(cell.first) == aim
+        assert {goal: score.hits(cell, goal) is not None for goal in score.GOALS} == {
+            goal: goal == aim for goal in score.GOALS
+        }
+        printed = {goal: table.COLUMNS[goal].entry(cell).main for goal in score.GOALS}
+        assert printed == {goal: "1/2" if goal == aim else "–" for goal in score.GOALS}
+    assert score.aim(_cell(sample, [None], cell=planted).first) == "minimum"
+    assert score.aim(_cell(sample, [None], cell=decayed).first) is None
+    assert score.spent(aimed.first) == 40
+    written = json.loads(spreadsheet.to_json(_board(found.values())))
+    names = ("target_met", "global_minimum", "near_infimum")
+    assert {tuple(row[name] for name in names) for row in written} == {
+        (1, None, None),
+        (None, 1, None),
+        (None, None, 1),
+    }
 
 
 @pytest.mark.parametrize(("mu", "says"), [(-0.2, "attracts"), (0.2, "repels"), (0.05, "undecided")])
@@ -139,22 +171,65 @@ def test_rows_of_ones_own_say_so(sample: ModuleType) -> None:
     assert not re.search(r'[ "]mine"', rows.scripts(rows.of_cells(board))["data/cells.js"].decode())
 
 
-def test_the_four_counts_of_a_board_by_hand(sample: ModuleType) -> None:
+def _board(found: Iterable[cells.Cell]) -> document.Export:
+    return document.compose([document.Suite(name="quickstart", note="")], [run for one in found for run in one.runs])
+
+
+def test_the_counts_of_a_board_by_hand(sample: ModuleType) -> None:
     """A cell certified and at a minimum; one with one seed of two there; at a saddle; degenerate; at the edge."""
     edge = [{"eta_sharpness": 1.0}, {"eta_sharpness": 2.0}]
     known = [
-        (["global minimum", "global minimum"], "certified", [{"loss": 1.0}, {"loss": 0.5}]),
+        (["global minimum", "global minimum"], "invertible", [{"loss": 1.0}, {"loss": 0.5}]),
         (["global minimum", "not stationary"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["strict saddle", "strict saddle"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
         (["degenerate", "diverged"], "undecided", [{"loss": 1.0}, {"loss": 0.5}]),
-        ([None, None], "certified", edge),
+        ([None, None], "invertible", edge),
     ]
-    runs = [
-        _run(sample, seed, values, verdict=verdict, end={"point": end, "because": {}},
-             cell={"data": {"name": "digits", "examples": 100 + number}})
+    board = [
+        cells.Cell(
+            tuple(
+                _run(sample, seed, values, verdict=verdict, end={"point": end, "because": {}},
+                     cell={"data": {"name": "digits", "examples": 100 + number}})
+                for seed, end in enumerate(ends)
+            )
+        )
         for number, (ends, verdict, values) in enumerate(known)
-        for seed, end in enumerate(ends)
     ]  # fmt: skip
-    board = document.compose([document.Suite(name="quickstart", note="")], runs)
-    counts = {tally.flag: (tally.count, tally.total) for tally in site.tallies(board, cells.cells(board))}
-    assert counts == {"certified": (2, 5), "minimum": (1, 5), "saddle": (2, 10), "edge": (1, 5)}
+    counts = {one.flag: (one.count, one.total) for one in tally.tallies(board)}
+    minima = {"invertible": (2, 5), "minimum": (1, 4), "saddle": (2, 6), "edge": (1, 5)}
+    assert counts == minima | {"target": (0, 0), "infimum": (0, 0)}
+    words = {one.flag: one.shown for one in tally.tallies(board)}
+    assert words["saddle"] == "2 of 6 runs whose end is stationary"
+    assert words["target"] == words["infimum"] == "not tested here"
+
+
+def test_runs_that_a_target_ended_are_at_no_minimum(sample: ModuleType) -> None:
+    """11 of 75 cells were called `global minimum from every seed` for meeting a target at a gap of 0.09 to 0.25."""
+    counts = {one.flag: one.shown for one in tally.tallies([_aimed(sample, 40, 60)])}
+    assert counts["target"] == "1 of 1 cells with a target"
+    assert counts["minimum"] == counts["saddle"] == "not tested here"
+    page = site.render(_board([_aimed(sample, 40, 60)]))["index.html"].decode()
+    assert "not tested here" in page
+    assert re.search(r"<small>Target met</small></th>.{,900}>2/2<", page, re.DOTALL)
+
+
+def test_a_run_that_learned_nothing_is_marked(sample: ModuleType) -> None:
+    def entry(**values: float) -> table.Entry:
+        told = {"loss": 1.0, "train_accuracy": 0.9, "chance": 0.1, "relative_gap": 0.5, **values}
+        return table.COLUMNS["seeds"].entry(cells.Cell((_run(sample, 0, [told, told], seeds=1),)))
+
+    assert entry() == ("1/1", 1.0, "", "")
+    assert entry(train_accuracy=0.11) == ("1/1", 1.0, "∅ 1 learned nothing", "unlearned")
+    assert entry(relative_gap=1.1).mark == "unlearned"
+
+
+def test_the_scope_says_how_large_on_which_data_and_how_often(sample: ModuleType) -> None:
+    small = _cell(sample, [None, None])
+    large = _cell(sample, [None], parameters=90_000, dataset={"name": "fashion_mnist", "shape": [28, 28, 1]})
+    large = cells.Cell(large.runs, document.Trust(suite="a", cell_id="0" * 12, label="replayed", bundle="0" * 64))
+    assert scope.sentences([small, large]) == (
+        "2 networks of 1,482 to 90,000 parameters on digits (512 examples of 8×8×1), fashion_mnist (512 examples of "
+        "28×28×1). 3 runs of 2 cells, each looked at on 2 of its steps; 1 of 2 of the cells was submitted as bundles "
+        "that anyone can check."
+    )
+    assert scope.sentences([]) == ""

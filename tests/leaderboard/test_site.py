@@ -80,12 +80,29 @@ def test_steps_are_times_where_the_step_size_does_not_change(sample: ModuleType)
 def test_numbers_stand_in_the_page_of_a_run_with_their_error_bars_and_bounds(
     board: document.Export, files: dict[str, bytes]
 ) -> None:
-    run = next(run for run in board.runs if run.curvature == "lanczos" and run.verdict != "certified")
+    run = next(run for run in board.runs if run.curvature == "lanczos" and run.verdict != "invertible")
     page = files[f"run/{run.suite}/{run.run_id}.html"].decode()
     for at in (0, len(run.steps) - 1):
         value, error = run.curves["sigma_min"][at], run.curves["sigma_min_error"][at]
         assert f"<td>{number.show(value, error, '≤')}</td>" in page
         assert f"<td>{number.show(run.curves['loss'][at])}</td>" in page
+
+
+def test_the_page_of_a_run_says_what_its_verdict_rests_on(sample: ModuleType) -> None:
+    def page(run: document.Run) -> str:
+        board = document.compose([document.Suite(name=run.suite, note="")], [run])
+        return html.unescape(site.render(board)[f"run/{run.suite}/{run.run_id}.html"].decode())
+
+    open_ = sample.run("mlp", verdict="undecided", doubt={"step": 10, "because": "nothing excluded", "steps": 3})
+    assert "At step 10, and 2 more: the proven lower bound of σ" in page(open_)
+    old = sample.run("mlp", verdict="undecided", curvature="lanczos")
+    assert "At step 0" in page(old), "worked out from the records where a run does not say it"
+    lanczos = sample.run("mlp", curvature="lanczos", verdict="certified")
+    assert lanczos.verdict == "invertible", "as older versions called it"
+    assert f"That is false with probability {number.show(1e-12 * len(lanczos.steps))} at most" in page(lanczos)
+    assert "That is false with probability" not in page(sample.run("mlp"))
+    batches = {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}
+    assert "Of the full-batch map, which SGD does not iterate." in page(sample.run("mlp", cell={"optimizer": batches}))
 
 
 def test_the_policy_comes_first_and_allows_nothing_inline(pages: dict[str, Page]) -> None:
@@ -206,7 +223,7 @@ def test_a_run_says_that_it_is_mixed_that_it_reached_its_target_and_what_proves_
     one, other = {"from": 0, "device": "cpu"}, {"from": 7, "device": "gpu"}
     assert "it went on with other code or elsewhere" in page(environments=[one, other])
     assert "it went on" not in page(environments=[one]) and "it went on" not in page()
-    assert "ended where its target was reached" in page(reached_at=7)
+    assert "met its target there, and ended" in page(reached_at=7)
     assert "its target" not in page(reached_at=None)
     saddle = {"point": "strict saddle", "because": {"lambda_min": -0.25}}
     assert "strict saddle" in page(end=saddle) and "−0.25" in page(end=saddle)
@@ -222,6 +239,9 @@ def test_every_metric_and_column_is_explained(files: dict[str, bytes]) -> None:
         assert f'id="metric-{name}"' in method
     for name in table.COLUMNS:
         assert f'id="column-{name}"' in method
+    bars = {metric.error for metric in metrics.METRICS.values() if metric.error}
+    assert {name for name, metric in metrics.METRICS.items() if metric.bar} == bars
+    assert {metric.bar for metric in metrics.METRICS.values()} == {"", *metrics.BARS}
     assert set(metrics.FAILURES) == {metric.group for metric in metrics.METRICS.values()}
     assert method.count("<dt>Failure mode</dt>") == len(metrics.METRICS)
 
@@ -276,8 +296,9 @@ def test_where_a_run_stayed_at_a_saddle_is_known_from_its_escape_or_from_its_rec
     assert figure.stay(run([{"escape_steps": 999.0, "escape_watched": 999.0}, *rest])) == (0, 300)
     assert figure.stay(run([{"escape_steps": "inf", "escape_watched": 500.0}, *rest])) is None
     ratios = [1.0, 1e-3, 1e-3, 1.0, 1.0]
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 1.0} for ratio in ratios])) == (10, 30)
-    assert figure.stay(run([{"pl_ratio": ratio, "n_negative": 0.0} for ratio in ratios])) is None
+    for least, stayed in ((-1.0, (10, 30)), (0.0, None)):
+        records = [{"pl_ratio": ratio, "lambda_min": least, "lambda_min_error": 1e-9} for ratio in ratios]
+        assert figure.stay(run(records)) == stayed
     assert figure.stay(run([])) is None
 
 

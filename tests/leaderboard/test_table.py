@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness import metrics
+from harness import metrics, theory
 from leaderboard import cell as cells
-from leaderboard import document, interval, number, spreadsheet, table
+from leaderboard import document, figure, interval, number, spreadsheet, table
 
 
 def _run(sample: ModuleType, seed: int, curves: dict[str, list[Any]], **changes: Any) -> document.Run:
@@ -122,8 +122,8 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
     printed = {key: (column.entry(hand).main, column.entry(hand).note) for key, column in table.COLUMNS.items()}
     assert printed == {
         "cell": ("mlp · activation=relu", "mlp · relu · 1,482 parameters · digits"),
-        "verdict": ("undecided", "1 undecided, 2 certified"),
-        "theorem": ("Theorem 1", "in pieces; bad η: 1"),
+        "verdict": ("undecided", "1 undecided, 2 invertible"),
+        "theorem": ("Theorem 1", "in pieces; bad η: exactly {1}"),
         "margin": ("0.250 ± 0.020", "0.125–0.375; at 2–3 steps"),
         "crossings": ("3 changes", "0–5; of the count: not told from jumps"),
         "eta": ("0.2", "gd; 1.5\u00a0/\u00a0λ_max(0)"),
@@ -139,7 +139,8 @@ def test_entries_as_printed(hand: cells.Cell) -> None:
         "trust": ("reported", ""),
     } | dict.fromkeys(
         (
-            "hits",
+            "minimum",
+            "infimum",
             "runtime",
             "exponent",
             "saddle",
@@ -263,14 +264,66 @@ def test_a_cell_without_records_has_no_numbers(sample: ModuleType) -> None:
     assert all(entry.sort is None for entry in entries.values() if entry.main == "–")
 
 
-def test_singular_comes_first_then_undecided_then_certified_then_the_margin(sample: ModuleType) -> None:
+def partly(sample: ModuleType, seed: int, values: list[float], lowers: list[float], **changes: object) -> document.Run:
+    """A run of which part of the spectrum is known."""
+    curves = {"sigma_min": values, "sigma_min_error": [0.0] * len(values), "sigma_min_lower": lowers}
+    return _run(sample, seed, curves, curvature="lanczos", **changes)
+
+
+def test_a_margin_that_is_an_interval_is_printed_and_sorted_as_one(sample: ModuleType) -> None:
+    runs = [
+        partly(sample, 0, [0.5, 0.001357], [0.0008334, 0.001]),
+        partly(sample, 1, [0.2, 0.3], [0.1, 0.05]),
+        partly(sample, 2, [0.00012, 0.3], [0.0, 0.05]),
+    ]
+    assert [cells.margin_of(run) for run in runs] == [
+        cells.Margin(0.001357, 0.0, 1, 0.0008334),
+        cells.Margin(0.2, 0.0, 0, 0.05),
+        cells.Margin(0.00012, 0.0, 0, 0.0),
+    ]
+    alone = [table.COLUMNS["margin"].entry(cells.Cell((run,))) for run in runs]
+    assert [entry.main for entry in alone] == ["[0.0008334, 0.001357]", "[0.05, 0.2]", "≤ 0.00012"]
+    assert [entry.sort for entry in alone] == [0.0008334, 0.05, 0.0]
+    together = cells.Cell(tuple(runs))
+    entry = table.COLUMNS["margin"].entry(together)
+    assert (entry.main, entry.sort, entry.note) == ("[0.0008334, 0.001357]", 0.0008334, "0–0.2; at 2 steps")
+    strip = figure.strips([together])[f"{runs[0].suite}/{runs[0].cell_id}"]
+    assert (strip.low, strip.high) == (0.0, 100.0)
+    assert [length > 0 for _, length in strip.dots] == [False, True, True], "without a lower bound a dot, else a line"
+    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(_board(runs)).decode()))
+    assert (row["margin_lower_median"], row["margin_median"]) == ("0.0008334", "0.001357")
+    assert (row["margin_lower_least"], row["margin_greatest"]) == ("0.0", "0.2")
+
+
+def test_a_dense_margin_has_both_ends_in_the_files(hand: cells.Cell) -> None:
+    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(_board(list(hand.runs))).decode()))
+    assert float(row["margin_lower_median"]) == pytest.approx(0.25 - 0.02)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        ({"name": "gd", "learning_rate": 0.1}, ""),
+        ({"name": "sgd", "learning_rate": 0.1, "batch_size": 64}, theory.FULL_BATCH),
+        ({"name": "sgd", "learning_rate": 1.0, "batch_size": 64}, theory.BAD_BATCHES),
+        ({"name": "heavy_ball", "learning_rate": 0.1, "momentum": 0.9, "batch_size": 64}, theory.EVERY_BATCH),
+    ],
+)
+def test_a_verdict_says_of_which_map_it_is(sample: ModuleType, optimizer: dict[str, object], said: str) -> None:
+    verdict = "singular" if optimizer["learning_rate"] == 1.0 else "invertible"
+    run = sample.run("a", cell={"optimizer": optimizer}, eta=optimizer["learning_rate"], verdict=verdict)
+    note = table.COLUMNS["verdict"].entry(cells.Cell((run,))).note
+    assert note == "; ".join(part for part in ("1 seed", said) if part)
+
+
+def test_singular_comes_first_then_undecided_then_invertible_then_the_margin(sample: ModuleType) -> None:
     def cell(name: str, verdict: str, margin: float) -> document.Run:
         said = sample.facts(name, verdict=verdict, label=name)
         line = json.dumps({"step": 0, "values": {"sigma_min": margin}})
         return document.parse_run(json.dumps(said), line, sample.cell_yaml(said))
 
     runs = [
-        cell("a", "certified", 0.1),
+        cell("a", "invertible", 0.1),
         cell("b", "singular", 0.3),
         cell("c", "undecided", 0.2),
         cell("d", "undecided", 0.1),
@@ -326,7 +379,7 @@ def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None
     assert table.flags(hand) == ["diverged"], "the count changed, by crossings or by jumps"
     counted = {"sigma_min": [0.5, 0.5], "n_above_inv_eta": [0, 2]}
     assert "crossed" in table.flags(cells.Cell((_run(sample, 0, counted, cell=GELU),)))
-    assert "certified" in table.flags(cells.Cell((sample.run("a"),)))
+    assert "invertible" in table.flags(cells.Cell((sample.run("a"),)))
 
 
 def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> None:
@@ -334,7 +387,7 @@ def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> N
     for method, verdict, expected in (
         ("dense", "undecided", ["crossed"]),
         ("lanczos", "undecided", []),
-        ("lanczos", "certified", ["crossed"]),
+        ("lanczos", "invertible", ["crossed"]),
     ):
         cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict, cell=GELU),))
         assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected

@@ -52,10 +52,10 @@ def test_what_a_run_says_of_itself_is_not_believed(sample: ModuleType) -> None:
 @pytest.mark.parametrize(("eta", "bad"), [(1.0, True), (0.99, False), (None, False)])
 def test_a_known_bad_step_is_recognised(sample: ModuleType, eta: float | None, bad: bool) -> None:
     run = sample.run("relu", eta=eta)
-    assert (theorem.bad_step(run) is not None) == bad
+    assert (theorem.match(run) is not None) == bad
     shown = page(run)
-    assert ("The η of seed 0, 1, is the bad one." in shown) == bad
-    assert ("The η of no seed is known to be bad." in shown) != bad
+    assert ("Seed 0: η = 1 is bad where" in shown) == bad
+    assert ("No step size of any seed is known to be bad." in shown) != bad
     assert "η = 1 is bad" in shown
 
 
@@ -71,10 +71,20 @@ def test_a_known_bad_step_is_recognised(sample: ModuleType, eta: float | None, b
 )
 def test_a_cell_that_is_not_understood_gets_a_dash(sample: ModuleType, cell: dict[str, Any]) -> None:
     run = sample.run("odd", cell=cell)
-    assert theorem.known(run) is None and theorem.bad_step(run) is None
+    assert theorem.known(run) is None and theorem.match(run) is None
     entry = table.COLUMNS["theorem"].entry(cells.Cell((run,)))
     assert (entry.main, entry.sort, entry.mark) == ("–", None, "n/a")
     assert "does not understand the cell" in page(run)
+
+
+def test_a_schedule_hides_no_bad_step(sample: ModuleType) -> None:
+    optimizer = {"name": "gd", "learning_rate": 0.5, "schedule": {"name": "piecewise", "at": [100], "factors": [2.0]}}
+    run = sample.run("relu", cell={"optimizer": optimizer}, eta=0.5)
+    found = theorem.match(run)
+    assert found is not None and (found.exact, found.eta, found.step) == (True, 1.0, 100)
+    assert "Seed 0: η = 1 from step 100 on is bad where" in page(run)
+    early = sample.run("relu", cell={"optimizer": optimizer}, eta=0.5, steps=(0, 1, 100))
+    assert theorem.match(early) is None, "the step at 100 was not made"
 
 
 def test_the_page_lists_every_ingredient_with_its_reason(sample: ModuleType) -> None:

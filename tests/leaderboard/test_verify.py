@@ -57,6 +57,20 @@ seeds: 2
 diagnostics: [sharpness]
 """
 
+PARTIAL = """
+schema: 1
+title: t
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [3], activation: gelu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.3}
+steps: 6
+checkpoints: 3
+seeds: 2
+curvature: lanczos
+diagnostics: [sharpness, singularity]
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
@@ -66,6 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
     folder.mkdir(parents=True)
     (folder / "small.yaml").write_text(SPEC, encoding="utf-8")
     (folder / "wild.yaml").write_text(WILD, encoding="utf-8")
+    (folder / "partial.yaml").write_text(PARTIAL, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GDZOO_HOME", str(home))
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -137,6 +152,26 @@ def test_an_honest_bundle_holds_bit_by_bit(made: Made) -> None:
     assert {"parameters", "the step size", "loss", "sigma_min", "dataset"} <= {check.what for check in parts}
 
 
+def test_what_lanczos_excluded_is_excluded_again_from_a_start_of_the_verifier_s_own(home: pathlib.Path) -> None:
+    read = bundles.parse(bundled(home, "partial", submitting.canary())[1])
+    assert [run.verdict for run in read.runs] == ["invertible"] * 2
+    assert [run.failure_probability for run in read.runs] == [pytest.approx(3e-12)] * 2
+    lowers = []
+    for challenge in ("x", "y"):
+        found = verify.recomputed(read, "recomputed", (), challenge=challenge)
+        again = [one for one in found.rest if one["found"] == "excluded"]
+        assert [(one["seed"], one["step"]) for one in again] == [(0, 0), (0, 6), (1, 0), (1, 6)]
+        assert all(check.holds for check in verify.compared(read, found))
+        lowers.append([one["lower"] for one in again])
+    assert lowers[0] != lowers[1], "who makes a bundle cannot know the start"
+    checked = found._replace(rest=again)
+    for change in ({"lower": 0.0}, {"error": again[0]["lower"]}, {"upper": lowers[0][0] / 2}):
+        other = checked._replace(rest=[{**again[0], **change}])
+        assert [check.what for check in verify.compared(read, other) if not check.holds] == [
+            "sigma_min_lower, another start"
+        ]
+
+
 METRICS = sorted(metrics.METRICS)
 
 
@@ -163,6 +198,7 @@ def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> No
     "name",
     [
         *("pl_ratio", "eta_sharpness", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "loss_gap"),
+        "relative_gap",
         *("n_above_inv_eta", "n_above_two_inv_eta", "critical_steps"),
     ],
 )
@@ -187,7 +223,7 @@ def test_a_metric_that_is_missing_or_more_is_found(made: Made) -> None:
 
 FACTS: dict[str, tuple[Any, claim.Level | None]] = {
     "eta": (lambda value: value * 1.01, "reported"),
-    "verdict": (lambda value: "certified" if value != "certified" else "undecided", "reported"),
+    "verdict": (lambda value: "invertible" if value != "invertible" else "undecided", "reported"),
     "end": (lambda value: {"point": "global minimum", "because": {}}, "reported"),
     "status": (lambda value: "diverged", None),
     "parameters": (lambda value: value - 1, None),
@@ -222,6 +258,20 @@ def test_forged_facts_that_both_seeds_share_are_found_by_the_recomputation(made:
     files = edited(edited(made.files, "seed-0/run.json", smaller), "seed-1/run.json", smaller)
     assert judged(made, files, "reported") == []
     assert {check.what for check in judged(made, files, "recomputed")} == {"dataset"}
+
+
+def test_a_layout_of_another_network_is_found(made: Made) -> None:
+    def renamed(facts: dict[str, Any]) -> None:
+        assert [one["name"] for one in facts["layout"]][:2] == ["dense_0/bias", "dense_0/kernel"]
+        facts["layout"][0]["name"] = "dense_0/bent"
+
+    files = edited(made.files, "seed-0/run.json", renamed)
+    with pytest.raises(ValueError, match="says another layout than run.json"):
+        bundles.parse(files)
+    name = "seed-0/states.safetensors"
+    files = signed({**files, name: tensors.save(tensors.load(files[name]))})
+    assert judged(made, files, "reported") == []
+    assert {check.what for check in judged(made, files, "recomputed")} == {"layout"}
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_two_sided_statements_hold_and_are_sharp(seed: int, eta: float) -> None:
     listed = known.values[known.values > known.rest]
     assert len(listed) == np.sum(exact > known.rest), "one for one"
     assert spectra.count_above(known, 1 / eta) == np.sum(exact > 1 / eta)
+    low, high = spectra.ends(known)
+    assert low <= exact.min() and exact.max() <= high
+    if eta >= 0.2:  # at 0.05 what is left reaches to 6
+        assert high == pytest.approx(exact.max(), rel=1e-5)
+    # What is left within CUT / eta, on either side: the room is less than half of its width.
+    left = exact[eta * np.abs(exact) <= logdet.CUT]
+    assert low > min(exact.min(), left.min() - 0.7 * np.ptp(left)) - 1e-6
 
 
 def test_a_crowd_at_one_over_eta_is_not_excluded() -> None:
@@ -103,7 +110,9 @@ def test_a_complete_spectrum_is_bounded_by_its_errors() -> None:
     known = dense.spectrum(np.diag([4.0, 2.0, 1.0, -0.5]))
     assert spectra.lower_bound(known, 0.3) == pytest.approx(0.2, abs=1e-12)
     assert spectra.lower_bound(known, 0.5) == 0.0
+    assert spectra.ends(known) == pytest.approx((-0.5, 4.0), abs=1e-12)
     partial = spectra.Spectrum(np.array([1.0]), np.zeros(1), False, 10, 1)
+    assert spectra.ends(partial) == (-math.inf, math.inf)
     assert spectra.lower_bound(partial, 0.3) == 0.0, "nothing is excluded unless it is said"
 
 

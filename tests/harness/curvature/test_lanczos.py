@@ -230,10 +230,9 @@ def test_log_abs_det_is_within_its_error_bar_over_many_matrices() -> None:
         )
         truth = np.log(np.abs(1 - eta * exact)).sum()
         scores.append((found.value - truth) / found.error)
-    # Student's t with 7 degrees of freedom: 5.4 has probability 1e-3 for one of 24 matrices.
-    assert np.abs(scores).max() < 5.4
-    assert abs(np.mean(scores)) < 1.0
-    assert 0.4 < np.std(scores) < 2.0, "an error bar that is far too wide is no error bar either"
+    assert sum(np.abs(scores) > 1) <= 5  # of 24 at 95 % each: more have probability 1e-3
+    assert abs(np.mean(scores)) < 0.5
+    assert 0.2 < np.std(scores) < 1.0, "an error bar that is far too wide is no error bar either"
 
 
 def test_log_abs_det_error_grows_when_nothing_has_converged() -> None:

@@ -16,7 +16,10 @@ from harness.records import Record
 
 
 def run(*rows: tuple[int, float, float]) -> list[Record]:
-    return [Record(step, {"pl_ratio": ratio, "n_negative": negative}) for step, ratio, negative in rows]
+    return [
+        Record(step, {"pl_ratio": ratio, "n_negative": negative, "lambda_min": -negative, "lambda_min_error": 0.5})
+        for step, ratio, negative in rows
+    ]
 
 
 def test_a_plateau_counts_if_it_bends_down_and_ends() -> None:
@@ -33,6 +36,8 @@ def test_a_plateau_counts_if_it_bends_down_and_ends() -> None:
     flat = episodes.summary(run((0, *high), (1, 1e-3, 0.0), (3, 1e-3, 0.0), (7, *high), (9, *high)))
     assert (flat["episodes"], flat["episode_steps"]) == (0, 0)
     assert math.isnan(flat["episode_depth"])
+    unsure = episodes.summary(run((0, *high), (1, 1e-3, 0.4), (3, 1e-3, 0.4), (7, *high), (9, *high)))
+    assert unsure["episodes"] == 0, "within its error bar of 0"
     nothing = episodes.summary([Record(0, {"loss": 1.0})])
     assert all(math.isnan(value) for value in nothing.values())
     assert episodes.summary([]) == pytest.approx(nothing, nan_ok=True)
@@ -51,6 +56,7 @@ def test_the_rate_is_from_the_least_gradient_to_the_last_record_on_the_plateau()
                 "grad_norm": gradient,
                 "eta": 0.5,
                 "lambda_min": -0.2 if step == 10 else -7.0,
+                "lambda_min_error": 1e-9,
                 "departure_alignment": 0.75 if step == 40 else 0.1,
             },
         )
