@@ -46,7 +46,7 @@ POWERS = {
     "loss units per squared parameter unit": 1,
 }
 """With which power of c a number of a unit grows when the loss is multiplied by c and the step size divided by it."""
-ASKED = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks")
+ASKED = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks", "changes")
 """What follows from the point alone; the others draw random vectors or batches, or go on from the point."""
 
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
@@ -115,6 +115,7 @@ def net(activation: str, seed: int) -> Net:
             outputs=goal.outputs,
             loss=LOSS,
             factor=data_space.remembering(goal.outputs, LOSS, batch),
+            counter=lambda point, level, key: surveyors["dense"].survey((*point, jnp.asarray(c)), 1, key).spectrum,
         )
 
     return Net(outputs, start, batch, scaled, surveyors, probe)
