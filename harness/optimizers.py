@@ -12,10 +12,9 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
     import jax
+    import numpy as np
     import optax
 
 Sampling = Literal["replacement", "reshuffling", "cyclic"]
@@ -164,6 +163,8 @@ def step_sizes(cell: Any, eta: float, made: int | None = None) -> StepSizes:
         eta: Its learning rate, as a number.
         made: How many steps it made, for a run that ended early; that of step 0 counts even if it made none.
     """
+    import numpy as np
+
     factors, first = _factors(rule(cell), max(cell.steps if made is None else made, 1))
     with np.errstate(over="ignore", under="ignore"):
         sizes = np.asarray(eta, cell.precision) * factors.astype(cell.precision)
@@ -177,6 +178,8 @@ def _factors(rule: Rule, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
     Where a factor is computed, the trainer's own program gives it: numpy's differ in the last bit.
     """
+    import numpy as np
+
     schedule = rule.schedule
     if schedule.name == "constant":
         return np.ones(1), np.zeros(1, int)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import (
+    canonical,
     closing,
     errors,
     events,
@@ -141,9 +142,11 @@ def keys(seed: int) -> dict[str, jax.Array]:
 def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
     """Returns the random key of what is measured at a step.
 
-    By cell too: else what one cell's probes miss those of all others miss at this seed and step.
+    By cell too: else what one cell's probes miss those of all others miss at this seed and step. But for what is asked
+    of it: no number depends on what is asked beside it.
     """
-    return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(cell.cell_id.encode())), step)
+    asked_of = {name: part for name, part in cell.resolved().items() if name != "diagnostics"}
+    return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(canonical.text(asked_of).encode())), step)
 
 
 def _together(cell: specs.Cell, runs: Sequence[_Run], ready: experiment.Problem, tell: events.Tell) -> None:

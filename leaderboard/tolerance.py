@@ -122,6 +122,19 @@ BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.e
 SPLIT = frozenset(("crossings_between", "jumps_between", "changes_unresolved"))
 """Counts of which some may be left open, by how much the others cost: between the same three 1 of 9 parted, by 1."""
 
+REDEFINED = BARS | {
+    *("log_abs_det", "state_log_abs_det", "batch_log_abs_det_worst", "batch_log_abs_det_median", "n_negative"),
+    *("lambda", "lambda_lower", "lambda_upper", "absorption", "mean_square_step"),
+    *(name for name, metric in metrics.METRICS.items() if metric.group == "kinks"),
+}
+"""Metrics that mean something else, or are drawn from other keys, than in records of the first version."""
+
+
+def older(values: Values) -> bool:
+    """Says whether a record is of the first version, whose Lanczos drew from other keys and whose bars held less."""
+    return "sigma_min" in values and "sigma_min_lower_error" not in values
+
+
 STATE = 1e-6
 """Relative distance of parameters after 10 steps or fewer; ten times as much for ten times as many."""
 

@@ -451,9 +451,11 @@ def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: cla
         yield claim.same(level, "a record", where, *words)
         return
     found, shaken = ({name: float(value) for name, value in (one[key] or {}).items()} for key in ("values", "shaken"))
+    older = tolerance.older(claimed)  # then newer questions, and those that are put otherwise now, are left aside
     if one["whole"]:
-        yield claim.same(level, "the metrics of a record", where, sorted(set(claimed) ^ set(found)), [])
-    for name in sorted(set(claimed) & set(found)):
+        odd = set(claimed) - set(found) if older else set(claimed) ^ set(found)
+        yield claim.same(level, "the metrics of a record", where, sorted(odd), [])
+    for name in sorted((set(claimed) & set(found)) - (tolerance.REDEFINED if older else set())):
         room = 0.0
         if not exact:
             grown = tolerance.SHAKEN * abs(found[name] - shaken[name]) if name in shaken else 0.0

@@ -47,7 +47,9 @@ def _told(known: spectra.Spectrum, level: float) -> bool:
     values, errors = known.values, known.errors
     between = np.diff(values, prepend=-np.inf, append=np.inf)
     gaps = np.minimum(between[:-1], between[1:])
-    off = np.minimum(errors, errors * (errors / np.maximum(gaps, errors)))
+    widths = np.maximum(gaps, errors)
+    shares = np.divide(errors, widths, out=np.ones_like(errors), where=widths > 0)
+    off = np.minimum(errors, errors * shares)
     asked = values > level / 2
     asked[-1] = True
     return bool(np.all((off <= np.abs(values - level) / 2)[asked]))

@@ -455,7 +455,7 @@ def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
         assert (record.values["grad_norm"], record.values["loss"], record.values["sigma_min"]) == (0, 0.5, 1)
         assert (record.values["sharpness"], record.values["lambda_min"], record.values["n_negative"]) == (0, 0, 0)
         unknown = {name for name, value in record.values.items() if np.isnan(value)}
-        assert unknown <= {"train_accuracy"}, "only what numbers as targets do not have"
+        assert unknown <= {"train_accuracy", "chance", "relative_gap"}, "only what numbers as targets do not have"
     facts = runlog.read(folder)
     assert facts is not None and facts["verdict"] == "invertible", "a basis that spans the space knows all"
 
@@ -481,7 +481,8 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
     assert found is not None
     # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
     assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)
-    undefined = {"train_accuracy", "flip_fraction", "gradient_defect", "gradient_defect_error"}
+    undefined = {"train_accuracy", "chance", "relative_gap", "flip_fraction"}
+    undefined |= {"gradient_defect", "gradient_defect_error"}
     assert {name for name, value in found.items() if np.isnan(value)} <= undefined
 
 

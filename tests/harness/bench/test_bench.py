@@ -172,12 +172,12 @@ def test_a_checkpoint_tells_its_cost_and_what_two_cells_compile(home: object, mo
     seen: list[survey.Survey] = []
     real = survey.Surveyor
 
-    def watched(method: survey.Method, top: Any, ask: Any) -> survey.Surveyor:
+    def watched(method: survey.Method, top: Any, ask: Any, *others: Any) -> survey.Surveyor:
         def asked(*arguments: Any) -> survey.Survey:
             seen.append(ask(*arguments))
             return seen[-1]
 
-        return real(method, top, asked)
+        return real(method, top, asked, *others)
 
     monkeypatch.setattr(survey, "Surveyor", watched)
     cost, first, second = checkpoint.rows("VGG", "small", rounds=1)
