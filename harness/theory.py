@@ -14,8 +14,6 @@ import dataclasses
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 import zoo
 from harness import bad_steps, data, ingredients, optimizers
 from harness.bad_steps import BadStep as BadStep
@@ -284,7 +282,7 @@ def matches(theory: Theory, used: optimizers.StepSizes, precision: str) -> Match
         Match(bad, float(used.values[at]), int(used.first[at]), abs(1 - Fraction(float(used.values[at])) * eigenvalue))
         for bad in theory.bad_steps
         for known, eigenvalue in zip(bad.etas, bad.eigenvalues, strict=True)
-        for at in np.flatnonzero(np.abs(used.values - known) <= tolerance * known)
+        for at in (abs(used.values - known) <= tolerance * known).nonzero()[0]
     ]
     return min(found, key=lambda match: (not match.exact, match.step), default=None)
 
