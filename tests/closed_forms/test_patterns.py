@@ -258,6 +258,14 @@ def test_without_a_bias_of_the_head_no_step_size_is_bad() -> None:
         assert constant(layers, ROW, "half_mse", patterns=8) == []
 
 
+def test_a_unit_that_may_be_dead_leaves_one_possible() -> None:
+    layers = {**mlp("relu", 3), "above": layer.Activation("leaky_relu")}
+    layers = {**{name: node for name, node in layers.items() if name != "head"}, "head": layer.Dense(K)}
+    known = bad_steps.of(layers, ROW, loss("half_mse", 0.0), one_piece=False)
+    assert bad_steps.label(known.bad, known.possible) == "only 1 possible"
+    assert constant(layers, ROW, "half_mse", patterns=8) == [1.0]
+
+
 def test_without_a_shift_one_stays_possible() -> None:
     known = bad_steps.of(NO_SHIFT, ROW, loss("half_mse", W), one_piece=False)
     assert bad_steps.label(known.bad, known.possible) == "only 1/(1+w) = 0.8, 1/w = 4 possible"
