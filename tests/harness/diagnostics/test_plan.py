@@ -9,7 +9,7 @@ import pytest
 
 from harness import diagnostics
 from harness import spec as specs
-from harness.curvature import exclusion, logdet, survey
+from harness.curvature import exclusion, logdet, rounding, survey
 from harness.diagnostics import plan
 
 SURVEYED = ("sharpness", "singularity", "gaps", "critical")
@@ -90,19 +90,20 @@ def test_a_budget_takes_rows_in_order_while_they_fit() -> None:
             assert (name in found.taken) == (fits and name not in silent)
             spent += found.prices[name] * (name in found.taken)
     assert plan.plan(cell({"budget": "0.1 %"}), size()).taken == ("fit",), "fit is taken always"
-    assert plan.plan(cell({"budget": "20 %"}), size()).taken == ("fit", "kinks", "progress")
+    assert plan.plan(cell({"budget": "20 %"}), size()).taken == ("fit", "progress")
     assert plan.plan(cell({"budget": "20 %"}), size()).left_out["sharpness"] == "beyond the budget"
     assert set(plan.plan(cell({"budget": "9999 %"}), size()).left_out) == silent
 
 
 def test_the_survey_is_paid_once_and_as_often_as_it_is_read() -> None:
     dense = size()
-    assert plan.survey(dense) == plan.PRODUCT * 300
+    rounded = 2 * rounding.PROBES * rounding.GRADIENTS
+    assert plan.survey(dense) == plan.PRODUCT * 300 + rounded
     assert plan.cost(["sharpness"], dense) == plan.cost(SURVEYED, dense) == 16 * plan.survey(dense)
     assert plan.cost(["sweep"], dense) == plan.survey(dense) + 2 * plan.PRODUCT * 300
     assert plan.cost(["sharpness", "sweep"], dense) == 16 * plan.survey(dense) + 2 * plan.PRODUCT * 300
     capped = survey.PRODUCTS + exclusion.STEPS + logdet.PROBES * logdet.STEPS
-    assert plan.survey(size(method="lanczos")) == plan.PRODUCT * capped + size().outputs
+    assert plan.survey(size(method="lanczos")) == plan.PRODUCT * capped + size().outputs + rounded
 
 
 def test_what_a_step_sees_is_what_a_mini_batch_costs() -> None:
