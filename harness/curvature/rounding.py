@@ -8,12 +8,13 @@ moved by a pseudo-random share of up to one unit in its last place, and by sqrt(
 terms, whose order is not known. What that does to random vectors gives the Frobenius norm of the rounding of H, and
 with it (Weyl) how far eigenvalues may be off.
 
-The result of one operation lies within such a move (correct rounding is half a unit; elementary functions move by
-LOOSE units), but the moves are drawn as if roundings were independent, which they are not: so this is a model and no
-bound. It takes each cancellation at the size that it has at this point. Moves are a hash of the number itself: equal
-numbers stay equal and 0 stays 0, so exact ties and symmetries are kept. At a point within rounding of a kink they land
-on either piece, and the error bar is as large as the difference. Sources: Parker, UCLA CSD-970002, 1997 (Monte Carlo
-arithmetic); Vignes, Math. Comput. Simul. 1993; Higham & Mary, SIAM J. Sci. Comput. 2019 (why sqrt(n)).
+The result of one operation lies within such a move (correct rounding is half a unit; elementary functions move by LOOSE
+units), but the moves are drawn as if roundings were independent, which they are not: so this is a model and no bound.
+It takes each cancellation at the size that it has at this point. Moves are a hash of the number itself: equal numbers
+stay equal and 0 stays 0, so exact ties are kept; so are numbers that differ in sign alone, but for the terms of a sum,
+whose partial sums round all the same. At a point within rounding of a kink they land on either piece, and the error bar
+is as large as the difference. Sources: Parker, UCLA CSD-970002, 1997 (Monte Carlo arithmetic); Vignes, Math. Comput.
+Simul. 1993; Higham & Mary, SIAM J. Sci. Comput. 2019 (why sqrt(n)).
 """
 
 from __future__ import annotations
@@ -113,14 +114,14 @@ def _drawn(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _apart(drawn: Callable[..., Any], i: int, *arguments: Any) -> list[float]:
     """Returns how far each result is from itself in the i-th pair of evaluations."""
-    one, other = (jax.tree.leaves(drawn(jnp.uint32(2 * i + j), *arguments)) for j in range(2))
-    return [_length(np.asarray(a) - np.asarray(b)) for a, b in zip(one, other, strict=True)]
+    found = [jax.tree.leaves(jax.device_get(drawn(jnp.uint32(2 * i + j), *arguments))) for j in range(2)]
+    if not all(np.isfinite(array).all() for one in found for array in one):
+        raise FloatingPointError("what rounds at random is not finite")
+    return [_length(a - b) for a, b in zip(*found, strict=True)]
 
 
 def _length(x: np.ndarray) -> float:
     """Returns the norm of x, whose squares may overflow."""
-    if not np.isfinite(x).all():
-        raise FloatingPointError("the rounding of a product is not finite")
     largest = float(np.abs(x).max())
     return largest * float(np.linalg.norm(x / largest)) if largest else 0.0
 
@@ -178,7 +179,7 @@ def _applied(equation: Any, values: list[Any], salt: jax.Array) -> list[Any]:
         return _evaluated(_closed(inner), values, salt)
     reach = LOOSE if name in ELEMENTARY else math.sqrt(_terms(equation))
     if name in SUMS:
-        values = [_moved(values[0], salt, reach=reach), *values[1:]]
+        values = [_moved(values[0], salt, reach=reach, signs=True), *values[1:]]
     found = equation.primitive.bind(*values, **equation.primitive.get_bind_params(params))
     results = list(found) if equation.primitive.multiple_results else [found]
     if name in EXACT:
@@ -233,13 +234,20 @@ def _shared(params: dict[str, Any], values: list[Any], salt: jax.Array) -> list[
     return apart(salt, *values)
 
 
-@functools.partial(jax.jit, static_argnames="reach")
-def _moved(x: jax.Array, salt: jax.Array, *, reach: float) -> jax.Array:
-    """Returns numbers moved by up to `reach` units in the last place, each by a share that its own bits draw."""
+@functools.partial(jax.jit, static_argnames=("reach", "signs"))
+def _moved(x: jax.Array, salt: jax.Array, *, reach: float, signs: bool = False) -> jax.Array:
+    """Returns numbers moved by up to `reach` units in the last place, each by a share that its own bits draw.
+
+    Args:
+        x: The numbers.
+        salt: Draws other shares.
+        reach: Units.
+        signs: Whether x and -x move by different shares.
+    """
     limits: Any = jnp.finfo(x.dtype)  # type: ignore[no-untyped-call]  # of jax
     word = np.dtype(f"uint{limits.bits}").type
     one = jax.lax.bitcast_convert_type(x.dtype.type(1), word)
-    bits = jax.lax.bitcast_convert_type(jnp.abs(x), word) ^ (salt.astype(word) * word(0x9E3779B1))
+    bits = jax.lax.bitcast_convert_type(x if signs else jnp.abs(x), word) ^ (salt.astype(word) * word(0x9E3779B1))
     # Multiplicative hashing: the top bits of the product with a large odd number, as the fraction of one from 1 to 2.
     drawn = (bits * word(0xD1342543DE82EF95 % 2**limits.bits)) >> (limits.bits - limits.nmant)
     share = jax.lax.bitcast_convert_type(drawn | one, x.dtype) - 1.5

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, experiment, metrics
+from harness import diagnostics, experiment, metrics, objective
 from harness import spec as specs
+from harness.curvature import operators
 from harness.diagnostics import kinks
 
 SPEC = """
@@ -150,3 +151,40 @@ def test_every_metric_is_some_diagnostic_s() -> None:
     assert "kinks" not in diagnostics.DEFAULT, "an analytic network has none"
     asked = {name for row in (*diagnostics.DIAGNOSTICS.values(), *diagnostics.RUN.values()) for name in row.metrics}
     assert asked == set(metrics.METRICS)
+
+
+def test_the_error_of_the_defect_covers_what_another_order_of_the_examples_changes(home: pathlib.Path) -> None:
+    # Where the residuals of examples cancel, the gradient is far smaller than its summands, and rounding is theirs.
+    it = ready("tanh")
+    drawn = np.random.default_rng(0)
+    theta = jnp.asarray(drawn.normal(size=it.objective.size))
+    x, pull = jnp.tile(it.exact.x, (40, 1, 1, 1)), drawn.normal(size=(360, 3)) * 1e6
+    inputs = np.asarray(x).reshape(360, 3)
+    hidden = np.tanh(inputs @ np.asarray(theta[4:16]).reshape(3, 4) + np.asarray(theta[:4]))
+    features = np.c_[np.ones(360), hidden, *[hidden * inputs[:, [i]] for i in range(3)], hidden**2, hidden**3]
+    features = np.c_[features, *[hidden**2 * inputs[:, [i]] for i in range(3)]]
+    pull -= features @ np.linalg.lstsq(features, pull, rcond=None)[0]  # no parameter can follow these residuals
+    outputs = np.asarray(it.objective.outputs(theta, x))
+    batch = objective.Batch(x, jnp.asarray(outputs - pull - drawn.normal(size=3)), jnp.ones(360))
+    gradient = jax.jit(jax.grad(it.objective.risk))
+    product = jax.jit(lambda t, v, batch: operators.single(it.objective.risk)((t, batch), v))
+    eta = 1e-7
+
+    def defect(order: np.ndarray) -> tuple[float, float, float]:
+        shuffled = objective.Batch(*(leaf[order] for leaf in batch))
+        here = gradient(theta, shuffled)
+        after = gradient(theta - eta * here, shuffled)
+        change, predicted = after - here, product(theta, -eta * here, shuffled)
+        size = float(jnp.linalg.norm(change))
+        scale = float(sum(jnp.linalg.norm(part) for part in (here, after, predicted)))
+        return float(jnp.linalg.norm(change - predicted)) / size, size, scale
+
+    found = np.array([defect(drawn.permutation(360)) for _ in range(8)])
+    off, of_change = kinks.changes(it.objective.risk)(theta, jnp.asarray(eta), batch)
+    value, size, scale = found[0]
+    bar = (off + value * of_change) / size
+    apart = float(np.ptp(found[:, 0]))
+    assert apart <= bar <= 1e4 * apart
+    assert apart > 10 * np.finfo(np.float64).eps * np.sqrt(len(theta)) * scale / size, (
+        "the scale of the sum is too small"
+    )
