@@ -124,6 +124,7 @@ SPLIT = frozenset(("crossings_between", "jumps_between", "changes_unresolved"))
 
 REDEFINED = BARS | {
     *("log_abs_det", "state_log_abs_det", "batch_log_abs_det_worst", "batch_log_abs_det_median", "n_negative"),
+    *("sigma_min_lower", "critical_steps"),
     *("lambda", "lambda_lower", "lambda_upper", "absorption", "mean_square_step"),
     *(name for name, metric in metrics.METRICS.items() if metric.group == "kinks"),
 }
