@@ -66,10 +66,12 @@ def _of(path: pathlib.Path) -> Iterator[Threshold]:
         if not isinstance(target, ast.Name) or not target.id.isupper():
             continue
         value = getattr(importlib.import_module(name), target.id)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        by_key = {f"[{key}]": one for key, one in value.items()} if isinstance(value, dict) else {"": value}
+        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in by_key.values()):
             said = after.value if isinstance(after, ast.Expr) else None
             text = said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
-            yield Threshold(f"{name.removeprefix('harness.')}.{target.id}", value, " ".join(text.split()))
+            full = f"{name.removeprefix('harness.')}.{target.id}"
+            yield from (Threshold(f"{full}{key}", one, " ".join(text.split())) for key, one in by_key.items())
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ def test_the_page_has_the_thresholds_of_the_code() -> None:
     """`python -m harness.thresholds` prints what stands at the end of the page; nobody writes a number by hand."""
     assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + thresholds.table())
     known = {one.name: one.value for one in thresholds.found()}
-    assert {"verdict.MARGIN", "ends.GAP", "ends.FLAT", "ends.STATIONARY", "curvature.logdet.CUT"} <= set(known)
+    assert {"verdict.MARGIN", "ends.GAP[float32]", "ends.FLAT", "ends.STATIONARY", "curvature.logdet.CUT"} <= set(known)
     assert all(one.meaning for one in thresholds.found()), "a number in capitals says nothing of itself"
 
 
