@@ -59,6 +59,7 @@ ELEMENTARY = frozenset(
 """Functions that XLA on CPU gets right to LOOSE units in the last place (by hand: tanh 4.2, expm1 3.5, rsqrt 1.4)."""
 
 LOOSE = 4.0
+"""Units in the last place by which an elementary function may be off."""
 
 SUMS = frozenset(("conv_general_dilated", "convolve", "cumsum", "dot_general", "reduce_sum"))
 """Primitives that add up terms inside."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
+"""Spacing of float64 numbers at 1."""
 
 FAILURE = 1e-12
 """Probability that what one Lanczos survey says of eigenvalues it never saw is false, at most (exclusion.py)."""
