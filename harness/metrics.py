@@ -206,7 +206,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="What no eigenvalue of H exceeds; infinite where nothing is proven.",
+        definition="What no eigenvalue of H exceeds, up to a model of the rounding in H; infinite where nothing is "
+        "known.",
         estimator="Dense: the sharpness and its error bar. Lanczos: the larger of the sharpness and what bounds the "
         "eigenvalues that were not taken out, and the residual of those that were; as sure as the lower bound of "
         "sigma_min.",
@@ -250,7 +251,8 @@ METRICS: dict[str, Metric] = {
         group="hessian",
         unit="loss units per squared parameter unit",
         direction="none",
-        definition="What no eigenvalue of H is less than; minus infinity where nothing is proven.",
+        definition="What no eigenvalue of H is less than, up to a model of the rounding in H; minus infinity where "
+        "nothing is known.",
         estimator="Dense: the least eigenvalue less its error bar. Lanczos: 32 products on the complement of the "
         "eigenvalues that were taken out, as for sharpness_upper. They leave room of about half the width of what was "
         "not taken out, so it is far below where the least eigenvalue is small.",

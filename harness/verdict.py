@@ -2,13 +2,14 @@
 """Verdict: what the records of a run are entitled to claim about the gradient-descent map.
 
 `invertible`: I - eta H is invertible at every point that was looked at. At each checkpoint step a lower bound of
-sigma_min above 0 is proven in float64, and stays above 0 with rounding MARGIN times as large (mathematics, D13): by all
-eigenvalues, or by a Lanczos run and what excludes others, which is false with a probability of
-exclusion.FAILURE at most for each survey; a run adds them up. Heavy ball needs no measurement: the derivative of its
-map of (theta, v) is invertible at every point and step size (theory.STATEMENTS, F11). `undecided`: anything else, and
-`doubt` says at which step and why; a distance within rounding of 0 is not evidence of singularity. `singular`: theory
-knows in closed form that the map at a step size of the run takes a set of positive measure to a null set
-(harness/theory.py). That is a statement about the map, not about the points of the run, and no measurement makes it.
+sigma_min above 0 is known, up to a model of the rounding in H, and stays above 0 with that rounding MARGIN times as
+large (mathematics, D13): by all eigenvalues, or by a Lanczos run and what excludes others, which is false with a
+probability of exclusion.FAILURE at most for each survey; a run adds them up. Heavy ball needs no measurement: the
+derivative of its map of (theta, v) is invertible at every point and step size (theory.STATEMENTS, F11). `undecided`:
+anything else, and `doubt` says at which step and why; a distance within rounding of 0 is not evidence of singularity.
+`singular`: theory knows in closed form that the map at a step size of the run takes a set of positive measure to a null
+set (harness/theory.py). That is a statement about the map, not about the points of the run, and no measurement makes
+it.
 
 Of the whole map, not of points, `gdzoo certify` says that it is `certified` (harness/certify.py).
 """
@@ -42,7 +43,7 @@ REASONS: dict[Because, str] = {
     "not measured": "σ_min was not measured",
     "not finite": "σ_min is not finite",
     "within error bars": f"σ_min is within {MARGIN:g} error bars of 0",
-    "nothing excluded": "the proven lower bound of σ_min is 0: nothing excludes an eigenvalue at 1/η among those that "
+    "nothing excluded": "the lower bound of σ_min is 0: nothing excludes an eigenvalue at 1/η among those that "
     "were never seen",
 }
 """Why a point is undecided, in a sentence."""
@@ -114,7 +115,7 @@ def apart(lower: float, error: float) -> bool:
     """Says whether a point is decided: sigma_min stays above 0 when its error is MARGIN times as large.
 
     Args:
-        lower: The proven lower bound of sigma_min.
+        lower: The lower bound of sigma_min.
         error: How much of that rests on a model of rounding (spectrum.lower_error).
     """
     return lower > (MARGIN - 1) * error

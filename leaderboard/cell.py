@@ -49,8 +49,9 @@ VERDICTS: dict[document.Verdict, tuple[str, str]] = {
     ),
     "invertible": (
         "●",
-        "I − ηH is invertible at every point that was looked at: in float64 a lower bound of σ_min above 0 is proven "
-        f"at each logged step, and stays above 0 with rounding {verdict_rule.MARGIN:g} times as large; by the whole "
+        "I − ηH is invertible at every point that was looked at: in float64 a lower bound of σ_min above 0 is known "
+        "at each logged step, up to a model of the rounding in H, and stays above 0 with that rounding "
+        f"{verdict_rule.MARGIN:g} times as large; by the whole "
         "spectrum, or by Lanczos and what excludes the eigenvalues it never saw (false with probability 1e-12 at most "
         "for each step, which add up over a run)",
     ),

@@ -206,7 +206,7 @@ def _end(column: cells.Cell, name: str) -> str:
 
 
 def _sigma(run: document.Run) -> str:
-    """Returns sigma_min at the last checkpoint: with its error bar, or the interval that is proven."""
+    """Returns sigma_min at the last checkpoint: with its error bar, or the interval that is known."""
     value, lower = (cells.at(run, name, -1) for name in ("sigma_min", "sigma_min_lower"))
     if value is None:
         return number.MISSING

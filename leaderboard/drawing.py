@@ -88,7 +88,7 @@ class Drawing(NamedTuple):
 def scatter(board: Sequence[cells.Cell]) -> Drawing | None:
     """Returns step size against margin, a dot for each seed that ended; None where there is nothing to see.
 
-    Where a lower bound is proven, a bar reaches from the dot down to it.
+    Where a lower bound is known, a bar reaches from the dot down to it.
     """
     known = [
         (run.eta, margin.value, margin.lower or margin.value, f"{run.label}, seed {run.seed}")

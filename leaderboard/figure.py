@@ -47,7 +47,7 @@ class Plot:
         label: What the axis says.
         scale: `log` or `linear`.
         error: The METRICS name of the error bars; empty for none.
-        lower: The METRICS name of proven lower bounds, to which bars reach down; empty for none.
+        lower: The METRICS name of lower bounds, to which bars reach down; empty for none.
         lines: Horizontal reference lines, (value, label).
         floor: Whether the running minimum is drawn bold.
         near: Steps whose value is at most so many error bars get a mark at the foot; 0 for none.
@@ -138,7 +138,7 @@ PLOTS = (
         floor=True,
         near=verdict.MARGIN,
         lower="sigma_min_lower",
-        upper="Each value is an upper bound; its bar reaches down to the proven lower one.",
+        upper="Each value is an upper bound; its bar reaches down to the lower one.",
     ),
     _plot(
         "log_abs_det",
@@ -214,7 +214,7 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
 
 
 def _ends(cell: cells.Cell) -> list[tuple[float, float]]:
-    """Returns the margin of each seed that ended, in order: from its lower bound, where one is proven, to its value."""
+    """Returns the margin of each seed that ended, in order: from its lower bound, where one is known, to its value."""
     found = [one for run in cell.ended if (one := cells.margin_of(run)) is not None]
     return sorted((one.lower or one.value, one.value) for one in found)
 

@@ -280,7 +280,7 @@ def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tup
 
 
 def _number(run: document.Run, name: str, at: int, sign: str) -> str:
-    """Returns a number as it is printed: of sigma_min, where that is all that is proven, the interval."""
+    """Returns a number as it is printed: of sigma_min, where that is all that is known, the interval."""
     value, error = cells.at(run, name, at), cells.error_bar(run, name, at)
     if name == "sigma_min" and sign and value is not None:
         return table.margin(cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign)

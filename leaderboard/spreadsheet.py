@@ -60,7 +60,7 @@ REAL = {"margin_error", "gradients_to_target"}
 
 
 def _lower(cell: cells.Cell) -> interval.Spread:
-    """Returns the seeds' lower ends of the margin: proven ones, or the value less its error bar."""
+    """Returns the seeds' lower ends of the margin: the lower bound, or the value less its error bar."""
     found = [margin for run in cell.ended if (margin := cells.margin_of(run)) is not None]
     return interval.spread([one.value - (one.error or 0.0) if one.lower is None else one.lower for one in found])
 

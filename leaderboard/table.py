@@ -124,7 +124,7 @@ def bound(cell: cells.Cell, metric: str) -> Bound:
 
 
 def margin(found: cells.Margin | None, sign: str) -> str:
-    """Returns the margin of a run as it is printed: a number with its error bar, or the interval that is proven."""
+    """Returns the margin of a run as it is printed: a number with its error bar, or the interval that is known."""
     if found is None:
         return number.MISSING
     if found.lower:
@@ -400,7 +400,7 @@ COLUMNS: dict[str, Column] = {
         "For each seed the least σ_min(I − ηH) over its checkpoints; shown are the median over the seeds, the error "
         "bar of that median run, the full range of the seeds, and the number of steps looked at. Looking more often "
         "finds smaller values, so margins are comparable only at equal numbers. With part of the spectrum what is "
-        "proven is an interval, and rows are sorted by its lower end; ≤ where no lower bound above 0 is proven.",
+        "known is an interval, and rows are sorted by its lower end; ≤ where no lower bound above 0 is known.",
         _margin,
     ),
     "crossings": Column(

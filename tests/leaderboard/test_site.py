@@ -94,7 +94,7 @@ def test_the_page_of_a_run_says_what_its_verdict_rests_on(sample: ModuleType) ->
         return html.unescape(site.render(board)[f"run/{run.suite}/{run.run_id}.html"].decode())
 
     open_ = sample.run("mlp", verdict="undecided", doubt={"step": 10, "because": "nothing excluded", "steps": 3})
-    assert "At step 10, and 2 more: the proven lower bound of σ" in page(open_)
+    assert "At step 10, and 2 more: the lower bound of σ" in page(open_)
     old = sample.run("mlp", verdict="undecided", curvature="lanczos")
     assert "At step 0" in page(old), "worked out from the records where a run does not say it"
     lanczos = sample.run("mlp", curvature="lanczos", verdict="certified")
