@@ -44,8 +44,8 @@ lint: .venv/.installed-test ## check style and types
 pictures: .venv/.installed-test chromium ## take the pictures of the README, after make demo
 	@$(BIN)/python scripts/pictures.py
 
-schema: install ## write specs/schema.json, which editors read, from harness/spec.py
-	@$(BIN)/python -m harness.spec > specs/.schema.json.new
+schema: install ## write specs/schema.json, which editors read, from harness/specs/__init__.py
+	@$(BIN)/python -m harness.specs > specs/.schema.json.new
 	@mv specs/.schema.json.new specs/schema.json
 
 constraints: ## write constraints.txt anew from the lower bounds of pyproject.toml (needs the package index)

@@ -10,9 +10,10 @@ import traceback
 
 import typer
 
-from harness import cli as harness_cli
-from harness import errors, lapack, memory
-from leaderboard import cli as leaderboard_cli
+from harness import errors
+from harness.cli import commands as harness_cli
+from harness.runtime import lapack, memory
+from leaderboard.cli import commands as leaderboard_cli
 
 app = typer.Typer(
     help="gdzoo measures gradient descent on real networks: how far its map theta - eta grad L(theta) is from "

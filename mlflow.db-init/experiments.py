@@ -24,7 +24,7 @@ PARAMS = {
     "learning_rate": "optimizer.learning_rate",
     "batch_size": "optimizer.batch_size",
 }
-"""Parameters that harness/tracking.py gives a run, and where they stand in a spec; the first is the file's name."""
+"""Parameters that harness/tracking gives a run, and where they stand in a spec; the first is the file's name."""
 
 LARGEST = 1_000_000
 """Bytes of a spec that is looked at."""

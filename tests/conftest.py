@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from harness import lapack
+from harness.runtime import lapack
 
 lapack.limit()  # before anything loads numpy
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from harness import device, store, tracking, workspace  # noqa: E402
+from harness import workspace  # noqa: E402
+from harness.runtime import device  # noqa: E402
+from harness.tracking import client, store  # noqa: E402
 
 # A shell starts what it sends to the background with SIGINT ignored, and children inherit that; tests stop children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-tracking.quieten()
+client.quieten()
 # What one session compiled the next need not; programs are told apart by their text, flags and jaxlib.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(workspace.CHECKOUT / ".pytest_cache" / "xla"))
 device.configure()

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
 from harness.curvature import operators, survey
 from harness.curvature import spectrum as spectra
+from harness.training import problem
 
 SPECS = pathlib.Path(__file__).parent.parent / "specs" / "quickstart"
 # mlp-sgd.yaml trains the network of mlp.yaml, so the cells of gradient descent are all networks.
@@ -24,7 +24,7 @@ STEPS = 40
 
 def agree(cell: specs.Cell, seed: int) -> None:
     """Compares the two methods at the start and after some steps of gradient descent with eta = 1.5 / lambda_max."""
-    ready = experiment.problem(cell)
+    ready = problem.problem(cell)
     goal, batch = ready.objective, ready.exact
     dense, sparse = (
         survey.surveyor(operators.hessian(goal.risk), goal.size, method) for method in ("dense", "lanczos")

@@ -29,10 +29,15 @@ MAY_IMPORT = {
 ONLY_IN = {
     "flax": ("zoo/",),
     "tensorflow_datasets": ("harness/data/",),
-    "mlflow": ("harness/tracking.py", "harness/points.py", "leaderboard/export.py", "mlflow.db-init/"),
+    "mlflow": (
+        "harness/tracking/client.py",
+        "harness/tracking/points.py",
+        "leaderboard/export/from_store.py",
+        "mlflow.db-init/",
+    ),
     "jax": ("zoo/", "harness/"),
     "optax": ("harness/",),
-    "ray": ("harness/engines/ray.py",),
+    "ray": ("harness/jobs/engines/ray.py",),
 }
 HEAVY = ("jax", "flax", "optax", "mlflow", "tensorflow_datasets", "sklearn", "scipy", "pandas", "matplotlib", "ray")
 HELP_CPU_SECONDS = 0.7
@@ -102,22 +107,22 @@ def test_a_library_is_imported_in_its_one_place(library: str) -> None:
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
-    found = {name for _, name in imported(pathlib.PurePosixPath("harness/tracking.py"))}
+    found = {name for _, name in imported(pathlib.PurePosixPath("harness/tracking/client.py"))}
     assert {"mlflow", "harness", "json"} <= found
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        "harness.spec",
+        "harness.specs",
         "harness.theory",
         "harness.metrics",
-        "harness.runs",
-        "harness.engines.local",
-        "harness.worker",
-        "harness.tracking",
-        "harness.store",
-        "leaderboard.table",
+        "harness.jobs.schedule",
+        "harness.jobs.engines.local",
+        "harness.jobs.worker",
+        "harness.tracking.client",
+        "harness.tracking.store",
+        "leaderboard.board.table",
         "zoo",
     ],
 )

@@ -212,7 +212,7 @@ def test_a_cell_that_does_not_fit_is_refused_with_the_number(home: pathlib.Path)
 def test_our_bug_is_one_line_and_a_report(home: pathlib.Path, tmp_path: pathlib.Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['gdzoo', 'status']\n"
-        "import gdzoo\nfrom harness import overview\n"
+        "import gdzoo\nfrom harness.cli import overview\n"
         "overview.show = lambda *a: 1 / 0\ngdzoo.main()\n"
     )
     done = subprocess.run(
@@ -229,7 +229,7 @@ def test_our_bug_is_one_line_and_a_report(home: pathlib.Path, tmp_path: pathlib.
 
 
 def test_every_list_prints(home: pathlib.Path) -> None:
-    from harness import catalogue
+    from harness.cli import catalogue
 
     code, out, _ = gdzoo("list", home=home)
     assert code == 0

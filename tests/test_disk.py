@@ -7,7 +7,8 @@ import pathlib
 
 import pytest
 
-from harness import errors, store, tracking
+from harness import errors
+from harness.tracking import client, store
 
 MOUNTS = r"""/dev/vda / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
@@ -58,5 +59,5 @@ def test_on_a_network_file_system_no_store_is_made_and_one_that_is_there_is_used
         store.init(cold)
     assert not (home / "cold" / "mlflow.db").exists()
     with pytest.warns(UserWarning, match=r"mlflow.db lies on a network file system \(nfs\).*one program at a time"):
-        tracking.open_store(store_uri)
+        client.open_store(store_uri)
     assert store.report(store_uri)["file system"] == "nfs"

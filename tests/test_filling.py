@@ -19,8 +19,10 @@ import pytest
 import typer.testing
 
 import gdzoo
-from harness import errors, runlog, tracking, uploads
-from leaderboard import export, incoming
+from harness import errors
+from harness.records import run_folder
+from harness.tracking import client, queue
+from leaderboard.export import from_store, incoming
 
 PATIENT = 60.0
 """Most seconds that a test waits for what takes one; never an assertion on speed."""
@@ -36,7 +38,7 @@ def points(uri: str) -> int:
 
 def recorded(*folders: pathlib.Path) -> int:
     """Returns how many numbers run folders hold."""
-    return sum(len(record.values) for folder in folders for record in runlog.read_records(folder))
+    return sum(len(record.values) for folder in folders for record in run_folder.read_records(folder))
 
 
 def until(true: Any) -> None:
@@ -48,24 +50,24 @@ def until(true: Any) -> None:
 
 
 @pytest.fixture
-def opened(store_uri: str) -> tracking.Store:
+def opened(store_uri: str) -> client.Store:
     """The store of `home`, open."""
-    return tracking.open_store(store_uri)
+    return client.open_store(store_uri)
 
 
 def test_a_store_that_is_slow_holds_nobody_up(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+    opened: client.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
     go, sent = threading.Event(), []
 
-    def slow(_store: tracking.Store, folder: pathlib.Path) -> str:
+    def slow(_store: client.Store, folder: pathlib.Path) -> str:
         assert go.wait(PATIENT)
         sent.append(folder)
         return ""
 
-    monkeypatch.setattr(tracking, "upload", slow)
-    with uploads.beside(opened) as sending:
+    monkeypatch.setattr(client, "upload", slow)
+    with queue.beside(opened) as sending:
         for folder in folders:
             sending.put(folder)
         until(lambda: sending.left() == 2)
@@ -76,22 +78,22 @@ def test_a_store_that_is_slow_holds_nobody_up(
 
 
 def test_a_store_that_is_away_is_left_alone_for_a_while_and_asked_once_more_at_the_end(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
+    opened: client.Store, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(4)]
     asked: list[pathlib.Path] = []
     back = threading.Event()
 
-    def away(_store: tracking.Store, folder: pathlib.Path) -> str:
+    def away(_store: client.Store, folder: pathlib.Path) -> str:
         asked.append(folder)
         if not back.is_set():
-            raise tracking.StoreAway("locked")
+            raise client.StoreAway("locked")
         return ""
 
-    monkeypatch.setattr(tracking, "upload", away)
+    monkeypatch.setattr(client, "upload", away)
     for returns in (False, True):
         asked.clear()
-        with uploads.beside(opened) as sending:
+        with queue.beside(opened) as sending:
             for folder in folders:
                 sending.put(folder)
             until(lambda sending=sending: sending.left() == 0)
@@ -103,9 +105,9 @@ def test_a_store_that_is_away_is_left_alone_for_a_while_and_asked_once_more_at_t
         else:
             assert (waiting, asked) == (folders, [folders[0], folders[0]]), "not once for each of many runs"
     back.clear()
-    monkeypatch.setattr(uploads, "PAUSE", 0.0)
+    monkeypatch.setattr(queue, "PAUSE", 0.0)
     asked.clear()
-    with uploads.beside(opened) as sending:
+    with queue.beside(opened) as sending:
         for folder in folders[:2]:
             sending.put(folder)
         assert sending.finish() == folders[:2]
@@ -113,12 +115,12 @@ def test_a_store_that_is_away_is_left_alone_for_a_while_and_asked_once_more_at_t
 
 
 def test_what_is_wrong_with_a_store_is_told_at_the_end(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+    opened: client.Store, home: pathlib.Path, sample: ModuleType
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(2)]
-    tracking.upload(opened, folders[0])
-    opened.client.delete_experiment(tracking.experiment_id(opened, "quickstart"))
-    with uploads.beside(opened) as sending:
+    client.upload(opened, folders[0])
+    opened.client.delete_experiment(client.experiment_id(opened, "quickstart"))
+    with queue.beside(opened) as sending:
         for folder in folders:
             sending.put(folder)
         with pytest.raises(errors.InputError, match="was deleted in the store"):
@@ -126,25 +128,25 @@ def test_what_is_wrong_with_a_store_is_told_at_the_end(
 
 
 def test_without_a_store_nothing_is_sent_and_nothing_waits(home: pathlib.Path, sample: ModuleType) -> None:
-    with uploads.beside(None) as sending:
+    with queue.beside(None) as sending:
         sending.put(sample.folder(home / "runs"))
         assert sending.left() == 0
         assert sending.finish() == []
 
 
 def test_sync_sends_what_is_not_there_as_it_is(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+    opened: client.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
     other = sample.folder(home / "runs", suite="practical")
-    tracking.upload(opened, folders[0])
-    assert uploads.folders(home / "runs") == sorted([*folders, other])
+    client.upload(opened, folders[0])
+    assert queue.folders(home / "runs") == sorted([*folders, other])
     done: list[pathlib.Path] = []
-    synced = uploads.sync(opened, [*folders, other], done.append)
+    synced = queue.sync(opened, [*folders, other], done.append)
     assert (synced.there, synced.sent, synced.waiting) == (folders[:1], [*folders[1:], other], [])
     assert done == [*folders, other]
     assert points(store_uri) == recorded(*folders, other)
-    runlog.write(folders[1], {**(runlog.read(folders[1]) or {}), "status": "failed", "reason": "something"})
+    run_folder.write(folders[1], {**(run_folder.read(folders[1]) or {}), "status": "failed", "reason": "something"})
     again = command_line.invoke(gdzoo.app, ["store", "sync"])
     assert (again.exit_code, again.stdout) == (0, "1 runs sent, 3 there already\n"), "what changed is sent again"
     assert points(store_uri) == recorded(*folders, other)
@@ -157,28 +159,28 @@ def test_sync_stops_at_a_store_that_goes_away_and_says_how_many_wait(
         sample.folder(home / "runs", seed=seed)
     asked = []
 
-    def away(_store: tracking.Store, folder: pathlib.Path) -> str:
+    def away(_store: client.Store, folder: pathlib.Path) -> str:
         asked.append(folder)
         if len(asked) == 2:
-            raise tracking.StoreAway("gone")
+            raise client.StoreAway("gone")
         return ""
 
-    monkeypatch.setattr(tracking, "upload", away)
+    monkeypatch.setattr(client, "upload", away)
     said = command_line.invoke(gdzoo.app, ["store", "sync"])
     assert (said.exit_code, len(asked)) == (errors.EXIT_FAILED, 2)
     assert said.stdout == "1 runs sent, 0 there already, 2 wait: the store is away\n"
 
 
 def test_a_run_that_was_killed_is_told_as_killed_not_as_running_for_ever(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+    opened: client.Store, home: pathlib.Path, sample: ModuleType
 ) -> None:
     folder = sample.folder(home / "runs", status="running", verdict=None)
-    with runlog.claimed(folder):
-        assert uploads.folders(home / "runs") == [], "somebody is at it"
-        assert tracking.mark(folder).status == "running"
-    assert uploads.folders(home / "runs") == [folder]
-    tracking.upload(opened, folder)
-    (run,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
+    with run_folder.claimed(folder):
+        assert queue.folders(home / "runs") == [], "somebody is at it"
+        assert client.mark(folder).status == "running"
+    assert queue.folders(home / "runs") == [folder]
+    client.upload(opened, folder)
+    (run,) = opened.client.search_runs([client.experiment_id(opened, "quickstart")])
     assert (run.info.status, run.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
 
 
@@ -186,7 +188,7 @@ def test_eight_writers_at_once_lose_nothing_and_double_nothing(
     store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
     sample.write_at_once(store_uri, home / "runs", 8)
-    assert points(store_uri) == recorded(*uploads.folders(home / "runs"))
+    assert points(store_uri) == recorded(*queue.folders(home / "runs"))
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -195,12 +197,12 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
 ) -> None:
     folder = sample.folder(home / "runs")
     sample.write_and_be_killed(store_uri, folder, calls)
-    opened = tracking.open_store(store_uri)
-    (half,) = opened.client.search_runs([tracking.experiment_id(opened, "quickstart")])
+    opened = client.open_store(store_uri)
+    (half,) = opened.client.search_runs([client.experiment_id(opened, "quickstart")])
     assert half.info.status == "RUNNING", "as MLflow leaves it"
-    assert export.read(store_uri).runs == (), "the board does not show half a run"
+    assert from_store.read(store_uri).runs == (), "the board does not show half a run"
     assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
-    assert (points(store_uri), len(export.read(store_uri).runs)) == (recorded(folder), 1)
+    assert (points(store_uri), len(from_store.read(store_uri).runs)) == (recorded(folder), 1)
 
 
 @contextlib.contextmanager
@@ -212,10 +214,10 @@ def locked(uri: str) -> Iterator[Callable[[], object]]:
 
 
 def test_a_database_that_is_locked_is_waited_for_and_takes_everything(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+    opened: client.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
 ) -> None:
     folder = sample.folder(home / "runs")
-    with locked(store_uri) as unlock, uploads.beside(opened) as sending:
+    with locked(store_uri) as unlock, queue.beside(opened) as sending:
         sending.put(folder)
         until(lambda: sending.left() == 0)
         time.sleep(1)
@@ -227,10 +229,10 @@ def test_a_database_that_is_locked_is_waited_for_and_takes_everything(
 
 @pytest.mark.slow
 def test_a_database_that_stays_locked_is_away_and_sync_brings_the_rest(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
+    opened: client.Store, home: pathlib.Path, sample: ModuleType, store_uri: str
 ) -> None:
     folder = sample.folder(home / "runs")
-    with locked(store_uri), uploads.beside(opened) as sending:
+    with locked(store_uri), queue.beside(opened) as sending:
         sending.put(folder)
         assert sending.finish() == [folder]
     assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
@@ -264,7 +266,7 @@ def test_a_machine_without_a_store_runs_and_its_folder_is_imported_elsewhere(
     shutil.copyfile(ready_store, there / "mlflow.db")
     (there / "mlflow.db").chmod(0o644)
     assert command_line.invoke(gdzoo.app, ["store", "import", str(home)]).exit_code == 0
-    (run,) = export.read(f"sqlite:///{there / 'mlflow.db'}").runs
+    (run,) = from_store.read(f"sqlite:///{there / 'mlflow.db'}").runs
     assert run.status == "finished"
 
 
@@ -286,7 +288,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
         0,
         ["3 runs taken, 0 there already, 0 not taken", "3 runs sent, 0 there already"],
     )
-    assert len(export.read(store_uri).runs) == 3
+    assert len(from_store.read(store_uri).runs) == 3
     for source in incoming.found([folder]):
         here = home / "runs" / "quickstart" / source.name
         assert {file.name for file in here.iterdir()} == {"cell.yaml", "records.jsonl", "run.json"}
@@ -301,12 +303,12 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
 def test_import_keeps_what_is_here_and_says_so(elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str) -> None:
     first, *_ = incoming.found([elsewhere])
     command_line.invoke(gdzoo.app, ["store", "import", str(first)])
-    runlog.write(first, {**(runlog.read(first) or {}), "started": "2026-11-23T10:00:00Z"})
+    run_folder.write(first, {**(run_folder.read(first) or {}), "started": "2026-11-23T10:00:00Z"})
     said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
     assert said.exit_code == errors.EXIT_FAILED
     assert f"not taken: {first}: one that was begun at 2026-11-22T10:0" in said.stdout
     assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
-    assert len(export.read(store_uri).runs) == 3
+    assert len(from_store.read(store_uri).runs) == 3
 
 
 def link(folder: pathlib.Path) -> None:
@@ -316,7 +318,7 @@ def link(folder: pathlib.Path) -> None:
 
 def edit(**changes: Any) -> Any:
     def changed(folder: pathlib.Path) -> None:
-        runlog.write(folder, {**(runlog.read(folder) or {}), **changes})
+        run_folder.write(folder, {**(run_folder.read(folder) or {}), **changes})
 
     return changed
 
@@ -393,12 +395,12 @@ def test_a_half_copied_run_leaves_nothing(
 
 
 def test_infinity_and_nan_come_out_of_the_store_as_they_were_recorded(
-    opened: tracking.Store, home: pathlib.Path, sample: ModuleType
+    opened: client.Store, home: pathlib.Path, sample: ModuleType
 ) -> None:
     folder = sample.folder(home / "runs", status="diverged", diverged_at=3)
     values = {"loss": "inf", "grad_norm": "nan", "sharpness": "-inf", "sigma_min": 0.1}
     lines = [json.dumps({"step": step, "values": values}) + "\n" for step in (0, 3)]
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
-    run_id = tracking.upload(opened, folder)
+    run_id = client.upload(opened, folder)
     here = pathlib.Path(opened.client.download_artifacts(run_id, "records.jsonl"))
     assert here.read_bytes() == (folder / "records.jsonl").read_bytes()

@@ -14,7 +14,8 @@ import time
 import mlflow
 import pytest
 
-from harness import metrics, runlog
+from harness import metrics
+from harness.records import run_folder
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KILLS = 50
@@ -57,7 +58,7 @@ def made(home: pathlib.Path, store: pathlib.Path) -> pathlib.Path:
 def ends(home: pathlib.Path) -> list[tuple[bytes, bytes]]:
     found = []
     for folder in sorted((home / "runs").glob("*/*-s*")):
-        state = runlog.load_state(folder)
+        state = run_folder.load_state(folder)
         assert state is not None
         found.append(((folder / "records.jsonl").read_bytes(), state[1]["theta"].tobytes()))
     return found
@@ -115,6 +116,6 @@ def _check_store(home: pathlib.Path) -> None:
     assert {run.info.status for run in found} == {"FINISHED"}
     for run in found:
         (folder,) = (home / "runs").glob(f"*/{run.data.tags['gdzoo.run_id']}")
-        recorded = runlog.read_records(folder)
+        recorded = run_folder.read_records(folder)
         points = client.get_metric_history(run.info.run_id, metrics.METRICS["loss"].key("loss"))
         assert [(point.step, point.value) for point in points] == [(one.step, one.values["loss"]) for one in recorded]

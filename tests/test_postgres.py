@@ -23,8 +23,9 @@ import yaml
 from packaging import requirements
 
 import gdzoo
-from harness import errors, points, store, tracking, uploads, workspace
-from leaderboard import export
+from harness import errors, workspace
+from harness.tracking import client, points, queue, store
+from leaderboard.export import from_store
 
 HERE = workspace.CHECKOUT / "mlflow.db-init"
 INIT = [sys.executable, str(HERE / "init_db.py")]
@@ -45,9 +46,9 @@ def ask(uri: str, text: str) -> Any:
 
 def curve(uri: str, run_id: str) -> list[tuple[int, int, float]]:
     """Returns step, timestamp and value of each point of a run's loss."""
-    opened = tracking.open_store(uri)
+    opened = client.open_store(uri)
     (run,) = opened.client.search_runs(
-        [tracking.experiment_id(opened, "quickstart")], f"tags.`gdzoo.run_id` = '{run_id}'"
+        [client.experiment_id(opened, "quickstart")], f"tags.`gdzoo.run_id` = '{run_id}'"
     )
     return [(p.step, p.timestamp, p.value) for p in opened.client.get_metric_history(run.info.run_id, "train/loss")]
 
@@ -73,10 +74,10 @@ def arrive(uri: str, count: int) -> None:
 def test_a_cold_database_is_missing_then_made_once_by_all_who_arrive(cold_uri: str) -> None:
     assert store.check(cold_uri) == ("missing", "the database is empty")
     with pytest.raises(errors.InputError, match="the database is empty; make it with: gdzoo store init --store"):
-        tracking.open_store(cold_uri)
+        client.open_store(cold_uri)
     arrive(cold_uri, 4)
     assert store.check(cold_uri).word == "ready"
-    names = {run.name for run in tracking.open_store(cold_uri).client.search_experiments()}
+    names = {run.name for run in client.open_store(cold_uri).client.search_experiments()}
     assert {"gdzoo: quickstart", "gdzoo: planted", "gdzoo: literature"} <= names
 
 
@@ -102,14 +103,14 @@ def test_older_and_newer_schemas_are_told_apart_and_an_older_one_is_upgraded_whe
     with pytest.raises(
         errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
     ):
-        tracking.open_store(cold_uri)
+        client.open_store(cold_uri)
     with pytest.raises(errors.InputError, match="gdzoo store upgrade"):
         store.init(cold_uri)
     said = command_line.invoke(gdzoo.app, ["store", "upgrade", "--store", cold_uri])
     assert said.exit_code == 0 and said.stdout.endswith(": upgraded\n"), said.output
     assert store.check(cold_uri).word == "ready" and store.upgrade(cold_uri) == "ready"
     ask(cold_uri, "UPDATE alembic_version SET version_num = 'ffffffffffff' RETURNING 1")
-    for use in (tracking.open_store, store.init, store.upgrade):
+    for use in (client.open_store, store.init, store.upgrade):
         with pytest.raises(errors.InputError, match="from a later MLflow"):
             use(cold_uri)
 
@@ -119,7 +120,7 @@ def test_a_database_of_somebody_else_is_never_touched(cold_uri: str) -> None:
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE mine (x int)"))
     engine.dispose()
-    for use in (tracking.open_store, store.init, store.upgrade):
+    for use in (client.open_store, store.init, store.upgrade):
         with pytest.raises(errors.InputError, match="it is a database, but not one of MLflow"):
             use(cold_uri)
     assert ask(cold_uri, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'") == 1
@@ -129,14 +130,14 @@ def test_a_database_that_is_not_there_says_so_without_the_password(postgres: Any
     nowhere = postgres.uri("nowhere")
     for uri in (nowhere, nowhere.replace("tester@", "wrong@"), nowhere.replace(str(postgres.port), "1")):
         with pytest.raises(errors.InputError) as refused:
-            tracking.open_store(uri)
+            client.open_store(uri)
         assert "cannot be opened: " in str(refused.value) and "tester:***@" in str(refused.value)
         with pytest.raises(errors.InputError, match="cannot use the store"):
             store.init(uri)
 
 
 def test_check_says_what_the_store_is_and_holds(postgres_uri: str, home: pathlib.Path, sample: ModuleType) -> None:
-    tracking.upload(tracking.open_store(postgres_uri), sample.folder(home / "runs"))
+    client.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
     said = command_line.invoke(gdzoo.app, ["store", "check", "--store", postgres_uri])
     facts = {line[:18].strip(): line[18:].strip() for line in said.stdout.splitlines()}
     assert said.exit_code == 0
@@ -149,11 +150,11 @@ def test_it_gives_the_export_that_sqlite_gives(
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
     for uri in (postgres_uri, store_uri):
-        opened = tracking.open_store(uri)
+        opened = client.open_store(uri)
         for _ in range(2):  # twice is once
             for folder in folders:
-                tracking.upload(opened, folder)
-    assert export.dump(export.read(postgres_uri)) == export.dump(export.read(store_uri))
+                client.upload(opened, folder)
+    assert from_store.dump(from_store.read(postgres_uri)) == from_store.dump(from_store.read(store_uri))
     assert ask(postgres_uri, "SELECT count(*) FROM metrics") == ask(store_uri, "SELECT count(*) FROM metrics")
 
 
@@ -175,7 +176,7 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
 ) -> None:
     folder = sample.folder(home / "runs")
     sample.write_and_be_killed(postgres_uri, folder, 2)
-    assert export.read(postgres_uri).runs == (), "the board does not show half a run"
+    assert from_store.read(postgres_uri).runs == (), "the board does not show half a run"
     said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
     assert said.stdout == "1 runs sent, 0 there already\n"
     assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
@@ -185,7 +186,7 @@ def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_p
     postgres_uri: str, postgres: Any, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = sample.folder(home / "runs")
-    opened = tracking.open_store(postgres_uri)
+    opened = client.open_store(postgres_uri)
     real = points.write
 
     def write(*arguments: Any) -> None:
@@ -193,7 +194,7 @@ def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_p
         postgres.stop()  # after the points, before the run is closed
 
     try:
-        with monkeypatch.context() as patch, uploads.beside(opened) as sending:
+        with monkeypatch.context() as patch, queue.beside(opened) as sending:
             patch.setattr(points, "write", write)
             sending.put(folder)
             assert sending.finish() == [folder], "it waits; nothing is raised"
@@ -202,33 +203,33 @@ def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_p
     said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
     assert said.stdout == "1 runs sent, 0 there already\n"
     assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
-    assert len(export.read(postgres_uri).runs) == 1
+    assert len(from_store.read(postgres_uri).runs) == 1
 
 
 def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     cold_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    opened = tracking.open_store(store_uri)
+    opened = client.open_store(store_uri)
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
     (folders[0] / "records.jsonl").write_text(
         json.dumps({"step": 0, "values": {"loss": "nan", "grad_norm": "inf", "sigma_min": 0.1 + 0.2}}) + "\n"
     )
-    ids = [tracking.upload(opened, folder) for folder in folders]
+    ids = [client.upload(opened, folder) for folder in folders]
     opened.client.delete_run(ids[0])
     ask(store_uri, "INSERT INTO mcp_servers (name, created_at, last_updated_at) VALUES ('a', 1, 1) RETURNING 1")
     copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
     rows = ask(store_uri, "SELECT count(*) FROM metrics")
     assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {rows:,} points"), copied.output
-    assert export.dump(export.read(cold_uri)) == export.dump(export.read(store_uri))
+    assert from_store.dump(from_store.read(cold_uri)) == from_store.dump(from_store.read(store_uri))
     assert curve(cold_uri, folders[2].name) == curve(store_uri, folders[2].name)
     assert ask(cold_uri, "SELECT count(*) FROM runs WHERE lifecycle_stage = 'deleted'") == 1
     assert ask(cold_uri, "SELECT count(*) FROM mcp_servers WHERE icons IS NULL") == 1, "NULL is not JSON's null"
-    moved = tracking.open_store(cold_uri)
+    moved = client.open_store(cold_uri)
     assert moved.client.create_experiment("another"), "the sequences go on behind what was copied"
-    assert tracking.upload(moved, folders[1]) in ids, "it is found again"
+    assert client.upload(moved, folders[1]) in ids, "it is found again"
     back = f"sqlite:///{home / 'back.db'}"
     store.copy(cold_uri, back, lambda table, rows: None)
-    assert export.dump(export.read(back)) == export.dump(export.read(cold_uri))
+    assert from_store.dump(from_store.read(back)) == from_store.dump(from_store.read(cold_uri))
     with pytest.raises(errors.InputError, match="the target holds 3 runs; name an empty or a new store"):
         store.copy(store_uri, cold_uri, lambda table, rows: None)
 
@@ -236,7 +237,7 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
 def test_a_copy_that_fails_leaves_the_target_empty(
     postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    tracking.upload(tracking.open_store(store_uri), sample.folder(home / "runs"))
+    client.upload(client.open_store(store_uri), sample.folder(home / "runs"))
 
     def fail(table: str, _rows: int) -> None:
         if table == "metrics":
@@ -251,7 +252,7 @@ def test_a_copy_that_fails_leaves_the_target_empty(
 def test_a_table_that_does_not_arrive_whole_undoes_the_copy(
     postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking.upload(tracking.open_store(store_uri), sample.folder(home / "runs"))
+    client.upload(client.open_store(store_uri), sample.folder(home / "runs"))
     copying = store._maker().copying
     real = copying._count
 
@@ -268,7 +269,7 @@ def test_a_table_that_does_not_arrive_whole_undoes_the_copy(
 def test_pg_dump_and_pg_restore_bring_everything_back(
     postgres_uri: str, postgres: Any, team: ModuleType, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    tracking.upload(tracking.open_store(postgres_uri), sample.folder(home / "runs"))
+    client.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
     plain = postgres_uri.replace("+psycopg", "")
     with tempfile.TemporaryDirectory() as folder:
         dump = pathlib.Path(folder) / "gdzoo.dump"
@@ -276,7 +277,7 @@ def test_pg_dump_and_pg_restore_bring_everything_back(
         with postgres.database("template0") as target:
             command = [team._program("pg_restore"), "--no-owner", "-d", target.replace("+psycopg", ""), dump]
             subprocess.run(command, check=True)
-            assert export.dump(export.read(target)) == export.dump(export.read(postgres_uri))
+            assert from_store.dump(from_store.read(target)) == from_store.dump(from_store.read(postgres_uri))
 
 
 @pytest.fixture(scope="module")
@@ -329,16 +330,16 @@ def test_the_team_s_server_refuses_strangers_and_foreign_hosts_and_takes_runs(
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(errors.InputError, match="401"):
-        tracking.open_store(address)
+        client.open_store(address)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login["MLFLOW_TRACKING_PASSWORD"])
     made = sample.folder(home / "runs")
-    opened = tracking.open_store(address)
-    tracking.upload(opened, made)
-    assert [run.run_id for run in export.read(address).runs] == [made.name]
+    opened = client.open_store(address)
+    client.upload(opened, made)
+    assert [run.run_id for run in from_store.read(address).runs] == [made.name]
     names = {one.name for one in opened.client.search_experiments()}
     assert "gdzoo: literature" in names, "start has made the experiments"
     with pytest.raises(errors.InputError, match="lie behind an MLflow server; name that with --store"):
-        export.read(team.uri(team.environment(folder), "ro"))
+        from_store.read(team.uri(team.environment(folder), "ro"))
     process = pathlib.Path(f"/proc/{(folder / 'server.pid').read_text().strip()}")
     variables = process.joinpath("environ").read_bytes().split(b"\0")
     assert {b"MLFLOW_DISABLE_TELEMETRY=true", b"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"} <= set(variables)

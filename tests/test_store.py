@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from harness import errors, store, tracking, workspace
+from harness import errors, workspace
+from harness.tracking import client, store
 
 INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py"), "init"]
 
@@ -40,13 +41,13 @@ def earlier_revision() -> str:
 
 def test_a_ready_store_is_ready_and_opens(store_uri: str) -> None:
     assert store.check(store_uri).word == "ready"
-    assert tracking.open_store(store_uri).client.search_experiments()[0].name == "Default"
+    assert client.open_store(store_uri).client.search_experiments()[0].name == "Default"
 
 
 def test_a_missing_store_is_refused_with_the_command_and_nothing_is_made(home: pathlib.Path) -> None:
     uri = f"sqlite:///{home}/mlflow.db"
     with pytest.raises(errors.InputError) as refused:
-        tracking.open_store(uri)
+        client.open_store(uri)
     assert str(refused.value) == (
         f"the store {uri} cannot be opened: there is no database yet; make it with: gdzoo store init"
     )
@@ -57,7 +58,7 @@ def test_a_missing_store_is_refused_with_the_command_and_nothing_is_made(home: p
 def test_a_store_elsewhere_is_named_in_the_command(home: pathlib.Path) -> None:
     uri = f"sqlite:///{home}/deep/er/team.db"
     with pytest.raises(errors.InputError, match=f"gdzoo store init --store '{uri}'"):
-        tracking.open_store(uri)
+        client.open_store(uri)
     assert os.listdir(home) == []
 
 
@@ -88,7 +89,7 @@ def test_an_older_store_is_refused_then_upgraded_on_request_and_a_copy_kept(home
     with pytest.raises(
         errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
     ):
-        tracking.open_store(uri)
+        client.open_store(uri)
     assert store.check(uri).word == "old", "opening must not upgrade"
     with pytest.raises(
         errors.InputError, match="from an earlier MLflow; bring it up to date with: gdzoo store upgrade"
@@ -111,7 +112,10 @@ def test_every_earlier_schema_is_told_from_the_current_one(store_uri: str) -> No
 
 
 def test_the_state_of_a_store_is_known_without_loading_mlflow(store_uri: str) -> None:
-    code = f"import sys; from harness import store; print(store.check({store_uri!r}).word, 'mlflow' in sys.modules)"
+    code = (
+        "import sys; from harness.tracking import store; "
+        f"print(store.check({store_uri!r}).word, 'mlflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "ready False\n"
 
 
@@ -119,7 +123,7 @@ def test_a_newer_store_is_left_alone(store_uri: str) -> None:
     set_revision(store_uri, "ffffffffffff")
     assert store.check(store_uri).word == "newer"
     with pytest.raises(errors.InputError, match="from a later MLflow .*; use the MLflow that made it"):
-        tracking.open_store(store_uri)
+        client.open_store(store_uri)
     with pytest.raises(errors.InputError, match="from a later MLflow"):
         store.init(store_uri)
 
@@ -127,7 +131,7 @@ def test_a_newer_store_is_left_alone(store_uri: str) -> None:
 @pytest.mark.parametrize("uri", ["mlflow.db", "foo://x", "sqlite://", "sqlite:///:memory:", "file:///mlruns", ""])
 def test_what_is_no_store_is_refused_with_what_is_allowed(uri: str) -> None:
     with pytest.raises(errors.InputError, match="is not the address of a store; allowed: sqlite:///FILE"):
-        tracking.open_store(uri)
+        client.open_store(uri)
     with pytest.raises(errors.InputError, match="write sqlite:///FILE"):
         store.init(uri)
 
@@ -140,7 +144,7 @@ def test_a_file_that_is_not_mlflows_is_never_touched(home: pathlib.Path) -> None
     connection.close()
     for file, why in ((text, "file is not a database"), (other, "it is a SQLite file, but not one of MLflow")):
         before = file.read_bytes()
-        for use in (tracking.open_store, store.init):
+        for use in (client.open_store, store.init):
             with pytest.raises(errors.InputError, match=why):
                 use(f"sqlite:///{file}")
         assert file.read_bytes() == before
@@ -148,7 +152,7 @@ def test_a_file_that_is_not_mlflows_is_never_touched(home: pathlib.Path) -> None
 
 def test_a_folder_is_no_store(home: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match="it is a folder, not a file"):
-        tracking.open_store(f"sqlite:///{home}")
+        client.open_store(f"sqlite:///{home}")
 
 
 def test_a_store_that_cannot_be_made_there_says_why(home: pathlib.Path) -> None:
@@ -166,19 +170,19 @@ def test_a_read_only_store_is_refused_at_the_start(
     target = home / locked  # the rights themselves do not bind root, so the question is answered for it
     monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != target)
     with pytest.raises(errors.InputError, match="cannot be written to: .* is read-only for you"):
-        tracking.open_store(store_uri)
+        client.open_store(store_uri)
 
 
 def test_a_server_that_is_away_is_refused_quickly() -> None:
     start = time.monotonic()
     with pytest.raises(errors.InputError, match="no answer from the server"):
-        tracking.open_store("http://127.0.0.1:9")
+        client.open_store("http://127.0.0.1:9")
     assert time.monotonic() - start < 10
 
 
 def test_a_password_is_never_printed() -> None:
     with pytest.raises(errors.InputError) as refused:
-        tracking.open_store("postgresql+nodriver://anna:s3cret@127.0.0.1:9/runs")
+        client.open_store("postgresql+nodriver://anna:s3cret@127.0.0.1:9/runs")
     assert "s3cret" not in str(refused.value)
     assert "anna:***@127.0.0.1" in str(refused.value)
 

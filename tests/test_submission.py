@@ -15,10 +15,9 @@ import sys
 import pytest
 import yaml
 
-from harness import errors, workspace
-from harness import spec as specs
-from leaderboard import bundle as bundles
-from leaderboard import claim, consistency, pull_request, submissions, trust, verify
+from harness import errors, specs, workspace
+from leaderboard.bundles import bundle as bundles
+from leaderboard.bundles import claim, consistency, pull_request, submissions, trust, verify
 
 ROOT = workspace.CHECKOUT
 SHIPPED = ROOT / "leaderboard" / "submissions"
@@ -97,7 +96,7 @@ def _commit(clone: pathlib.Path) -> None:
 
 
 def _checked(clone: pathlib.Path, name: str, *more: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    return said(sys.executable, "-m", "leaderboard.pull_request", "base", name, *more, cwd=clone, check=check)
+    return said(sys.executable, "-m", "leaderboard.bundles.pull_request", "base", name, *more, cwd=clone, check=check)
 
 
 def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -110,7 +109,7 @@ def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tm
     verdict = trust.read(output / "quickstart" / f"{_row().name}.json", trust.Verdict)
     assert verdict.challenge == "a public value"
     said("git", "merge", "-q", "--no-edit", "brought", cwd=clone)
-    said(sys.executable, "-m", "leaderboard.submissions", str(output), cwd=clone, GDZOO_BOARD="")
+    said(sys.executable, "-m", "leaderboard.bundles.submissions", str(output), cwd=clone, GDZOO_BOARD="")
     assert (clone / "leaderboard" / "verdicts" / "quickstart" / f"{_row().name}.json").exists()
     gdzoo = (sys.executable, str(clone / "gdzoo.py"))
     again = said(*gdzoo, "verify", "leaderboard/submissions/quickstart", "--missing", cwd=clone, GDZOO_BOARD="")

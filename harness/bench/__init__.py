@@ -12,8 +12,10 @@ from typing import Any
 
 import rich.console
 
-from harness import errors, progress, provenance
+from harness import errors
 from harness.bench import curvature, large, row, scaling, store, timing, training
+from harness.jobs import progress
+from harness.runtime import provenance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
 from harness.bench import problems, products, row, timing
 from harness.curvature import operators, survey
+from harness.training import problem as training_problem
 
 OVERHEAD = row.Target(1.10)
 """What all diagnostics may cost, in products."""
@@ -55,7 +55,7 @@ def rows(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
     count = spent[0].spectrum.products + spent[0].log_det.products
     problem = problems.problem(name, size)
     point, v = problem.point("float64"), products.vector(problem, "float64")
-    risk = experiment.problem(first).objective.risk
+    risk = training_problem.problem(first).objective.risk
     found = timing.interleaved(
         {
             "product": products.alone(risk, point, v),
@@ -89,7 +89,7 @@ def _measuring(
     cell: specs.Cell, name: str, size: problems.Size, spent: list[survey.Survey], eta: float
 ) -> Callable[[], Any]:
     """Returns the diagnostics of a cell at the problem's point; the surveys they make go to `spent`."""
-    ready = experiment.problem(cell)
+    ready = training_problem.problem(cell)
 
     def surveyed(*arguments: Any) -> survey.Survey:
         spent.append(ready.surveyor.survey(*arguments))
@@ -97,4 +97,4 @@ def _measuring(
 
     watched = ready._replace(surveyor=ready.surveyor._replace(survey=surveyed))
     theta, _ = problems.problem(name, size).point("float32")
-    return lambda: experiment.measure(watched, theta, eta, jax.random.key(7))
+    return lambda: training_problem.measure(watched, theta, eta, jax.random.key(7))

@@ -16,8 +16,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from harness import device, workspace
+from harness import workspace
 from harness.bench import products, row, steps, timing
+from harness.runtime import device
 
 HELD = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 

@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness import data, objective, recipe
+from harness import data
 from harness.bench import row
 from harness.bench.curvature import Unit
+from harness.config import data as configs
+from harness.config import recipe
 from harness.curvature import lanczos, operators
 from harness.curvature import spectrum as spectra
-from harness.data import config as configs
+from harness.risk import objective
 
 STEPS = 16
 """Products of the run; each takes 40 to 50 seconds of one core."""

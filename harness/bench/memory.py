@@ -61,8 +61,9 @@ def hold(case: Case) -> Held:
     import jax.numpy as jnp
 
     import zoo
-    from harness import objective, recipe
+    from harness.config import recipe
     from harness.curvature import lanczos, operators
+    from harness.risk import objective
 
     config = zoo.FAMILIES["mlp"].config.model_validate(
         {"family": "mlp", "hidden": [case.width, case.width], "activation": "tanh"}
@@ -100,7 +101,7 @@ def _kib(what: str) -> int:
 
 
 if __name__ == "__main__":
-    from harness import device
+    from harness.runtime import device
 
     device.configure("cpu")
     device.keep_memory(2**16)

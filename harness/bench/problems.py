@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, objective, recipe
+from harness import data
+from harness.config import data as configs
+from harness.config import recipe
 from harness.curvature import dense, lanczos, operators
 from harness.curvature import spectrum as spectra
-from harness.data import config as configs
+from harness.risk import objective
 from zoo import layer
 from zoo import model as models
 

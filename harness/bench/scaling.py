@@ -15,9 +15,12 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness import objective, recipe, train, workspace
+from harness import workspace
 from harness.bench import row, steps, timing
 from harness.bench.curvature import Unit
+from harness.config import recipe
+from harness.risk import objective
+from harness.training import loop
 
 EXAMPLES, WIDTH = 256, 16
 
@@ -68,7 +71,7 @@ def measured(what: str, values: tuple[int, ...]) -> list[tuple[float, float]]:
         x = jax.random.normal(jax.random.key(1), (examples, 8, 8, 1), "float32")
         targets = jnp.eye(10, dtype="float32")[jnp.arange(examples) % 10]
         batch = objective.Batch(x, targets, jnp.ones(examples, "float32"))
-        trainer = train.trainer(goal.risk, steps.rule("gd", None), examples)
+        trainer = loop.trainer(goal.risk, steps.rule("gd", None), examples)
         thetas, etas = jax.vmap(goal.init)(keys), jnp.full(lanes, steps.RATE, "float32")
         count = max(3, int(WORK / (examples * goal.size * lanes)))
         case = functools.partial(_steps, trainer, thetas, etas, keys, batch, count)
@@ -79,7 +82,7 @@ def measured(what: str, values: tuple[int, ...]) -> list[tuple[float, float]]:
 
 
 def _steps(
-    trainer: train.Trainer, thetas: jax.Array, etas: jax.Array, keys: jax.Array, batch: objective.Batch, count: int
+    trainer: loop.Trainer, thetas: jax.Array, etas: jax.Array, keys: jax.Array, batch: objective.Batch, count: int
 ) -> jax.Array:
     state = trainer.begin(thetas, etas, jnp.zeros(len(thetas), int))
     return trainer.advance(state, etas, keys, batch, count).theta

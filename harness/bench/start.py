@@ -16,10 +16,14 @@ import sys
 import tempfile
 import time
 
-from harness import events, lapack, runlog, store, tracking, workspace
 from harness import records as record_file
+from harness import workspace
 from harness.bench import row, timing
 from harness.bench import store as store_bench
+from harness.records import run_folder
+from harness.runs import events
+from harness.runtime import lapack
+from harness.tracking import client, store
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
 
@@ -92,17 +96,17 @@ def points() -> list[row.Row]:
 
 def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:
     """Returns the seconds of uploading ten runs like one, with POINTS points together."""
-    recorded = runlog.read_records(like)
+    recorded = run_folder.read_records(like)
     each = len(recorded[-1].values)
     lines = [record_file.dump(recorded[-1]._replace(step=step)) for step in range(POINTS // 10 // each)]
-    opened = tracking.open_store(workspace.store(f"sqlite:///{home / 'mlflow.db'}"))
+    opened = client.open_store(workspace.store(f"sqlite:///{home / 'mlflow.db'}"))
     folders = [store_bench.copied(like, home / "copies", seed) for seed in range(900, 910)]
     for folder in folders:
         (folder / "records.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     store.check(opened.uri)
     began = time.perf_counter()
     for folder in folders:
-        tracking.upload(opened, folder)
+        client.upload(opened, folder)
     return time.perf_counter() - began
 
 
@@ -123,12 +127,15 @@ def _stop(event: events.Event) -> None:
 
 def _told(began: float) -> dict[str, float]:
     """Does in this process what a worker does until its first step, and returns what `_own` does."""
-    from harness import device, seeds, spec, task
+    from harness import specs
+    from harness.jobs import task
+    from harness.runs import run
+    from harness.runtime import device
 
     words = device.configure("cpu")
     imports = time.time() - began
-    assert seeds
-    cell = spec.read(pathlib.Path(SPEC)).cells[0]
+    assert run
+    cell = specs.read(pathlib.Path(SPEC)).cells[0]
     with timing.compilations() as compiled:
         said, why = task.perform(task.Task(cell, (0,), ""), words, _stop)
     assert said == "stopped", why

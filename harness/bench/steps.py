@@ -15,8 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from harness import objective, optimizers, recipe, train
 from harness.bench import problems, row, timing, twins
+from harness.config import recipe
+from harness.risk import objective
+from harness.training import loop as loops
+from harness.training import optimizers
 
 STEPS = {"MLP": 500, "VGG": 32, "ViT": 32}
 """Steps of one call, so many that what a call costs does not count; runs make pieces of about a second."""
@@ -40,7 +43,7 @@ def harness(problem: problems.Problem, name: str, steps: int, lanes: int = 1) ->
     """Returns so many steps as runs make them, from the problem's point, in some lanes."""
     batch = BATCH[problem.name] if name == "sgd" else None
     count = len(problem.arrays.weights)
-    trainer = train.trainer(problem.goal.risk, rule(name, batch), count)
+    trainer = loops.trainer(problem.goal.risk, rule(name, batch), count)
     theta, data = problem.point("float32")
     thetas, etas = jnp.stack([theta] * lanes), jnp.full(lanes, RATE, "float32")
     keys = jax.random.split(jax.random.key(0), lanes)

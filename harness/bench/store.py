@@ -24,10 +24,11 @@ import uuid
 from typing import Any, NamedTuple
 
 from harness import records as record_file
-from harness import runlog, tracking, workspace
-from harness import spec as specs
+from harness import specs, workspace
 from harness.bench import row
 from harness.bench.curvature import Unit
+from harness.records import run_folder
+from harness.tracking import client as clients
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
 RUNS, STEPS, METRICS = 10_000, 200, 14
@@ -65,11 +66,11 @@ def units(quick: bool) -> list[Unit]:
 
 
 def writing() -> list[row.Row]:
-    """Times tracking.upload against the same through MLflow's client, and against its points in one SQL statement."""
+    """Times client.upload against the same through MLflow's client, and against its points in one SQL statement."""
     with tempfile.TemporaryDirectory() as name:
         home = pathlib.Path(name)
         uri = _made(home, STEPS)
-        opened = tracking.open_store(uri)
+        opened = clients.open_store(uri)
         (first,) = (home / "runs").glob("*/*-s0")
         folders = [copied(first, first.parent, seed) for seed in range(1, 2 * UPLOADS + 1)]
         wall, cpu = _uploaded(opened, folders[:UPLOADS])
@@ -89,11 +90,11 @@ def writing() -> list[row.Row]:
     ]
 
 
-def _uploaded(opened: tracking.Store, folders: list[pathlib.Path]) -> tuple[float, float]:
+def _uploaded(opened: clients.Store, folders: list[pathlib.Path]) -> tuple[float, float]:
     """Uploads run folders; returns the seconds on the clock and of the CPU that it took."""
     wall, cpu = time.perf_counter(), time.process_time()
     for folder in folders:
-        tracking.upload(opened, folder)
+        clients.upload(opened, folder)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -140,30 +141,34 @@ def _made(home: pathlib.Path, steps: int) -> str:
     for words in (["store", "init", "--store", uri], ["run", SPEC, "--seeds", "1", "--no-store"]):
         subprocess.run([*command, *words], env=environment, cwd=workspace.CHECKOUT, check=True, capture_output=True)
     (folder,) = (home / "runs").glob("*/*-s0")
-    last = runlog.read_records(folder)[-1]
+    last = run_folder.read_records(folder)[-1]
     values = dict(list(last.values.items())[:METRICS])
     lines = [record_file.dump(record_file.Record(step, values)) + "\n" for step in range(steps)]
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "usage.jsonl").unlink()  # what the machine gave is no metric of the run
-    facts = {**(runlog.read(folder) or {}), "seeds": SEEDS, "histograms": []}  # of steps that are no longer recorded
-    runlog.write(folder, facts)
-    tracking.upload(tracking.open_store(uri), folder)
+    facts = {
+        **(run_folder.read(folder) or {}),
+        "seeds": SEEDS,
+        "histograms": [],
+    }  # of steps that are no longer recorded
+    run_folder.write(folder, facts)
+    clients.upload(clients.open_store(uri), folder)
     return uri
 
 
 def copied(like: pathlib.Path, suite: pathlib.Path, seed: int) -> pathlib.Path:
     """Copies a run folder into the folder of a suite, as that of another seed, and returns the copy."""
-    facts = runlog.read(like) or {}
+    facts = run_folder.read(like) or {}
     copy = suite / f"{facts['cell_id']}-s{seed}"
     shutil.copytree(like, copy)
-    runlog.write(copy, {**facts, "run_id": copy.name, "seed": seed, "seeds": SEEDS})
+    run_folder.write(copy, {**facts, "run_id": copy.name, "seed": seed, "seeds": SEEDS})
     return copy
 
 
 def _multiplied(home: pathlib.Path, uri: str, runs: int) -> None:
     """Copies the one run of a store, in its tables and its artifacts, until there are `runs` of them."""
     (first,) = (home / "runs").glob("*/*-s0")
-    facts = runlog.read(first) or {}
+    facts = run_folder.read(first) or {}
     with _connected(uri) as connection:
         ((one, where),) = connection.execute("SELECT run_uuid, artifact_uri FROM runs").fetchall()
         artifacts = pathlib.Path(where.removeprefix("file://"))

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import objective
 from harness.bench import problems
+from harness.risk import objective
 from zoo import layer
 
 AGREE = 1e-6

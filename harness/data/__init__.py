@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, workspace
-from harness.data import config as configs
+from harness.config import data as configs
 from harness.data.table import DATASETS, Dataset
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from harness import errors, workspace
-from harness.data import config as configs
+from harness.config import data as configs
 from harness.data import preparation, stock
 from harness.data.table import DATASETS
 

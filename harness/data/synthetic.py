@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.data import config as configs
+from harness.config import data as configs
 
 VERSION = "1.0.0"
 """Of how the sets are drawn; it changes when any number does."""

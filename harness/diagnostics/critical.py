@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The step sizes at which the map would be singular at this point: 1 / lambda (mathematics, D11).
 
-Where this is asked, the run folder keeps the whole known spectrum with its error bars (harness/spectra.py), so that the
-critical steps of a run can be shown as a density. Cost: nothing beyond the spectrum. Failure: eigenvalues within their
-error bars of 0 are not counted, and Lanczos never sees most of the small ones.
+Where this is asked, the run folder keeps the whole known spectrum with its error bars (harness/records/spectra.py), so
+that the critical steps of a run can be shown as a density. Cost: nothing beyond the spectrum. Failure: eigenvalues
+within their error bars of 0 are not counted, and Lanczos never sees most of the small ones.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective, optimizers, train
-from harness.curvature import lyapunov
-from harness.diagnostics import exponents, plan, saddle
+from harness.diagnostics import exponents, lyapunov, plan, saddle
 from harness.diagnostics import point as points
+from harness.risk import objective
+from harness.training import loop, optimizers
 
 METRICS = (
     "escape_steps",
@@ -126,7 +126,7 @@ def _program(
         batch: objective.Batch,
         key: jax.Array,
     ) -> tuple[jax.Array, ...]:
-        draw = train.drawing(rule, batch, key, examples)
+        draw = loop.drawing(rule, batch, key, examples)
 
         def length(theta: jax.Array) -> jax.Array:
             return jnp.linalg.norm(steepest @ (theta - origin))
@@ -169,7 +169,7 @@ def _frozen(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
 
     @jax.jit
     def run(theta: jax.Array, vector: jax.Array, eta: jax.Array, batch: objective.Batch, key: jax.Array) -> jax.Array:
-        draw = train.drawing(rule, batch, key, examples)
+        draw = loop.drawing(rule, batch, key, examples)
 
         def step(v: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
             moved = v - eta * jax.jvp(lambda theta: jax.grad(risk)(theta, draw(t)), (theta,), (v,))[1]

@@ -24,10 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective, optimizers, train
-from harness.curvature import lyapunov
-from harness.diagnostics import plan
+from harness.diagnostics import lyapunov, plan
 from harness.diagnostics import point as points
+from harness.risk import objective
+from harness.training import loop, optimizers
 
 METRICS = ("exponent", "exponent_error", "second_exponent", "second_exponent_error")
 
@@ -89,7 +89,7 @@ def program(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
     def along(
         theta: jax.Array, eta: jax.Array, batch: objective.Batch, key: jax.Array, columns: jax.Array
     ) -> jax.Array:
-        draw = train.drawing(rule, batch, key, examples)
+        draw = loop.drawing(rule, batch, key, examples)
 
         def step(state: tuple[jax.Array, jax.Array], t: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             at, rows = state

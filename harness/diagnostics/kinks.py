@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective
 from harness.curvature import operators, rounding
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.risk import objective
 
 METRICS = (
     "kink_distance",

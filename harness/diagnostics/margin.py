@@ -13,10 +13,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from harness import objective
-from harness.curvature import data_space
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.risk import jacobian, objective
 
 METRICS = ("margin", "margin_bound")
 
@@ -41,7 +40,7 @@ def measure(point: points.Point) -> dict[str, float]:
 
 
 @functools.lru_cache(maxsize=1)
-def _least(outputs: data_space.Outputs) -> Callable[[jax.Array, objective.Batch], jax.Array]:
+def _least(outputs: jacobian.Outputs) -> Callable[[jax.Array, objective.Batch], jax.Array]:
     @jax.jit
     def least(theta: jax.Array, batch: objective.Batch) -> jax.Array:
         def of(piece: objective.Batch) -> jax.Array:

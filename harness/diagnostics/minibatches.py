@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective, optimizers, train
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.risk import objective
+from harness.training import loop, optimizers
 
 METRICS = (
     "batch_sigma_min_worst",
@@ -77,4 +78,4 @@ def batches(rule: optimizers.Rule, whole: objective.Batch, examples: int) -> lis
 
 @functools.partial(jax.jit, static_argnames=("rule", "examples"))
 def _drawn(rule: optimizers.Rule, whole: objective.Batch, k: jax.Array, examples: int) -> objective.Batch:
-    return train.drawing(rule, whole, jax.random.key(KEY), examples)(k)
+    return loop.drawing(rule, whole, jax.random.key(KEY), examples)(k)

@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import objective
-from harness.curvature import data_space, gauss_newton, lyapunov, survey
-from harness.diagnostics import plan
+from harness.curvature import survey
+from harness.diagnostics import lyapunov, plan
 from harness.diagnostics import point as points
+from harness.risk import gauss_newton, jacobian, objective
 
 METRICS = ("mu", "mu_error", "ntk_rank", "ntk_deficit", "ntk_least", "ntk_least_error", "kantorovich")
 
@@ -38,7 +38,7 @@ BENT = 8.0
 
 def gradients(size: plan.Size) -> float:
     """Returns what one answer costs, in gradients, the eigenvectors of the Gram matrix not counted."""
-    if size.examples * size.outputs > data_space.LIMIT:
+    if size.examples * size.outputs > jacobian.LIMIT:
         return plan.PRODUCT * survey.PRODUCTS
     return size.outputs + BENT * ASCENT
 
@@ -52,13 +52,13 @@ def measure(point: points.Point) -> dict[str, float]:
     """
     theta, _, probe, *_ = point.nearby
     examples, outputs = probe.examples, probe.batch.targets.shape[-1]
-    if examples * outputs > data_space.LIMIT:
+    if examples * outputs > jacobian.LIMIT:
         mu = _by_the_largest(point)
         return {name: math.nan for name in METRICS} | {"mu": mu.value, "mu_error": mu.error}
     found = probe.factor(theta)
     weights = np.asarray(probe.batch.weights)[:examples]
     mu = lyapunov.mu(found, weights, point.eta)
-    values = data_space.curvature(found, weights)
+    values = jacobian.curvature(found, weights)
     whole = found.rank == found.full
     return {
         "mu": mu.value,
@@ -81,11 +81,11 @@ def _by_the_largest(point: points.Point) -> lyapunov.Estimate:
 
 
 @functools.lru_cache(maxsize=1)
-def _surveyor(outputs: data_space.Outputs, loss: Any, size: int) -> survey.Surveyor:
+def _surveyor(outputs: jacobian.Outputs, loss: Any, size: int) -> survey.Surveyor:
     return survey.surveyor(gauss_newton.gauss_newton(outputs, loss), size, survey.resolve("auto", size))
 
 
-def _nearness(point: points.Point, found: data_space.Factor) -> float:
+def _nearness(point: points.Point, found: jacobian.Factor) -> float:
     """Returns beta |r| / sigma_min(J)^2."""
     theta, _, probe, *_ = point.nearby
     examples = probe.examples
@@ -95,7 +95,7 @@ def _nearness(point: points.Point, found: data_space.Factor) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _bending(outputs: data_space.Outputs) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def _bending(outputs: jacobian.Outputs) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """Returns the compiled function `(theta, batch, key) -> (|r|, beta)`, beta the largest |d2 f[v, v]| found."""
 
     @jax.jit

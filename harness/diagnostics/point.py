@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import jax
 
-    from harness import objective, optimizers, saddles
-    from harness.curvature import data_space, spectrum, survey
+    from harness.curvature import spectrum, survey
+    from harness.risk import jacobian, objective
+    from harness.starts import saddles
+    from harness.training import optimizers
 
 
 class Probe(NamedTuple):
@@ -47,7 +49,7 @@ class Probe(NamedTuple):
     survey: Callable[..., survey.Survey]
     outputs: Callable[[jax.Array, jax.Array], jax.Array]
     loss: Any
-    factor: Callable[[jax.Array], data_space.Factor]
+    factor: Callable[[jax.Array], jacobian.Factor]
     counter: Callable[..., spectrum.Spectrum]
 
 

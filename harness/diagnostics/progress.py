@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import jax
 
-from harness import objective
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.risk import objective
 
 METRICS = ("relative_progress", "directional_smoothness")
 

@@ -22,11 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from harness import objective, saddles
 from harness.curvature import arpack, dense, operators, rounding
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.risk import objective
+from harness.starts import saddles
 
 METRICS = (
     "saddle_gradient",

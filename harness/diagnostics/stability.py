@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """lambda, the exponent of SGD at the global minimum near a point, with the bounds that hold it from both sides.
 
-Exact up to sampling where every example is fitted; elsewhere of the linearised network (harness/curvature/lyapunov.py).
-The interval is of batch means, of what a vector's start may have hidden, and cut off at the upper bound; the lower
-bound is the mean of all exponents (log-determinants), the upper one Jensen's (mean squares), which is for independent
-batches alone. Where r = 1 and batches are few, all of them are gone through, and of cyclic batches a period; nothing is
-sampled then.
+Exact up to sampling where every example is fitted; elsewhere of the linearised network
+(harness/diagnostics/lyapunov.py). The interval is of batch means, of what a vector's start may have hidden, and cut off
+at the upper bound; the lower bound is the mean of all exponents (log-determinants), the upper one Jensen's (mean
+squares), which is for independent batches alone. Where r = 1 and batches are few, all of them are gone through, and of
+cyclic batches a period; nothing is sampled then.
 
 Cost: some 420 passes through the data in data space, that is 3 b K r operations a step; without a factor (N K above its
 limit) two gradients of a mini-batch for 140 passes. Failure: lambda near 0 is not told from 0 (its interval says so);
@@ -22,9 +22,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from harness.curvature import data_space, lyapunov
-from harness.diagnostics import plan
+from harness.diagnostics import lyapunov, plan
 from harness.diagnostics import point as points
+from harness.risk import jacobian
 
 METRICS = (
     "lambda",
@@ -41,7 +41,7 @@ def gradients(size: plan.Size) -> float:
     """Returns what one answer costs, in gradients."""
     burn, length = lyapunov.steps(size.examples, size.batch)
     steps = burn + lyapunov.BLOCKS * length
-    if size.examples * size.outputs > data_space.LIMIT:
+    if size.examples * size.outputs > jacobian.LIMIT:
         return steps * (plan.PRODUCT * size.batch / size.examples + 1 / lyapunov.SPAN)
     touched = 3 * size.batch * size.outputs * min(size.parameters, size.examples * size.outputs)
     return size.outputs + steps * touched / (3 * size.examples * size.parameters)
@@ -69,7 +69,7 @@ def measure(point: points.Point) -> dict[str, float]:
         raise ValueError("every step sees the whole batch")
     first, second = jax.random.split(point.nearby.key_of("stability"))
     burn, _ = lyapunov.steps(examples, rule.batch_size)
-    if examples * probe.batch.targets.shape[-1] > data_space.LIMIT:
+    if examples * probe.batch.targets.shape[-1] > jacobian.LIMIT:
         batch = jax.tree.map(lambda leaf: leaf[:examples], probe.batch)
         logs = lyapunov.growths_free(probe.outputs, probe.loss, theta, batch, rule, eta, first)
         most = min(len(theta), examples * probe.batch.targets.shape[-1])

@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from harness import objective, verdict
 from harness.curvature import arpack, operators
 from harness.diagnostics import gaps, plan
 from harness.diagnostics import point as points
+from harness.records import verdict
+from harness.risk import objective
 
 METRICS = ("sweep_zeros", "sweep_zero", "sweep_zero_error", "sweep_regular")
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The registry: data files are scripts that call GDZ.put, because a page on file:// may load nothing else.
-// And how a number is printed, as leaderboard/number.py prints it.
+// And how a number is printed, as leaderboard/board/number.py prints it.
 "use strict";
 const GDZ = (function () {
   const kept = new Map();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plots: curves over the steps as SVG, with reference lines, error bars, a running minimum and a keyboard cursor.
 // What the plots are, GDZ.get("plots") says; of which runs, the data-shown of their place in the page (both made by
-// leaderboard/figure.py); the numbers come from GDZ too.
+// leaderboard/site/figure.py); the numbers come from GDZ too.
 "use strict";
 (function () {
   const NS = "http://www.w3.org/2000/svg";

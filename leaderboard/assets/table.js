@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of cells and runs: views, search, facets, sorting, pages, choosing, saving. The whole state lives in the
-// hash, so that a link shows what the sender saw; unknown keys are ignored, defaults left out. Data: leaderboard/rows.py.
+// hash, so that a link shows what the sender saw; unknown keys are ignored, defaults left out. Data: leaderboard/site/rows.py.
 "use strict";
 (function () {
   const table = document.querySelector("table[data-source]");

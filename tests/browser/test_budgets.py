@@ -17,7 +17,8 @@ from types import ModuleType
 import pytest
 from playwright import sync_api
 
-from leaderboard import checking, folder, site
+from leaderboard import folder
+from leaderboard.site import check, pages
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 
@@ -36,7 +37,7 @@ def sample() -> ModuleType:
 def test_a_reader_turns_pages_and_goes_back(
     sample: ModuleType, browser: sync_api.Browser, tmp_path: pathlib.Path
 ) -> None:
-    folder.write(site.render(sample.many(120)), tmp_path / "site", site.SUMS)
+    folder.write(pages.render(sample.many(120)), tmp_path / "site", pages.SUMS)
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto((tmp_path / "site" / "index.html").as_uri())
@@ -64,11 +65,11 @@ def test_ten_thousand_runs_stay_within_the_budgets(
     """Asserts sizes and elements; prints what depends on the machine (`pytest -s`)."""
     board = sample.many(2000, 5)
     began = time.process_time()
-    files = site.render(board)
+    files = pages.render(board)
     print(f"build: {1000 * (time.process_time() - began) / len(board.runs):.1f} ms of CPU for each run page")
     print(f"export.json: {len(files['export.json']) / len(board.runs) / 1000:.1f} kB for each run")
-    folder.write(files, tmp_path / "site", site.SUMS)
-    for figure in checking.figures(tmp_path / "site"):
+    folder.write(files, tmp_path / "site", pages.SUMS)
+    for figure in check.figures(tmp_path / "site"):
         print(f"{figure.name}: {figure.value:.1f} of {figure.budget} {figure.unit}")
         assert figure.holds, figure
     page = browser.new_page()

@@ -13,8 +13,7 @@ import mlflow
 import pytest
 from playwright import sync_api
 
-from harness import diagnostics, metrics
-from harness import spec as specs
+from harness import diagnostics, metrics, specs
 
 ROOT = pathlib.Path(__file__).parents[2]
 SUITE = ROOT / "specs" / "quickstart"

@@ -18,8 +18,12 @@ import pytest
 from axe_playwright_python import sync_playwright as axe_playwright
 from playwright import sync_api
 
-from leaderboard import cell as cells
-from leaderboard import document, folder, number, site, submissions
+from leaderboard import folder
+from leaderboard.board import cell as cells
+from leaderboard.board import number
+from leaderboard.bundles import submissions
+from leaderboard.export import document
+from leaderboard.site import pages
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
@@ -47,7 +51,7 @@ def board(sample: ModuleType) -> document.Export:
 def root(board: document.Export, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The site on disk, in a folder with a space in its name."""
     output = tmp_path_factory.mktemp("browser") / "the site"
-    folder.write(site.render(board), output, site.SUMS)
+    folder.write(pages.render(board), output, pages.SUMS)
     return output
 
 
@@ -380,9 +384,9 @@ def test_the_stay_at_a_saddle_is_shaded(browser: sync_api.Browser, sample: Modul
     lines[0]["values"] |= {"escape_steps": 29.0, "escape_watched": 29.0}
     text = "".join(json.dumps(line) + "\n" for line in lines)
     run = document.parse_run(json.dumps(said), text, sample.cell_yaml(said))
-    folder.write(site.render(document.compose([document.Suite(name=run.suite, note="")], [run])), tmp_path, site.SUMS)
+    folder.write(pages.render(document.compose([document.Suite(name=run.suite, note="")], [run])), tmp_path, pages.SUMS)
     page = browser.new_page()
-    page.goto((tmp_path / f"{site.run_path(run)}.html").as_uri())
+    page.goto((tmp_path / f"{pages.run_path(run)}.html").as_uri())
     assert page.locator("rect.stay").count() == 2
     for at in (5, 6):
         figure = page.locator("figure.plot").nth(at)
@@ -463,7 +467,7 @@ def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: d
     page = visit(f"run/quickstart/{run.run_id}.html", script=False)
     page.locator("summary").click()
     steps = page.locator("details tbody th").all_text_contents()
-    assert (steps[0], steps[-1]) == ("0", "300") and site.LOOKS - 1 <= len(steps) <= site.LOOKS
+    assert (steps[0], steps[-1]) == ("0", "300") and pages.LOOKS - 1 <= len(steps) <= pages.LOOKS
     assert "The plots need JavaScript" in page.locator("main").inner_text()
 
 
@@ -500,7 +504,7 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The site of the shipped submissions."""
     output = tmp_path_factory.mktemp("shipped")
-    folder.write(site.render(submissions.merged(None, list(submissions.rows()))), output, site.SUMS)
+    folder.write(pages.render(submissions.merged(None, list(submissions.rows()))), output, pages.SUMS)
     return output
 
 

@@ -14,7 +14,8 @@ from types import ModuleType
 import pytest
 from playwright import sync_api
 
-from harness import store, tracking, workspace
+from harness import workspace
+from harness.tracking import client, store
 
 SECTION = "Loss, η·λ_max and σ_min"
 PATIENCE = 120_000  # milliseconds
@@ -24,11 +25,11 @@ PATIENCE = 120_000  # milliseconds
 def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Callable[[], int]) -> Iterator[str]:
     """What `gdzoo ui` prints for a suite with two cells of two seeds, while it runs."""
     store.init(store_uri)
-    opened = tracking.open_store(store_uri)
+    opened = client.open_store(store_uri)
     gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
     for seed in range(2):
-        tracking.upload(opened, sample.folder(home / "runs", "relu", seed))
-        tracking.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
+        client.upload(opened, sample.folder(home / "runs", "relu", seed))
+        client.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
     with subprocess.Popen(
         [sys.executable, "-m", "gdzoo", "ui", "--port", str(free_port())],
         cwd=workspace.CHECKOUT,

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import closed_point, heads, objective, steps
 from harness.curvature import spectrum as spectra
+from harness.risk import objective
+from harness.starts import closed_point, heads
+from harness.theory import step_sizes
 from zoo import layer, model
 from zoo import layers as builders
 
@@ -129,9 +131,9 @@ def test_a_shift_moves_the_eigenvalues_of_the_last_bias() -> None:
     def at(place: closed_point.Place) -> spectra.Spectrum:
         return closed_point.spectrum(head, inputs, about, batch, place)
 
-    plain = steps.certified([at(closed_point.Place(0)), at(closed_point.Place(1))])
+    plain = step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1))])
     assert [round(0.5 * (one.low + one.high), 9) for one in plain.candidates] == [1.0]
-    assert steps.certified([at(closed_point.Place(0)), at(closed_point.Place(1, 0.5))]).candidates == ()
+    assert step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1, 0.5))]).candidates == ()
 
 
 def test_a_shift_needs_a_bias() -> None:

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import diagnostics, objective, recipe
+from harness import diagnostics
+from harness.config import recipe
 from harness.curvature import operators, survey
 from harness.diagnostics import gaps
+from harness.risk import objective
 from zoo import curve
 from zoo import model as models
 

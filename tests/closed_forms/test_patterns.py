@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import bad_steps, objective
+from harness.risk import objective
+from harness.theory import bad_steps
 from zoo import activations, config, layer, model
 from zoo import layers as builders
 

@@ -21,7 +21,10 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import ingredients, losses, objective, optimizers, theory
+from harness import theory
+from harness.risk import losses, objective
+from harness.theory import ingredients
+from harness.training import optimizers
 from zoo import activations, layer, model
 from zoo import layers as builders
 

@@ -13,8 +13,9 @@ import pytest
 from jax import flatten_util
 
 import zoo
-from harness import objective, recipe
+from harness.config import recipe
 from harness.curvature import operators
+from harness.risk import objective
 from zoo import activations, layer, model
 
 N = 6

@@ -13,9 +13,11 @@ import sys
 import zlib
 from typing import Any
 
-from harness import canonical, tracking, workspace
-from leaderboard import document, text
-from leaderboard import export as exporting
+from harness import workspace
+from harness.config import canonical
+from harness.tracking import client
+from leaderboard.export import document, text
+from leaderboard.export import from_store as exporting
 
 STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
 HOSTILE = (
@@ -119,7 +121,7 @@ def cell_yaml(run: dict[str, Any]) -> str:
 
 
 def folder(root: pathlib.Path, name: str = "mlp", seed: int = 0, **changes: Any) -> pathlib.Path:
-    """Writes a run folder below `root`, as harness/runlog.py does, and returns it."""
+    """Writes a run folder below `root`, as harness/records/run_folder.py does, and returns it."""
     said = facts(name, seed, **changes)
     said["dataset"]["citation"] = "a paper"
     said["theory"] = {"covered": "theorem 1", "one_piece": False, "bad_steps": []}
@@ -133,15 +135,15 @@ def folder(root: pathlib.Path, name: str = "mlp", seed: int = 0, **changes: Any)
 
 WRITER = """
 import pathlib, sys
-from harness import tracking
-opened = tracking.open_store(sys.argv[1])
+from harness.tracking import client
+opened = client.open_store(sys.argv[1])
 for folder in sys.argv[2:]:
-    tracking.upload(opened, pathlib.Path(folder))
+    client.upload(opened, pathlib.Path(folder))
 """
 KILLED = """
 import os, pathlib, sys
-from harness import points, tracking
-opened = tracking.open_store(sys.argv[1])
+from harness.tracking import client, points
+opened = client.open_store(sys.argv[1])
 calls = []
 def counted(real):
     def call(*arguments, **more):
@@ -151,7 +153,7 @@ def counted(real):
             os._exit(9)
     return call
 opened.client.log_batch, points.write = counted(opened.client.log_batch), counted(points.write)
-tracking.upload(opened, pathlib.Path(sys.argv[2]))
+client.upload(opened, pathlib.Path(sys.argv[2]))
 """
 
 
@@ -167,8 +169,8 @@ def write_at_once(uri: str, root: pathlib.Path, writers: int) -> None:
         assert [process.wait() for process in started] == [0] * writers
     found = exporting.read(uri).runs
     assert sorted(run.run_id for run in found) == sorted(made.name for made in (*folders, shared))
-    opened = tracking.open_store(uri)
-    for run in opened.client.search_runs([tracking.experiment_id(opened, "quickstart")], max_results=writers + 1):
+    opened = client.open_store(uri)
+    for run in opened.client.search_runs([client.experiment_id(opened, "quickstart")], max_results=writers + 1):
         history = opened.client.get_metric_history(run.info.run_id, "train/loss")
         assert [point.step for point in history] == list(STEPS), "no point lost, none doubled"
 

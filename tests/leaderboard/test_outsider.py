@@ -20,11 +20,15 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import data, experiment, layout, losses, optimizers, seeds, thresholds, train, workspace
-from harness import spec as specs
+from harness import data, specs, workspace
+from harness.cli import thresholds
 from harness.diagnostics import minibatches
-from leaderboard import bundle as bundles
-from leaderboard import submissions
+from harness.risk import layout, losses
+from harness.runs import run
+from harness.training import loop, optimizers
+from harness.training import problem as problems
+from leaderboard.bundles import bundle as bundles
+from leaderboard.bundles import submissions
 from zoo import activations
 
 PAGE = workspace.CHECKOUT / "docs" / "bundle.md"
@@ -119,7 +123,7 @@ def test_all_eigenvalues_of_a_bundle_are_found_again(
     family: str, outsider: ModuleType, home: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     one = cell(family)
-    files = bundles.make(one, seeds.run(one, [0], device="cpu", command=""), None)
+    files = bundles.make(one, run.run(one, [0], device="cpu", command=""), None)
     read = bundles.parse(files)
     submissions.write(files, tmp_path / "b")
     problem = outsider.Problem(json.loads(files["seed-0/run.json"])["cell"])
@@ -178,7 +182,7 @@ def test_targets_are_planted_as_the_page_says(outsider: ModuleType) -> None:
         text += "optimizer: {name: gd, learning_rate: 0.1}\nsteps: 1\nseeds: 1\n"
         one = specs.parse(text, file="t.yaml", suite="t", name="t").cells[0]
         np.testing.assert_allclose(
-            outsider.Problem(one.resolved()).targets, experiment.problem(one).arrays.targets, rtol=0, atol=1e-6
+            outsider.Problem(one.resolved()).targets, problems.problem(one).arrays.targets, rtol=0, atol=1e-6
         )
 
 
@@ -207,9 +211,9 @@ def test_steps_see_the_examples_that_the_page_says(sampling: str, outsider: Modu
     weights = np.array([1.0, 3.0, 0.5, 2.0, 1.0, 1.0, 4.0]) if sampling == "replacement" else np.ones(7)
     optimizer = {"batch_size": 3, "sampling": sampling}
     rule = optimizers.Rule("sgd", None, None, 0, 3, sampling)  # type: ignore[arg-type]
-    whole = train.objectives.Batch(*(jax.numpy.asarray(rows) for rows in (np.arange(7.0), np.zeros((7, 1)), weights)))
+    whole = loop.objectives.Batch(*(jax.numpy.asarray(rows) for rows in (np.arange(7.0), np.zeros((7, 1)), weights)))
     for seed in (0, 3):
-        draw = train.drawing(rule, whole, seeds.keys(seed)["batches"], 7)
+        draw = loop.drawing(rule, whole, run.keys(seed)["batches"], 7)
         for step in (0, 1, 2, 5, 1000):
             mine = outsider.batch({"optimizer": optimizer}, seed, step, weights)
             assert mine.tolist() == np.asarray(draw(jax.numpy.asarray(step)).x).astype(int).tolist()
@@ -230,10 +234,12 @@ def test_activations_of_the_page_are_those_of_the_zoo(outsider: ModuleType) -> N
 
 
 def test_the_page_has_the_thresholds_of_the_code() -> None:
-    """`python -m harness.thresholds` prints what stands at the end of the page; nobody writes a number by hand."""
+    """`python -m harness.cli.thresholds` prints what stands at the end of the page; nobody writes a number by hand."""
     assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + thresholds.table())
     known = {one.name: one.value for one in thresholds.found()}
-    assert {"verdict.MARGIN", "ends.GAP[float32]", "ends.FLAT", "ends.STATIONARY", "curvature.logdet.CUT"} <= set(known)
+    assert {"records.verdict.MARGIN", "records.ends.GAP[float32]", "records.ends.FLAT", "curvature.logdet.CUT"} <= set(
+        known
+    )
     assert all(one.meaning for one in thresholds.found()), "a number in capitals says nothing of itself"
 
 

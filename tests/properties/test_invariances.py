@@ -17,10 +17,13 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import diagnostics, metrics, objective, optimizers, recipe
-from harness.curvature import data_space, operators, survey
+from harness import diagnostics, metrics
+from harness.config import recipe
+from harness.curvature import operators, survey
 from harness.diagnostics import exponents, trajectory
 from harness.records import Record
+from harness.risk import jacobian, objective
+from harness.training import optimizers
 from zoo import pattern
 
 LOSS = recipe.HalfMse(name="half_mse")
@@ -114,7 +117,7 @@ def net(activation: str, seed: int) -> Net:
             survey=lambda point, eta, key: surveyors["dense"].survey((*point, jnp.asarray(c)), eta, key),
             outputs=goal.outputs,
             loss=LOSS,
-            factor=data_space.remembering(goal.outputs, LOSS, batch),
+            factor=jacobian.remembering(goal.outputs, LOSS, batch),
             counter=lambda point, level, key: surveyors["dense"].survey((*point, jnp.asarray(c)), 1, key).spectrum,
         )
 

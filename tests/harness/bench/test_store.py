@@ -10,13 +10,13 @@ import subprocess
 import sys
 
 from harness.bench import store
-from leaderboard import export
+from leaderboard.export import from_store
 
 
 def test_the_store_that_is_read_holds_what_the_row_says(home: pathlib.Path) -> None:
     uri = store._made(home, 6)
     store._multiplied(home, uri, 5)
-    runs = export.read(uri).runs
+    runs = from_store.read(uri).runs
     assert len({run.run_id for run in runs}) == 5
     assert all(len(run.steps) == 6 and len(run.curves) == store.METRICS for run in runs)
     file = uri.removeprefix("sqlite:///")

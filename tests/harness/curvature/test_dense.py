@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import recipe
+from harness.config import recipe
 from harness.curvature import dense, survey
 
 

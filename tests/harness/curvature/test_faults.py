@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, metrics, verdict
+from harness import diagnostics, metrics
 from harness.curvature import operators, survey
 from harness.curvature import spectrum as spectra
-from harness.records import Record
+from harness.records import Record, verdict
 
 METHODS = pytest.mark.parametrize("method", ["dense", "lanczos"])
 BULK = np.linspace(-0.1, 0.1, 195)

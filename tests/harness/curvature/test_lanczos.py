@@ -12,9 +12,10 @@ import pytest
 import scipy.sparse.linalg
 
 import zoo
-from harness import objective, recipe
+from harness.config import recipe
 from harness.curvature import lanczos, logdet, operators, survey
 from harness.curvature import spectrum as spectra
+from harness.risk import objective
 
 SIZE = 300
 

@@ -10,9 +10,9 @@ import pathlib
 import jax
 import numpy as np
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
 from harness.curvature import dense, logdet, operators, survey
+from harness.training import problem
 
 TEXT = {
     "schema": 1,
@@ -33,7 +33,7 @@ KEYS = 60
 def test_95_of_100_error_bars_of_a_log_determinant_hold_the_exact_one(home: pathlib.Path) -> None:
     """Four states, and at each of them sixty draws; one standard error of 8 probes would miss a third of them."""
     one = specs.parse(json.dumps(TEXT), file="t.yaml", suite="tests", name="t").cells[0]
-    ready = experiment.problem(one)
+    ready = problem.problem(one)
     operator, size = operators.hessian(ready.objective.risk), ready.objective.size
     hessian, asked = dense.matrix(operator, size), survey.surveyor(operator, size, "lanczos")
     misses, narrow = 0, 0

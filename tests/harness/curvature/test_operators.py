@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import objective, workspace
-from harness.curvature import dense, gauss_newton, lanczos, operators  # noqa: F401 # lanczos: SHARDED
+from harness import workspace
+from harness.curvature import dense, lanczos, operators  # noqa: F401 # lanczos: SHARDED
+from harness.risk import gauss_newton, objective
 
 SHAPE, K, N = (4, 4, 1), 3, 7
 HALF_MSE = types.SimpleNamespace(name="half_mse", weight_decay=0.0)

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment, verdict
-from harness import spec as specs
+from harness import specs
 from harness.curvature import dense, operators, rounding, survey
 from harness.curvature import spectrum as spectra
+from harness.records import verdict
+from harness.training import problem
 
 X = (1.0, 0.5, -0.7)
 START = (0.1, -0.2, 0.3, 0.7, -0.9, 0.4, 0.0, 0.6, -0.8, 1.1)
@@ -34,7 +35,7 @@ def digits() -> None:
     decimal.getcontext().prec = 60
 
 
-def ready(data: dict[str, object], **model: object) -> experiment.Problem:
+def ready(data: dict[str, object], **model: object) -> problem.Problem:
     text = {
         "schema": 1,
         "title": "a test",
@@ -46,7 +47,7 @@ def ready(data: dict[str, object], **model: object) -> experiment.Problem:
         "precision": "float64",
         "seeds": 1,
     }
-    return experiment.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
+    return problem.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
 
 
 def tanh(x: Decimal) -> tuple[Decimal, Decimal, Decimal]:
@@ -101,7 +102,7 @@ def two_layers(theta: Sequence[float]) -> np.ndarray:
 
 
 @functools.cache
-def asked(targets: tuple[float, ...] | None) -> tuple[experiment.Problem, dense.Matrix, object]:
+def asked(targets: tuple[float, ...] | None) -> tuple[problem.Problem, dense.Matrix, object]:
     data: dict[str, object] = POINT if targets is None else {"name": "points", "x": list(X), "values": list(targets)}
     it = ready(data, hidden=[1, 1] if targets is None else [3])
     operator = operators.hessian(it.objective.risk)

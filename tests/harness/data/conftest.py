@@ -12,7 +12,7 @@ import pydantic
 import pytest
 
 from harness import data
-from harness.data import config
+from harness.config import data as config
 
 PACKAGE = pathlib.Path("/usr/share/datasets/fashion-mnist")
 PARTS = pydantic.TypeAdapter(config.Data)

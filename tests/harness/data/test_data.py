@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from harness import data, errors
-from harness.data import config, preparation, stock
+from harness.config import data as config
+from harness.data import preparation, stock
 
 Part = Callable[..., Any]
 
@@ -113,7 +114,7 @@ def test_the_same_part_gives_the_same_bits_and_the_fingerprint_is_theirs(
 
 def test_facts_need_neither_files_nor_libraries() -> None:
     code = (
-        "import sys, pydantic; from harness import data; from harness.data import config;"
+        "import sys, pydantic; from harness import data; from harness.config import data as config;"
         "part = pydantic.TypeAdapter(config.Data).validate_python({'name': 'cifar10', 'resize': 48});"
         "assert not list(data.conflicts(part)); assert data.facts(part).shape == (48, 48, 3);"
         "sys.exit('tensorflow_datasets' in sys.modules or 'numpy' in sys.modules)"
@@ -238,7 +239,7 @@ def test_more_than_there_is_and_a_wrong_size_are_refused(
 
 def test_tensorflow_is_not_needed(home: pathlib.Path) -> None:
     code = (
-        "import sys, pydantic; from harness import data; from harness.data import config;"
+        "import sys, pydantic; from harness import data; from harness.config import data as config;"
         "data.load(pydantic.TypeAdapter(config.Data).validate_python({'name': 'digits', 'examples': 3}));"
         "sys.exit('tensorflow' in sys.modules)"
     )

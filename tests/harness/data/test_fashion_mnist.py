@@ -95,7 +95,7 @@ def test_a_balanced_standardised_half_size_subset(fashion: pathlib.Path, part: P
 def test_the_stock_builder_reads_what_ours_wrote_and_tensorflow_is_never_loaded(fashion: pathlib.Path) -> None:
     code = (
         "import sys, numpy, pydantic, tensorflow_datasets as tfds;"
-        "from harness import data; from harness.data import config;"
+        "from harness import data; from harness.config import data as config;"
         "part = {'name': 'fashion_mnist', 'examples': 50};"
         "ours = data.load(pydantic.TypeAdapter(config.Data).validate_python(part));"
         f"builder = tfds.builder('fashion_mnist', data_dir={str(fashion)!r}, file_format='array_record');"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
+from harness.training import problem as problems
 
 
-def _problem(**fields: object) -> experiment.Problem:
+def _problem(**fields: object) -> problems.Problem:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -23,20 +23,20 @@ def _problem(**fields: object) -> experiment.Problem:
         "steps": 3,
         "seeds": 1,
     }
-    return experiment.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
+    return problems.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
 
 
 @pytest.fixture
-def problem() -> Callable[..., experiment.Problem]:
+def problem() -> Callable[..., problems.Problem]:
     """A function from fields of a spec to an MLP of one unit on digits with them."""
     return _problem
 
 
 @pytest.fixture
-def quadratic() -> Callable[..., experiment.Problem]:
+def quadratic() -> Callable[..., problems.Problem]:
     """A function from eigenvalues to a risk with that diagonal Hessian."""
 
-    def made(*eigenvalues: float) -> experiment.Problem:
+    def made(*eigenvalues: float) -> problems.Problem:
         model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
         return _problem(data={"name": "point"}, model=model, loss={"name": "output"})
 

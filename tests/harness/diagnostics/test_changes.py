@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, experiment, metrics, runlog, seeds
-from harness import spec as specs
+from harness import diagnostics, metrics, specs
 from harness.curvature import dense, operators
 from harness.diagnostics import changes, trajectory
+from harness.records import run_folder
+from harness.runs import run
+from harness.training import problem
 
 SPEC = """
 schema: 1
@@ -37,9 +39,9 @@ def cell() -> specs.Cell:
 
 
 def told(
-    it: experiment.Problem, theta: jax.Array, previous: jax.Array | None, above: int | None = None, **given: float
+    it: problem.Problem, theta: jax.Array, previous: jax.Array | None, above: int | None = None, **given: float
 ) -> tuple[float, ...]:
-    found = experiment.measure(it, theta, ETA, jax.random.key(0), previous, ("changes",), above=above, **given)
+    found = problem.measure(it, theta, ETA, jax.random.key(0), previous, ("changes",), above=above, **given)
     assert found is not None and set(found) == set(changes.METRICS) <= set(metrics.METRICS)
     return tuple(found[name] for name in changes.METRICS)
 
@@ -47,7 +49,7 @@ def told(
 class Line:
     """A segment of parameters, its kinks in closed form: preactivations of one hidden layer are affine along it."""
 
-    def __init__(self, it: experiment.Problem, seed: int, length: float) -> None:
+    def __init__(self, it: problem.Problem, seed: int, length: float) -> None:
         drawn = np.random.default_rng(seed)
         self.start = drawn.normal(size=it.objective.size)
         self.end = self.start + length * drawn.normal(size=it.objective.size)
@@ -71,7 +73,7 @@ class Line:
 
 
 def test_crossings_and_jumps_are_those_of_every_piece_and_kink_in_turn(home: pathlib.Path) -> None:
-    it = experiment.problem(cell())
+    it = problem.problem(cell())
     compared, seen = 0, np.zeros(2)
     for seed in range(24):
         line = Line(it, seed, 0.3)
@@ -85,7 +87,7 @@ def test_crossings_and_jumps_are_those_of_every_piece_and_kink_in_turn(home: pat
 
 
 def test_what_there_is_no_budget_for_is_unresolved(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = experiment.problem(cell())
+    it = problem.problem(cell())
     line = next(one for seed in range(24) if (one := Line(it, seed, 0.3)).count(0.0) != one.count(1.0))
     monkeypatch.setattr(changes, "SHARE", 0.0)
     monkeypatch.setattr(changes, "LEAST", 0.0)
@@ -95,7 +97,7 @@ def test_what_there_is_no_budget_for_is_unresolved(home: pathlib.Path, monkeypat
 
 
 def test_where_only_the_step_size_changes_eigenvalues_cross(home: pathlib.Path) -> None:
-    it = experiment.problem(cell())
+    it = problem.problem(cell())
     line = Line(it, 0, 0.3)
     theta = jnp.asarray(line.end)
     before = line.count(1.0) + 2
@@ -103,13 +105,13 @@ def test_where_only_the_step_size_changes_eigenvalues_cross(home: pathlib.Path) 
 
 
 def test_the_first_look_has_none_before(home: pathlib.Path) -> None:
-    it = experiment.problem(cell())
+    it = problem.problem(cell())
     assert all(map(math.isnan, told(it, jnp.asarray(Line(it, 0, 0.3).end), None)))
 
 
 def test_the_records_of_a_run_account_for_each_change(home: pathlib.Path) -> None:
-    (folder,) = seeds.run(cell(), [0], device="test", command="test")
-    recorded = runlog.read_records(folder)
+    (folder,) = run.run(cell(), [0], device="test", command="test")
+    recorded = run_folder.read_records(folder)
     counts = [one.values["n_above_inv_eta"] for one in recorded]
     assert len(set(counts)) > 1
     for (before, after), one in zip(itertools.pairwise(counts), recorded[1:], strict=True):

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment
 from harness.diagnostics import departure
+from harness.training import problem as problems
 
-Make = Callable[..., experiment.Problem]
+Make = Callable[..., problems.Problem]
 
 
-def measured(ready: experiment.Problem, theta: jax.Array, previous: jax.Array | None) -> dict[str, float]:
-    found = experiment.measure(ready, theta, 0.1, jax.random.key(0), previous, ["departure"])
+def measured(ready: problems.Problem, theta: jax.Array, previous: jax.Array | None) -> dict[str, float]:
+    found = problems.measure(ready, theta, 0.1, jax.random.key(0), previous, ["departure"])
     assert found is not None
     return found
 

@@ -9,10 +9,10 @@ import pathlib
 
 import pytest
 
-from harness import runlog, seeds
-from harness import spec as specs
+from harness import specs
 from harness.diagnostics import episodes
-from harness.records import Record
+from harness.records import Record, run_folder
+from harness.runs import run as runs
 
 
 def run(*rows: tuple[int, float, float]) -> list[Record]:
@@ -86,8 +86,8 @@ def test_a_small_start_of_a_deep_linear_network_has_a_plateau_for_each_direction
         "seeds": 1,
     }
     cell = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
-    folder = seeds.run(cell, [0], device="cpu", command="")[0]
-    found = episodes.summary(runlog.read_records(folder))
+    folder = runs.run(cell, [0], device="cpu", command="")[0]
+    found = episodes.summary(run_folder.read_records(folder))
     assert found["episodes"] == 2
     assert 200 < found["episode_steps"] < 1500, "the second direction is ten times slower"
     assert found["episode_depth"] < 1e-4

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment, train
-from harness import spec as specs
+from harness import specs
 from harness.diagnostics import exponents
+from harness.training import loop, problem
 
 
 def cell(**fields: object) -> specs.Cell:
@@ -31,13 +31,13 @@ def cell(**fields: object) -> specs.Cell:
     return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def quadratic(*eigenvalues: float) -> experiment.Problem:
+def quadratic(*eigenvalues: float) -> problem.Problem:
     model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
-    return experiment.problem(cell(data={"name": "point"}, model=model, loss={"name": "output"}))
+    return problem.problem(cell(data={"name": "point"}, model=model, loss={"name": "output"}))
 
 
-def measured(ready: experiment.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = experiment.measure(ready, theta, eta, jax.random.key(key), None, ("exponents",))
+def measured(ready: problem.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
+    found = problem.measure(ready, theta, eta, jax.random.key(key), None, ("exponents",))
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def test_an_exactly_singular_map_has_the_exponent_minus_infinity(home: pathlib.P
 
 
 def test_a_trajectory_that_leaves_finite_numbers_has_none(home: pathlib.Path) -> None:
-    ready = experiment.problem(cell(model={"family": "mlp", "hidden": [3], "activation": "square"}))
+    ready = problem.problem(cell(model={"family": "mlp", "hidden": [3], "activation": "square"}))
     found = measured(ready, jnp.ones(ready.objective.size), 1e3)
     assert math.isnan(found["exponent"])
     assert found["exponent_error"] == math.inf
@@ -76,7 +76,7 @@ def test_a_trajectory_that_leaves_finite_numbers_has_none(home: pathlib.Path) ->
 
 def test_at_a_planted_minimum_the_exponent_is_the_stability_of_the_minimum(home: pathlib.Path) -> None:
     data = {"name": "digits", "examples": 40, "targets": {"planted": 3}}
-    ready = experiment.problem(cell(data=data, model={"family": "mlp", "hidden": [2], "activation": "tanh"}))
+    ready = problem.problem(cell(data=data, model={"family": "mlp", "hidden": [2], "activation": "tanh"}))
     theta = ready.objective.init(jax.random.key(3)).astype("float64")
     top = np.linalg.eigvalsh(np.asarray(jax.jit(jax.hessian(ready.objective.risk))(theta, ready.exact)))[-1]
     found = measured(ready, theta, 2.3 / top)
@@ -87,14 +87,14 @@ def test_at_a_planted_minimum_the_exponent_is_the_stability_of_the_minimum(home:
 @pytest.mark.parametrize("optimizer", ["gd", "sgd"])
 def test_each_growth_is_that_of_the_product_of_dense_hessians(optimizer: str, home: pathlib.Path) -> None:
     rule = {"name": "gd", "learning_rate": 0.1} if optimizer == "gd" else None
-    ready = experiment.problem(cell(optimizer=rule or {"name": "sgd", "learning_rate": 0.1, "batch_size": 4}))
+    ready = problem.problem(cell(optimizer=rule or {"name": "sgd", "learning_rate": 0.1, "batch_size": 4}))
     size, eta, key = ready.objective.size, 0.8, jax.random.key(7)
     theta = jnp.asarray(np.random.default_rng(0).normal(size=size))
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(size, 2)))[0]
     along = exponents.program(ready.probe.risk, ready.rule, ready.probe.examples)
     logs = np.asarray(along(theta, eta, ready.exact, key, jnp.asarray(columns.T)))
     assert logs.shape == (exponents.STEPS, 2)
-    draw = train.drawing(ready.rule, ready.exact, key, ready.probe.examples)
+    draw = loop.drawing(ready.rule, ready.exact, key, ready.probe.examples)
     hessian, gradient = jax.jit(jax.hessian(ready.objective.risk)), jax.jit(jax.grad(ready.objective.risk))
     for t in range(10):
         seen = draw(jnp.asarray(t))

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
 from harness.diagnostics import inverse
+from harness.training import problem as problems
 
 ROOTS = (-1.8624543789543708, 0.3, 1.562454378954371)
 """Control C4: at eta = 1/2 the diagonal map s -> 3/2 s - 1/2 s^3 sends all three to 0.4365."""
 
 
-def problem(**fields: object) -> experiment.Problem:
+def problem(**fields: object) -> problems.Problem:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -31,11 +31,11 @@ def problem(**fields: object) -> experiment.Problem:
         "steps": 3,
         "seeds": 1,
     }
-    return experiment.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
+    return problems.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
 
 
-def measured(ready: experiment.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = experiment.measure(ready, theta, eta, jax.random.key(key), None, ("inverse",))
+def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
+    found = problems.measure(ready, theta, eta, jax.random.key(key), None, ("inverse",))
     assert found is not None
     return found
 

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, experiment, metrics, objective
-from harness import spec as specs
+from harness import diagnostics, metrics, specs
 from harness.curvature import operators
 from harness.diagnostics import kinks
+from harness.risk import objective
+from harness.training import problem as problems
 
 SPEC = """
 schema: 1
@@ -29,15 +30,15 @@ seeds: 1
 """
 
 
-def ready(activation: str) -> experiment.Problem:
+def ready(activation: str) -> problems.Problem:
     text = SPEC.format(activation=activation)
-    return experiment.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+    return problems.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
 
 
 def measured(
-    problem: experiment.Problem, theta: jax.Array, eta: float, previous: jax.Array | None = None
+    problem: problems.Problem, theta: jax.Array, eta: float, previous: jax.Array | None = None
 ) -> dict[str, float]:
-    found = experiment.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
+    found = problems.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
     assert found is not None
     return found
 
@@ -86,7 +87,7 @@ def test_the_defect_falls_with_the_step_on_one_piece_and_not_across_a_kink(home:
 
 def test_the_defect_of_a_quadratic_is_within_its_error_bar(home: pathlib.Path) -> None:
     text = SPEC.format(activation="relu").replace("hidden: [4]", "hidden: []")
-    it = experiment.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+    it = problems.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
     for seed in range(5):
         theta = jnp.asarray(np.random.default_rng(seed).normal(size=it.objective.size))
         for eta in (1e-6, 0.1):

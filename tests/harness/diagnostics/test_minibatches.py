@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
 from harness.diagnostics import minibatches
+from harness.training import problem as problems
 
 
-def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None) -> experiment.Problem:
+def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None) -> problems.Problem:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -28,11 +28,11 @@ def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None
         "curvature": curvature,
         "seeds": 1,
     }
-    return experiment.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
+    return problems.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
 
 
-def measured(ready: experiment.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = experiment.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
+def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
+    found = problems.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
     assert found is not None
     return found
 

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment, objective
-from harness import spec as specs
-from harness.curvature import data_space
+from harness import specs
+from harness.risk import jacobian as jacobians
+from harness.risk import objective
+from harness.training import problem
 
 
 def cell(**fields: object) -> specs.Cell:
@@ -33,9 +34,9 @@ def cell(**fields: object) -> specs.Cell:
 
 
 def measured(one: specs.Cell, name: str, theta: jax.Array | None = None) -> tuple[dict[str, float], jax.Array]:
-    ready = experiment.problem(one)
-    at = experiment.start(one, ready, jax.random.key(0)).astype("float64") if theta is None else theta
-    found = experiment.measure(ready, at, one.optimizer.learning_rate, jax.random.key(0), None, (name, "fit"))
+    ready = problem.problem(one)
+    at = problem.start(one, ready, jax.random.key(0)).astype("float64") if theta is None else theta
+    found = problem.measure(ready, at, one.optimizer.learning_rate, jax.random.key(0), None, (name, "fit"))
     assert found is not None
     return found, at
 
@@ -44,7 +45,7 @@ def test_the_pl_ratio_is_a_rayleigh_quotient_of_the_kernel(home: pathlib.Path) -
     """|grad L|^2 / (2 L) = r'Kr / (N r'r) for half_mse, and so between the kernel's ends (mathematics, section 4)."""
     one = cell()
     found, theta = measured(one, "minimum")
-    goal, batch = experiment.problem(one).objective, experiment.problem(one).exact
+    goal, batch = problem.problem(one).objective, problem.problem(one).exact
     jacobian = np.asarray(jax.jacobian(goal.outputs)(theta, batch.x)).reshape(10, -1)
     residual = np.asarray(goal.outputs(theta, batch.x) - batch.targets).ravel()
     kernel = jacobian @ jacobian.T / 5
@@ -78,8 +79,8 @@ def test_the_kantorovich_number_of_one_product_is_known(home: pathlib.Path) -> N
 
 def test_a_small_kantorovich_number_means_a_solution_nearby(home: pathlib.Path) -> None:
     one = cell(model={"family": "mlp", "hidden": [24], "activation": "tanh"})
-    ready = experiment.problem(one)
-    theta = experiment.start(one, ready, jax.random.key(1)).astype("float64")
+    ready = problem.problem(one)
+    theta = problem.start(one, ready, jax.random.key(1)).astype("float64")
     residuals = jax.jit(lambda theta: (ready.objective.outputs(theta, ready.exact.x) - ready.exact.targets).ravel())
     slope = jax.jit(jax.jacobian(residuals))
     near = theta
@@ -104,7 +105,7 @@ def test_above_the_limit_the_largest_eigenvalue_speaks(home: pathlib.Path, monke
         one = cell(optimizer={"name": "sgd", "learning_rate": rate, "batch_size": 2})
         whole, theta = measured(one, "minimum")
         with monkeypatch.context() as patch:
-            patch.setattr(data_space, "LIMIT", 9)
+            patch.setattr(jacobians, "LIMIT", 9)
             found, _ = measured(one, "minimum", theta)
             free, _ = measured(one, "stability", theta)
         assert math.isnan(found["ntk_rank"])
@@ -121,7 +122,7 @@ def test_above_the_limit_the_largest_eigenvalue_speaks(home: pathlib.Path, monke
 @pytest.mark.parametrize("scale", [1.0, -3.0, 400.0])
 def test_the_margin_bounds_the_cross_entropy(scale: float, home: pathlib.Path) -> None:
     one = cell(loss={"name": "ce"}, model={"family": "deep_linear", "hidden": []})
-    ready = experiment.problem(one)
+    ready = problem.problem(one)
     x, labels = np.asarray(ready.exact.x).reshape(5, 4), np.asarray(ready.exact.targets)
     kernel = scale * np.linalg.lstsq(x, 2 * labels - 1)[0]
     outputs = x @ kernel
@@ -135,7 +136,7 @@ def test_the_margin_bounds_the_cross_entropy(scale: float, home: pathlib.Path) -
 def test_rows_that_fill_a_chunk_have_no_margin(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"name": "random_labels", "examples": 3, "shape": [1, 1, 4], "classes": 2}
     one = cell(loss={"name": "ce"}, model={"family": "deep_linear", "hidden": []}, data=data)
-    ready = experiment.problem(one)
+    ready = problem.problem(one)
     x, labels = np.asarray(ready.exact.x).reshape(3, 4), np.asarray(ready.exact.targets)
     monkeypatch.setattr(objective, "CHUNK", 2)
     found, _ = measured(one, "margin", jnp.asarray(np.linalg.lstsq(x, 2 * labels - 1)[0].ravel()))

@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-from harness import diagnostics
-from harness import spec as specs
+from harness import diagnostics, specs
 from harness.curvature import exclusion, logdet, rounding, survey
 from harness.diagnostics import plan
 

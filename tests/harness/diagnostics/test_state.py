@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import experiment
-from harness import spec as specs
+from harness import specs
+from harness.training import problem
 
 SPEC = """
 schema: 1
@@ -31,7 +31,7 @@ seeds: 1
 @pytest.mark.parametrize("name", ["heavy_ball", "nesterov"])
 def test_it_is_the_derivative_of_the_step_that_training_takes(name: str) -> None:
     cell = specs.parse(SPEC.replace("NAME", name), file="t.yaml", suite="tests", name="t").cells[0]
-    ready = experiment.problem(cell)
+    ready = problem.problem(cell)
     size, eta = ready.objective.size, jnp.asarray([0.7])
     key = jax.random.key(0)[None]
 
@@ -51,7 +51,7 @@ def test_it_is_the_derivative_of_the_step_that_training_takes(name: str) -> None
     ]
     derivative = np.array(columns).T / (2 * h)
     singular = np.linalg.svd(derivative, compute_uv=False)
-    found = experiment.measure(
+    found = problem.measure(
         ready, jnp.asarray(state[:size]), 0.7, jax.random.key(3), names=("fit", "state", "singularity")
     )
     assert found is not None

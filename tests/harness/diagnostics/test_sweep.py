@@ -12,16 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, experiment
+from harness import diagnostics
 from harness.curvature import logdet, survey
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import sweep
+from harness.training import problem as problems
 
-Make = Callable[..., experiment.Problem]
+Make = Callable[..., problems.Problem]
 
 
-def measured(ready: experiment.Problem, theta: jax.Array, eta: float, *names: str) -> dict[str, float]:
-    found = experiment.measure(ready, theta, eta, jax.random.key(0), None, names)
+def measured(ready: problems.Problem, theta: jax.Array, eta: float, *names: str) -> dict[str, float]:
+    found = problems.measure(ready, theta, eta, jax.random.key(0), None, names)
     assert found is not None
     return found
 

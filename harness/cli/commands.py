@@ -1,0 +1,507 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The harness's commands. Everything slow to import is imported in the command that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness import errors, workspace
+from harness.runtime import signals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import rich.console
+
+    from harness import specs
+    from harness.jobs import engines, schedule
+    from harness.tracking import client
+
+app = typer.Typer()
+store_app = typer.Typer(help="The database that holds the runs.", no_args_is_help=True)
+data_app = typer.Typer(help="The data sets.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+app.add_typer(data_app, name="data")
+
+Specs = Annotated[
+    list[pathlib.Path], typer.Argument(help="Spec files, or folders of them.", metavar="SPEC...", show_default=False)
+]
+Store = Annotated[
+    str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, max=4096, help="Devices that share the examples of each batch.")
+]
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="What to list; without it, what there is to list.")] = "") -> None:
+    """Show what exists: families, activations, datasets, losses, optimizers, starts, diagnostics, metrics, specs."""
+    from harness.cli import catalogue
+
+    catalogue.show(what, console())
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the spec.")],
+    family: Annotated[str, typer.Option("--family", help="A family of `gdzoo list families`.")],
+    setting: Annotated[
+        str, typer.Option("--setting", help="One of the family's settings, as `gdzoo list families` names them.")
+    ] = "tiny",
+    suite: Annotated[str, typer.Option("--suite", help="Its suite: the folder under specs/.")] = "mine",
+) -> None:
+    """Write a commented spec to start from, specs/SUITE/NAME.yaml."""
+    from harness import specs
+
+    text = specs.template(name, family, setting)
+    path = pathlib.Path("specs") / suite / f"{name}.yaml"
+    if not specs.NAME.fullmatch(suite):
+        raise errors.InputError(f"--suite: {suite!r} is not allowed; allowed: letters, digits, '.', '_' and '-'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise errors.InputError(f"{path} exists already; choose another name, or delete it first") from error
+    out = console()
+    out.print(f"wrote {path}", highlight=False)
+    out.print(f"next: edit it, then `gdzoo check {path}` and `gdzoo run {path}`", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(specs: Specs, device: Device = "auto") -> None:
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
+
+    The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
+    The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
+
+    `curvature: dense` is refused beyond 5,000 parameters on a CPU, 20,000 on an accelerator.
+    """
+    check_specs(specs, device=device)
+
+
+@app.command()
+def certify(
+    specs: Specs,
+    points: Annotated[int, typer.Option("--points", min=1, max=100, help="How many points to ask.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Say what is certain of the map before any training: at this step size, and for a whole range of them.
+
+    Networks of one analytic piece: from closed-form points at any size, else from whole Hessians up to 5,000 parameters
+    (20,000 on an accelerator), else from Lanczos: 128 products with the Hessian for each point, false with a stated
+    probability. Others: the pieces on which runs begin, up to that size. Where all bad step sizes are known from the
+    layers alone, the whole map. Statements F1 to F14 are ours and not peer-reviewed: docs/theorems.md.
+    """
+    from harness import specs as spec_module
+    from harness.cli import certificates
+    from harness.runtime import device as devices
+
+    found = spec_module.read_all(specs)
+    devices.configure(device)
+    certificates.show([cell for spec in found for cell in spec.cells], points, console(), as_json=json)
+
+
+@app.command()
+def bench(
+    what: Annotated[
+        str,
+        typer.Argument(help="curvature, training, scaling, store, or large: VGG-16 at full width.", metavar="[WHAT]"),
+    ] = ("curvature"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small networks, few rounds: minutes.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure speed again, of curvature or training, against other programs, and say which targets are met.
+
+    One table of ratios from one run: medians over interleaved rounds of this process's CPU seconds, on one core. Peers
+    that are not installed have a row that says so; `pip install -e '.[bench]'` brings them. A missed target is a
+    result: exit code 0. A peer that disagrees with us about the same network has no number: exit code 1.
+
+    `gdzoo bench --quick` takes minutes, `gdzoo bench` the better part of an hour.
+    """
+    from harness import bench as benches
+    from harness.runtime import device as devices
+
+    if benches.find(what).one_core and device in ("auto", "cpu"):
+        benches.timing.keep_to_one_core()
+    words = devices.configure(device)
+    with signals.handled():
+        agreed = benches.show(what, quick, words, console(), as_json=json)
+    if not agreed:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+@app.command()
+def run(
+    specs: Specs,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=1000, help="Number of seeds, instead of the specs' own.")
+    ] = None,
+    store: Store = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep the records in run folders only: `gdzoo store import` takes them.")
+    ] = False,
+    device: Device = "auto",
+    devices: Devices = 1,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local (worker processes here) or ray (a cluster).")
+    ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, max=1000, help="Tasks at once; each may use all cores. Default: 1, a cluster's room"
+        ),
+    ] = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Make share I of N only, for array jobs; seeds that train side by side stay together.",
+        ),
+    ] = "1/1",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line for each event, and nothing else.")
+    ] = False,
+    gpus_per_task: Annotated[float, typer.Option("--gpus-per-task", min=0, help="GPUs that a task takes (ray).")] = 0,
+    cpus_per_task: Annotated[float, typer.Option("--cpus-per-task", min=0, help="Cores that a task takes (ray).")] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="The cluster. Default: RAY_ADDRESS, else this machine alone.")
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option("--coordinator", help="HOST:PORT of process 0, or auto under SLURM: one run on several machines."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="How many processes train one run.")
+    ] = None,
+    process: Annotated[int | None, typer.Option("--process", min=0, help="Which of them this is.")] = None,
+) -> None:
+    """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
+
+    A task is a group of seeds of one cell. Training is done in other processes: one that dies is begun again where it
+    was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
+    """
+    from harness.jobs import engines
+    from harness.runtime import distributed
+
+    if store and no_store:
+        raise errors.InputError("--store and --no-store exclude each other")
+    together = distributed.of(coordinator, processes, process)
+    options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address, together)
+    if together is not None:
+        engine = engines.TOGETHER
+    outcome = run_specs(
+        specs, seeds=seeds, store=store, no_store=no_store, engine=engine, options=options, shard=shard, as_json=json
+    )
+    if outcome is None:
+        return
+    out = console(stderr=json)
+    agree = compare(specs, seeds, out)
+    finish(outcome, out)
+    show_left_out(specs, seeds, out)
+    if not agree:
+        raise typer.Exit(errors.EXIT_FAILED)
+    if no_store:
+        words = f"next: bring {workspace.runs()} to where a store is, and say there: gdzoo store import FOLDER"
+        out.print(words, highlight=False, soft_wrap=True)
+        return
+    out.print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
+
+
+@app.command()
+def status(
+    specs: Annotated[
+        list[pathlib.Path] | None, typer.Argument(help="Spec files or folders; default: all of specs/.")
+    ] = None,
+) -> None:
+    """Say how many runs of each cell are finished, diverged, running, interrupted, failed or missing."""
+    from harness import specs as spec_module
+    from harness.cli import overview
+
+    overview.show(spec_module.read_all(specs or [workspace.CHECKOUT / "specs"]), console())
+
+
+@app.command()
+def ui(
+    store: Store = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")] = 5000,
+    browser: Annotated[bool, typer.Option("--open", help="Open the first suite in a browser.")] = False,
+) -> None:
+    """Start MLflow's own UI on the store, for this machine only, and print a link to each suite; Ctrl-C ends it.
+
+    A link opens a prepared comparison: loss, eta*lambda_max and sigma_min over steps, one line for each cell, the mean
+    over its seeds with their range. Click the eyes in the list to choose what is drawn; "Table: ..." under the name of
+    the view has the end values.
+    """
+    import webbrowser
+
+    from harness.tracking import client
+    from harness.tracking import store as stores
+    from harness.tracking import ui as uis
+
+    uri, out = workspace.store(store), console()
+    served = uri.startswith(("http://", "https://"))
+    address = stores.shown(uri) if served else f"http://127.0.0.1:{port}"
+    with contextlib.ExitStack() as ending:
+        server = None
+        log = ending.enter_context(tempfile.TemporaryFile())
+        if not served:
+            command, environment = uis.command(uri, port)
+            asked = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            server = ending.enter_context(asked)
+            ending.callback(server.terminate)
+        try:
+            with out.status("MLflow's server is starting"):
+                found = uis.suites(client.open_store(uri), address)
+                if server is not None:
+                    uis.answering(address, server, log)
+            for line in uis.lines(found, address):
+                out.print(line, highlight=False, soft_wrap=True)
+            if browser:
+                webbrowser.open(found[0].link if found else uis.link(address))
+            if server is not None:
+                out.print("Ctrl-C ends it")
+                raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            raise typer.Exit(errors.EXIT_DONE) from None
+
+
+@store_app.command("init")
+def store_init(store: Store = None) -> None:
+    """Make what is missing of the store: database, tables, and an experiment for each suite.
+
+    Safe to say twice, and from many processes at once. A store from another MLflow is left alone.
+    """
+    from harness.tracking import store as stores
+
+    uri = workspace.store(store)
+    with console().status("making the store ready"):
+        done = stores.init(uri)
+    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@store_app.command("upgrade")
+def store_upgrade(store: Store = None) -> None:
+    """Bring a store from an earlier MLflow up to date.
+
+    Of a SQLite file a copy is kept beside it. Back a PostgreSQL database up before: pg_dump -Fc.
+    """
+    from harness.tracking import store as stores
+
+    uri = workspace.store(store)
+    with console().status("upgrading the store"):
+        done = stores.upgrade(uri)
+    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
+
+
+@store_app.command("check")
+def store_check(store: Store = None) -> None:
+    """Say in which state the store is and what it holds, and change nothing. Exit code 2 where it cannot be used."""
+    import rich.table
+
+    from harness.tracking import store as stores
+
+    uri = workspace.store(store)
+    drawn = rich.table.Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    drawn.add_row("store", stores.shown(uri))
+    for name, value in stores.report(uri).items():
+        drawn.add_row(name, value)
+    console().print(drawn, highlight=False)
+    stores.require(uri)
+
+
+@store_app.command("copy")
+def store_copy(
+    target: Annotated[str, typer.Argument(help="URI of a store that is new or holds no run.", metavar="URI")],
+    store: Store = None,
+) -> None:
+    """Copy all that the store holds into another: a backup, a restore, or the move from SQLite to PostgreSQL.
+
+    Whole or not at all. Artifacts stay where they are, and the runs of the copy name those places.
+    """
+    from harness.tracking import store as stores
+
+    with console().status("") as status:
+        copied = stores.copy(
+            workspace.store(store), target, lambda table, rows: status.update(f"copying {table}: {rows:,} rows")
+        )
+    words = f"{copied.get('runs', 0):,} runs with {copied.get('metrics', 0):,} points in {stores.shown(target)}"
+    console().print(words, highlight=False, soft_wrap=True)
+
+
+@store_app.command("sync")
+def store_sync(store: Store = None) -> None:
+    """Send to the store what it does not hold of the run folders here: after it was away, or was made anew.
+
+    Runs that somebody is at are left to them. Exit code 1 where the store did not take everything.
+    """
+    from harness.tracking import client, queue
+
+    bring(queue.folders(workspace.runs()), client.open_store(workspace.store(store)))
+
+
+def bring(folders: Sequence[pathlib.Path], opened: client.Store) -> None:
+    """Sends run folders to a store, shows how far it is, prints what came of it, and exits with 1 where some wait.
+
+    Raises:
+        errors.InputError: If the store does not answer.
+    """
+    from harness.jobs import progress
+    from harness.tracking import client, queue
+
+    with progress.bar(console(stderr=True), len(folders)) as bar:
+
+        def step(folder: pathlib.Path) -> None:
+            bar.begin(folder.name, 1)
+            bar.end()
+
+        try:
+            synced = queue.sync(opened, folders, step)
+        except client.StoreAway as error:
+            raise errors.InputError(f"the store does not answer: {error}") from error
+    words = f"{len(synced.sent)} runs sent, {len(synced.there)} there already"
+    words += f", {len(synced.waiting)} wait: the store is away" if synced.waiting else ""
+    console().print(words, highlight=False)
+    if synced.waiting:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(help="A data set of `gdzoo list datasets`, or any of tensorflow-datasets.")],
+    source: Annotated[
+        pathlib.Path | None, typer.Option("--from", help="Folder with the upstream files, instead of the network.")
+    ] = None,
+) -> None:
+    """Download a data set (or take it from a folder) and write it where `gdzoo run` reads it."""
+    from harness import data
+
+    console().print(f"preparing {name} in {workspace.data()}; this can take minutes", highlight=False, soft_wrap=True)
+    data.prepare(name, source)
+    console().print(f"{name} is ready", highlight=False)
+
+
+def console(*, stderr: bool = False) -> rich.console.Console:
+    """Returns the terminal; colours follow NO_COLOR and whether it is one."""
+    import rich.console
+
+    return rich.console.Console(stderr=stderr)
+
+
+def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
+    """Checks specs and prints what would be run, what the theorem says, the loss across one step, and what it takes.
+
+    Raises:
+        errors.InputError: If a spec is wrong, or its data set cannot be had.
+        errors.OutOfMemory: If cells of it do not fit into memory.
+    """
+    from harness import specs as spec_module
+    from harness.cli import overview
+    from harness.runtime import device as devices
+
+    found = spec_module.read_all(paths)
+    devices.configure(device)
+    overview.check(found, console())
+    return found
+
+
+def run_specs(
+    paths: Sequence[pathlib.Path],
+    *,
+    seeds: int | None = None,
+    store: str | None = None,
+    no_store: bool = False,
+    engine: str = "local",
+    options: engines.Options | None = None,
+    shard: str = "1/1",
+    as_json: bool = False,
+) -> schedule.Outcome | None:
+    """Makes the missing runs of specs exist, in their folders and (unless there is to be none) in the store.
+
+    The workers are started first: they load their libraries while this process loads MLflow. Of processes that train
+    together only the first opens the store and knows an outcome; None in the others.
+
+    Raises:
+        errors.InputError: If a spec is wrong, a data set cannot be had, or the store or the engine cannot be opened.
+        errors.Stopped: On Ctrl-C or SIGTERM.
+    """
+    from harness import specs as spec_module
+    from harness.jobs import engines, progress, schedule, task
+    from harness.tracking import client
+
+    part = task.shard(shard)
+    found = spec_module.read_all(paths)
+    files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
+    cells = [cell for spec in found for cell in spec.cells]
+    portions = schedule.wanted(cells, seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
+    if options is not None and options.together is not None and not options.together.leads:
+        from harness.jobs.engines import together
+
+        together.follow(portions, options)
+        return None
+    try:
+        with (
+            signals.handled(),
+            engines.opened(engine, options or engines.Options(), schedule.open_tasks(portions)) as workers,
+            progress.shown(console(stderr=as_json), as_json=as_json) as display,
+        ):
+            opened = None if no_store else client.open_store(workspace.store(store))
+            return schedule.work(portions, opened, workers, display)
+    except KeyboardInterrupt:
+        raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
+
+
+def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> bool:
+    """Prints what runs from planted points show, and what specs expect of their runs; says whether that agrees."""
+    from harness import specs as spec_module
+    from harness.cli import controls, planted
+
+    cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
+    planted.show(cells, seeds, out)
+    return not controls.show(cells, seeds, out).disagree
+
+
+def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> None:
+    """Prints what measuring the runs of specs cost, where that is known, and what they did not measure, if anything."""
+    from harness import specs as spec_module
+    from harness.cli import overview
+
+    cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
+    for line in filter(None, (overview.cost(cells, seeds), overview.left_out(cells, seeds))):
+        out.print(line, highlight=False)
+
+
+def finish(outcome: schedule.Outcome | None, out: rich.console.Console) -> None:
+    """Prints what came of a list of runs, if this process knows, and exits with 1 where something is left to do."""
+    if outcome is None:
+        return
+    words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"
+    for run_ids, what in (
+        (outcome.failed, "failed"),
+        (outcome.waiting, "wait for the store"),
+        (outcome.busy, "run elsewhere"),
+        (outcome.others, "in groups of seeds that another share makes"),
+    ):
+        words += f", {len(run_ids)} {what}" if run_ids else ""
+    out.print(words, highlight=False)
+    if outcome.waiting:
+        out.print("the store did not take everything; nothing is lost: `gdzoo store sync` sends it", highlight=False)
+    if outcome.failed or outcome.waiting:
+        raise typer.Exit(errors.EXIT_FAILED)
+
+
+def _shown(file: str) -> str:
+    """Returns a spec's path relative to the checkout where it lies in it, as a command for others to repeat."""
+    path = pathlib.Path(file).resolve()
+    return str(path.relative_to(workspace.CHECKOUT)) if path.is_relative_to(workspace.CHECKOUT) else path.name

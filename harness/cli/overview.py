@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables about specs on the terminal: what would be run, and how far it is."""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rich.console
+import rich.markup
+import rich.table
+
+from harness import diagnostics, errors, specs, theory
+from harness.diagnostics import plan as plans
+from harness.jobs import progress, task
+from harness.records import run_folder, statuses
+from harness.runtime import memory
+from harness.theory.ingredients import Ingredient
+from harness.training import optimizers
+
+if TYPE_CHECKING:
+    from harness.runs import estimate
+    from harness.training import problem
+
+TRIAL_UP_TO = 2_000_000
+"""Parameters of the largest network that `check` takes a step with."""
+
+NAMED = 2
+"""Most cells that a sentence names."""
+
+STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1": 3}
+
+
+def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
+    """Prints, for each cell, how many of its runs are in each status, by their run folders."""
+    counts: dict[specs.Cell, collections.Counter[str]] = {}
+    for cell in (cell for spec in found for cell in spec.cells):
+        folders = [run_folder.folder(cell.suite, cell.run_id(seed)) for seed in range(cell.seeds)]
+        counts[cell] = collections.Counter(run_folder.status(folder) for folder in folders)
+    total = sum(counts.values(), collections.Counter())
+    table = rich.table.Table(box=None, header_style="bold")
+    table.add_column("cell", overflow="fold")
+    table.add_column("id", no_wrap=True)
+    shown = [status for status in statuses.ALL if total[status]]
+    for status in shown:
+        table.add_column(status, justify="right", no_wrap=True)
+    for cell, count in counts.items():
+        table.add_row(
+            rich.markup.escape(f"{cell.suite}/{cell.label}"),
+            cell.cell_id,
+            *(str(count[status] or "·") for status in shown),
+        )
+    console.print(table)
+    console.print(", ".join(f"{total[s]} {s}" for s in statuses.ALL if total[s]) or "no runs", highlight=False)
+
+
+def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
+    """Traces every cell's risk, takes steps of the first of each spec, and prints what would be run and what it takes.
+
+    The steps are left out where the data set is not prepared or the network has more than TRIAL_UP_TO parameters.
+
+    Raises:
+        errors.InputError: If a start does not fit its network, or a network is too large for `curvature: dense`.
+        errors.OutOfMemory: If cells do not fit into memory.
+    """
+    from harness import data
+    from harness.runs import estimate
+    from harness.training import problem
+
+    table = rich.table.Table(box=None, header_style="bold")
+    table.add_column("cell", overflow="fold", ratio=1)
+    for header in ("parameters", "runs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for header in ("theorem", "one piece", "bad η"):
+        table.add_column(header)
+    theories: dict[theory.Theory, list[str]] = {}
+    bad: dict[str, list[str]] = {}
+    measured: list[plans.Plan] = []
+    steps: list[str] = []
+    too_large: list[str] = []
+    outlines: dict[specs.Cell, problem.Outline] = {}
+    parts: dict[specs.Cell, estimate.Parts] = {}
+    away: set[str] = set()
+    cells = [cell for spec in found for cell in spec.cells]
+    first = {spec.cells[0] for spec in found}
+    with progress.bar(console, len(cells), "cells") as bar:
+        for cell in cells:
+            bar.begin(cell.label, 1)
+            known = outlines[cell] = problem.outline(cell)
+            theories.setdefault(known.theory, []).append(cell.label)
+            if told := _bad_step(cell, known.theory):
+                bad.setdefault(told, []).append(cell.label)
+            measured.append(known.plan)
+            here = data.at_hand(cell.data)
+            if not here:
+                away.add(getattr(cell.data, "dataset", cell.data.name))
+            refused = estimate.too_large(cell, known.parameters, None)
+            if cell in first and known.parameters <= TRIAL_UP_TO and here and not refused:
+                parts[cell] = estimate.measure(cell, known)
+                refused = estimate.too_large(cell, known.parameters, parts[cell])
+                before, after = problem.trial(cell)
+                warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
+                steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
+            too_large += [refused] if refused else []
+            table.add_row(
+                rich.markup.escape(cell.label),
+                f"{known.parameters:,}",
+                str(cell.seeds),
+                known.theory.covered,
+                "yes" if known.theory.one_piece else "no",
+                known.theory.bad,
+            )
+            bar.end()
+    console.print(table)
+    console.print()
+    _theory(theories, console)
+    for told, labels in bad.items():
+        console.print(f"{_which(labels, len(cells))}: {told}", markup=False, highlight=False)
+    console.print()
+    _diagnostics(measured, console)
+    console.print()
+    for step in steps:
+        console.print(f"one small step of {step}", highlight=False)
+    for name in sorted(away):
+        console.print(f"data set {name} is not here yet: `gdzoo data prepare {name}` before a run", highlight=False)
+    if parts:
+        _estimates(found, outlines, parts, console)
+    for line in too_large:
+        console.print(line, markup=False, highlight=False)
+    if too_large:
+        raise errors.OutOfMemory(f"{_many(len(too_large), 'cell')} of {len(cells)} cannot be run here: {too_large[0]}")
+    runs = sum(cell.seeds for cell in cells)
+    console.print(
+        f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
+    )
+
+
+def _bad_step(cell: specs.Cell, says: theory.Theory) -> str:
+    """Returns what is known of the step sizes of a cell's runs; empty where none is bad, or near one that is."""
+    rate = cell.optimizer.learning_rate
+    if not isinstance(rate, int | float):
+        return ""
+    used = optimizers.step_sizes(cell, float(np.asarray(rate, cell.precision)))
+    match = theory.matches(says, used, cell.precision)
+    return "" if match is None else f"{theory.told(says, match)}{': the map is singular' if match.exact else ''}"
+
+
+def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Console) -> None:
+    """Prints what the theorem says of the ingredients of all cells, and of their step sizes."""
+    ingredients: dict[Ingredient, list[str]] = {}
+    sentences: dict[str, list[str]] = {}
+    for says, labels in cells.items():
+        for ingredient in says.ingredients:
+            ingredients.setdefault(ingredient, []).extend(labels)
+        bad = (f"η = {row.label} is bad {row.where} ({row.source})" for row in says.bad_steps)
+        covered = f"{says.covered}: {theory.COVERED[says.covered]}"
+        for sentence in (covered, says.pieces, *bad, says.others, *says.remarks):
+            sentences.setdefault(sentence, []).extend(labels)
+    total = sum(len(labels) for labels in cells.values())
+    table = rich.table.Table("ingredient", "the theorem", "cells", "why", box=None, header_style="bold")
+    for ingredient, labels in sorted(ingredients.items(), key=lambda item: STATUS_ORDER[item[0].status]):
+        count = "all" if len(labels) == total else str(len(labels))
+        table.add_row(ingredient.name, ingredient.status, count, ingredient.why)
+    console.print(table)
+    console.print()
+    for sentence, labels in sentences.items():
+        console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
+    console.print(theory.OURS, highlight=False, soft_wrap=True)
+
+
+def _estimates(
+    found: Sequence[specs.Spec],
+    outlines: Mapping[specs.Cell, problem.Outline],
+    parts: Mapping[specs.Cell, estimate.Parts],
+    console: rich.console.Console,
+) -> None:
+    """Prints what the runs of each spec will take here, one after the other."""
+    from harness.runs import estimate
+
+    table = rich.table.Table("spec", box=None, header_style="bold")
+    for header in ("compiling", "a run", "all its runs", "memory"):
+        table.add_column(header, justify="right", no_wrap=True)
+    whole = 0.0
+    for spec in found:
+        measured = spec.cells[0]
+        if measured not in parts:
+            continue
+        told = []
+        for cell in spec.cells:
+            own = estimate.scaled(parts[measured], measured, outlines[measured], cell, outlines[cell])
+            told.append(estimate.estimate(cell, outlines[cell], own))
+        compiling = parts[measured].compile * len({task.problem(cell) for cell in spec.cells})
+        every = compiling + sum(one.run * cell.seeds for one, cell in zip(told, spec.cells, strict=True))
+        whole += every
+        runs = _ends([one.run for one in told], progress.duration)
+        sizes = _ends([one.bytes for one in told], memory.shown)
+        table.add_row(f"{spec.suite}/{spec.name}", progress.duration(compiling), runs, progress.duration(every), sizes)
+    console.print(table)
+    left_out = sum(spec.cells[0] not in parts for spec in found)
+    without = f"; {_many(left_out, 'spec')} not estimated: no data, or too large to try" if left_out else ""
+    console.print(f"all of that, one after the other: about {progress.duration(whole)}{without}", highlight=False)
+
+
+def _ends(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    """Returns the least and the largest of some values in words: `12 s`, `12 s to 4 min`."""
+    return " to ".join(dict.fromkeys(shown(value) for value in (min(values), max(values))))
+
+
+def _which(labels: Sequence[str], total: int) -> str:
+    """Returns which of `total` cells are meant: `all`, their labels, or some of them and how many there are."""
+    if len(labels) == total:
+        return "all"
+    shown = ", ".join(labels[:NAMED])
+    return shown if len(labels) <= NAMED else f"{shown}, … ({len(labels)} cells)"
+
+
+def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) -> None:
+    """Prints what is measured of cells and what is left out, why, and what each costs at most next to the training."""
+    table = rich.table.Table("diagnostic", "measured", box=None, header_style="bold")
+    for header in ("cells", "gradients a run", "of its training"):
+        table.add_column(header, justify="right")
+    for name, row in diagnostics.DIAGNOSTICS.items():
+        groups: dict[str, list[plans.Plan]] = {}
+        for one in measured:
+            reason = one.left_out.get(name)
+            groups.setdefault(row.schedule if reason is None else f"no: {reason}", []).append(one)
+        for words, plans_ in groups.items():
+            prices = _range([one.prices[name] for one in plans_])
+            shares = _range([one.prices[name] / one.training for one in plans_], percent=True)
+            table.add_row(name, words, str(len(plans_)), prices, shares)
+        own = set(row.metrics) - set(diagnostics.DIAGNOSTICS)
+        withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
+        for (metric, reason), count in collections.Counter(withheld).items():
+            table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
+    console.print(table)
+    console.print(
+        "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False
+    )
+
+
+def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+    """Returns what the diagnostics of the runs of cells cost next to their training, measured; empty if not recorded.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    training = measuring = 0.0
+    for cell in cells:
+        for seed in range(seeds or cell.seeds):
+            facts = run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))) or {}
+            if "seconds_training" in facts and "seconds_measuring" in facts:
+                training, measuring = training + facts["seconds_training"], measuring + facts["seconds_measuring"]
+    if not training:
+        return ""
+    share = f"{100 * measuring / training:,.0f} % of training"
+    return f"diagnostics cost {share}: {progress.duration(measuring)} next to {progress.duration(training)}"
+
+
+def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+    """Returns what runs of cells did not measure though it applies to them, in a line; empty if there is nothing.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    for cell in cells:
+        silent = {name for name, row in diagnostics.DIAGNOSTICS.items() if row.why_not(cell)}
+        for seed in range(seeds or cell.seeds):
+            facts = run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))) or {}
+            counts.update(name for name in facts.get("left_out", ()) if name not in silent)
+    groups: dict[int, list[str]] = {}
+    for name, count in counts.items():
+        groups.setdefault(count, []).append(name)
+    names = "; ".join(f"{', '.join(group)} in {_many(count, 'run')}" for count, group in groups.items())
+    return f"not measured: {names}; `gdzoo check` says why and what it would cost" if names else ""
+
+
+def _range(values: Sequence[float], *, percent: bool = False) -> str:
+    """Returns the least and the largest of some numbers: `12`, `12 to 340`."""
+    ends = [f"{100 * value:,.0f} %" if percent else f"{value:,.0f}" for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def _many(count: int, noun: str) -> str:
+    """Returns `1 cell`, `2 cells`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run folder: what is known of one run, on disk before anything else hears of it.
+
+`<workspace>/runs/<suite>/<run_id>/` holds
+
+    run.json            facts and status of the run, replaced atomically
+    cell.yaml           its cell as a spec that `gdzoo run` takes
+    records.jsonl       one line per checkpoint step, append-only
+    spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/records/spectra.py)
+    usage.jsonl         what the process took of its machine at each, append-only (harness/runtime/usage.py)
+    state-STEP.safetensors  parameters and optimiser state after so many steps: the last KEPT, more while they are small
+    lock                held (flock) by the process that runs it, and says which one
+
+A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
+state, and records of later steps are made again and dropped as doubles. A torn last line is ignored. A state carries
+the SHA-256 of its arrays: one that is damaged is passed over for the one before, or for the beginning.
+
+safetensors rather than Orbax: one file instead of some fifteen, no code or shape that a reader must trust, and damage
+is noticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import numpy as np
+
+from harness import records, workspace
+from harness.curvature import spectrum
+from harness.records import spectra, verdict
+
+SCHEMA = 1
+
+FORMAT = "gdzoo-state-1"
+"""Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
+
+KEPT = 2
+"""States that are kept, the newest, at any size."""
+
+KEPT_BYTES = 2_000_000
+"""Bytes up to which older states are kept too: what a bundle shows of a run (leaderboard/bundles/bundle.py)."""
+
+
+class Busy(Exception):
+    """Another process is running this run; the message says which: process, machine, since when."""
+
+
+def folder(suite: str, run_id: str) -> pathlib.Path:
+    """Returns the folder of a run (it need not exist)."""
+    return workspace.runs() / suite / run_id
+
+
+@contextlib.contextmanager
+def claimed(path: pathlib.Path) -> Iterator[None]:
+    """Holds a run folder, which is made if it is missing, against every other process, and says in it who holds it.
+
+    Raises:
+        Busy: If another process holds it.
+    """
+    with _locked(path) as handle:
+        handle.truncate(0)
+        since = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds").partition("+")[0]
+        handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since} UTC\n")
+        handle.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[TextIO]:
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "lock", "a+", encoding="utf-8") as handle:
+        for last in (*[False] * 10, True):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if last:
+                    handle.seek(0)
+                    raise Busy(handle.read().strip() or "another process") from error
+                time.sleep(0.02)  # somebody who only asks for the status holds it for less
+        yield handle
+
+
+def status(path: pathlib.Path) -> str:
+    """Returns a run's status: missing, running, interrupted, finished, diverged or failed.
+
+    A run that says it is running while no process holds its folder was interrupted.
+    """
+    facts = read(path)
+    if facts is None:
+        return "missing"
+    if facts["status"] != "running":
+        return str(facts["status"])
+    try:
+        with _locked(path):
+            return "interrupted"
+    except Busy:
+        return "running"
+
+
+def read(path: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the facts of a run, or None when it never began."""
+    try:
+        facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return {name: verdict.current(value) if name == "verdict" else value for name, value in facts.items()}
+
+
+def write(path: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Replaces the facts of a run, atomically."""
+    _replace(path / "run.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_cell(path: pathlib.Path, text: str) -> None:
+    """Writes the run's cell as YAML, atomically."""
+    _replace(path / "cell.yaml", text.encode())
+
+
+def append(path: pathlib.Path, record: records.Record) -> None:
+    """Appends one record, and returns when it is on disk."""
+    _append(path / "records.jsonl", records.dump(record))
+
+
+def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> None:
+    """Appends the spectrum at a step, and returns when it is on disk."""
+    _append(path / "spectra.jsonl", spectra.dump(step, known))
+
+
+def append_usage(path: pathlib.Path, usage: records.Record) -> None:
+    """Appends what the process took at a step."""
+    _append(path / "usage.jsonl", records.dump(usage))
+
+
+def read_records(path: pathlib.Path) -> list[records.Record]:
+    """Returns the whole records of a run, in order."""
+    return [records.load(line) for line in _lines(path / "records.jsonl")]
+
+
+def read_usage(path: pathlib.Path) -> list[records.Record]:
+    """Returns what the process took at each checkpoint, in order."""
+    return [records.load(line) for line in _lines(path / "usage.jsonl")]
+
+
+def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
+    """Returns step and spectrum of each checkpoint at which a run kept it, in order."""
+    return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
+
+
+def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
+    """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay.
+
+    States of later steps, which were found damaged, go too.
+    """
+    for file in _states(path):
+        if _step(file) > last:
+            file.unlink(missing_ok=True)
+    kept = [record for record in read_records(path) if record.step <= last]
+    _replace(path / "records.jsonl", "".join(records.dump(record) + "\n" for record in kept).encode())
+    if (path / "usage.jsonl").exists():
+        usage = [records.dump(reading) + "\n" for reading in read_usage(path) if reading.step <= last]
+        _replace(path / "usage.jsonl", "".join(usage).encode())
+    if (path / "spectra.jsonl").exists():
+        lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
+        _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
+    return kept
+
+
+def clear(path: pathlib.Path) -> None:
+    """Forgets records and states, so that the run begins anew."""
+    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl", path / "usage.jsonl"):
+        file.unlink(missing_ok=True)
+
+
+def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
+    """Writes the state from which a run goes on, atomically, and forgets old ones beyond KEPT and KEPT_BYTES."""
+    from safetensors import numpy as tensors
+
+    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata={FORMAT: _digest(step, arrays)}))
+    kept = 0
+    for place, file in enumerate(_states(path)):
+        kept += file.stat().st_size
+        if place >= KEPT and kept > KEPT_BYTES:
+            file.unlink(missing_ok=True)
+
+
+def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:
+    """Returns step and arrays of the last saved state that is whole, or None where there is none; warns of others."""
+    for file in _states(path):
+        if (arrays := _whole(file)) is not None:
+            return _step(file), arrays
+        warnings.warn(f"{file} is damaged: the run goes on from before it", stacklevel=2)
+    return None
+
+
+def _whole(file: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a saved state; None where it is damaged."""
+    import safetensors
+
+    with contextlib.suppress(OSError, safetensors.SafetensorError):
+        with safetensors.safe_open(file, framework="numpy") as opened:
+            metadata = opened.metadata() or {}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if metadata.get(FORMAT) == _digest(_step(file), arrays):
+            return arrays
+    return None
+
+
+def load_states(path: pathlib.Path) -> dict[int, dict[str, np.ndarray]]:
+    """Returns the arrays of all saved states that are whole, by step, in order."""
+    return {_step(file): arrays for file in reversed(_states(path)) if (arrays := _whole(file)) is not None}
+
+
+def last_state(path: pathlib.Path) -> pathlib.Path | None:
+    """Returns the file of the newest saved state; it may be damaged."""
+    return next(iter(_states(path)), None)
+
+
+def _states(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files of saved states, the newest first."""
+    found = [file for file in path.glob("state-*.safetensors") if file.stem.removeprefix("state-").isdecimal()]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(file: pathlib.Path) -> int:
+    """Returns the step in the name of a state."""
+    return int(file.stem.removeprefix("state-"))
+
+
+def _digest(step: int, arrays: dict[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of a step, and of names, types, shapes and bytes."""
+    known = hashlib.sha256(f"{step}\n".encode())
+    for name, array in sorted(arrays.items()):
+        known.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        known.update(np.ascontiguousarray(array).data)
+    return known.hexdigest()
+
+
+def _append(path: pathlib.Path, line: str) -> None:
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    """Returns the whole lines of a file; none where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

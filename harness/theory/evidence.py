@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence: points at which enough is known of the spectrum to certify the map, or the piece they lie on.
+
+Closed points (F8) cost a forward pass at any size; dense spectra know all eigenvalues; Lanczos knows the outer ones and
+bounds the others, which fails with a stated probability (harness/curvature/exclusion.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import zoo
+from harness import data, starts
+from harness.curvature import dense, exclusion, operators, survey
+from harness.curvature import spectrum as spectra
+from harness.records import verdict
+from harness.risk import objective
+from harness.runtime import memory
+from harness.starts import closed_point, heads, saddles
+from harness.theory import step_sizes
+from harness.training import problem
+from zoo import layer, model, pattern
+
+HALVINGS = 30
+"""How often a move is halved to stay on a piece; at a kink, that is in vain."""
+
+OFF = 10
+"""A start on a kink is moved off it by 2^-OFF times normal numbers."""
+
+
+class Evidence(NamedTuple):
+    """A point at which all eigenvalues are known, or all above some level.
+
+    Attributes:
+        method: `closed form`, `dense` or `Lanczos`.
+        where: Which point, in words that find it again.
+        spectrum: All eigenvalues, from a closed form without their multiplicities; from Lanczos the outer ones.
+        piece: Names the piece of a risk that has several; empty for one that has one.
+    """
+
+    method: str
+    where: str
+    spectrum: spectra.Spectrum
+    piece: str
+
+    def sigma(self, eta: float) -> tuple[float, float]:
+        """Returns sigma_min(I - eta H) at the point and its error bar, which reaches down to its lower bound."""
+        value, error = spectra.distance_from_one(self.spectrum, eta)
+        return value, error if self.spectrum.complete else max(error, value - spectra.lower_bound(self.spectrum, eta))
+
+    def certifies(self, eta: float) -> bool:
+        """Says whether the point certifies its piece at eta."""
+        return verdict.apart(spectra.lower_bound(self.spectrum, eta), spectra.lower_error(self.spectrum, eta))
+
+    @property
+    def error(self) -> float:
+        """The error bar of the eigenvalues that are listed as known."""
+        return float(self.spectrum.errors.max()) if self.spectrum.complete else self.spectrum.coupling
+
+    @property
+    def unseen(self) -> float | None:
+        """Below which level eigenvalues were not seen; None if all are known."""
+        return None if self.spectrum.complete else self.spectrum.rest + self.spectrum.coupling
+
+
+def whole_map(
+    data_: Any, model_: Any, loss: Any, points: int, eta: float, *, whole: bool
+) -> tuple[tuple[Evidence, ...], str]:
+    """Returns points of a risk that is one piece: closed ones, and dense ones where those leave something open.
+
+    Where no whole matrix is made, points by Lanczos, if there are no closed ones.
+    """
+    closed, missing = _closed(data_, model_, loss, points)
+    if not whole:
+        return closed or _lanczos(data_, model_, loss, points), missing
+    left = step_sizes.certified(one.spectrum for one in closed)
+    if closed and not left.candidates and any(one.certifies(eta) for one in closed):
+        return closed, missing
+    return closed + _dense(data_, model_, loss, 1 if closed else points), missing
+
+
+@functools.lru_cache(maxsize=8)
+def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evidence, ...], str]:
+    """Returns closed points, or none and why."""
+    facts = data.facts(data_)
+    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
+    head, missing = heads.find(layers)
+    if head is None:
+        return (), missing
+    ready = _ready(data_, model_, loss)
+    found: list[Evidence] = []
+    for seed in range(points):
+        shift = 0.5 * seed if head.shifts else 0.0
+        place = closed_point.Place(seed, shift, 0.5 if seed else 0.0)
+        try:
+            with _explaining(ready, rows=1):
+                spectrum = closed_point.spectrum(head, facts.shape, loss, ready.exact, place)
+        except (ValueError, FloatingPointError) as error:
+            return (), str(error)
+        where = f"{head.inner} = 0, {head.outer} = 0, seed {seed}, shift {shift:g}, offset {place.offset:g}"
+        found.append(Evidence("closed form", where, spectrum, ""))
+    return tuple(found), ""
+
+
+@functools.lru_cache(maxsize=8)
+def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
+    """Returns random points with their dense spectra, where these are finite."""
+    ready = _ready(data_, model_, loss)
+    size = ready.objective.size
+    spectrum_at = dense.known(operators.hessian(ready.objective.risk), size)
+    found = []
+    for seed in range(points):
+        theta = ready.objective.init(jax.random.key(seed)).astype("float64")
+        theta = theta + 0.1 * np.random.default_rng(seed).standard_normal(size)
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
+            spectrum = spectrum_at((theta, ready.exact))
+            found.append(Evidence("dense", f"random start of seed {seed} plus 0.1 times normal numbers", spectrum, ""))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=8)
+def _lanczos(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
+    """Returns random starts, each half as large as the one before, with their outer eigenvalues where they are finite.
+
+    Smaller parameters make for smaller curvature, and so for a longer range of step sizes; the first is not shrunk.
+    """
+    ready = _ready(data_, model_, loss)
+    goal, size = ready.objective, ready.objective.size
+    capacity = survey.capacity(size)
+    outer = exclusion.outer(operators.hessian(goal.risk), size, capacity)
+    found = []
+    for seed in range(points):
+        key = jax.random.key(seed)
+        theta = 2.0**-seed * goal.init(key).astype("float64")
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=min(capacity, exclusion.ROWS) + 1):
+            spectrum = outer((theta, ready.exact), jax.random.fold_in(key, 1))
+            found.append(Evidence("Lanczos", f"random start of seed {seed} times 2^-{seed}", spectrum, ""))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=8)
+def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple[Evidence, ...]:
+    """Returns the starts of the runs of seeds 0, 1, ..., and of each piece a second point.
+
+    A point with the same pattern nearby shows that the start is no kink: what is 0 there stays 0. Two seeds that start
+    on one piece count as one.
+    """
+    ready = _ready(data_, model_, loss)
+    goal, size = ready.objective, ready.objective.size
+    facts = data.facts(data_)
+    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
+    network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
+    signs = piece_of(layers, facts.shape, network, ready.exact.x)
+    spectrum_at = dense.known(operators.hessian(goal.risk), size)
+    place = saddles.Place(data_, model_, loss, layers, facts.shape, goal, ready.exact)
+
+    def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
+        with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
+            return [Evidence("dense", where, spectrum_at((theta, ready.exact)), piece)]
+        return []
+
+    def beside(theta: jax.Array, piece: str, move: jax.Array) -> tuple[jax.Array, int] | None:
+        """Returns a point near theta with the same pattern, and how often the move was halved."""
+        for halving in range(HALVINGS):
+            near = theta + 2.0**-halving * move
+            if signs(near) == piece:
+                return near, halving
+        return None
+
+    found: list[Evidence] = []
+    for seed in range(points):
+        key = jax.random.split(jax.random.key(seed), 4)[0]  # as for the run of that seed
+        theta = starts.start(start, goal, lambda start: saddles.planted(start, place), key).astype("float64")
+        where = f"start of seed {seed}"
+        moves = np.random.default_rng(seed).standard_normal((2, size))
+        piece = signs(theta)
+        near = beside(theta, piece, jnp.asarray(moves[0]))
+        if near is None:  # on a kink, as where a bias of 0 meets an input of 0: no inner point of a piece
+            theta, where = theta + 2.0**-OFF * moves[1], f"{where}, moved off a kink by 2^-{OFF} times normal numbers"
+            piece = signs(theta)
+            near = beside(theta, piece, jnp.asarray(moves[0]))
+        if near is None or any(one.piece == piece for one in found):
+            continue
+        found += evidence(theta, where, piece)
+        found += evidence(near[0], f"{where}, plus 2^-{near[1]} times normal numbers", piece)
+    return tuple(found)
+
+
+def piece_of(layers: Any, inputs: tuple[int, ...], network: model.Model, x: jax.Array) -> Any:
+    """Returns the function from theta (P,) to 16 hex digits that name its pattern: all its signs, ties included."""
+    margins = pattern.margins(layers, inputs)
+    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
+
+    @jax.jit
+    def signs(theta: jax.Array) -> list[jax.Array]:
+        found = margins(unflatten(theta), x)
+        return [jnp.sign(found[name]).astype("int8") for name in sorted(found)]
+
+    def name(theta: jax.Array) -> str:
+        arrays = jax.block_until_ready(signs(theta))  # see curvature/dense.py
+        return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()[:16]
+
+    return name
+
+
+def _explaining(ready: _Ready, *, rows: int) -> contextlib.AbstractContextManager[None]:
+    """Returns what says of a point that did not fit into memory what would; `rows` as in memory.explained."""
+    goal = ready.objective
+    return memory.explaining(parameters=goal.size, examples=len(ready.exact.weights), chunk=goal.chunk, rows=rows)
+
+
+class _Ready(NamedTuple):
+    """The part of a problem that does not depend on how it is trained."""
+
+    objective: objective.Objective
+    exact: objective.Batch
+
+
+@functools.lru_cache(maxsize=2)
+def _ready(data_: Any, model_: Any, loss: Any) -> _Ready:
+    facts = data.facts(data_)
+    network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
+    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
+    activity = layer.activity(layers, facts.shape)
+    goal = objective.fitting(network, loss, activity, facts.examples)
+    arrays = problem.planted(data_, data.load(data_), goal, loss)
+    return _Ready(goal, problem.batch(arrays, "float64"))

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Controls: what the specs of runs expected of them, held against what they show, for a page of its own.
+
+What was expected is a claim of the spec, and travels in `run.json`. Whether it agrees is worked out here, by the rule
+of harness/specs/expected.py, from the records on the board; what a run says about it is not asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+from harness import metrics, records
+from harness.specs import expected
+from leaderboard.export import document
+
+
+class Row(NamedTuple):
+    """One thing that was expected of one run, and what was found."""
+
+    run: document.Run
+    found: expected.Found
+
+    @property
+    def what(self) -> str:
+        """What it is, in the words of METRICS."""
+        moment, _, name = self.found.name.partition(".")
+        return f"{metrics.METRICS[name].label}, at {moment}" if name else moment
+
+    @property
+    def detector(self) -> str:
+        """What the detector of singularity did; empty where it was not asked."""
+        if self.found.fires is None:
+            return ""
+        if self.found.fires:
+            return "fired" if self.found.agrees else "did not fire"
+        return "silent" if self.found.agrees else "not silent"
+
+
+class Control(NamedTuple):
+    """One spec whose answers are known: the rows of all its runs, at least one."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> document.Run:
+        """The run whose title and source stand for all."""
+        return self.rows[0].run
+
+
+class Score(NamedTuple):
+    """How many of how many are as they must be."""
+
+    right: int
+    total: int
+
+
+def controls(export: document.Export) -> list[Control]:
+    """Returns the specs that expect something, in the order of the export."""
+    grouped = itertools.groupby(export.runs, key=lambda run: (run.suite, run.spec))
+    found = [tuple(Row(run, one) for run in runs for one in compared(run)) for _, runs in grouped]
+    return [Control(rows) for rows in found if rows]
+
+
+def compared(run: document.Run) -> list[expected.Found]:
+    """Returns what a run shows of what was expected of it; at the start first, words last."""
+    ends = sorted({0, len(run.steps) - 1}) if run.steps else []
+    recorded = [
+        records.Record(
+            run.steps[i], {name: value for name, values in run.curves.items() if (value := values[i]) is not None}
+        )
+        for i in ends
+    ]
+    order = [*(f"{moment}." for moment in expected.MOMENTS), *expected.WORDS]
+    wanted = sorted(
+        run.expected.items(), key=lambda item: next(i for i, head in enumerate(order) if item[0].startswith(head))
+    )
+    facts = {"verdict": run.verdict, "status": run.status, "end": {"point": run.end.point if run.end else None}}
+    return expected.compare([expected.Expected(name, _value(value)) for name, value in wanted], facts, recorded)
+
+
+def scores(found: list[Control]) -> dict[str, Score]:
+    """Returns how many detectors fired where they must, how many were silent where they must, how much agrees."""
+    rows = [row.found for control in found for row in control.rows]
+    groups = {
+        "fired": [row for row in rows if row.fires],
+        "silent": [row for row in rows if row.fires is False],
+        "agree": rows,
+    }
+    return {name: Score(sum(row.agrees for row in group), len(group)) for name, group in groups.items()}
+
+
+def _value(said: float | str | document.Range) -> expected.Value:
+    return expected.Range(*said.between, said.published) if isinstance(said, document.Range) else said

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The phase table: for each spec, what became of its seeds by eta lambda_max at the start."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from leaderboard.board import cell as cells
+from leaderboard.board import score
+
+EDGES = (-4, -3, -2, -1, 0, 1, 2, 3)
+"""Powers of 2; a cell belongs to the nearest one, on a logarithmic scale."""
+
+HEADINGS = ("≤ 1/16", "1/8", "1/4", "1/2", "1", "2", "4", "≥ 8")
+MOST = 15
+"""Specs that the first screen shows; the others are found by the filter."""
+
+
+class Square(NamedTuple):
+    """What became of the seeds of a spec at one step size.
+
+    Attributes:
+        found: Seeds that came to the aim of the row; None where that is not known.
+        doubt: Whether I - eta H is not known to be invertible at the logged steps of a seed.
+        diverged: How many seeds diverged.
+        ended: How many ended.
+        least: From which eta lambda_max on; None for no end.
+        most: Up to which.
+    """
+
+    found: score.Share | None
+    doubt: bool
+    diverged: int
+    ended: int
+    least: float | None
+    most: float | None
+
+
+class Row(NamedTuple):
+    """A spec, what its seeds were to come to, and its squares, None where nothing was run."""
+
+    suite: str
+    spec: str
+    aim: score.Aim | None
+    squares: tuple[Square | None, ...]
+
+
+def rows(board: Sequence[cells.Cell]) -> list[Row]:
+    """Returns the phase table of some cells, by suite and spec; a spec has a row for each aim of its cells."""
+
+    def home(cell: cells.Cell) -> tuple[str, str, str]:
+        return cell.first.suite, cell.first.spec, score.aim(cell.first) or ""
+
+    found = []
+    for (suite, spec, _), some in itertools.groupby(sorted(board, key=home), key=home):
+        group = list(some)
+        places: dict[int, list[cells.Cell]] = {}
+        for cell in group:
+            start = cells.at_start(cell, "eta_sharpness").median
+            if start is not None and start > 0:
+                places.setdefault(min(max(round(math.log2(start)), EDGES[0]), EDGES[-1]), []).append(cell)
+        squares = tuple(_square(places[edge], edge) if edge in places else None for edge in EDGES)
+        if any(squares):
+            found.append(Row(suite, spec, score.aim(group[0].first), squares))
+    return found
+
+
+def _square(some: list[cells.Cell], edge: int) -> Square:
+    known = [share for cell in some if (share := score.hits(cell)) is not None]
+    least = None if edge == EDGES[0] else 2 ** (edge - 0.5)
+    most = None if edge == EDGES[-1] else 2 ** (edge + 0.5)
+    return Square(
+        score.share(sum(one.hits for one in known), sum(one.trials for one in known)) if known else None,
+        any(run.verdict != "invertible" for cell in some for run in cell.ended),
+        sum(cells.diverged(cell)[0] for cell in some),
+        sum(len(cell.ended) for cell in some),
+        least,
+        most,
+    )

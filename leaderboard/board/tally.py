@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tallies: the counts of the first screen and of the terminal, each of those cells or runs that it is asked of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from harness.records import ends, verdict
+from leaderboard.board import cell as cells
+from leaderboard.board import score, table
+
+UNTESTED = "not tested here"
+"""What is said of a count that is asked of nothing on this board."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """One count.
+
+    Attributes:
+        flag: The name in table.flags that the filter shows.
+        heading: What is counted.
+        count: How many.
+        total: Of how many.
+        unit: Cells or runs, and which of them.
+        sentence: What it means.
+    """
+
+    flag: str
+    heading: str
+    count: int
+    total: int
+    unit: str
+    sentence: str
+
+    @property
+    def shown(self) -> str:
+        """The count in words, for a terminal."""
+        return f"{self.count} of {self.total} {self.unit}" if self.total else UNTESTED
+
+
+def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
+    """Returns the counts of a board's cells."""
+    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
+    asked = {goal: sum(score.hits(cell, goal) is not None for cell in rows) for goal in score.GOALS}
+    known = [run.end.point for cell in rows for run in cell.ended if run.end is not None]
+    stationary = [point for point in known if point in ends.STATIONARY_WORDS]
+    return [
+        Tally(
+            "invertible",
+            "I − ηH invertible at every logged step",
+            held["invertible"],
+            len(rows),
+            "cells",
+            f"For every seed σ_min is above 0, with rounding {verdict.MARGIN:g} times as large, at each step that was "
+            "looked at; with heavy ball the map of (θ, v) is invertible everywhere.",
+        ),
+        *(
+            Tally(goal, row.every, held[goal], asked[goal], row.asked, row.definition)
+            for goal, row in score.GOALS.items()
+        ),
+        Tally(
+            "saddle",
+            "stopped at a strict saddle",
+            stationary.count("strict saddle"),
+            len(stationary),
+            "runs whose end is stationary",
+            "The gradient is as good as 0 there, and λ_min is below 0 by more than its error bar.",
+        ),
+        Tally(
+            "edge",
+            "ended at the edge of stability",
+            held["edge"],
+            len(rows),
+            "cells",
+            f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
+        ),
+    ]

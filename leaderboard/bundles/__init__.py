@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles: runs that others submit, read strictly, checked, computed again, labelled."""

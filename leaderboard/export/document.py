@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The document that is published: `export.json`, its types, and every check that a run must pass to enter it.
+
+Runs come from strangers. Nothing enters a page that did not pass through here: names that become file names are
+matched against a pattern, metric names against METRICS, numbers are finite or null, text is cleaned and short, and a
+key that is not expected is an error.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
+
+from harness import diagnostics, errors, metrics, specs
+from harness import records as record_file
+from harness.records import ends, histogram
+from harness.records import verdict as verdict_rule
+from harness.risk import layout
+from harness.specs import expected, strict_yaml
+from leaderboard.bundles import claim
+from leaderboard.export import text
+
+SCHEMA: Literal[1] = 1
+MAX_CELL_CHARACTERS = 1 << 17
+CURVES = frozenset(name for name, metric in metrics.METRICS.items() if metric.group != "run")
+
+Status = Literal["finished", "diverged", "interrupted", "failed"]
+Verdict = Annotated[Literal["invertible", "undecided", "singular"], BeforeValidator(verdict_rule.current)]
+
+CellId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}-s(0|[1-9][0-9]{0,5})$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Name = Annotated[str, StringConstraints(pattern=rf"^{specs.NAME.pattern}$")]
+Line = Annotated[str, StringConstraints(max_length=4000), AfterValidator(text.clean)]
+Lines = Annotated[str, StringConstraints(max_length=MAX_CELL_CHARACTERS), AfterValidator(text.clean_lines)]
+Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(pydantic.BaseModel):
+    """A part of the document: frozen, typed without coercion, no unknown keys."""
+
+    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
+
+
+class Dataset(Part):
+    """Where the examples came from."""
+
+    name: Name
+    version: Line
+    split: Line
+    examples: Count
+    shape: tuple[Count, ...] = Field(max_length=8)
+    classes: Count
+    sha256: Digest
+    licence: Line
+    citation: Lines = ""
+
+
+class End(Part):
+    """Where a run ended, and the numbers that decided (harness/records/ends.py)."""
+
+    point: ends.Word | None
+    because: dict[Name, Finite] = Field(default={}, max_length=20)
+
+
+class Doubt(Part):
+    """Why a run is undecided: the first logged step that is, and how many are (harness/records/verdict.py)."""
+
+    step: Count | None
+    because: verdict_rule.Because
+    steps: Count
+
+
+class Histogram(Part):
+    """How many known eigenvalues of the Hessian lie where at a step, in units of 1/eta (harness/records/histogram.py).
+
+    Attributes:
+        complete: Whether all eigenvalues are known.
+        first: The bin of the first count.
+    """
+
+    step: Count
+    complete: bool
+    first: Annotated[int, Field(ge=-histogram.FURTHEST, lt=histogram.FURTHEST)]
+    counts: tuple[Count, ...] = Field(min_length=1, max_length=2 * histogram.FURTHEST)
+
+
+class Range(Part):
+    """What is expected of a number that is not known exactly."""
+
+    between: tuple[Finite, Finite]
+    published: Finite | None = None
+
+
+class Run(Part):
+    """One seed of one cell: what `run.json` says, the curves of `records.jsonl` and the text of `cell.yaml`.
+
+    Attributes:
+        doubt: Why it is undecided; None where it is not, and of older runs.
+        failure_probability: Of its verdict, over random starts of Lanczos, at most.
+        mixed: Whether it was begun with other code or on another device than the ones named here.
+        reached_at: The step at which it reached its target and ended, if it did.
+        end: What kind of point it ended at.
+        histograms: Of the spectra that it kept: at the start, where it came nearest to singular, at its end.
+        left_out: Diagnostics that were not measured, and why not.
+        steps: Checkpoint steps, strictly increasing, (T,).
+        curves: For each metric its values at those steps, (T,); null where it is not a finite number.
+    """
+
+    run_id: RunId
+    cell_id: CellId
+    spec_hash: Digest
+    suite: Name
+    spec: Name
+    label: Line
+    title: Line
+    source: Line | None
+    seed: Count
+    seeds: Annotated[int, Field(ge=1, le=1000)]
+    status: Status
+    diverged_at: Count | None
+    verdict: Verdict | None
+    doubt: Doubt | None = None
+    failure_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    eta: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    parameters: Count
+    examples: Count
+    curvature: Literal["dense", "lanczos"]
+    device: Line
+    precision: Literal["float32", "float64"]
+    command: Line
+    started: Instant
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    versions: dict[Name, Line] = Field(max_length=40)
+    commit: Commit | None
+    dirty: bool
+    mixed: bool = False
+    reached_at: Count | None = None
+    dataset: Dataset
+    cell: dict[str, JsonValue]
+    end: End | None = None
+    histograms: tuple[Histogram, ...] = Field(default=(), max_length=histogram.MOST)
+    expected: dict[str, Finite | Status | Verdict | ends.Word | Range] = Field(default={}, max_length=200)
+    left_out: dict[Name, Line] = Field(default={}, max_length=40)
+    cell_yaml: Lines
+    steps: tuple[Count, ...] = Field(max_length=1000)
+    curves: dict[str, tuple[Finite | None, ...]]
+
+    @pydantic.field_validator("cell")
+    @classmethod
+    def _cell_is_small_and_named(cls, cell: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if len(json.dumps(cell)) > MAX_CELL_CHARACTERS:
+            raise ValueError(f"the cell is longer than {MAX_CELL_CHARACTERS} characters")
+        cleaned: dict[str, JsonValue] = text.cleaned(cell, text.clean)
+        names = pydantic.TypeAdapter(Name)
+        for part, key in (("model", "family"), ("data", "name"), ("loss", "name"), ("optimizer", "name")):
+            section = cleaned.get(part)
+            if not isinstance(section, dict) or key not in section:
+                raise ValueError(f"the cell has no {part}.{key}")
+            names.validate_python(section[key], strict=True)
+        return cleaned
+
+    @pydantic.field_validator("expected")
+    @classmethod
+    def _expected_is_allowed(cls, said: dict[str, float | str | Range]) -> dict[str, float | str | Range]:
+        values = {name: [value.model_dump() if isinstance(value, Range) else value] for name, value in said.items()}
+        for problem in expected.check(values, 1):
+            place = text.clean(".".join(map(str, problem.path)))[:80]
+            raise ValueError(f"{place}: {text.clean(problem.text)[:200]}")
+        return said
+
+    @pydantic.model_validator(mode="after")
+    def _agrees_with_itself(self) -> Run:
+        if self.run_id != f"{self.cell_id}-s{self.seed}":
+            raise ValueError(f"run_id {self.run_id} is not cell_id {self.cell_id} with seed {self.seed}")
+        if not self.spec_hash.startswith(self.cell_id):
+            raise ValueError(f"cell_id {self.cell_id} is not the head of spec_hash {self.spec_hash}")
+        if specs.hash_of(self.cell) != self.spec_hash:
+            raise ValueError(f"the cell is not the one that spec_hash {self.spec_hash} names")
+        if _cell_of(self.cell_yaml) != self.cell:
+            raise ValueError("cell.yaml is not the cell that run.json holds")
+        if self.seed >= self.seeds:
+            raise ValueError(f"seed {self.seed} is outside 0..{self.seeds - 1}")
+        if (self.diverged_at is not None) != (self.status == "diverged"):
+            raise ValueError(f"status {self.status} does not agree with diverged_at {self.diverged_at}")
+        if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
+            raise ValueError("the recorded steps do not increase")
+        if any(one.step not in self.steps or sum(one.counts) > self.parameters for one in self.histograms):
+            raise ValueError(f"a histogram is of no recorded step, or of more eigenvalues than {self.parameters}")
+        unknown = sorted(set(self.curves) - CURVES)
+        if unknown:
+            raise ValueError(f"unknown metric {unknown[0]!r}{errors.nearest(unknown[0], CURVES)}")
+        if any(len(values) != len(self.steps) for values in self.curves.values()):
+            raise ValueError("a curve has not one value per recorded step")
+        return self
+
+    @property
+    def ended(self) -> str:
+        """The moment the run ended, ISO 8601 in UTC."""
+        begin = datetime.datetime.fromisoformat(self.started)
+        end = begin + datetime.timedelta(seconds=min(self.seconds, 10.0**9))
+        return end.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def gradients_to_target(self) -> float | None:
+        """Gradients of the whole risk that it took to reach the target; None for a run that has none, or missed it."""
+        if self.reached_at is None:
+            return None
+        batch = self.part("optimizer").get("batch_size") or self.examples
+        return self.reached_at * float(str(batch)) / self.examples
+
+    @property
+    def recorded(self) -> list[record_file.Record]:
+        """Its curves as records; NaN for what is not a finite number."""
+        names, values = list(self.curves), zip(*self.curves.values(), strict=True)
+        return [
+            record_file.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
+            for step, row in zip(self.steps, values, strict=False)
+        ]
+
+    @functools.cached_property
+    def one_piece(self) -> bool:
+        """Whether its risk is analytic everywhere; False where this version does not understand its cell."""
+        from leaderboard.board import theorem  # which knows documents
+
+        says = theorem.known(self)
+        return says is not None and says.one_piece
+
+    @functools.cached_property
+    def summary(self) -> dict[str, float]:
+        """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
+        with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
+            said = diagnostics.summary(self.recorded, one_piece=self.one_piece)
+        return {name: value for name, value in said.items() if math.isfinite(value)}
+
+    def part(self, section: str) -> dict[str, JsonValue]:
+        """Returns one section of the resolved cell, for example `optimizer`; empty when there is none."""
+        value = self.cell.get(section)
+        return value if isinstance(value, dict) else {}
+
+
+class Suite(Part):
+    """One suite of specs: its name and the note (Markdown) that its MLflow experiment carries."""
+
+    name: Name
+    note: Lines
+
+
+class Trust(Part):
+    """How far a submitted cell was checked, and how.
+
+    Attributes:
+        label: What the verifier found, or `disputed`.
+        bundle: SHA-256 of the bundle's `bundle.json`.
+        bits: Whether bits were compared.
+        why: Of a disputed cell the reason.
+    """
+
+    suite: Name
+    cell_id: CellId
+    label: claim.Label
+    bundle: Digest
+    bits: bool = False
+    why: Line = ""
+
+
+class Export(Part):
+    """Everything the site is made of.
+
+    Attributes:
+        version: Version of this document's form.
+        snapshot: When the latest of its runs ended; empty without runs. It moves with the data, never with the clock.
+        suites: Sorted by name.
+        runs: Sorted by suite, spec, label, cell and seed.
+        trust: Of submitted cells, sorted by suite and cell; every other row is as its owner reports it.
+    """
+
+    version: Literal[1] = Field(alias="schema")
+    snapshot: str
+    suites: tuple[Suite, ...]
+    runs: tuple[Run, ...]
+    trust: tuple[Trust, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _is_in_order(self) -> Export:
+        ids = [(run.suite, run.run_id) for run in self.runs]
+        if len(set(ids)) != len(ids):
+            raise ValueError("a run stands twice in a suite")
+        names = [suite.name for suite in self.suites]
+        homeless = sorted({run.suite for run in self.runs} - set(names))
+        if homeless or names != sorted(set(names)):
+            raise ValueError(f"the suites {names} are not the sorted suites of the runs {homeless}")
+        if list(self.runs) != sorted(self.runs, key=order):
+            raise ValueError("the runs are not in order")
+        cells = [(one.suite, one.cell_id) for one in self.trust]
+        if cells != sorted(set(cells)) or set(cells) - {(run.suite, run.cell_id) for run in self.runs}:
+            raise ValueError("the labels of trust are not those of its cells, in order")
+        return self
+
+
+def compose(suites: list[Suite], runs: list[Run], trust: Iterable[Trust] = ()) -> Export:
+    """Returns the export of these suites, runs and labels of trust, in its one order."""
+    return Export(
+        version=SCHEMA,
+        snapshot=max((run.ended for run in runs), default=""),
+        suites=tuple(sorted(suites, key=lambda suite: suite.name)),
+        runs=tuple(sorted(runs, key=order)),
+        trust=tuple(sorted(trust, key=lambda one: (one.suite, one.cell_id))),
+    )
+
+
+def order(run: Run) -> tuple[str, str, str, str, int]:
+    """Returns what the runs of an export are sorted by."""
+    return run.suite, run.spec, run.label, run.cell_id, run.seed
+
+
+def parse_run(facts: str, records: str, cell_yaml: str) -> Run:
+    """Reads a run from the text of its three artifacts.
+
+    Args:
+        facts: Text of `run.json`.
+        records: Text of `records.jsonl`.
+        cell_yaml: Text of `cell.yaml`.
+
+    Returns:
+        The checked run.
+
+    Raises:
+        ValueError: Says what is wrong, in one line.
+    """
+    fields = parse_json(facts, "run.json")
+    if not isinstance(fields, dict) or fields.pop("schema", None) != 1:
+        raise ValueError("run.json is not a mapping with schema 1")
+    steps, curves = _columns(records)
+    places = fields.pop("layout", None)  # for whoever reads the bundle; pages say nothing of it
+    for name in ("theory", "bad_step"):  # theorem.py works them out again from the cell, which the hash vouches for
+        fields.pop(name, None)
+    for name in ("together", "reason", "profile", "seconds_training", "seconds_measuring"):
+        fields.pop(name, None)
+    fields["mixed"] = len(fields.pop("environments", ())) > 1
+    fields |= {"steps": steps, "curves": curves, "cell_yaml": cell_yaml}
+    try:
+        run = Run.model_validate_json(json.dumps(fields, allow_nan=False))
+    except pydantic.ValidationError as error:
+        raise ValueError(explain(error)) from None
+    layout.load(places, run.parameters, "layout")
+    return run
+
+
+def parse_json(source: str, name: str) -> Any:
+    """Parses JSON without its extensions: no duplicate keys, no NaN or Infinity literals, limited depth."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in items]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"{name} has a key twice: {text.clean(max(keys, key=keys.count))[:80]!r}")
+        return dict(items)
+
+    def constant(literal: str) -> float:
+        raise ValueError(f"{name} holds the number {literal}, which JSON does not have")
+
+    try:
+        return json.loads(source, object_pairs_hook=pairs, parse_constant=constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """Returns the first of pydantic's complaints in one short line."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(first["input"], dict | list | tuple | Run) else f", not {str(first['input'])[:80]!r}"
+    return text.clean(f"{place}: {message}{shown}" if place else message)
+
+
+def _cell_of(cell_yaml: str) -> dict[str, Any]:
+    """Returns the cell that a resolved spec holds: its mapping without what names it for people."""
+    try:
+        found: dict[str, Any] = strict_yaml.load(cell_yaml, "cell.yaml").value
+    except errors.InputError as error:
+        raise ValueError(text.clean(str(error))) from None
+    return {key: value for key, value in found.items() if key not in ("schema", "title", "source", "seeds")}
+
+
+def _columns(records: str) -> tuple[list[int], dict[str, list[float | None]]]:
+    """Turns the lines of `records.jsonl` into one list of steps and one list per metric, null for what is missing."""
+    steps: list[int] = []
+    rows: list[dict[str, float | None]] = []
+    for number, line in enumerate(records.splitlines(), start=1):
+        name = f"records.jsonl line {number}"
+        record = parse_json(line, name)
+        if not isinstance(record, dict) or set(record) != {"step", "values"} or not isinstance(record["values"], dict):
+            raise ValueError(f"{name} is not {{step, values}}")
+        if type(record["step"]) is not int:
+            raise ValueError(f"{name} has a step that is not a whole number")
+        unknown = sorted(set(record["values"]) - CURVES)
+        if unknown:
+            shown = text.clean(unknown[0])[:80]
+            raise ValueError(f"{name} has the unknown metric {shown!r}{errors.nearest(shown, CURVES)}")
+        steps.append(record["step"])
+        rows.append({key: _number(value, f"{name}, {key}") for key, value in record["values"].items()})
+    seen = set().union(*rows)
+    present = [name for name in metrics.METRICS if name in seen]
+    return steps, {name: [row.get(name) for row in rows] for name in present}
+
+
+def _number(value: object, place: str) -> float | None:
+    if value is None or value in ("nan", "inf", "-inf"):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{place} is not a number: {text.clean(str(value))[:80]!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{place} is too large") from None
+
+
+def _finite(literal: str) -> float:
+    value = float(literal)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {literal[:40]} is too large")
+    return value

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The export: out of MLflow, into one versioned file that the site is built from.
+
+This is the only code of the leaderboard that knows MLflow. It believes nothing that it finds there: the three
+artifacts of a run are checked like input from a stranger (`document.py`), and one bad run stops the export with its
+name, because a board that leaves rows out without a word is wrong.
+
+In bulk: the store is searched page by page, and a run's numbers are read from its artifact `records.jsonl`, not from
+MLflow's table of points, which changes what is not finite. Where artifacts lie in a folder nothing is asked about a
+single run; behind an MLflow server each artifact is one request. `write` keeps a few runs in memory at a time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import itertools
+import json
+import math
+import os
+import pathlib
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pydantic
+
+from harness import errors
+from harness.tracking import client as clients
+from harness.tracking import store
+from leaderboard.export import document, text
+
+if TYPE_CHECKING:
+    import mlflow.entities
+
+FILE = "export.json"
+ARTIFACTS = {"run.json": 1 << 18, "records.jsonl": 1 << 24, "cell.yaml": 1 << 17}
+MAX_EXPORT_BYTES = 1 << 30
+PAGE = 1000
+READERS = 8
+
+
+class Source(NamedTuple):
+    """What a store holds, to be read run by run.
+
+    Attributes:
+        suites: Its suites.
+        size: How many runs there are.
+        runs: The checked runs, in the order of the store; raises errors.InputError at one that is malformed.
+        pages: `suite/run_id` -> the page of the run in MLflow's UI, as what follows the server's address.
+    """
+
+    suites: list[document.Suite]
+    size: int
+    runs: Iterator[document.Run]
+    pages: Mapping[str, str] = {}
+
+
+class Listed(NamedTuple):
+    """A run that a store holds, not yet read.
+
+    Attributes:
+        read: Reads and checks it; raises errors.InputError where it is malformed.
+    """
+
+    read: Callable[[], document.Run]
+
+
+def listed(uri: str) -> dict[str, Listed]:
+    """Returns the runs of a store by their run_id, without reading them; of two suites' the last.
+
+    Raises:
+        errors.InputError: The store cannot be read, or is not in order.
+    """
+    client, found = _asked(uri)
+    return {
+        run.data.tags["gdzoo.run_id"]: Listed(functools.partial(_read_run, client, run, suite.name))
+        for suite, runs in found
+        for run in runs
+    }
+
+
+def opened(uri: str) -> Source:
+    """Opens a store for reading.
+
+    Of two MLflow runs with the same `gdzoo.run_id` the one that started last counts. Runs that are still running are
+    left out; any other status is a result and is kept.
+
+    Args:
+        uri: Where the store is, for example `sqlite:///mlflow.db`.
+
+    Raises:
+        errors.InputError: The store cannot be read, or is not in order.
+    """
+    client, found = _asked(uri)
+    pages = {
+        f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
+            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        )
+        for suite, runs in found
+        for run in runs
+    }
+    return Source([suite for suite, _ in found], len(pages), _read_all(client, found), pages)
+
+
+def _asked(uri: str) -> tuple[Any, Found]:
+    """Returns MLflow's client for a store, and what its searches find there."""
+    _require_readable(uri)
+    clients.quieten()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    try:
+        return client, _search(client)
+    except mlflow.exceptions.MlflowException as error:
+        reason = text.clean(str(error))[:300]
+        raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {reason}") from error
+
+
+def read(uri: str) -> document.Export:
+    """Reads every suite of a store into memory; see `opened`."""
+    return gathered(opened(uri))
+
+
+def gathered(source: Source, step: Callable[[], None] = lambda: None) -> document.Export:
+    """Reads all runs of an opened store into memory, and calls `step` after each."""
+    runs = []
+    for run in source.runs:
+        runs.append(run)
+        step()
+    return document.compose(source.suites, runs)
+
+
+def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda: None) -> None:
+    """Writes the export of a store to a file, with one run in memory at a time; `path` is replaced when it is whole.
+
+    Gives the bytes of `dump(read(uri))`.
+
+    Args:
+        source: What `opened` returned.
+        path: The file.
+        step: Called after each run.
+
+    Raises:
+        errors.InputError: A run is malformed, or the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    snapshot = ""
+    places: list[tuple[Any, int, int]] = []
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as lines, open(partial, "wb") as target:
+            for run in source.runs:
+                line = _line(run.model_dump(mode="json")).encode()
+                places.append((document.order(run), lines.tell(), len(line)))
+                lines.write(line)
+                snapshot = max(snapshot, run.ended)
+                step()
+            empty = document.compose(source.suites, []).model_copy(update={"snapshot": snapshot})
+            head, tail = _around(empty)
+            target.write(head)
+            for number, (_, place, size) in enumerate(sorted(places)):
+                lines.seek(place)
+                target.write((b",\n" if number else b"\n") + lines.read(size))
+            target.write(tail)
+        partial.replace(path)
+    except OSError as error:
+        raise errors.InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def dump(export: document.Export) -> bytes:
+    """Returns the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them."""
+    head, tail = _around(export.model_copy(update={"runs": ()}))
+    runs = [_line(run.model_dump(mode="json")).encode() for run in export.runs]
+    return head + (b"\n" if runs else b"") + b",\n".join(runs) + tail
+
+
+def _around(empty: document.Export) -> tuple[bytes, bytes]:
+    """Returns what stands before and after the runs in an export."""
+    whole = _line(empty.model_dump(mode="json", by_alias=True)).encode()
+    head, _, tail = whole.partition(b'"runs":[')
+    return head + b'"runs":[', tail + b"\n"
+
+
+def schema() -> bytes:
+    """Returns the JSON Schema of `export.json`."""
+    return (json.dumps(document.Export.model_json_schema(by_alias=True), indent=2, sort_keys=True) + "\n").encode()
+
+
+def load(path: pathlib.Path) -> document.Export:
+    """Reads an `export.json`.
+
+    Raises:
+        errors.InputError: The file is missing or is not such an export.
+    """
+    try:
+        if path.stat().st_size > MAX_EXPORT_BYTES:
+            raise errors.InputError(f"{path}: larger than {MAX_EXPORT_BYTES >> 20} MiB")
+        source = path.read_text(encoding="utf-8")
+        document.parse_json(source, path.name)
+        return document.Export.model_validate_json(source)
+    except OSError as error:
+        raise errors.InputError(
+            f"{path}: cannot be read ({error.strerror}); `gdzoo board build` writes one as site/{FILE}"
+        ) from error
+    except pydantic.ValidationError as error:
+        raise errors.InputError(f"{path}: not an export of gdzoo: {document.explain(error)}") from error
+    except ValueError as error:
+        raise errors.InputError(f"{path}: not an export of gdzoo: {error}") from error
+
+
+def _require_readable(uri: str) -> None:
+    """Refuses a store that is not there or not ready; opening one with MLflow would make a schema in it."""
+    state = store.check(uri)
+    if state.word == "ready":
+        return
+    remedy = {
+        "missing": "`gdzoo store init` makes one, `gdzoo run specs/quickstart` fills it",
+        "old": "bring it up to date with `gdzoo store upgrade`",
+        "newer": "use the MLflow that made it",
+        "unreachable": "name a store with --store: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, http://HOST:PORT",
+    }[state.word]
+    raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
+
+
+Found = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+
+
+def _search(client: Any) -> Found:
+    """Returns each suite of a store with the MLflow runs that count, sorted by name."""
+    found: Found = []
+    for experiment in _pages(client.search_experiments, filter_string="tags.`gdzoo.suite` LIKE '%'"):
+        place = f"experiment {text.clean(experiment.name)[:80]!r}"
+        try:
+            note = experiment.tags.get("mlflow.note.content", "")
+            suite = document.Suite(name=experiment.tags["gdzoo.suite"], note=note)
+        except pydantic.ValidationError as error:
+            raise errors.InputError(f"{place} in the store: {document.explain(error)}") from error
+        if suite.name in {other.name for other, _ in found}:
+            raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
+        found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
+    return [(suite, runs) for suite, runs in found if runs]
+
+
+def _read_all(client: Any, found: Found) -> Iterator[document.Run]:
+    """Yields the checked runs, READERS at a time: a store behind a server keeps one waiting for each."""
+    todo = ((run, suite.name) for suite, runs in found for run in runs)
+    with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
+        while batch := list(itertools.islice(todo, 4 * READERS)):
+            yield from readers.map(lambda one: _read_run(client, *one), batch)
+
+
+def _pages(search: Any, **arguments: Any) -> list[Any]:
+    """Follows the page tokens of one of MLflow's searches to its end."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = search(max_results=PAGE, page_token=token, **arguments)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
+    """Keeps, for each `gdzoo.run_id`, the run that started last among those that have ended."""
+    kept: dict[str, mlflow.entities.Run] = {}
+    for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
+        tags = run.data.tags
+        if run.info.status in ("RUNNING", "SCHEDULED") or tags.get("gdzoo.status") == "running":
+            continue
+        if "gdzoo.run_id" not in tags:
+            raise errors.InputError(
+                f"{_name(run)} in the store is not one of gdzoo's (no tag gdzoo.run_id); delete it in MLflow, or move "
+                "it to an experiment of its own"
+            )
+        kept[tags["gdzoo.run_id"]] = run
+    return [kept[run_id] for run_id in sorted(kept)]
+
+
+def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
+    try:
+        checked = document.parse_run(*_artifacts(client, run))
+        tags = run.data.tags
+        for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
+            if tags.get(tag) != value:
+                raise ValueError(f"the tag {tag} says {tags.get(tag)!r}, run.json says {value!r}")
+        if checked.suite != suite:
+            raise ValueError(f"run.json says suite {checked.suite!r}, its experiment says {suite!r}")
+    except (ValueError, OSError) as error:
+        reason = text.clean(str(error))[:400]
+        remedy = "delete it in MLflow and say `gdzoo run` again"
+        raise errors.InputError(f"{_name(run)} in the store is malformed: {reason}; {remedy}") from error
+    return checked
+
+
+def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
+    """Returns the text of the artifacts of a run: from its folder where that lies here, else through the server."""
+    where = urllib.parse.urlsplit(run.info.artifact_uri or "")
+    if where.scheme in ("", "file"):
+        folder = pathlib.Path(urllib.request.url2pathname(where.path))
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
+        return [_bounded(name, sizes, folder) for name in ARTIFACTS]
+    if where.scheme == "mlflow-artifacts" and not client.tracking_uri.startswith(("http://", "https://")):
+        raise errors.InputError(
+            f"the artifacts of {_name(run)} lie behind an MLflow server; name that with --store, not its database"
+        )
+    with _malformed(), tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
+        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
+        for name in ARTIFACTS:
+            if sizes.get(name, math.inf) <= ARTIFACTS[name]:
+                client.download_artifacts(run.info.run_id, name, temporary)
+        return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
+
+
+@contextlib.contextmanager
+def _malformed() -> Iterator[None]:
+    """Turns what MLflow raises about the artifacts of one run into a ValueError."""
+    from mlflow import exceptions
+
+    try:
+        yield
+    except exceptions.MlflowException as error:
+        raise ValueError(f"its artifacts cannot be had: {str(error).strip().splitlines()[0]}") from error
+
+
+def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:
+    """Returns the text of an artifact that is there and not too large."""
+    if name not in sizes:
+        raise ValueError(f"it has no artifact {name}")
+    path = folder / name
+    if max(sizes[name], path.stat().st_size if path.exists() else 0) > ARTIFACTS[name]:
+        raise ValueError(f"its artifact {name} is larger than {ARTIFACTS[name] >> 10} KiB")
+    return path.read_bytes().decode("utf-8")
+
+
+def _name(run: mlflow.entities.Run) -> str:
+    """Names a run so that a person finds it: our id, or else MLflow's."""
+    ours = text.clean(run.data.tags.get("gdzoo.run_id", ""))[:80]
+    return f"run {ours} (MLflow run {run.info.run_id})" if ours else f"MLflow run {run.info.run_id}"
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

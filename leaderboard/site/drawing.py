@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawings: pictures that stand in a page itself, for readers without JavaScript too.
+
+Each is one `Drawing`, in the pixels of one frame, and one macro of `templates/parts.html` draws them all. Plots that a
+reader turns and measures are described in `figure.py` and drawn by a script.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.records import histogram
+from leaderboard.board import cell as cells
+from leaderboard.export import document
+from leaderboard.board import number, optimisers
+
+LEFT, RIGHT, TOP, BOTTOM = 70, 620, 10, 260
+"""Where the axes lie in the frame of 640 x 300."""
+
+KNOTS = 48
+"""Points of a line, at most."""
+
+CELLS = 6
+"""Cells whose losses are drawn over each other, at most."""
+
+
+class Tick(NamedTuple):
+    """A place on an axis, in pixels, and what it says."""
+
+    at: float
+    label: str
+
+
+class Dot(NamedTuple):
+    """A point, in pixels, what it says, and whether it is one of those that others are compared with."""
+
+    x: float
+    y: float
+    label: str
+    hollow: bool = False
+
+
+class Line(NamedTuple):
+    """A line, and the band around it.
+
+    Attributes:
+        label: What it is of.
+        path: Its SVG path.
+        band: The SVG path of the band; empty without one.
+    """
+
+    label: str
+    path: str
+    band: str = ""
+
+
+class Drawing(NamedTuple):
+    """A picture.
+
+    Attributes:
+        title: What it says to those who do not see it.
+        x: What is told across.
+        y: What is told upwards.
+        across: Ticks below it.
+        up: Ticks beside it.
+        marks: Vertical lines of reference.
+        dots: Its points.
+        lines: Its lines.
+        bars: SVG paths of the intervals in which dots lie.
+    """
+
+    title: str
+    x: str
+    y: str
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    marks: tuple[Tick, ...] = ()
+    dots: tuple[Dot, ...] = ()
+    lines: tuple[Line, ...] = ()
+    bars: tuple[str, ...] = ()
+
+
+def scatter(board: Sequence[cells.Cell]) -> Drawing | None:
+    """Returns step size against margin, a dot for each seed that ended; None where there is nothing to see.
+
+    Where a lower bound is known, a bar reaches from the dot down to it.
+    """
+    known = [
+        (run.eta, margin.value, margin.lower or margin.value, f"{run.label}, seed {run.seed}")
+        for cell in board
+        for run in cell.ended
+        if run.eta and (margin := cells.margin_of(run)) is not None and margin.value > 0
+    ]
+    if len(known) < 2:
+        return None
+    across = _logarithmic([eta for eta, *_ in known])
+    up = _logarithmic([end for _, margin, lower, _ in known for end in (margin, lower)])
+    dots = tuple(Dot(_x(across(eta)), _y(up(margin)), label) for eta, margin, _, label in known)
+    bars = tuple(
+        f"M{_x(across(eta))} {_y(up(margin))}V{_y(up(lower))}" for eta, margin, lower, _ in known if lower < margin
+    )
+    title = f"step size across, least sigma_min upwards, a dot for each of {len(dots)} seeds"
+    return Drawing(title, "η", "", _powers(across, _x), _powers(up, _y), dots=dots, bars=bars)
+
+
+def fan(board: Sequence[cells.Cell]) -> Drawing | None:
+    """Returns the losses of all seeds of the first cells: their median in a band from least to largest."""
+    found = [(cell, losses) for cell in board[:CELLS] if (losses := _losses(cell))]
+    values = [value for _, losses in found for _, *three in losses for value in three]
+    if not values:
+        return None
+    last = max(losses[-1][0] for _, losses in found)
+    up = _logarithmic(values)
+
+    def across(step: float) -> float:
+        return math.log1p(step) / math.log1p(max(last, 1))
+
+    lines = []
+    for cell, losses in found:
+        low, median, high = (
+            [(_x(across(step)), _y(up(three[place]))) for step, *three in losses] for place in range(3)
+        )
+        band = "" if low == high else _path([*low, *reversed(high)]) + "Z"
+        lines.append(Line(f"{cell.first.label}, {len(cell.ended)} seeds", _path(median), band))
+    steps = [0, *(10**power for power in range(20) if 10**power <= last)]
+    title = f"loss over the steps, {len(lines)} cells: the median of all seeds in a band from the least to the largest"
+    return Drawing(
+        title,
+        "step",
+        "loss",
+        tuple(Tick(_x(across(step)), number.show(step)) for step in steps),
+        _powers(up, _y),
+        lines=tuple(lines),
+    )
+
+
+def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
+    """Returns runtime over reference against margin, a dot for each optimiser and problem that it solved.
+
+    A dot is full where no optimiser was both as fast on the same problem and as far from singular, better in one.
+    """
+    known: list[tuple[str, float, float, str]] = []
+    for row in rows:
+        for cell in row.cells:
+            key, margin = optimisers.problem(cell.first), cells.margin(cell)[0].median
+            if key and margin is not None and margin > 0 and math.isfinite(row.ratios[key]):
+                known.append((key, row.ratios[key], margin, f"{row.name}: {cell.first.spec}"))
+    if len(known) < 2:
+        return None
+    across, up = _logarithmic([one[1] for one in known]), _logarithmic([one[2] for one in known])
+
+    def beaten(key: str, ratio: float, margin: float) -> bool:
+        mine = (-ratio, margin)
+        others = [(-other[1], other[2]) for other in known if other[0] == key]
+        return any(other != mine and other[0] >= mine[0] and other[1] >= mine[1] for other in others)
+
+    dots = tuple(
+        Dot(
+            _x(across(ratio)),
+            _y(up(margin)),
+            f"{label}: {number.show(ratio)} times the reference, margin {number.show(margin)}",
+            beaten(key, ratio, margin),
+        )
+        for key, ratio, margin, label in known
+    )
+    full = sum(not dot.hollow for dot in dots)
+    axes = "runtime to target over reference across, least sigma_min upwards"
+    title = f"{axes}; {full} of {len(dots)} dots are beaten by no other"
+    return Drawing(
+        title, "runtime to target / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots
+    )
+
+
+def spectra(run: document.Run) -> Drawing | None:
+    """Returns how the known eigenvalues lie around 1/eta and 2/eta at some steps; None where no spectrum was kept."""
+    if not run.histograms:
+        return None
+    first = min(-2, *(one.first for one in run.histograms))
+    last = max(28, *(one.first + len(one.counts) for one in run.histograms))
+    most = max(max(one.counts) for one in run.histograms)
+
+    def across(bins: float) -> float:
+        return (bins - first) / (last - first)
+
+    def up(count: float) -> float:
+        return math.log1p(count) / math.log1p(max(most, 1))
+
+    lines = []
+    for one in run.histograms:
+        points, level = [(_x(across(one.first)), _y(0))], 0
+        for place, count in [*enumerate(one.counts, one.first), (one.first + len(one.counts), 0)]:
+            points += [(_x(across(place)), _y(up(level))), (_x(across(place)), _y(up(count)))]
+            level = count
+        known = f"all {sum(one.counts):,}" if one.complete else f"{sum(one.counts):,} known of {run.parameters:,}"
+        lines.append(Line(f"step {one.step:,}: {known} eigenvalues", _path(points)))
+    values = [0.0, *(sign * 10.0**power for power in range(-2, 13, 2) for sign in (-1, 1))]
+    ticks = [(value, at) for value in sorted(values) if first <= (at := _bins(value)) <= last]
+    counts = [0, *(10**power for power in range(16) if 10**power <= most)]
+    return Drawing(
+        "how many eigenvalues lie where, in units of 1/eta; " + "; ".join(line.label for line in lines),
+        "η·λ",
+        "eigenvalues",
+        tuple(Tick(_x(across(at)), number.show(value)) for value, at in ticks),
+        tuple(Tick(_y(up(count)), f"{count:,}") for count in counts),
+        marks=tuple(Tick(_x(across(_bins(level))), f"{level}/η") for level in (1, 2)),
+        lines=tuple(lines),
+    )
+
+
+def _bins(product: float) -> float:
+    return float(histogram.place(np.asarray(product)))
+
+
+def _losses(cell: cells.Cell) -> list[tuple[int, float, float, float]]:
+    """Returns step, least, median and largest loss at steps that all seeds that ended logged; at most KNOTS of them."""
+    logged = [dict(zip(run.steps, run.curves.get("loss", ()), strict=False)) for run in cell.ended]
+    steps = sorted(set.intersection(*map(set, logged))) if logged else []
+    found = []
+    for step in steps:
+        values = [value for one in logged if (value := one[step]) is not None and value > 0]
+        if len(values) == len(logged):
+            found.append((step, min(values), statistics.median(values), max(values)))
+    if len(found) > KNOTS:
+        found = [found[round(place * (len(found) - 1) / (KNOTS - 1))] for place in range(KNOTS)]
+    return found
+
+
+def _x(share: float) -> float:
+    return round(LEFT + (RIGHT - LEFT) * share, 1)
+
+
+def _y(share: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * share, 1)
+
+
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    """Returns the path through some points, without those that lie where the one before does."""
+    kept = [point for point, _ in itertools.groupby(points)]
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in kept)
+
+
+def _logarithmic(values: Sequence[float]) -> Callable[[float], float]:
+    """Returns where a value lies, as a share, on a logarithmic axis that holds some values and a power of 10."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    low, high = min(low, math.floor(high)) - 0.05, max(high, math.floor(high)) + 0.05
+    return lambda value: (math.log10(value) - low) / (high - low)
+
+
+def _powers(axis: Callable[[float], float], pixel: Callable[[float], float]) -> tuple[Tick, ...]:
+    """Returns at most 8 powers of 10 on an axis, and twice and five times them where there are less than two."""
+    found: list[float] = []
+    for factors in ((1,), (1, 2, 5)):
+        values = [factor * 10.0**power for power in range(-320, 309) for factor in factors]
+        found = [value for value in values if 0 < value < math.inf and 0 <= axis(value) <= 1]
+        if len(found) > 1:
+            break
+    thinned = found[:: math.ceil(len(found) / 8)] if found else []
+    return tuple(Tick(pixel(axis(value)), number.show(value)) for value in thinned)

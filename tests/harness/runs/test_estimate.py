@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimate is made of its parts: what grows, what is scaled, and what is refused. No test asserts a time."""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+
+import pytest
+import rich.console
+
+from harness import errors
+from harness.runs import estimate
+from harness.training import problem
+from harness.runtime import memory
+from harness.cli import overview
+from harness import specs
+
+SPEC = """
+schema: 1
+title: a test
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [4], activation: gelu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.2}
+steps: 100
+checkpoints: 4
+seeds: 2
+"""
+PARTS = estimate.Parts(compile=3.0, step=0.5, checkpoint=2.0, gradient=0.1, temporaries=1000)
+
+
+def cell(**changes: str) -> specs.Cell:
+    text = SPEC
+    for old, new in changes.items():
+        (line,) = (line for line in SPEC.splitlines() if line.startswith(f"{old}:"))
+        text = text.replace(line, f"{old}: {new}")
+    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+
+
+def run(one: specs.Cell) -> float:
+    return estimate.estimate(one, problem.outline(one), PARTS).run
+
+
+def test_a_run_is_its_steps_its_checkpoints_and_its_ends() -> None:
+    assert run(cell()) == pytest.approx(100 * 0.5 + 4 * 2.0)
+    assert run(cell(steps="101")) - run(cell()) == pytest.approx(0.5)
+    assert run(cell(checkpoints="5")) - run(cell()) == pytest.approx(2.0)
+    more = cell(seeds="2\ndiagnostics: [fit, exponents]")
+    price = problem.outline(more).plan.prices["exponents"]
+    assert run(more) == pytest.approx(100 * 0.5 + 4 * 2.0 + 0.1 * price)
+    assert price > 0
+
+
+def test_a_cell_is_scaled_by_the_arithmetic_of_its_gradient() -> None:
+    one = cell()
+
+    def scaled(other: specs.Cell) -> estimate.Parts:
+        return estimate.scaled(PARTS, one, problem.outline(one), other, problem.outline(other))
+
+    assert scaled(one) == PARTS
+    assert scaled(cell(steps="7", checkpoints="3")).step == pytest.approx(PARTS.step)
+    twice = scaled(cell(data="{name: digits, examples: 64}"))
+    assert (twice.step, twice.gradient) == (pytest.approx(1.0), pytest.approx(0.2))
+    half = scaled(cell(optimizer="{name: sgd, learning_rate: 0.2, batch_size: 16}"))
+    assert (half.step, half.gradient) == (pytest.approx(0.25), pytest.approx(0.1))
+    wide = scaled(cell(model="{family: mlp, hidden: [20], activation: gelu}"))
+    assert 4 < wide.step / PARTS.step < 6, "five times as many weights"
+    assert 16 < wide.checkpoint / PARTS.checkpoint < 36, "and five times as many products"
+
+
+def test_what_is_measured_is_there() -> None:
+    one = cell()
+    parts = estimate.measure(one, problem.outline(one))
+    assert all(math.isfinite(value) and value > 0 for value in parts)
+    assert estimate.estimate(one, problem.outline(one), parts).bytes > 8 * memory.COPIES * 310**2
+
+
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+def test_memory_is_that_of_the_matrices_or_of_the_basis(method: str) -> None:
+    one = cell(seeds=f"2\ncurvature: {method}")
+    rows = memory.COPIES * 5000 if method == "dense" else 161
+    assert estimate.held(one, 5000) == 32 * (64 + 10) * 20 + 8 * 5000 * rows
+
+
+def test_what_does_not_fit_is_refused_with_the_number(monkeypatch: pytest.MonkeyPatch, home: pathlib.Path) -> None:
+    one = cell()
+    assert estimate.too_large(one, 310, None) == ""
+    monkeypatch.setattr(memory, "available", lambda: 2_900_000)
+    refused = estimate.too_large(one, 310, None)
+    assert refused.startswith("tests/t: 3.2")
+    assert " MB are needed for 310 parameters" in refused
+    assert refused.endswith("and 2.9 MB are there; write `curvature: lanczos`")
+    out = io.StringIO()
+    with pytest.raises(errors.OutOfMemory, match="1 cell of 1 cannot be run here: tests/t: "):
+        spec = specs.Spec("t.yaml", "tests", "t", "", None, 2, (one,))
+        overview.check([spec], rich.console.Console(file=out, width=200))
+    assert refused in out.getvalue()
