@@ -44,7 +44,7 @@ lint: .venv/.installed-test ## check style and types
 pictures: .venv/.installed-test chromium ## take the pictures of the README, after make demo
 	@$(BIN)/python scripts/pictures.py
 
-schema: install ## write specs/schema.json, which editors read, from harness/specs/__init__.py
+schema: install ## write specs/schema.json, which editors read, from harness/config
 	@$(BIN)/python -m harness.specs > specs/.schema.json.new
 	@mv specs/.schema.json.new specs/schema.json
 

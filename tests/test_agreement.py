@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from harness import specs
+from harness import config, specs
 from harness.curvature import operators, survey
 from harness.curvature import spectrum as spectra
 from harness.training import problem
@@ -22,7 +22,7 @@ LATER = ("vgg · activation=gelu", "vit · activation=relu")
 STEPS = 40
 
 
-def agree(cell: specs.Cell, seed: int) -> None:
+def agree(cell: config.Cell, seed: int) -> None:
     """Compares the two methods at the start and after some steps of gradient descent with eta = 1.5 / lambda_max."""
     ready = problem.problem(cell)
     goal, batch = ready.objective, ready.exact

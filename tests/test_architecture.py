@@ -39,6 +39,31 @@ ONLY_IN = {
     "optax": ("harness/",),
     "ray": ("harness/jobs/engines/ray.py",),
 }
+ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "harness": (
+        ("errors", "workspace"),
+        ("curvature", "metrics"),
+        ("config", "runtime"),
+        ("data", "risk"),
+        ("starts", "records"),
+        ("training", "specs"),
+        ("theory",),
+        ("diagnostics",),
+        ("runs", "tracking"),
+        ("jobs",),
+        ("bench",),
+        ("cli",),
+    ),
+}
+"""The packages of harness/ and leaderboard/ from the ground up: each imports only from those further down."""
+NEVER = [
+    ("config", "starts"),
+    ("config", "data"),
+    ("training", "diagnostics"),
+    ("curvature", "training"),
+    ("curvature", "risk"),
+]
+"""Rooms that do not know of each other, whatever their floors."""
 HEAVY = ("jax", "flax", "optax", "mlflow", "tensorflow_datasets", "sklearn", "scipy", "pandas", "matplotlib", "ray")
 HELP_CPU_SECONDS = 0.7
 
@@ -64,7 +89,7 @@ def imported(path: pathlib.PurePosixPath) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports from our packages are absolute"
-            yield node.lineno, str(node.module)
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
 
 
 def sources() -> list[pathlib.PurePosixPath]:
@@ -98,6 +123,38 @@ def test_imports_run_one_way() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("top", ROOMS)
+def test_rooms_import_only_from_the_floors_below(top: str) -> None:
+    floors = {room: floor for floor, rooms in enumerate(ROOMS[top]) for room in rooms}
+    here = {path.parts[1].removesuffix(".py") for path in sources() if path.parts[0] == top} - {"__init__"}
+    assert here == set(floors), "each room, and each loose module, stands in the table"
+    loose = {path.stem for path in sources() if path.parts[0] == top and len(path.parts) == 2}
+    assert len(loose - {"__init__"}) <= 3
+    wrong = []
+    for path in sources():
+        if path.parts[0] != top or len(path.parts) == 2:
+            continue
+        for line, name in imported(path):
+            if name == top or not name.startswith(f"{top}."):
+                continue
+            room = name.split(".")[1]
+            if room != path.parts[1] and floors[room] >= floors[path.parts[1]]:
+                wrong.append(f"{path}:{line}: {path.parts[1]} may not import {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("room", "unseen"), NEVER)
+def test_a_room_never_sees_what_is_none_of_its_business(room: str, unseen: str) -> None:
+    wrong = [
+        f"{path}:{line}: {room} may not know {name}"
+        for path in sources()
+        if str(path).startswith(f"harness/{room}/")
+        for line, name in imported(path)
+        if f"{name}.".startswith(f"harness.{unseen}.")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_imported_in_its_one_place(library: str) -> None:
     users = {str(path) for path in sources() if any(n.partition(".")[0] == library for _, n in imported(path))}
@@ -108,7 +165,8 @@ def test_a_library_is_imported_in_its_one_place(library: str) -> None:
 
 def test_imports_are_found_wherever_they_stand() -> None:
     found = {name for _, name in imported(pathlib.PurePosixPath("harness/tracking/client.py"))}
-    assert {"mlflow", "harness", "json"} <= found
+    assert {"harness.errors", "json"} <= found
+    assert any(name.startswith("mlflow") for name in found)
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,17 @@ from typing import Any
 
 import jax
 
-from harness import specs
+from harness import config, specs
 from harness.bench import problems, products, row, timing
 from harness.curvature import operators, survey
+from harness.runs import measure
 from harness.training import problem as training_problem
 
 OVERHEAD = row.Target(1.10)
 """What all diagnostics may cost, in products."""
 
 
-def cells(name: str, size: problems.Size) -> tuple[specs.Cell, specs.Cell]:
+def cells(name: str, size: problems.Size) -> tuple[config.Cell, config.Cell]:
     """Returns two cells of a network that differ in their step size alone."""
     network = problems.NETWORKS[size][name]
     eta = problems.ETA_LAMBDA / problems.sharpness(name, size)
@@ -86,7 +87,7 @@ def rows(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
 
 
 def _measuring(
-    cell: specs.Cell, name: str, size: problems.Size, spent: list[survey.Survey], eta: float
+    cell: config.Cell, name: str, size: problems.Size, spent: list[survey.Survey], eta: float
 ) -> Callable[[], Any]:
     """Returns the diagnostics of a cell at the problem's point; the surveys they make go to `spent`."""
     ready = training_problem.problem(cell)
@@ -97,4 +98,4 @@ def _measuring(
 
     watched = ready._replace(surveyor=ready.surveyor._replace(survey=surveyed))
     theta, _ = problems.problem(name, size).point("float32")
-    return lambda: training_problem.measure(watched, theta, eta, jax.random.key(7))
+    return lambda: measure.measure(watched, theta, eta, jax.random.key(7))

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from harness import config as configs
+
 EXAMPLES = 8
 
 
@@ -61,7 +63,6 @@ def hold(case: Case) -> Held:
     import jax.numpy as jnp
 
     import zoo
-    from harness.config import recipe
     from harness.curvature import lanczos, operators
     from harness.risk import objective
 
@@ -69,7 +70,7 @@ def hold(case: Case) -> Held:
         {"family": "mlp", "hidden": [case.width, case.width], "activation": "tanh"}
     )
     model = zoo.build("mlp", config, inputs=(8, 8, 1), outputs=10)
-    goal = objective.objective(model, recipe.Ce(name="ce"))
+    goal = objective.objective(model, configs.Ce(name="ce"))
     key = jax.random.key(0)
     theta = goal.init(key).astype(case.precision)
     x = jax.random.normal(key, (EXAMPLES, 8, 8, 1), case.precision)

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
+from harness import config as configurations
 from harness import data
 from harness.config import data as configs
-from harness.config import recipe
 from harness.curvature import dense, lanczos, operators
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
@@ -165,7 +165,7 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     arrays = _data(network, network.examples)
     shape = arrays.x.shape[1:]
     model = zoo.build(family, config, inputs=shape, outputs=10)
-    loss = recipe.Ce(name="ce")
+    loss = configurations.Ce(name="ce")
     goal = _goal(model, loss, config, shape, network.examples)
     made = Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
     start = goal.init(jax.random.key(0))

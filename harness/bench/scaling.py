@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness import workspace
+from harness import config, workspace
 from harness.bench import row, steps, timing
 from harness.bench.curvature import Unit
-from harness.config import recipe
 from harness.risk import objective
 from harness.training import loop
 
@@ -66,7 +65,7 @@ def measured(what: str, values: tuple[int, ...]) -> list[tuple[float, float]]:
         lanes = value if what == "seeds" else 1
         fields = {"family": "mlp", "hidden": [width, width], "activation": "relu"}
         model = zoo.build("mlp", zoo.FAMILIES["mlp"].config.model_validate(fields), inputs=(8, 8, 1), outputs=10)
-        goal = objective.objective(model, recipe.Ce(name="ce"))
+        goal = objective.objective(model, config.Ce(name="ce"))
         keys = jax.random.split(jax.random.key(0), lanes)
         x = jax.random.normal(jax.random.key(1), (examples, 8, 8, 1), "float32")
         targets = jnp.eye(10, dtype="float32")[jnp.arange(examples) % 10]

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from harness import config
 from harness.bench import problems, row, timing, twins
-from harness.config import recipe
 from harness.risk import objective
 from harness.training import loop as loops
 from harness.training import optimizers
@@ -36,7 +36,7 @@ RULES = ("gd", "sgd")
 
 def rule(name: str, batch: int | None) -> optimizers.Rule:
     """Returns plain descent on all examples, or on `batch` drawn with replacement."""
-    return optimizers.Rule(name, None, recipe.CONSTANT, 0, batch, "replacement")
+    return optimizers.Rule(name, None, config.CONSTANT, 0, batch, "replacement")
 
 
 def harness(problem: problems.Problem, name: str, steps: int, lanes: int = 1) -> Callable[[], Any]:

@@ -23,8 +23,8 @@ import time
 import uuid
 from typing import Any, NamedTuple
 
+from harness import config, workspace
 from harness import records as record_file
-from harness import specs, workspace
 from harness.bench import row
 from harness.bench.curvature import Unit
 from harness.records import run_folder
@@ -201,7 +201,7 @@ def _multiplied(home: pathlib.Path, uri: str, runs: int) -> None:
 def _named(facts: dict[str, Any], number: int) -> tuple[dict[str, Any], str]:
     """Returns run.json and cell.yaml of copy `number`: SEEDS of them are seeds of one cell."""
     cell = {**facts["cell"], "steps": facts["cell"]["steps"] + number // SEEDS}
-    spec_hash = specs.hash_of(cell)
+    spec_hash = config.hash_of(cell)
     run_id = f"{spec_hash[:12]}-s{number % SEEDS}"
     named = {**facts, "cell": cell, "spec_hash": spec_hash, "cell_id": spec_hash[:12], "run_id": run_id}
     text = json.dumps({"schema": 1, "title": facts["title"], **cell, "seeds": SEEDS})

@@ -12,7 +12,7 @@ import numpy as np
 import rich.console
 import rich.table
 
-from harness import specs, theory
+from harness import config, theory
 from harness.jobs import progress
 from harness.records import verdict
 from harness.theory import certify, evidence
@@ -21,7 +21,7 @@ SHOWN = 5
 """Most candidates that a sentence lists; `--json` has all."""
 
 
-def show(cells: Sequence[specs.Cell], points: int, console: rich.console.Console, *, as_json: bool) -> None:
+def show(cells: Sequence[config.Cell], points: int, console: rich.console.Console, *, as_json: bool) -> None:
     """Certifies cells and prints what is certain of each.
 
     Raises:

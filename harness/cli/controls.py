@@ -10,7 +10,7 @@ from typing import NamedTuple
 import rich.console
 import rich.table
 
-from harness import specs
+from harness import config
 from harness.records import run_folder
 from harness.specs import expected
 
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     absent: int
 
 
-def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.Console) -> Outcome:
+def show(cells: Sequence[config.Cell], seeds: int | None, console: rich.console.Console) -> Outcome:
     """Prints expected, found and verdict for every cell that expects something.
 
     Args:

@@ -13,17 +13,17 @@ import rich.console
 import rich.markup
 import rich.table
 
-from harness import diagnostics, errors, specs, theory
+from harness import config, diagnostics, errors, specs, theory
 from harness.diagnostics import plan as plans
 from harness.jobs import progress, task
 from harness.records import run_folder, statuses
+from harness.runs import outline
 from harness.runtime import memory
 from harness.theory.ingredients import Ingredient
 from harness.training import optimizers
 
 if TYPE_CHECKING:
     from harness.runs import estimate
-    from harness.training import problem
 
 TRIAL_UP_TO = 2_000_000
 """Parameters of the largest network that `check` takes a step with."""
@@ -36,7 +36,7 @@ STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1"
 
 def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     """Prints, for each cell, how many of its runs are in each status, by their run folders."""
-    counts: dict[specs.Cell, collections.Counter[str]] = {}
+    counts: dict[config.Cell, collections.Counter[str]] = {}
     for cell in (cell for spec in found for cell in spec.cells):
         folders = [run_folder.folder(cell.suite, cell.run_id(seed)) for seed in range(cell.seeds)]
         counts[cell] = collections.Counter(run_folder.status(folder) for folder in folders)
@@ -81,15 +81,15 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     measured: list[plans.Plan] = []
     steps: list[str] = []
     too_large: list[str] = []
-    outlines: dict[specs.Cell, problem.Outline] = {}
-    parts: dict[specs.Cell, estimate.Parts] = {}
+    outlines: dict[config.Cell, outline.Outline] = {}
+    parts: dict[config.Cell, estimate.Parts] = {}
     away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
     first = {spec.cells[0] for spec in found}
     with progress.bar(console, len(cells), "cells") as bar:
         for cell in cells:
             bar.begin(cell.label, 1)
-            known = outlines[cell] = problem.outline(cell)
+            known = outlines[cell] = outline.outline(cell)
             theories.setdefault(known.theory, []).append(cell.label)
             if told := _bad_step(cell, known.theory):
                 bad.setdefault(told, []).append(cell.label)
@@ -99,7 +99,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 away.add(getattr(cell.data, "dataset", cell.data.name))
             refused = estimate.too_large(cell, known.parameters, None)
             if cell in first and known.parameters <= TRIAL_UP_TO and here and not refused:
-                parts[cell] = estimate.measure(cell, known)
+                parts[cell] = estimate.time_parts(cell, known)
                 refused = estimate.too_large(cell, known.parameters, parts[cell])
                 before, after = problem.trial(cell)
                 warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
@@ -138,7 +138,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     )
 
 
-def _bad_step(cell: specs.Cell, says: theory.Theory) -> str:
+def _bad_step(cell: config.Cell, says: theory.Theory) -> str:
     """Returns what is known of the step sizes of a cell's runs; empty where none is bad, or near one that is."""
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
@@ -173,8 +173,8 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
 
 def _estimates(
     found: Sequence[specs.Spec],
-    outlines: Mapping[specs.Cell, problem.Outline],
-    parts: Mapping[specs.Cell, estimate.Parts],
+    outlines: Mapping[config.Cell, outline.Outline],
+    parts: Mapping[config.Cell, estimate.Parts],
     console: rich.console.Console,
 ) -> None:
     """Prints what the runs of each spec will take here, one after the other."""
@@ -241,7 +241,7 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
     )
 
 
-def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+def cost(cells: Sequence[config.Cell], seeds: int | None) -> str:
     """Returns what the diagnostics of the runs of cells cost next to their training, measured; empty if not recorded.
 
     Args:
@@ -260,7 +260,7 @@ def cost(cells: Sequence[specs.Cell], seeds: int | None) -> str:
     return f"diagnostics cost {share}: {progress.duration(measuring)} next to {progress.duration(training)}"
 
 
-def left_out(cells: Sequence[specs.Cell], seeds: int | None) -> str:
+def left_out(cells: Sequence[config.Cell], seeds: int | None) -> str:
     """Returns what runs of cells did not measure though it applies to them, in a line; empty if there is nothing.
 
     Args:

@@ -18,7 +18,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from harness import records, specs
+from harness import config, records
 from harness.records import run_folder, survival
 
 STAYS = 10.0
@@ -106,7 +106,7 @@ def escape(found: Sequence[Mapping[str, float]]) -> Escape | None:
     )
 
 
-def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.Console) -> None:
+def show(cells: Sequence[config.Cell], seeds: int | None, console: rich.console.Console) -> None:
     """Prints what the runs of cells that begin at planted points show, if there are any.
 
     Args:
@@ -123,7 +123,7 @@ def show(cells: Sequence[specs.Cell], seeds: int | None, console: rich.console.C
     _escapes(recorded, console)
 
 
-Recorded = Mapping[specs.Cell, Sequence[Sequence[records.Record]]]
+Recorded = Mapping[config.Cell, Sequence[Sequence[records.Record]]]
 
 
 def _minima(recorded: Recorded, console: rich.console.Console) -> None:

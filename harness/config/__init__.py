@@ -1,2 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell is, as types: the fields of a spec's parts, with ranges, defaults and what people read of them."""
+"""What a configuration is: the typed fields of a spec's parts, with ranges, defaults and what people read of them.
+
+One file for each part: `data`, `loss`, `start`, `optimizer`, `diagnostics`; `recipe` is all that changes a number, and
+`cell` is a recipe with the names of its spec. Nothing here knows what is done with them.
+"""
+
+from __future__ import annotations
+
+from harness.config.cell import ADDED, DOMAIN, SCHEMA, Cell, hash_of
+from harness.config.data import Data
+from harness.config.diagnostics import Budget, DiagnosticName, Diagnostics
+from harness.config.expected import Expected, Range, Value
+from harness.config.loss import Ce, HalfMse, Loss, Output, SmoothedCe
+from harness.config.optimizer import (
+    CONSTANT,
+    Constant,
+    Cosine,
+    EtaLambda,
+    Gd,
+    LearningRate,
+    Linear,
+    Momentum,
+    Optimizer,
+    Piecewise,
+    Schedule,
+    Sgd,
+)
+from harness.config.recipe import Model, Recipe, Target
+from harness.config.start import (
+    DeepLinearSaddle,
+    Given,
+    HeadSaddle,
+    Origin,
+    PlantedMinimum,
+    Random,
+    SplitSaddle,
+    Start,
+    ZeroUnitSaddle,
+)
+
+__all__ = [
+    "ADDED",
+    "CONSTANT",
+    "DOMAIN",
+    "SCHEMA",
+    "Budget",
+    "Ce",
+    "Cell",
+    "Constant",
+    "Cosine",
+    "Data",
+    "DeepLinearSaddle",
+    "DiagnosticName",
+    "Diagnostics",
+    "EtaLambda",
+    "Expected",
+    "Gd",
+    "Given",
+    "HalfMse",
+    "HeadSaddle",
+    "LearningRate",
+    "Linear",
+    "Loss",
+    "Model",
+    "Momentum",
+    "Optimizer",
+    "Origin",
+    "Output",
+    "Piecewise",
+    "PlantedMinimum",
+    "Random",
+    "Range",
+    "Recipe",
+    "Schedule",
+    "Sgd",
+    "SmoothedCe",
+    "SplitSaddle",
+    "Start",
+    "Target",
+    "Value",
+    "ZeroUnitSaddle",
+    "hash_of",
+]

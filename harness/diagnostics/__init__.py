@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import records, starts, theory
-from harness.diagnostics.point import Nearby, Point, Probe
+from harness.diagnostics.point import Nearby, Point
 
 if TYPE_CHECKING:
     from harness.diagnostics import plan as plans
@@ -25,7 +25,6 @@ __all__ = [
     "Diagnostic",
     "Nearby",
     "Point",
-    "Probe",
     "RunDiagnostic",
     "measure",
     "summary",

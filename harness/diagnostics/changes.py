@@ -74,11 +74,11 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is, or what the spectrum is there.
         FloatingPointError: If a product is not finite.
     """
-    theta, previous, probe, *_ = point.nearby
+    theta, previous, problem, *_ = point.nearby
     if previous is None:
         return dict.fromkeys(METRICS, math.nan)
     known = point.survey.spectrum
-    size = plan.Size(probe.size, probe.examples, 0, probe.examples, probe.method, 0, 0)  # type: ignore[arg-type]
+    size = plan.Size(problem.size, problem.examples, 0, problem.examples, problem.surveyor.method, 0, 0)
     search = Search(point, previous, gradients(size) / plan.PRODUCT)
     last = _look(1.0, theta, point.eta * known.values)
     before = point.nearby.above
@@ -102,7 +102,7 @@ class Search:
 
     def between(self, first: Look, last: Look) -> dict[str, float]:
         """Returns METRICS of the segment between two looks, from brackets that each hold a change of the count."""
-        ask, batch = kinks.programs(self.point.nearby.probe.margins), self.point.nearby.probe.batch
+        ask, batch = kinks.programs(self.point.nearby.problem.margins), self.point.nearby.problem.exact
         told = dict.fromkeys(METRICS, 0.0)
         brackets = [(first, last, math.inf)]
         while brackets:
@@ -132,7 +132,7 @@ class Search:
         theta = self.previous + share * (nearby.theta - self.previous)
         start = point.eta if nearby.previous_eta is None else nearby.previous_eta
         eta = start + share * (point.eta - start)
-        found = nearby.probe.counter((theta, nearby.probe.batch), 1 / eta, nearby.key_of("changes"))
+        found = nearby.problem.counter((theta, nearby.problem.exact), 1 / eta, nearby.key_of("changes"))
         self.left -= found.products
         return _look(share, theta, eta * found.values)
 

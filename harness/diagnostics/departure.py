@@ -45,15 +45,15 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, previous, probe, *_ = point.nearby
+    theta, previous, problem, *_ = point.nearby
     unknown = dict.fromkeys(METRICS, math.nan)
-    if previous is None or probe.size < 2:
+    if previous is None or problem.size < 2:
         return unknown
 
     def product(v: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.product(previous, jnp.asarray(v)))
+        return np.asarray(problem.product(previous, jnp.asarray(v)))
 
-    found = arpack.vectors(product, probe.size, 1, end="least", width=WIDTH, products=PRODUCTS, tolerance=TOLERANCE)
+    found = arpack.vectors(product, problem.size, 1, end="least", width=WIDTH, products=PRODUCTS, tolerance=TOLERANCE)
     way = np.asarray(theta - previous)
     length = float(np.linalg.norm(way))
     if not len(found) or not length > 0:

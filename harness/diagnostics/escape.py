@@ -69,10 +69,10 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If the run was not planted at a saddle.
         FloatingPointError: If a product is not finite.
     """
-    theta, probe, planted = point.nearby.theta, point.nearby.probe, point.nearby.planted
+    theta, problem, planted = point.nearby.theta, point.nearby.problem, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted at a saddle")
-    found = saddle.at(probe, planted)
+    found = saddle.at(problem, planted)
     if found is None:
         return dict.fromkeys(METRICS, math.nan)
     strict = found.values[0] < -max(found.error, saddle.CLUSTER * found.scale)
@@ -81,12 +81,12 @@ def measure(point: points.Point) -> dict[str, float]:
     predicted = math.log(planted.radius / share) / rate if rate and 0 < share < planted.radius else math.inf
     horizon = min(LONGEST, math.ceil(PATIENCE * predicted)) if math.isfinite(predicted) else CONTROL
     first, second = jax.random.split(point.nearby.key_of("escape"))
-    along = _program(probe.risk, probe.rule, probe.examples)
+    along = _program(problem.objective.risk, problem.rule, problem.examples)
     steepest = jnp.asarray(found.steepest)
     step, length, offset, before, after = (
         float(v)
         for v in jax.block_until_ready(
-            along(theta, planted.theta, steepest, point.eta, planted.radius, horizon, probe.batch, first)
+            along(theta, planted.theta, steepest, point.eta, planted.radius, horizon, problem.exact, first)
         )
     )
     left = length > planted.radius
@@ -150,16 +150,16 @@ def _exponent(point: points.Point, found: saddle.Local, key: jax.Array) -> tuple
 
     For SGD half the width of its 95 % interval, with what the random start may lack of the fastest direction.
     """
-    probe, planted = point.nearby.probe, point.nearby.planted
+    problem, planted = point.nearby.problem, point.nearby.planted
     assert planted is not None
-    if probe.rule.batch_size is None:
+    if problem.rule.batch_size is None:
         distances = np.abs(1 - point.eta * found.values)
         worst = float(distances.max())
         return math.log(worst), point.eta * found.error / worst
     first, second = jax.random.split(key)
     start = jax.random.normal(first, planted.theta.shape, planted.theta.dtype)
-    run = _frozen(probe.risk, probe.rule, probe.examples)
-    logs = np.asarray(jax.block_until_ready(run(planted.theta, start, point.eta, probe.batch, second)))
+    run = _frozen(problem.objective.risk, problem.rule, problem.examples)
+    logs = np.asarray(jax.block_until_ready(run(planted.theta, start, point.eta, problem.exact, second)))
     return lyapunov.exponent(logs, BURN, lyapunov.reach(len(start)), exponents.BLOCKS)
 
 

@@ -58,11 +58,11 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, *_ = point.nearby
+    theta, _, problem, *_ = point.nearby
     first, second = jax.random.split(point.nearby.key_of("exponents"))
     columns = np.linalg.qr(np.asarray(jax.random.normal(first, (len(theta), min(COLUMNS, len(theta))))))[0]
-    along = program(probe.risk, probe.rule, probe.examples)
-    logs = np.asarray(along(theta, point.eta, probe.batch, second, jnp.asarray(columns.T, theta.dtype)))
+    along = program(problem.objective.risk, problem.rule, problem.examples)
+    logs = np.asarray(along(theta, point.eta, problem.exact, second, jnp.asarray(columns.T, theta.dtype)))
     found = [average(row[BURN:]) for row in logs.T] + [(math.nan, math.nan)] * (COLUMNS - logs.shape[1])
     return {
         "exponent": found[0][0],

@@ -82,9 +82,9 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, *_ = point.nearby
+    theta, _, problem, *_ = point.nearby
     here = np.asarray(theta)
-    moved = here - point.eta * np.asarray(probe.gradient(theta))
+    moved = here - point.eta * np.asarray(problem.gradient(theta))
     length = float(np.linalg.norm(moved - here))
     if not length:
         return dict.fromkeys(METRICS, math.nan)
@@ -94,10 +94,10 @@ def measure(point: points.Point) -> dict[str, float]:
     starts = [moved, *(here + length * row / np.linalg.norm(row) for row in noise)]
 
     def gradient(z: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.gradient(jnp.asarray(z)))
+        return np.asarray(problem.gradient(jnp.asarray(z)))
 
     def product(z: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.product(jnp.asarray(z), jnp.asarray(v)))
+        return np.asarray(problem.product(jnp.asarray(z), jnp.asarray(v)))
 
     found = [preimage(gradient, product, point.eta, moved, z) for z in starts]
     first = found[0]

@@ -76,21 +76,21 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, previous, probe, *_ = point.nearby
-    ask = programs(probe.margins)
+    theta, previous, problem, *_ = point.nearby
+    ask = programs(problem.margins)
     flips = math.nan
     if previous is not None:
-        changed, signs = (int(n) for n in ask.flips(previous, theta, probe.batch))
+        changed, signs = (int(n) for n in ask.flips(previous, theta, problem.exact))
         flips = changed / max(1, signs)
-    gradient = probe.gradient(theta)
+    gradient = problem.gradient(theta)
     step = -point.eta * gradient
-    low, high = (float(end) for end in ask.leave(theta, theta + step, probe.batch))
-    change = np.asarray(probe.gradient(theta + step) - gradient)
-    predicted = np.asarray(probe.product(theta, step))
+    low, high = (float(end) for end in ask.leave(theta, theta + step, problem.exact))
+    change = np.asarray(problem.gradient(theta + step) - gradient)
+    predicted = np.asarray(problem.product(theta, step))
     size = float(np.linalg.norm(change))
     defect = float(np.linalg.norm(change - predicted)) / size if size else math.nan
     return {
-        "kink_distance": float(ask.distance(theta, probe.batch)),
+        "kink_distance": float(ask.distance(theta, problem.exact)),
         "flip_fraction": flips,
         "segment_exit": high,
         "segment_exit_error": high - low if math.isfinite(high) else 0.0,
@@ -101,8 +101,8 @@ def measure(point: points.Point) -> dict[str, float]:
 
 def _rounding(point: points.Point, defect: float, size: float) -> float:
     """Returns the error bar of |change - predicted| / |change| = defect, given size = |change|."""
-    theta, _, probe, *_ = point.nearby
-    off, of_change = changes(probe.risk)(theta, jnp.asarray(point.eta, theta.dtype), probe.batch)
+    theta, _, problem, *_ = point.nearby
+    off, of_change = changes(problem.objective.risk)(theta, jnp.asarray(point.eta, theta.dtype), problem.exact)
     return (off + defect * of_change) / size
 
 

@@ -31,9 +31,9 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, *_ = point.nearby
-    least = float(jax.block_until_ready(_least(probe.outputs)(theta, probe.batch)))
-    others = probe.batch.targets.shape[-1] - 1
+    theta, _, problem, *_ = point.nearby
+    least = float(jax.block_until_ready(_least(problem.objective.outputs)(theta, problem.exact)))
+    others = problem.exact.targets.shape[-1] - 1
     # log(1 + e^a) without overflow, a = log(K - 1) - margin
     a = math.log(others) - least
     return {"margin": least, "margin_bound": max(a, 0.0) + math.log1p(math.exp(-abs(a)))}

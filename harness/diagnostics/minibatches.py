@@ -31,7 +31,7 @@ METRICS = (
 )
 
 BATCHES = 8
-"""Mini-batches in the probe set."""
+"""Mini-batches in the problem set."""
 
 KEY = 10
 """Seed of the key that draws them."""
@@ -43,7 +43,7 @@ def gradients(size: plan.Size) -> float:
 
 
 def measure(point: points.Point) -> dict[str, float]:
-    """Returns the least and the median sigma_min and log|det| of I - eta H_B over the probe set, with error bars.
+    """Returns the least and the median sigma_min and log|det| of I - eta H_B over the problem set, with error bars.
 
     An error bar is the largest among the batches: it bounds that of the least and of the median.
 
@@ -51,13 +51,13 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is, or its steps see the whole batch.
         FloatingPointError: If a product is not finite.
     """
-    theta, _, probe, *_ = point.nearby
-    if probe.rule.batch_size is None:
+    theta, _, problem, *_ = point.nearby
+    if problem.rule.batch_size is None:
         raise ValueError("every step sees the whole batch")
     key = point.nearby.key_of("minibatches")
     sigmas, determinants = [], []
-    for i, batch in enumerate(batches(probe.rule, probe.batch, probe.examples)):
-        found = probe.survey((theta, batch), point.eta, jax.random.fold_in(key, i))
+    for i, batch in enumerate(batches(problem.rule, problem.exact, problem.examples)):
+        found = problem.surveyor.survey((theta, batch), point.eta, jax.random.fold_in(key, i))
         sigmas.append(spectra.distance_from_one(found.spectrum, point.eta))
         determinants.append((found.log_det.value, found.log_det.error))
     sigma, determinant = np.array(sigmas), np.array(determinants)
@@ -72,7 +72,7 @@ def measure(point: points.Point) -> dict[str, float]:
 
 
 def batches(rule: optimizers.Rule, whole: objective.Batch, examples: int) -> list[objective.Batch]:
-    """Returns the probe set: the first BATCHES mini-batches of a rule, the same for every point of every run."""
+    """Returns the problem set: the first BATCHES mini-batches of a rule, the same for every point of every run."""
     return [_drawn(rule, whole, jnp.asarray(i), examples) for i in range(BATCHES)]
 
 

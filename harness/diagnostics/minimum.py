@@ -50,13 +50,13 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is.
         FloatingPointError: If a Jacobian is not finite.
     """
-    theta, _, probe, *_ = point.nearby
-    examples, outputs = probe.examples, probe.batch.targets.shape[-1]
+    theta, _, problem, *_ = point.nearby
+    examples, outputs = problem.examples, problem.exact.targets.shape[-1]
     if examples * outputs > jacobian.LIMIT:
         mu = _by_the_largest(point)
         return {name: math.nan for name in METRICS} | {"mu": mu.value, "mu_error": mu.error}
-    found = probe.factor(theta)
-    weights = np.asarray(probe.batch.weights)[:examples]
+    found = problem.factor(theta)
+    weights = np.asarray(problem.exact.weights)[:examples]
     mu = lyapunov.mu(found, weights, point.eta)
     values = jacobian.curvature(found, weights)
     whole = found.rank == found.full
@@ -67,15 +67,15 @@ def measure(point: points.Point) -> dict[str, float]:
         "ntk_deficit": float(found.full - found.rank),
         "ntk_least": float(values[0]) if whole else 0.0,
         "ntk_least_error": found.error / examples,
-        "kantorovich": _nearness(point, found) if whole and probe.loss.name == "half_mse" else math.nan,
+        "kantorovich": _nearness(point, found) if whole and problem.loss.name == "half_mse" else math.nan,
     }
 
 
 def _by_the_largest(point: points.Point) -> lyapunov.Estimate:
     """Returns log|1 - eta h| for the largest eigenvalue h of the Gauss-Newton matrix, with the residual's reach."""
-    theta, _, probe, *_ = point.nearby
-    surveyor = _surveyor(probe.outputs, probe.loss, probe.size)
-    top, residual = surveyor.top((theta, probe.batch), point.nearby.key_of("minimum"))
+    theta, _, problem, *_ = point.nearby
+    surveyor = _surveyor(problem.objective.outputs, problem.loss, problem.size)
+    top, residual = surveyor.top((theta, problem.exact), point.nearby.key_of("minimum"))
     distance, bar = abs(1 - point.eta * top), point.eta * residual
     return lyapunov.Estimate(math.log(distance) if distance > 0 else -math.inf, bar / max(distance - bar, bar))
 
@@ -87,10 +87,11 @@ def _surveyor(outputs: jacobian.Outputs, loss: Any, size: int) -> survey.Surveyo
 
 def _nearness(point: points.Point, found: jacobian.Factor) -> float:
     """Returns beta |r| / sigma_min(J)^2."""
-    theta, _, probe, *_ = point.nearby
-    examples = probe.examples
-    batch = jax.tree.map(lambda leaf: leaf[:examples], probe.batch)
-    size, beta = jax.block_until_ready(_bending(probe.outputs)(theta, batch, point.nearby.key_of("minimum")))
+    theta, _, problem, *_ = point.nearby
+    examples = problem.examples
+    batch = jax.tree.map(lambda leaf: leaf[:examples], problem.exact)
+    bending = _bending(problem.objective.outputs)
+    size, beta = jax.block_until_ready(bending(theta, batch, point.nearby.key_of("minimum")))
     return float(beta) * float(size) / float(found.values[0])
 
 

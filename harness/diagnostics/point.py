@@ -5,52 +5,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import jax
 
-    from harness.curvature import spectrum, survey
-    from harness.risk import jacobian, objective
+    from harness.curvature import survey
     from harness.starts import saddles
-    from harness.training import optimizers
-
-
-class Probe(NamedTuple):
-    """A run's problem in float64, and compiled functions of it; each compiles when it is first called.
-
-    Attributes:
-        size: P.
-        risk: `(theta, batch) -> scalar`.
-        margins: `(theta, x) -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
-        batch: The whole training set.
-        rule: What a step of the training does.
-        examples: N, the examples of the training set.
-        method: How the spectrum is found, `dense` or `lanczos`.
-        gradient: `theta -> (P,)`, of the whole risk.
-        product: `(theta, v) -> H v`.
-        survey: `((theta, batch), eta, key) -> Survey`, of any batch.
-        outputs: `(theta, x) -> (N, K)`.
-        loss: The `loss` part of the cell.
-        factor: `theta -> data_space.Factor`, of the whole batch.
-        counter: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
-    """
-
-    size: int
-    risk: Callable[..., jax.Array]
-    margins: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
-    batch: objective.Batch
-    rule: optimizers.Rule
-    examples: int
-    method: str
-    gradient: Callable[[jax.Array], jax.Array]
-    product: Callable[[jax.Array, jax.Array], jax.Array]
-    survey: Callable[..., survey.Survey]
-    outputs: Callable[[jax.Array, jax.Array], jax.Array]
-    loss: Any
-    factor: Callable[[jax.Array], jacobian.Factor]
-    counter: Callable[..., spectrum.Spectrum]
+    from harness.training.problem import Problem
 
 
 class Nearby(NamedTuple):
@@ -59,7 +21,7 @@ class Nearby(NamedTuple):
     Attributes:
         theta: (P,) float64.
         previous: The same at the checkpoint step before; None at the first.
-        probe: What can be asked there.
+        problem: The problem of the run, which can be asked there.
         key: Random key of this cell, seed and step.
         planted: The point that the run was planted at, a saddle or a minimum, if it was.
         previous_eta: The step size at the checkpoint step before; that of the point unless given.
@@ -68,7 +30,7 @@ class Nearby(NamedTuple):
 
     theta: jax.Array
     previous: jax.Array | None
-    probe: Probe
+    problem: Problem
     key: jax.Array
     planted: saddles.Saddle | None = None
     previous_eta: float | None = None

@@ -32,8 +32,8 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, *_ = point.nearby
-    found = jax.block_until_ready(_step(probe.risk)(theta, point.eta, probe.batch))
+    theta, _, problem, *_ = point.nearby
+    found = jax.block_until_ready(_step(problem.objective.risk)(theta, point.eta, problem.exact))
     progress, turned, squared = (float(value) for value in found)
     if not squared > 0:
         return dict.fromkeys(METRICS, math.nan)

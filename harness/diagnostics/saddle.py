@@ -28,6 +28,7 @@ from harness.diagnostics import plan
 from harness.diagnostics import point as points
 from harness.risk import objective
 from harness.starts import saddles
+from harness.training.problem import Problem
 
 METRICS = (
     "saddle_gradient",
@@ -90,13 +91,13 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If the run was not planted at a saddle.
         FloatingPointError: If a product is not finite.
     """
-    probe, planted = point.nearby.probe, point.nearby.planted
+    problem, planted = point.nearby.problem, point.nearby.planted
     if planted is None:
         raise ValueError("the run was not planted at a saddle")
-    found = at(probe, planted)
+    found = at(problem, planted)
     if found is None:
         return dict.fromkeys(METRICS, math.nan)
-    curvature, bar = _second_difference(probe, planted, found)
+    curvature, bar = _second_difference(problem, planted, found)
     return {
         "saddle_gradient": found.gradient,
         "saddle_least": float(found.values[0]),
@@ -109,40 +110,41 @@ def measure(point: points.Point) -> dict[str, float]:
     }
 
 
-def at(probe: points.Probe, planted: saddles.Saddle) -> Local | None:
+def at(problem: Problem, planted: saddles.Saddle) -> Local | None:
     """Returns what is known of a saddle, computed once for each; None where it is too large and ARPACK fails.
 
     Raises:
         FloatingPointError: If a product is not finite.
     """
-    return _at(_Where(probe, planted))
+    return _at(_Where(problem, planted))
 
 
 class _Where:
     """A saddle of a problem, told apart by identity, so that what is known of it can be kept."""
 
-    def __init__(self, probe: points.Probe, planted: saddles.Saddle) -> None:
-        self.probe, self.planted = probe, planted
+    def __init__(self, problem: Problem, planted: saddles.Saddle) -> None:
+        self.problem, self.planted = problem, planted
 
     def __hash__(self) -> int:
-        return hash((id(self.probe.risk), id(self.planted.theta)))
+        return hash((id(self.problem.objective.risk), id(self.planted.theta)))
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, _Where)
-            and self.probe.risk is other.probe.risk
+            and self.problem.objective.risk is other.problem.objective.risk
             and self.planted.theta is other.planted.theta
         )
 
 
 @functools.lru_cache(maxsize=2)
 def _at(where: _Where) -> Local | None:
-    probe, theta = where.probe, where.planted.theta
-    size = float(jnp.linalg.norm(jax.block_until_ready(probe.gradient(theta))))
-    if probe.size > dense.limit():
-        return _outer(probe, where.planted, size)
-    matrix = np.asarray(_hessian(probe.risk, probe.size)((theta, probe.batch)))
-    spectrum = spectra.widened(dense.spectrum(matrix), _rounding(probe.risk, probe.size)((theta, probe.batch)))
+    problem, theta = where.problem, where.planted.theta
+    size = float(jnp.linalg.norm(jax.block_until_ready(problem.gradient(theta))))
+    if problem.size > dense.limit():
+        return _outer(problem, where.planted, size)
+    risk = problem.objective.risk
+    matrix = np.asarray(_hessian(risk, problem.size)((theta, problem.exact)))
+    spectrum = spectra.widened(dense.spectrum(matrix), _rounding(risk, problem.size)((theta, problem.exact)))
     values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T))
     scale = float(np.abs(values).max())
     near = values <= values[0] + max(CLUSTER * scale, 2 * float(spectrum.errors[0]))
@@ -151,7 +153,7 @@ def _at(where: _Where) -> Local | None:
     return Local(size, values, float(np.sum(values < -error)), error, steepest, True, scale)
 
 
-def _outer(probe: points.Probe, planted: saddles.Saddle, gradient: float) -> Local | None:
+def _outer(problem: Problem, planted: saddles.Saddle, gradient: float) -> Local | None:
     """Returns what ARPACK says of a saddle that is too large for a whole Hessian; None where it does not converge.
 
     Where the construction says that more than MOST are negative, only the vectors of the least one are looked for.
@@ -159,13 +161,13 @@ def _outer(probe: points.Probe, planted: saddles.Saddle, gradient: float) -> Loc
     theta = planted.theta
 
     def product(v: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.product(theta, jnp.asarray(v)))
+        return np.asarray(problem.product(theta, jnp.asarray(v)))
 
     def lowest(scale: float, level: float, most: int) -> arpack.Lowest:
         options = {"scale": scale, "level": level, "most": most, "width": WIDTH, "products": PRODUCTS}
-        return arpack.lowest(product, probe.size, **options)  # type: ignore[arg-type]
+        return arpack.lowest(product, problem.size, **options)  # type: ignore[arg-type]
 
-    top = arpack.vectors(product, probe.size, 1, end="largest", width=WIDTH, products=PRODUCTS)
+    top = arpack.vectors(product, problem.size, 1, end="largest", width=WIDTH, products=PRODUCTS)
     if not len(top):
         return None
     largest = float(top[0] @ product(top[0]))
@@ -178,7 +180,7 @@ def _outer(probe: points.Probe, planted: saddles.Saddle, gradient: float) -> Loc
     found = lowest(scale, level, MOST + 1)
     if not len(found.values):
         return None
-    error = found.error + _rounding(probe.risk, probe.size)((theta, probe.batch))
+    error = found.error + _rounding(problem.objective.risk, problem.size)((theta, problem.exact))
     near = found.values <= found.values[0] + max(CLUSTER * scale, 2 * error)
     negative = float(np.sum(found.values < level)) if counted and found.whole else math.nan
     steepest, spanned = found.vectors[near], found.whole or not near.all()
@@ -200,13 +202,13 @@ def _risk(risk: Callable[..., jax.Array]) -> Callable[[jax.Array, objective.Batc
     return jax.jit(risk)
 
 
-def _second_difference(probe: points.Probe, planted: saddles.Saddle, found: Local) -> tuple[float, float]:
+def _second_difference(problem: Problem, planted: saddles.Saddle, found: Local) -> tuple[float, float]:
     """Returns (L(theta + h y) - 2 L(theta) + L(theta - h y)) / h^2 and its error: rounding, and that of half of h."""
-    risk = _risk(probe.risk)
+    risk = _risk(problem.objective.risk)
     y = jnp.asarray(found.steepest[0])
 
     def difference(h: float) -> tuple[float, float]:
-        low, middle, high = (float(risk(planted.theta + s * h * y, probe.batch)) for s in (-1, 0, 1))
+        low, middle, high = (float(risk(planted.theta + s * h * y, problem.exact)) for s in (-1, 0, 1))
         return (high - 2 * middle + low) / h**2, 8 * float(np.finfo(np.float64).eps) * abs(middle) / h**2
 
     (coarse, _), (fine, rounding) = difference(SPACING), difference(SPACING / 2)

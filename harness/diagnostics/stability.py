@@ -63,22 +63,22 @@ def measure(point: points.Point) -> dict[str, float]:
         ValueError: If it is not known where the point is, or steps see the whole batch.
         FloatingPointError: If a Jacobian is not finite.
     """
-    theta, _, probe, *_ = point.nearby
-    rule, examples, eta = probe.rule, probe.examples, point.eta
+    theta, _, problem, *_ = point.nearby
+    rule, examples, eta = problem.rule, problem.examples, point.eta
     if rule.batch_size is None:
         raise ValueError("every step sees the whole batch")
     first, second = jax.random.split(point.nearby.key_of("stability"))
     burn, _ = lyapunov.steps(examples, rule.batch_size)
-    if examples * probe.batch.targets.shape[-1] > jacobian.LIMIT:
-        batch = jax.tree.map(lambda leaf: leaf[:examples], probe.batch)
-        logs = lyapunov.growths_free(probe.outputs, probe.loss, theta, batch, rule, eta, first)
-        most = min(len(theta), examples * probe.batch.targets.shape[-1])
+    if examples * problem.exact.targets.shape[-1] > jacobian.LIMIT:
+        batch = jax.tree.map(lambda leaf: leaf[:examples], problem.exact)
+        logs = lyapunov.growths_free(problem.objective.outputs, problem.loss, theta, batch, rule, eta, first)
+        most = min(len(theta), examples * problem.exact.targets.shape[-1])
         found = lyapunov.exponent(logs, burn, lyapunov.reach(most))
         unknown = {name: math.nan for name in METRICS}
         kappa = lyapunov.absorption(found, logs, burn)
         return unknown | {"lambda": found.value, "lambda_error": found.error, "absorption": kappa}
-    factor = probe.factor(theta)
-    weights = np.asarray(probe.batch.weights)[:examples]
+    factor = problem.factor(theta)
+    weights = np.asarray(problem.exact.weights)[:examples]
     if not factor.rank:
         return {name: math.nan for name in METRICS}
     square = lyapunov.mean_square(factor, weights, rule, eta)

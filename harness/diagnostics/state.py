@@ -29,8 +29,8 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is, or steps have no momentum.
     """
-    probe = point.nearby.probe
-    momentum, nesterov = probe.rule.momentum, probe.rule.name == "nesterov"
+    problem = point.nearby.problem
+    momentum, nesterov = problem.rule.momentum, problem.rule.name == "nesterov"
     if momentum is None:
         raise ValueError("steps have no momentum")
     known = point.survey.spectrum
@@ -40,7 +40,7 @@ def measure(point: points.Point) -> dict[str, float]:
     least = least_singular(known.values, point.eta, momentum, nesterov=nesterov)
     nearest = int(least.argmin())
     rounding = 4 * spectra.EPS * (1 + slope * abs(float(known.values[nearest])))  # of the entries, and of the svd
-    volume = probe.size * math.log(momentum)
+    volume = problem.size * math.log(momentum)
     return {
         "state_sigma_min": float(least.min()),
         "state_sigma_min_error": float(slope * known.errors[nearest]) + rounding,

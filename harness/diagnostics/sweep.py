@@ -26,6 +26,7 @@ from harness.diagnostics import gaps, plan
 from harness.diagnostics import point as points
 from harness.records import verdict
 from harness.risk import objective
+from harness.training.problem import Problem
 
 METRICS = ("sweep_zeros", "sweep_zero", "sweep_zero_error", "sweep_regular")
 
@@ -57,23 +58,23 @@ def measure(point: points.Point) -> dict[str, float]:
     Raises:
         ValueError: If it is not known where the point is.
     """
-    theta, _, probe, *_ = point.nearby
+    theta, _, problem, *_ = point.nearby
     known = point.survey.spectrum
     top = float(known.values[-1])
     steps, errors = gaps.critical_steps(known)
     inside = steps * top <= MOST
     if not inside.any():
         return {"sweep_zeros": 0.0, "sweep_zero": math.nan, "sweep_zero_error": math.nan, "sweep_regular": math.nan}
-    multiply = program(probe.risk)
+    multiply = program(problem.objective.risk)
 
     def products(rows: np.ndarray) -> np.ndarray:
-        return np.asarray(multiply(theta, probe.batch, jnp.asarray(rows)))
+        return np.asarray(multiply(theta, problem.exact, jnp.asarray(rows)))
 
-    if probe.method == "dense":
+    if problem.surveyor.method == "dense":
         vectors = scipy.linalg.eigh(_symmetric(products(np.eye(len(theta)))))[1].T
     else:
         inside &= np.arange(len(steps)) < min(TOP, len(theta) - 1)
-        vectors = _largest(probe, theta, int(inside.sum()))
+        vectors = _largest(problem, theta, int(inside.sum()))
     inside &= np.arange(len(steps)) < len(vectors)
     zeros, bars = at_zeros(1 / steps[inside], errors[inside] / steps[inside] ** 2, vectors, products(vectors))
     grid = np.geomspace(LEAST / top, MOST / top, GRID)
@@ -109,11 +110,11 @@ def at_zeros(
     return zeros, (errors + 2 * residuals[nearest]) / values
 
 
-def _largest(probe: points.Probe, theta: jax.Array, count: int) -> np.ndarray:
+def _largest(problem: Problem, theta: jax.Array, count: int) -> np.ndarray:
     """Returns ARPACK's unit vectors (count, P) of the largest eigenvalues of H, fewer if they do not converge."""
 
     def product(v: np.ndarray) -> np.ndarray:
-        return np.asarray(probe.product(theta, jnp.asarray(v)))
+        return np.asarray(problem.product(theta, jnp.asarray(v)))
 
     return arpack.vectors(product, len(theta), count, end="largest", width=4 * TOP, products=PRODUCTS)
 

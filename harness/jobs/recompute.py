@@ -40,12 +40,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import errors, specs
+from harness import config, errors, specs
 from harness.curvature import spectrum as spectra
 from harness.jobs import task
 from harness.records import run_folder, statuses, tensors, verdict
 from harness.risk import layout
-from harness.runs import events
+from harness.runs import events, measure, outline
 from harness.runs import run as seed_runs
 from harness.runtime import canary
 from harness.runtime import device as devices
@@ -98,7 +98,7 @@ class Request(NamedTuple):
         exact: Whether bits are expected to come again here.
     """
 
-    cell: specs.Cell
+    cell: config.Cell
     runs: dict[int, Run]
     states: States
     whole: bool
@@ -199,7 +199,7 @@ def _parts(asked: Request, ready: problems.Problem, say: Say) -> Iterator[Callab
 
 def _beginning(asked: Request, runs: Sequence[Run], group: tuple[int, ...], ready: problems.Problem, say: Say) -> None:
     """The start, its record, and the checkpoint steps within FIRST steps of it, by their fit."""
-    cell, asked_for = asked.cell, problems.plan(asked.cell, ready.objective.size)
+    cell, asked_for = asked.cell, outline.plan(asked.cell, ready.objective.size)
     own = {}
     for run in runs:
         keys = seed_runs.keys(run.seed)
@@ -238,7 +238,7 @@ def _segment(
 
 def _last(asked: Request, run: Run, ready: problems.Problem, say: Say) -> None:
     """The last record, at the state of its step, where that and the one before were handed in."""
-    states, asked_for = asked.states.get(run.seed, {}), problems.plan(asked.cell, ready.objective.size)
+    states, asked_for = asked.states.get(run.seed, {}), outline.plan(asked.cell, ready.objective.size)
     if len(run.steps) < 2 or not {*run.steps[-2:]} <= set(states):
         return
     before, last = run.steps[-2:]
@@ -252,7 +252,7 @@ def _last(asked: Request, run: Run, ready: problems.Problem, say: Say) -> None:
 def _above(asked: Request, run: Run, step: int, theta: np.ndarray, ready: problems.Problem) -> float | None:
     """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
     key = seed_runs.key_at(asked.cell, seed_runs.keys(run.seed), step)
-    found = problems.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
+    found = measure.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
     return None if found is None else found["n_above_inv_eta"]
 
 
@@ -295,7 +295,7 @@ def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: problem
     ended = int(np.array(state.step)[mine])
     if bool(np.array(state.live)[mine]):  # its loss is finite in the training precision; is it in float64?
         at = seed_runs.At(ended, np.array(state.theta)[mine], lane.theta, run.eta)
-        asked_for = problems.plan(cell, ready.objective.size)
+        asked_for = outline.plan(cell, ready.objective.size)
         ended = ended if seed_runs.measured(cell, ready, asked_for, lane.keys, at) is None else -1
     say({"found": "divergence", "seed": run.seed, "step": None if ended < 0 else ended})
 
@@ -349,7 +349,7 @@ def _fit(ready: problems.Problem, run: Run, step: int, theta: np.ndarray | None)
     if theta is None:
         return None
     key = seed_runs.keys(run.seed)["probes"]
-    return problems.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("fit",))
+    return measure.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("fit",))
 
 
 def _whole(asked: Request, say: Say) -> Iterator[Callable[[], None]]:

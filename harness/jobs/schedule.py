@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from harness import errors, specs
+from harness import config, errors
 from harness.jobs import engines, progress, task
 from harness.records import run_folder, statuses, verdict
 from harness.tracking import client, queue
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 def wanted(
-    cells: Sequence[specs.Cell], seeds: int | None, part: tuple[int, int], command: Callable[[specs.Cell], str]
+    cells: Sequence[config.Cell], seeds: int | None, part: tuple[int, int], command: Callable[[config.Cell], str]
 ) -> list[task.Portion]:
     """Returns what is wanted of cells, all of it missing until `work` has asked the store.
 
@@ -193,7 +193,7 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
                 run_folder.write(folder, {**facts, "status": "failed", "reason": reason})
 
 
-def _there(cell: specs.Cell, seed: int) -> bool:
+def _there(cell: config.Cell, seed: int) -> bool:
     """Says whether the folder of a run is complete."""
     return run_folder.status(run_folder.folder(cell.suite, cell.run_id(seed))) in statuses.ENDED
 
@@ -203,7 +203,7 @@ def _stored(store: client.Store | None, suite: str) -> set[str]:
     return {run.run_id for run in client.held(store, suite) if run.status in statuses.ENDED} if store else set()
 
 
-def _send(cell: specs.Cell, seeds: Iterable[int], sending: queue.Uploads) -> None:
+def _send(cell: config.Cell, seeds: Iterable[int], sending: queue.Uploads) -> None:
     """Has what the folders of some seeds hold sent to the store."""
     for seed in seeds:
         sending.put(run_folder.folder(cell.suite, cell.run_id(seed)))

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from harness import errors, specs
+from harness import config, errors
 from harness.records import run_folder, statuses
 from harness.runs import events
 from harness.specs import expected
@@ -31,7 +31,7 @@ class Task(NamedTuple):
         command: The command that repeats the cell, recorded.
     """
 
-    cell: specs.Cell
+    cell: config.Cell
     seeds: tuple[int, ...]
     command: str
 
@@ -92,12 +92,12 @@ class Result(NamedTuple):
 
 def load(plain: dict[str, Any]) -> Task:
     """Returns the task of plain values; its cell is the one that was sent, with the same name."""
-    cell = specs.Cell.model_validate_json(json.dumps(plain["cell"]))
-    hopes = tuple(expected.Expected(name, expected.of_plain(value)) for name, value in plain["expected"])
+    cell = config.Cell.model_validate_json(json.dumps(plain["cell"]))
+    hopes = tuple(config.Expected(name, expected.of_plain(value)) for name, value in plain["expected"])
     return Task(cell.model_copy(update={"expected": hopes}), tuple(plain["seeds"]), plain["command"])
 
 
-def problem(cell: specs.Cell) -> tuple[Any, ...]:
+def problem(cell: config.Cell) -> tuple[Any, ...]:
     """Returns what compiled programs and data depend on: tasks that agree in it are best done by one worker."""
     return (cell.data, cell.model, cell.loss, optimizers.rule(cell), cell.precision, cell.curvature)
 

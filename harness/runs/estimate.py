@@ -22,6 +22,9 @@ import jax
 import jax.numpy as jnp
 
 import zoo
+from harness.runs import outline
+from harness.runs import measure
+from harness import config
 from harness import data, diagnostics
 from harness.training import problem
 from harness.runtime import memory
@@ -85,7 +88,7 @@ class Estimate(NamedTuple):
     bytes: int
 
 
-def estimate(cell: specs.Cell, known: problem.Outline, parts: Parts) -> Estimate:
+def estimate(cell: config.Cell, known: outline.Outline, parts: Parts) -> Estimate:
     """Returns what the runs of a cell take, from the parts of the cell itself (see `scaled`)."""
     ends = sum(price for name, price in _prices(known.plan) if not _always(name))
     run = cell.steps * parts.step + cell.checkpoints * parts.checkpoint + ends * parts.gradient
@@ -93,7 +96,7 @@ def estimate(cell: specs.Cell, known: problem.Outline, parts: Parts) -> Estimate
 
 
 def scaled(
-    parts: Parts, measured: specs.Cell, measured_as: problem.Outline, cell: specs.Cell, known: problem.Outline
+    parts: Parts, measured: config.Cell, measured_as: outline.Outline, cell: config.Cell, known: outline.Outline
 ) -> Parts:
     """Returns the parts of a cell from those of another, by the arithmetic of their gradients."""
     gradient = _flops(cell) * known.examples / (_flops(measured) * measured_as.examples)
@@ -109,7 +112,7 @@ def scaled(
     )
 
 
-def measure(cell: specs.Cell, known: problem.Outline) -> Parts:
+def time_parts(cell: config.Cell, known: outline.Outline) -> Parts:
     """Times a step, a gradient and a product of a cell; a whole checkpoint where the spectrum is dense.
 
     Cost: their compilation, about ENOUGH seconds of steps, five gradients, two products (or two dense checkpoints).
@@ -130,25 +133,25 @@ def measure(cell: specs.Cell, known: problem.Outline) -> Parts:
     step = _timed(lambda: train(count)) / count
     exact = theta.astype("float64")
     compiling = first - one
-    _timed(lambda: ready.probe.gradient(exact))
-    gradient = min(_timed(lambda: ready.probe.gradient(exact)) for _ in range(4))
+    _timed(lambda: ready.gradient(exact))
+    gradient = min(_timed(lambda: ready.gradient(exact)) for _ in range(4))
     names = [name for name, _ in _prices(known.plan) if _always(name)]
     planted = problem.planted_at(cell, ready)
     if known.curvature == "dense" and known.parameters <= survey.DENSE_UP_TO:
 
         def ask() -> Any:
-            return problem.measure(ready, theta, float(eta), keys[1], theta, names, planted=planted)
+            return measure.measure(ready, theta, float(eta), keys[1], theta, names, planted=planted)
 
         compiled, checkpoint = _timed(ask), _timed(ask)
         compiling += compiled - checkpoint
     else:
-        compiled = _timed(lambda: ready.probe.product(exact, exact))
-        compiling += PROGRAMS * (compiled - min(_timed(lambda: ready.probe.product(exact, exact)), compiled))
+        compiled = _timed(lambda: ready.product(exact, exact))
+        compiling += PROGRAMS * (compiled - min(_timed(lambda: ready.product(exact, exact)), compiled))
         checkpoint = _each(cell, known.plan) * gradient * (TYPICAL if known.curvature == "lanczos" else 1.0)
     return Parts(max(compiling, 0.0), step, checkpoint, gradient, _temporaries(ready, theta))
 
 
-def held(cell: specs.Cell, parameters: int) -> int:
+def held(cell: config.Cell, parameters: int) -> int:
     """Returns the bytes that a run holds whatever it computes: its data, and matrices or a basis for the spectrum."""
     facts = data.facts(cell.data)
     numbers = facts.examples * (math.prod(facts.shape) + facts.classes)
@@ -158,7 +161,7 @@ def held(cell: specs.Cell, parameters: int) -> int:
     return numbers * (8 + 8 + width) + 8 * parameters * rows
 
 
-def too_large(cell: specs.Cell, parameters: int, parts: Parts | None) -> str:
+def too_large(cell: config.Cell, parameters: int, parts: Parts | None) -> str:
     """Returns why a cell does not fit into memory here; empty if it does.
 
     Args:
@@ -179,7 +182,7 @@ def too_large(cell: specs.Cell, parameters: int, parts: Parts | None) -> str:
     )
 
 
-def _each(cell: specs.Cell, plan: plans.Plan) -> float:
+def _each(cell: config.Cell, plan: plans.Plan) -> float:
     """Returns what is measured at every checkpoint, in gradients."""
     return sum(OFTEN.get(name, 1.0) * price for name, price in _prices(plan) if _always(name)) / cell.checkpoints
 
@@ -210,7 +213,7 @@ def _temporaries(ready: problem.Problem, theta: jax.Array) -> int:
     return max(int(getattr(one, "temp_size_in_bytes", 0)) for one in said)
 
 
-def _estimated(cell: specs.Cell) -> int:
+def _estimated(cell: config.Cell) -> int:
     """Returns about what a product in float64 needs, from the layers of the network."""
     facts = data.facts(cell.data)
     layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
@@ -220,7 +223,7 @@ def _estimated(cell: specs.Cell) -> int:
     return 8 * ACTIVATIONS * activity * held
 
 
-def _flops(cell: specs.Cell) -> float:
+def _flops(cell: config.Cell) -> float:
     return _counted(cell.model, cell.loss, data.facts(cell.data).shape, data.facts(cell.data).classes)
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from harness.runs import outline
+from harness import config
 from harness.runtime import device as devices
 from harness.specs import expected
 from harness.training import problem
@@ -22,7 +24,7 @@ def code() -> dict[str, Any]:
     return {"versions": provenance.versions(), "commit": commit, "dirty": dirty}
 
 
-def begun(cell: specs.Cell, seed: int, ready: problem.Problem, device: str, command: str) -> dict[str, Any]:
+def begun(cell: config.Cell, seed: int, ready: problem.Problem, device: str, command: str) -> dict[str, Any]:
     """Returns what is known of a run before its first step.
 
     Args:
@@ -82,7 +84,7 @@ def begun(cell: specs.Cell, seed: int, ready: problem.Problem, device: str, comm
         },
         "theory": theory.of(cell).as_dict(),
         "expected": {one.name: expected.plain(one.value) for one in cell.expected},
-        "left_out": problem.plan(cell, ready.objective.size).left_out,
+        "left_out": outline.plan(cell, ready.objective.size).left_out,
         "cell": cell.resolved(),
     }
 

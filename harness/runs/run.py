@@ -16,6 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness.runs import ownership
+from harness.runs import outline
+from harness.runs import measure
+from harness import config
 from harness.config import canonical
 from harness.runs import conclusions, events, facts
 from harness import errors
@@ -39,7 +43,7 @@ SAVED = 60.0
 
 
 def run(
-    cell: specs.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.nobody
+    cell: config.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.nobody
 ) -> list[pathlib.Path]:
     """Runs some seeds of a cell, or what is missing of them, and returns their folders.
 
@@ -63,7 +67,7 @@ def run(
     """
     folders = {seed: run_folder.folder(cell.suite, cell.run_id(seed)) for seed in seeds}
     with contextlib.ExitStack() as held:
-        folders = {seed: held.enter_context(distributed.own(folder)) for seed, folder in folders.items()}
+        folders = {seed: held.enter_context(ownership.own(folder)) for seed, folder in folders.items()}
         missing = [seed for seed in seeds if (run_folder.read(folders[seed]) or {}).get("status") not in statuses.ENDED]
         if not missing:
             return list(folders.values())
@@ -99,7 +103,7 @@ class _Run:
 
 
 def _opened(
-    cell: specs.Cell,
+    cell: config.Cell,
     seed: int,
     beside: Sequence[int],
     folder: pathlib.Path,
@@ -130,7 +134,7 @@ def keys(seed: int) -> dict[str, jax.Array]:
     return dict(zip(("start", "batches", "top", "probes"), jax.random.split(jax.random.key(seed), 4), strict=True))
 
 
-def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
+def key_at(cell: config.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array:
     """Returns the random key of what is measured at a step.
 
     By cell too: else what one cell's probes miss those of all others miss at this seed and step. But for what is asked
@@ -140,7 +144,7 @@ def key_at(cell: specs.Cell, keys: dict[str, jax.Array], step: int) -> jax.Array
     return jax.random.fold_in(jax.random.fold_in(keys["probes"], zlib.crc32(canonical.text(asked_of).encode())), step)
 
 
-def _together(cell: specs.Cell, runs: Sequence[_Run], ready: problem.Problem, tell: events.Tell) -> None:
+def _together(cell: config.Cell, runs: Sequence[_Run], ready: problem.Problem, tell: events.Tell) -> None:
     """Runs some seeds to their ends side by side, and says in each folder what came of it."""
     for one in runs:
         one.facts["status"] = "running"
@@ -180,11 +184,11 @@ def _megabytes(ready: problem.Problem, runs: int) -> float:
     )
 
 
-def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: problem.Problem, tell: events.Tell) -> None:
+def _advance(cell: config.Cell, runs: Sequence[_Run], ready: problem.Problem, tell: events.Tell) -> None:
     """Trains from where the folders stand to the end, and records at every checkpoint step."""
     state, etas, keys = _begun(cell, runs, ready)
     live = {one.lane: one for one in runs}
-    asked = problem.plan(cell, ready.objective.size)
+    asked = outline.plan(cell, ready.objective.size)
     pace = _Pace()
     aim = _aim(cell, ready)
     for stop in specs.checkpoint_steps(cell.steps, cell.checkpoints):
@@ -205,7 +209,7 @@ def _advance(cell: specs.Cell, runs: Sequence[_Run], ready: problem.Problem, tel
         state = state._replace(live=jnp.asarray([lane in live for lane in range(len(held.live))]))
 
 
-def _aim(cell: specs.Cell, ready: problem.Problem) -> jax.Array | None:
+def _aim(cell: config.Cell, ready: problem.Problem) -> jax.Array | None:
     """Returns the loss at which a run has reached its target, in the training precision; None without a target."""
     target = cell.target
     if target is None:
@@ -225,7 +229,7 @@ def _lane(held: loop.State, lane: int) -> loop.State:
 
 
 def _begun(
-    cell: specs.Cell, runs: Sequence[_Run], ready: problem.Problem
+    cell: config.Cell, runs: Sequence[_Run], ready: problem.Problem
 ) -> tuple[loop.State, jax.Array, jax.Array]:
     """Returns the state of all lanes, their step sizes and the keys of their batches, from the folders."""
     own = {one.lane: Lane(*_from_folder(cell, one, ready), one.facts["eta"], one.keys) for one in runs}
@@ -262,7 +266,7 @@ def lanes(own: dict[int, Lane], count: int, ready: problem.Problem) -> tuple[loo
 
 
 def _from_folder(
-    cell: specs.Cell, one: _Run, ready: problem.Problem
+    cell: config.Cell, one: _Run, ready: problem.Problem
 ) -> tuple[int, np.ndarray, list[np.ndarray] | None]:
     """Returns step, parameters and optimiser state of a run, from its folder or its start, and drops later records."""
     saved, one.saved = one.saved, None
@@ -356,7 +360,7 @@ def _save(one: _Run, now: loop.State) -> None:
 
 
 def _recorded(
-    cell: specs.Cell, one: _Run, now: loop.State, ready: problem.Problem, asked: plans.Plan, tell: events.Tell
+    cell: config.Cell, one: _Run, now: loop.State, ready: problem.Problem, asked: plans.Plan, tell: events.Tell
 ) -> None:
     """Measures a run at a checkpoint step and records it, or finds that it has diverged."""
     step = int(now.step)
@@ -408,7 +412,7 @@ class At(NamedTuple):
 
 
 def measured(
-    cell: specs.Cell,
+    cell: config.Cell,
     ready: problem.Problem,
     asked: plans.Plan,
     keys: dict[str, jax.Array],
@@ -432,12 +436,12 @@ def measured(
     earlier = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if step < at.step]
     previous_eta = rate(ready, at.eta, earlier[-1]) if earlier else None
     planted = problem.planted_at(cell, ready)
-    values = problem.measure(
+    values = measure.measure(
         ready, theta, eta, key, previous, names, surveyed, planted, previous_eta=previous_eta, above=at.above
     )
     late = [name for name in asked.at(at.step, at.step) if name not in names]
     if values is not None and late and (at.reached or _there(cell, values)):  # the record turns out to be the last
-        values |= problem.measure(ready, theta, eta, key, previous, late, planted=planted) or {}
+        values |= measure.measure(ready, theta, eta, key, previous, late, planted=planted) or {}
     return values
 
 
@@ -446,21 +450,21 @@ def rate(ready: problem.Problem, eta: float, step: int) -> float:
     return float(ready.trainer.rate(jnp.asarray(eta, ready.batch.x.dtype), step))
 
 
-def _note(cell: specs.Cell, one: _Run, last: record_file.Record) -> None:
+def _note(cell: config.Cell, one: _Run, last: record_file.Record) -> None:
     """Takes note of a run's last record: its step, its count, and whether the run has reached its target there."""
     one.recorded, one.above = last.step, last.values.get("n_above_inv_eta")
     if _there(cell, last.values):
         one.facts["reached_at"], one.ended = last.step, True
 
 
-def _there(cell: specs.Cell, values: dict[str, float]) -> bool:
+def _there(cell: config.Cell, values: dict[str, float]) -> bool:
     """Says whether a record is at a cell's target."""
     aim = cell.target
     name = "loss" if aim is None or aim.loss_gap is None else "loss_gap"
     return aim is not None and values[name] <= getattr(aim, name)
 
 
-def _closed(cell: specs.Cell, one: _Run, tell: events.Tell) -> None:
+def _closed(cell: config.Cell, one: _Run, tell: events.Tell) -> None:
     """Says in a run's folder how it ended, and what that entitles to claim."""
     diverged_at = one.facts["diverged_at"]
     one.facts["status"] = "finished" if diverged_at is None else "diverged"

@@ -11,15 +11,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import pathlib
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from harness import errors
-from harness.records import run_folder
 from harness.runtime import signals
 
 AUTO = "auto"
@@ -126,29 +122,6 @@ def _first() -> Callable[[Any], Any]:
     import jax
 
     return jax.jit(lambda rows: rows[0])
-
-
-@contextlib.contextmanager
-def own(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives the leader a run folder, held against others, and each other process a copy of it as it is now.
-
-    Raises:
-        run_folder.Busy: In all processes, if the leader cannot hold it.
-    """
-    with contextlib.ExitStack() as held:
-        place, busy, why = folder, False, str(folder)
-        if leads():
-            try:
-                held.enter_context(run_folder.claimed(folder))
-            except run_folder.Busy as error:
-                busy, why = True, str(error)
-        if agreed(busy):
-            raise run_folder.Busy(why)
-        if not leads():
-            place = pathlib.Path(held.enter_context(tempfile.TemporaryDirectory(prefix="gdzoo-"))) / folder.name
-            shutil.copytree(folder, place)
-        agreed(0)  # the leader writes once all have their copies
-        yield place
 
 
 @contextlib.contextmanager

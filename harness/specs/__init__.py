@@ -15,7 +15,6 @@ import math
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -23,34 +22,20 @@ import pydantic
 import yaml
 
 import zoo
-from harness import errors, workspace
-from harness.config import canonical, recipe
-from harness.specs import allowed, grid, problems, strict_yaml
+from harness import config, errors, workspace
+from harness.specs import allowed, conflicts, grid, problems, strict_yaml
 from harness.specs import expected as expectations
 from harness.specs import template as templates
 
-SCHEMA = 1
-DOMAIN = "gdzoo-cell-v1\n"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-ADDED: dict[tuple[str, str], dict[str, Any]] = {
-    ("data", ""): {"split": "train", "subset": "first", "resize": None, "standardise": False, "targets": "labels"},
-    ("model", "mlp"): {"gain": 1.0},
-    ("model", "vgg"): {"pool": "max", "width": 1.0, "gain": 1.0},
-    ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},
-    ("loss", ""): {"weight_decay": 0.0},
-    ("optimizer", ""): {"sampling": "replacement", "schedule": {"name": "constant"}},
-    ("", ""): {"diagnostics": "auto", "target": None},
-}
-"""Fields that came after the first cells had been named, by part (empty for the recipe itself) and family, and the
-value that means what was meant before: at that value a field is left out of the hash, so that a cell keeps its name
-when a field is added."""
+
 MAX_WRONG = 500  # cells to explain before a grid that is wrong everywhere is given back
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', the first not '.' or '-'"
 
 Line = Annotated[str, pydantic.Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 
 
-class File(recipe.Recipe):
+class File(config.Recipe):
     """What a spec file may hold: one experiment, complete, and optionally a grid of variations of it."""
 
     model_config = pydantic.ConfigDict(title="A spec of gdzoo")
@@ -80,42 +65,6 @@ class File(recipe.Recipe):
     ]
 
 
-class Cell(recipe.Recipe):
-    """One fully resolved configuration: a spec at one grid point, with what it takes to name it.
-
-    Attributes:
-        suite: The suite of its spec.
-        spec: The name of its spec.
-        title: The title of its spec.
-        source: The source of its spec.
-        seeds: How many seeds its spec asks for.
-        label: How it differs inside its spec: `mlp · activation=relu`.
-        expected: What its runs are expected to show.
-    """
-
-    suite: str
-    spec: str
-    title: str
-    source: str | None
-    seeds: int
-    label: str
-    expected: tuple[expectations.Expected, ...] = ()
-
-    @functools.cached_property
-    def spec_hash(self) -> str:
-        """64 hex digits that name everything that changes a number."""
-        return hash_of(self.resolved())
-
-    @property
-    def cell_id(self) -> str:
-        """The first 12 hex digits of the hash."""
-        return self.spec_hash[:12]
-
-    def run_id(self, seed: int) -> str:
-        """Returns the name of the run of one seed."""
-        return f"{self.cell_id}-s{seed}"
-
-
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One spec file, read and found right.
@@ -136,18 +85,7 @@ class Spec:
     title: str
     source: str | None
     seeds: int
-    cells: tuple[Cell, ...]
-
-
-def hash_of(resolved: dict[str, Any]) -> str:
-    """Returns the name, 64 hex digits, of a resolved recipe in plain values; fields of ADDED count when they differ."""
-    named: dict[str, Any] = {"schema": SCHEMA, **resolved}
-    for (part, family), fields in ADDED.items():
-        holder = named[part] if part else named
-        if family in ("", holder.get("family")):
-            kept = {key: value for key, value in holder.items() if key not in fields or value != fields[key]}
-            named = {**named, part: kept} if part else kept
-    return canonical.sha256(named, DOMAIN)
+    cells: tuple[config.Cell, ...]
 
 
 def read(path: str | os.PathLike[str]) -> Spec:
@@ -209,15 +147,10 @@ def parse(text: str, *, file: str, suite: str, name: str) -> Spec:
     return Spec(file, suite, name, fields.title, fields.source, fields.seeds, _cells(document, fields, context))
 
 
-def expand(spec: Spec) -> list[Cell]:
-    """Returns the cells of a spec, in the order of its grid, the last path varying fastest."""
-    return list(spec.cells)
-
-
-def dump(cell: Cell) -> str:
+def dump(cell: config.Cell) -> str:
     """Returns the cell as a spec without grid: YAML that reads back as the same cell."""
     source = "" if cell.source is None else f"source: {_yaml(cell.source, quoted=True)}"
-    head = f"schema: {SCHEMA}\ntitle: {_yaml(cell.title, quoted=True)}{source}"
+    head = f"schema: {config.SCHEMA}\ntitle: {_yaml(cell.title, quoted=True)}{source}"
     return f"{head}{_yaml(cell.resolved())}seeds: {cell.seeds}\n"
 
 
@@ -273,7 +206,7 @@ def template(name: str, family: str, setting: str = "tiny") -> str:
     return templates.text(templates.fields(name, family, setting), _schema())
 
 
-def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]) -> tuple[Cell, ...]:
+def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]) -> tuple[config.Cell, ...]:
     """Returns the cells of all grid points.
 
     Args:
@@ -284,10 +217,10 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
     Raises:
         errors.InputError: If one of them is wrong, or two are the same.
     """
-    written = {key: value for key, value in document.value.items() if key in recipe.Recipe.model_fields}
+    written = {key: value for key, value in document.value.items() if key in config.Recipe.model_fields}
     resolved = fields.resolved()
     axes = grid.axes(fields.grid, resolved, document)
-    cells: list[Cell] = []
+    cells: list[config.Cell] = []
     points: dict[str, grid.Point] = {}
     found: dict[tuple[strict_yaml.Path, str], problems.Problem] = {}
     wrong = 0
@@ -296,8 +229,8 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
     found.update({(hope.path, hope.text): hope for hope in hopes})
     for point, mapping in grid.mappings(axes, written, resolved):
         try:
-            cell = recipe.Recipe.model_validate(mapping)
-            here = list(recipe.conflicts(cell))
+            cell = config.Recipe.model_validate(mapping)
+            here = list(conflicts.conflicts(cell))
         except pydantic.ValidationError as error:
             here = list(problems.explained(error, mapping, _schema()))
         else:
@@ -306,9 +239,9 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
                 here.append(grid.twin(axes, point, points[text]))
             points.setdefault(text, point)
             label = grid.label(context["spec"], axes, json.loads(text))
-            values = {name: getattr(cell, name) for name in recipe.Recipe.model_fields}
+            values = {name: getattr(cell, name) for name in config.Recipe.model_fields}
             wanted = expectations.of_cell(fields.expected, len(cells)) if right else ()
-            cells.append(Cell.model_construct(**values, **context, label=label, expected=wanted))
+            cells.append(config.Cell.model_construct(**values, **context, label=label, expected=wanted))
         for problem in here:
             blamed = grid.blamed(problem, axes, point)
             found.setdefault((blamed.path, blamed.text), blamed)
@@ -384,9 +317,5 @@ def _yaml(value: Any, *, quoted: bool = False) -> str:
 def _schema() -> allowed.Schema:
     """Returns the JSON Schema of spec files, its fields in the order in which people write them."""
     schema = File.model_json_schema()
-    order = ("schema", "title", "source", *recipe.Recipe.model_fields, "seeds", "grid", "expected")
+    order = ("schema", "title", "source", *config.Recipe.model_fields, "seeds", "grid", "expected")
     return {**schema, "properties": {name: schema["properties"][name] for name in order}}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(schema_json())

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness import errors, metrics, records
+from harness.config.expected import Expected, Range, Value
 from harness.records import ends, statuses, verdict
 from harness.specs import problems, strict_yaml
 
@@ -28,24 +29,6 @@ WORDS = {
     "point": typing.get_args(ends.Word),
 }
 MOMENTS = ("start", "end")
-
-
-class Range(NamedTuple):
-    """A number that is known to lie between two others; what was published of it, if that is one number."""
-
-    low: float
-    high: float
-    published: float | None = None
-
-
-Value = float | str | Range
-
-
-class Expected(NamedTuple):
-    """One thing that a cell's runs are expected to show."""
-
-    name: str
-    value: Value
 
 
 class Found(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from harness import specs, theory
+from harness import config, theory
 from harness.curvature import dense, exclusion
 from harness.records import verdict
 from harness.theory import evidence, step_sizes
@@ -50,7 +50,7 @@ class Certificate(NamedTuple):
         sound: On how many of them eta is certified.
     """
 
-    cell: specs.Cell
+    cell: config.Cell
     eta: float
     used: optimizers.StepSizes
     parameters: int
@@ -128,7 +128,7 @@ def known(says: theory.Theory, candidate: step_sizes.Candidate) -> str | None:
     return None
 
 
-def certify(cell: specs.Cell, points: int = POINTS) -> Certificate:
+def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     """Returns what is certified of a cell's map before any training.
 
     Cost: a forward pass for each closed point; P products and an eigenvalue problem for each dense one, shared by cells
@@ -180,7 +180,7 @@ def _sound(group: Sequence[evidence.Evidence], used: optimizers.StepSizes, certi
 
 def _verdict(
     says: theory.Theory,
-    cell: specs.Cell,
+    cell: config.Cell,
     eta: float,
     used: optimizers.StepSizes,
     found: Sequence[evidence.Evidence],
@@ -199,7 +199,7 @@ def _verdict(
 
 def _measured(
     says: theory.Theory,
-    cell: specs.Cell,
+    cell: config.Cell,
     eta: float,
     used: optimizers.StepSizes,
     found: Sequence[evidence.Evidence],
@@ -228,12 +228,12 @@ def _measured(
     return "undecided", f"σ_min is within {verdict.MARGIN:g} error bars of 0 at every point"
 
 
-def _whole_matrices(cell: specs.Cell, size: int) -> bool:
+def _whole_matrices(cell: config.Cell, size: int) -> bool:
     """Says whether whole Hessians are made."""
     return size <= dense.limit() and cell.curvature != "lanczos"
 
 
-def _no_point(says: theory.Theory, cell: specs.Cell, size: int) -> str:
+def _no_point(says: theory.Theory, cell: config.Cell, size: int) -> str:
     """Returns why there is no point at which anything is known."""
     if says.one_piece:
         return "the Hessian is not finite where it was asked"

@@ -6,33 +6,34 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, diagnostics, errors, specs, starts, theory
+from harness import config, data, errors, starts
 from harness.curvature import counting, dense, lanczos, operators, survey
 from harness.curvature import spectrum as spectra
-from harness.diagnostics import plan as plans
 from harness.risk import jacobian, losses, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
 from harness.training import loop, optimizers
 from zoo import layer, pattern
-from zoo import model as models
 
 
 class Problem(NamedTuple):
-    """A cell made ready to run: data on the device and programs that compile on first use.
+    """A cell made ready to train and to be measured: data on the device, and programs that compile on first use.
+
+    Diagnostics read it too: what they ask of a point, in float64, stands here once.
 
     Attributes:
         facts: What is known of the training set without reading it.
         arrays: The training set and its provenance, planted targets in place.
+        loss: The `loss` part of the cell.
         objective: Risk and outputs of the network.
         batch: The training set in the training precision.
         exact: The training set in float64.
@@ -40,15 +41,20 @@ class Problem(NamedTuple):
         trainer: The training programs.
         surveyor: The questions asked of the Hessian.
         evaluate: `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
+        gradient: `theta -> (P,)`, of the whole risk. Cost: one gradient.
+        product: `(theta, v) -> H v`, of the whole risk. Cost: about three gradients.
+        margins: `(theta, x) -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
+        factor: `theta -> jacobian.Factor`, of the whole batch; the last one is kept.
+        counter: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
         infimum: Infimum of the risk; NaN where it is not known.
         constant: Risk of the best constant prediction; NaN where it is not known.
         chance: Accuracy of the best constant prediction; NaN for regression.
-        probe: What diagnostics ask that look around a point.
         planted: From a `start` that is planted to its point; the last few are kept.
     """
 
     facts: data.Facts
     arrays: data.Arrays
+    loss: config.Loss
     objective: objective.Objective
     batch: objective.Batch
     exact: objective.Batch
@@ -56,14 +62,28 @@ class Problem(NamedTuple):
     trainer: loop.Trainer
     surveyor: survey.Surveyor
     evaluate: Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]
+    gradient: Callable[[jax.Array], jax.Array]
+    product: Callable[[jax.Array, jax.Array], jax.Array]
+    margins: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
+    factor: Callable[[jax.Array], jacobian.Factor]
+    counter: Callable[..., spectra.Spectrum]
     infimum: float
     constant: float
     chance: float
-    probe: diagnostics.Probe
-    planted: Callable[[Any], saddles.Saddle]
+    planted: Callable[[config.Start], saddles.Saddle]
+
+    @property
+    def size(self) -> int:
+        """The number of parameters P."""
+        return self.objective.size
+
+    @property
+    def examples(self) -> int:
+        """The number of examples N."""
+        return self.facts.examples
 
 
-def problem(cell: specs.Cell) -> Problem:
+def problem(cell: config.Cell) -> Problem:
     """Builds the problem of a cell; cells that differ in step size or length alone share one, and its programs.
 
     Raises:
@@ -71,12 +91,20 @@ def problem(cell: specs.Cell) -> Problem:
     """
     rule = optimizers.rule(cell)
     ready = _problem(cell.data, cell.model, cell.loss, rule, cell.precision, cell.curvature)
-    _check_dense(cell, ready.objective.size)
+    check_dense(cell, ready.objective.size)
     return ready
 
 
 @functools.lru_cache(maxsize=1)
-def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision: str, curvature: str) -> Problem:
+def _problem(
+    data_: config.Data,
+    model: config.Model,
+    loss: config.Loss,
+    rule: optimizers.Rule,
+    precision: str,
+    curvature: str,
+) -> Problem:
+    """Returns the problem of what a cell's programs and data depend on."""
     devices.check(precision)
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
@@ -84,68 +112,43 @@ def _problem(data_: Any, model: Any, loss: Any, rule: optimizers.Rule, precision
     activity = layer.activity(layers, facts.shape)
     goal = objective.fitting(network, loss, activity, facts.examples)
     arrays = planted(data_, data.load(data_), goal, loss)
+    hessian = operators.hessian(goal.risk)
     exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
-    method = survey.resolve(curvature, goal.size)
-    surveyor = survey.surveyor(operators.hessian(goal.risk), goal.size, method, trace=exact_trace)
+    surveyor = survey.surveyor(hessian, goal.size, survey.resolve(curvature, goal.size), trace=exact_trace)
+    classification = facts.task == "classification"
 
     @jax.jit
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
-        accuracy = goal.accuracy(theta, batch) if facts.task == "classification" else jnp.asarray(math.nan)
+        accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
         return value, jnp.linalg.norm(gradient), accuracy
 
     exact = batch(arrays, "float64")
+    gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
+    product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
+    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
+    margins = pattern.margins(layers, facts.shape)
     place = saddles.Place(data_, model, loss, layers, facts.shape, goal, exact)
     return Problem(
         facts=facts,
         arrays=arrays,
+        loss=loss,
         objective=goal,
         batch=batch(arrays, precision),
         exact=exact,
-        trainer=loop.trainer(goal.risk, rule, facts.examples),
         rule=rule,
+        trainer=loop.trainer(goal.risk, rule, facts.examples),
         surveyor=surveyor,
         evaluate=evaluate,
-        infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
-        constant=losses.constant(loss, arrays.targets, arrays.weights),
-        chance=losses.chance(arrays.targets, arrays.weights) if facts.task == "classification" else math.nan,
-        probe=_probe(goal, network, model, loss, facts, exact, rule, surveyor),
-        planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
-    )
-
-
-def _probe(
-    goal: objective.Objective,
-    network: models.Model,
-    fields: Any,
-    loss: Any,
-    facts: data.Facts,
-    exact: objective.Batch,
-    rule: optimizers.Rule,
-    surveyor: survey.Surveyor,
-) -> diagnostics.Probe:
-    """Returns the functions that diagnostics ask around a point; nothing compiles before one is called."""
-    layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
-    unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
-    gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
-    product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
-    margins = pattern.margins(layers, facts.shape)
-    hessian = operators.hessian(goal.risk)
-    return diagnostics.Probe(
-        size=goal.size,
-        risk=goal.risk,
-        margins=lambda theta, x: margins(unflatten(theta), x),
-        batch=exact,
-        rule=rule,
-        examples=facts.examples,
-        method=surveyor.method,
         gradient=lambda theta: gradient(theta, exact),
         product=lambda theta, v: product(theta, v, exact),
-        survey=surveyor.survey,
-        outputs=goal.outputs,
-        loss=loss,
+        margins=lambda theta, x: margins(unflatten(theta), x),
         factor=jacobian.remembering(goal.outputs, loss, exact),
         counter=counting.counter(surveyor.program or lanczos.lanczos(hessian, goal.size, capacity=survey.PRODUCTS)),
+        infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
+        constant=losses.constant(loss, arrays.targets, arrays.weights),
+        chance=losses.chance(arrays.targets, arrays.weights) if classification else math.nan,
+        planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
     )
 
 
@@ -154,7 +157,7 @@ def batch(arrays: data.Arrays, precision: str) -> objective.Batch:
     return objective.Batch(*(sharding.place(array, precision) for array in (arrays.x, arrays.targets, arrays.weights)))
 
 
-def planted(data_: Any, arrays: data.Arrays, goal: objective.Objective, loss: Any) -> data.Arrays:
+def planted(data_: config.Data, arrays: data.Arrays, goal: objective.Objective, loss: config.Loss) -> data.Arrays:
     """Returns a training set with its targets replaced where the spec plants them.
 
     Planted targets are what the network gives at a parameter vector theta* drawn from a seed of its own: the outputs
@@ -182,52 +185,7 @@ def explaining(ready: Problem) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def measure(
-    ready: Problem,
-    theta: jax.Array,
-    eta: float,
-    key: jax.Array,
-    previous: jax.Array | None = None,
-    names: Iterable[str] = diagnostics.DEFAULT,
-    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
-    planted: saddles.Saddle | None = None,
-    previous_eta: float | None = None,
-    above: float | None = None,
-) -> dict[str, float] | None:
-    """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
-
-    Args:
-        ready: The problem.
-        theta: Where.
-        eta: Step size.
-        key: Random key of Lanczos and its probes.
-        previous: theta at the checkpoint step before; None at the first.
-        names: Names in diagnostics.DIAGNOSTICS.
-        surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
-        planted: The point that the run was planted at, if it was.
-        previous_eta: Step size at the checkpoint step before; `eta` unless given.
-        above: Eigenvalues that were counted above 1/eta there; counted again where it is not given.
-    """
-    names = tuple(names)
-    theta = sharding.exact(theta)
-    loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
-    if not math.isfinite(loss) or not math.isfinite(grad_norm):
-        return None
-    before = None if previous is None else sharding.exact(previous)
-    nearby = diagnostics.Nearby(theta, before, ready.probe, key, planted, previous_eta, above)
-    found = None
-    try:
-        if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
-            found = ready.surveyor.survey((theta, ready.exact), eta, key)
-            surveyed(found.spectrum)
-        known = ready.infimum, loss, grad_norm, accuracy
-        point = diagnostics.Point(eta, *known, found, nearby, ready.constant, ready.chance)
-        return diagnostics.measure(point, names)
-    except FloatingPointError:
-        return None
-
-
-def start(cell: specs.Cell, ready: Problem, key: jax.Array) -> jax.Array:
+def start(cell: config.Cell, ready: Problem, key: jax.Array) -> jax.Array:
     """Returns where a run begins (P,), from its key.
 
     Raises:
@@ -239,12 +197,12 @@ def start(cell: specs.Cell, ready: Problem, key: jax.Array) -> jax.Array:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
 
 
-def planted_at(cell: specs.Cell, ready: Problem) -> saddles.Saddle | None:
+def planted_at(cell: config.Cell, ready: Problem) -> saddles.Saddle | None:
     """Returns the point that a cell's runs are planted at, or None."""
     return ready.planted(cell.start) if cell.start.name in starts.PLANTED else None
 
 
-def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
+def step_size(cell: config.Cell, ready: Problem, theta: jax.Array, key: jax.Array) -> float:
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
@@ -275,17 +233,7 @@ def step_size(cell: specs.Cell, ready: Problem, theta: jax.Array, key: jax.Array
     return eta
 
 
-class Outline(NamedTuple):
-    """What a cell is, found out from shapes alone: parameters P, examples N, eigenvalues, theory, what is measured."""
-
-    parameters: int
-    examples: int
-    curvature: str
-    theory: theory.Theory
-    plan: plans.Plan
-
-
-def _check_dense(cell: specs.Cell, parameters: int) -> None:
+def check_dense(cell: config.Cell, parameters: int) -> None:
     """Raises errors.InputError if a cell asks for the dense method and has more parameters than its limit."""
     if cell.curvature == "dense" and parameters > dense.limit():
         raise errors.InputError(
@@ -294,48 +242,7 @@ def _check_dense(cell: specs.Cell, parameters: int) -> None:
         )
 
 
-def outline(cell: specs.Cell) -> Outline:
-    """Traces the risk of a cell in its precision and in float64, without data and without an array.
-
-    Cost: the tracing of one forward pass for each precision, shared by cells that differ in the optimizer alone.
-
-    Raises:
-        errors.InputError: If the given start does not fit the network, or this is too large for `curvature: dense`.
-    """
-    facts = data.facts(cell.data)
-    size = _traced(facts.shape, facts.classes, facts.examples, cell.model, cell.loss, cell.precision)
-    try:
-        starts.check(cell.start, size)
-    except errors.InputError as error:
-        raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
-    _check_dense(cell, size)
-    method = survey.resolve(cell.curvature, size)
-    return Outline(size, facts.examples, method, theory.of(cell), plan(cell, size))
-
-
-def plan(cell: specs.Cell, parameters: int) -> plans.Plan:
-    """Returns what is measured of a cell whose network has so many parameters, and what is left out and why."""
-    facts = data.facts(cell.data)
-    batch_size = getattr(cell.optimizer, "batch_size", None) or facts.examples
-    method = survey.resolve(cell.curvature, parameters)
-    size = plans.Size(parameters, facts.examples, facts.classes, batch_size, method, cell.steps, cell.checkpoints)
-    return plans.plan(cell, size)
-
-
-@functools.lru_cache(maxsize=64)
-def _traced(shape: tuple[int, ...], classes: int, examples: int, model: Any, loss: Any, precision: str) -> int:
-    """Returns the number of parameters of a network whose risk was traced."""
-    network = zoo.build(model.family, model, inputs=shape, outputs=classes)
-    goal = objective.objective(network, loss)
-    for dtype in {precision, "float64"}:
-        sizes = (examples, *shape), (examples, classes), (examples,)
-        theta, *arrays = (jax.ShapeDtypeStruct(size, dtype) for size in ((goal.size,), *sizes))
-        value = jax.eval_shape(lambda theta, *batch: goal.risk(theta, objective.Batch(*batch)), theta, *arrays)
-        assert (value.shape, value.dtype) == ((), dtype), f"the risk is {value}"
-    return goal.size
-
-
-def trial(cell: specs.Cell) -> tuple[float, float]:
+def trial(cell: config.Cell) -> tuple[float, float]:
     """Takes one step of a cell from seed 0, of size 1e-3 or the cell's own if that is less; the risk before and after.
 
     Cost: two risks and one gradient, and their compilation.

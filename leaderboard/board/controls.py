@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from harness import metrics, records
+from harness import config, metrics, records
 from harness.specs import expected
 from leaderboard.export import document
 
@@ -76,7 +76,7 @@ def compared(run: document.Run) -> list[expected.Found]:
         run.expected.items(), key=lambda item: next(i for i, head in enumerate(order) if item[0].startswith(head))
     )
     facts = {"verdict": run.verdict, "status": run.status, "end": {"point": run.end.point if run.end else None}}
-    return expected.compare([expected.Expected(name, _value(value)) for name, value in wanted], facts, recorded)
+    return expected.compare([config.Expected(name, _value(value)) for name, value in wanted], facts, recorded)
 
 
 def scores(found: list[Control]) -> dict[str, Score]:
@@ -90,5 +90,5 @@ def scores(found: list[Control]) -> dict[str, Score]:
     return {name: Score(sum(row.agrees for row in group), len(group)) for name, group in groups.items()}
 
 
-def _value(said: float | str | document.Range) -> expected.Value:
-    return expected.Range(*said.between, said.published) if isinstance(said, document.Range) else said
+def _value(said: float | str | document.Range) -> config.Value:
+    return config.Range(*said.between, said.published) if isinstance(said, document.Range) else said

@@ -7,8 +7,7 @@ import functools
 import json
 
 import zoo
-from harness import theory
-from harness.config import recipe
+from harness import config, theory
 from harness.records import verdict as verdict_rule
 from harness.runs import conclusions
 from harness.training import optimizers
@@ -68,9 +67,9 @@ def proven(run: document.Run) -> str | None:
 
 
 @functools.lru_cache(maxsize=8192)
-def _fields(cell: str) -> recipe.Recipe | None:
+def _fields(cell: str) -> config.Recipe | None:
     try:
-        return recipe.Recipe.model_validate_json(cell)
+        return config.Recipe.model_validate_json(cell)
     except ValueError:  # of an older or newer version, or of somebody's own
         return None
 

@@ -32,7 +32,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from harness import errors, records, specs
+from harness import config, errors, records, specs
 from harness.curvature import spectrum
 from harness.records import histogram, run_folder, spectra, statuses, tensors
 from harness.risk import layout
@@ -118,7 +118,7 @@ class Bundle(NamedTuple):
 
     manifest: Manifest
     digest: str
-    cell: specs.Cell
+    cell: config.Cell
     runs: tuple[document.Run, ...]
     together: dict[int, tuple[int, ...]]
     profiles: dict[int, dict[str, Any]]
@@ -133,7 +133,7 @@ class Bundle(NamedTuple):
         return f"{self.manifest.suite}/{self.manifest.cell_id}"
 
 
-def make(cell: specs.Cell, folders: Sequence[pathlib.Path], canary: str | None) -> dict[str, bytes]:
+def make(cell: config.Cell, folders: Sequence[pathlib.Path], canary: str | None) -> dict[str, bytes]:
     """Returns the files of a bundle of some runs.
 
     Args:
@@ -339,7 +339,7 @@ def _check(run: document.Run, manifest: Manifest, seed: int) -> None:
         raise ValueError(f"seed-{seed} has no record")
 
 
-def _cell(cell_yaml: str, run: document.Run) -> specs.Cell:
+def _cell(cell_yaml: str, run: document.Run) -> config.Cell:
     try:
         cell = specs.parse(cell_yaml, file="cell.yaml", suite=run.suite, name=run.spec).cells[0]
     except errors.InputError as error:

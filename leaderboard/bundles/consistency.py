@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import records, specs
+from harness import config, records, specs
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import gaps
 from harness.runs import conclusions
@@ -104,7 +104,7 @@ def _closing(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[
         yield _holds("the target", where, value, aim, "≤, to float32", value <= aim + 1e-5 * (abs(aim) + 1))
 
 
-def _record(cell: specs.Cell, run: document.Run, record: records.Record, where: str) -> Iterator[claim.Check]:
+def _record(cell: config.Cell, run: document.Run, record: records.Record, where: str) -> Iterator[claim.Check]:
     """What the numbers of one record say of each other."""
     v: dict[str, Any] = dict(record.values)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness import errors, specs, workspace
+from harness import config, errors, workspace
 from harness.records import run_folder, statuses
 from leaderboard.bundles import bundle, claim, submissions, verify
 
@@ -33,7 +33,7 @@ class Made(NamedTuple):
 
 
 def bundles_of(
-    cells: Sequence[specs.Cell],
+    cells: Sequence[config.Cell],
     level: claim.Level,
     *,
     seconds: int,
@@ -64,7 +64,7 @@ def bundles_of(
 
 
 def _verified(
-    cell: specs.Cell, mine: str | None, level: claim.Level, seconds: int, tell: verify.Tell
+    cell: config.Cell, mine: str | None, level: claim.Level, seconds: int, tell: verify.Tell
 ) -> tuple[verify.Outcome, dict[str, bytes]]:
     files = bundle.make(cell, _folders(cell), mine)
     try:
@@ -74,7 +74,7 @@ def _verified(
     return verify.verify(read, level, seconds=seconds, tell=tell), files
 
 
-def _folders(cell: specs.Cell) -> list[pathlib.Path]:
+def _folders(cell: config.Cell) -> list[pathlib.Path]:
     """Returns the run folders of seeds 0, 1, 2, ...: those that the spec asks for, and more where they are here."""
     seeds = cell.seeds
     while run_folder.status(run_folder.folder(cell.suite, cell.run_id(seeds))) in statuses.ENDED:

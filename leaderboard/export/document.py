@@ -19,7 +19,7 @@ import numpy as np
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
 
-from harness import diagnostics, errors, metrics, specs
+from harness import config, diagnostics, errors, metrics, specs
 from harness import records as record_file
 from harness.records import ends, histogram
 from harness.records import verdict as verdict_rule
@@ -186,7 +186,7 @@ class Run(Part):
             raise ValueError(f"run_id {self.run_id} is not cell_id {self.cell_id} with seed {self.seed}")
         if not self.spec_hash.startswith(self.cell_id):
             raise ValueError(f"cell_id {self.cell_id} is not the head of spec_hash {self.spec_hash}")
-        if specs.hash_of(self.cell) != self.spec_hash:
+        if config.hash_of(self.cell) != self.spec_hash:
             raise ValueError(f"the cell is not the one that spec_hash {self.spec_hash} names")
         if _cell_of(self.cell_yaml) != self.cell:
             raise ValueError("cell.yaml is not the cell that run.json holds")

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import zoo
+from harness import config as configs
 from harness import diagnostics
-from harness.config import recipe
 from harness.curvature import operators, survey
 from harness.diagnostics import gaps
 from harness.risk import objective
@@ -70,7 +70,7 @@ def controls() -> list[Control]:
     c1 = jnp.array([4.0, 2.0, 1.0, -0.5])
     found = [Control("C1", lambda t: 0.5 * t @ (c1 * t), (jnp.arange(4.0),), c1.tolist())]
 
-    regression, batch = linear(recipe.HalfMse(name="half_mse"), 30, 6, 3)
+    regression, batch = linear(configs.HalfMse(name="half_mse"), 30, 6, 3)
     spectrum = np.repeat(gram(30, 6), 3)
     theta = jax.random.normal(jax.random.key(1), (regression.size,), "float64")
     found.append(Control("C2", regression.risk, (theta, batch), spectrum.tolist()))
@@ -94,7 +94,7 @@ def controls() -> list[Control]:
     # At a = w = 1, c = 0 the residual is 0 and H = J^T J with J = (w, a, 1): eigenvalue 3.
     found.append(Control("C7 minimum", unit, (jnp.array([1.0, 1.0, 0.0]),), [0.0, 0.0, 3.0]))
 
-    softmax, batch = linear(recipe.Ce(name="ce"), 40, 5, 4)
+    softmax, batch = linear(configs.Ce(name="ce"), 40, 5, 4)
     flat = np.concatenate([np.repeat(gram(40, 5) / 4, 3), np.zeros(5)])
     found.append(Control("C11", softmax.risk, (jnp.zeros(softmax.size), batch), flat.tolist()))
     return found
@@ -102,7 +102,7 @@ def controls() -> list[Control]:
 
 CONTROLS = {control.name: control for control in controls()}
 TOLERANCE = 1e-10
-HALF = recipe.HalfMse(name="half_mse")
+HALF = configs.HalfMse(name="half_mse")
 
 
 def built(family: str, fields: dict[str, Any], inputs: tuple[int, int, int], outputs: int) -> models.Model:
@@ -162,7 +162,7 @@ def test_c1_as_printed(method: survey.Method) -> None:
 
 
 def test_c2_the_image_of_a_cloud_loses_one_rank_at_a_critical_step() -> None:
-    regression, batch = linear(recipe.HalfMse(name="half_mse"), 30, 6, 1)
+    regression, batch = linear(configs.HalfMse(name="half_mse"), 30, 6, 1)
     for eigenvalue in gram(30, 6):
         cloud = jax.random.normal(jax.random.key(3), (40, regression.size), "float64")
         for factor, expected in ((1.0, 0.0), (1.01, 0.01)):
@@ -281,7 +281,7 @@ PLANTED = {
 @pytest.mark.parametrize(("family", "loss"), [("mlp", "half_mse"), ("mlp", "ce"), ("vgg", "half_mse"), ("vit", "ce")])
 def test_c14_at_a_planted_minimum_the_spectrum_is_that_of_the_ntk_gram_matrix(family: str, loss: str) -> None:
     network = built(family, PLANTED[family], (4, 4, 1), 3)
-    goal = objective.objective(network, recipe.Ce(name="ce") if loss == "ce" else HALF)
+    goal = objective.objective(network, configs.Ce(name="ce") if loss == "ce" else HALF)
     theta = goal.init(jax.random.key(3)).astype("float64")
     x = jax.random.normal(jax.random.key(4), (5, 4, 4, 1), "float64")
     outputs = goal.outputs(theta, x)

@@ -13,7 +13,7 @@ import pytest
 from jax import flatten_util
 
 import zoo
-from harness.config import recipe
+from harness import config as configs
 from harness.curvature import operators
 from harness.risk import objective
 from zoo import activations, layer, model
@@ -100,7 +100,7 @@ class Problem(NamedTuple):
 
 def goal_of(row: Row) -> objective.Objective:
     """Returns the objective of a row: the loss with a curved risk that its outputs allow."""
-    loss = recipe.SmoothedCe(name="smoothed_ce") if row.outputs > 1 else recipe.HalfMse(name="half_mse")
+    loss = configs.SmoothedCe(name="smoothed_ce") if row.outputs > 1 else configs.HalfMse(name="half_mse")
     return objective.objective(build(row), loss)
 
 
@@ -320,7 +320,7 @@ def test_biases_break_that_power() -> None:
 def test_risk_does_not_depend_on_the_chunk() -> None:
     row, theta = ROWS["mlp"], problem("mlp").theta
     batch = batch_of(row)
-    network, loss = build(row), recipe.HalfMse(name="half_mse")
+    network, loss = build(row), configs.HalfMse(name="half_mse")
     whole = objective.objective(network, loss)
     outputs = np.asarray(whole.outputs(theta, batch.x))
     weights, targets = np.asarray(batch.weights), np.asarray(batch.targets)
@@ -336,7 +336,7 @@ def test_risk_does_not_depend_on_the_chunk() -> None:
 def test_derivatives_in_chunks_are_those_of_the_whole_in_every_mode(keep: bool) -> None:
     row, theta = ROWS["mlp"], problem("mlp").theta
     batch = batch_of(row)
-    network, loss = build(row), recipe.HalfMse(name="half_mse", weight_decay=0.1)
+    network, loss = build(row), configs.HalfMse(name="half_mse", weight_decay=0.1)
     risks = objective.objective(network, loss).risk, objective.objective(network, loss, chunk=4, keep=keep).risk
     v, w = (jax.random.normal(jax.random.key(seed), theta.shape, theta.dtype) for seed in (1, 2))
 
@@ -366,6 +366,6 @@ def test_derivatives_in_chunks_are_those_of_the_whole_in_every_mode(keep: bool) 
 
 def test_a_risk_in_chunks_is_not_differentiated_by_its_data() -> None:
     row, theta = ROWS["mlp"], problem("mlp").theta
-    cut = objective.objective(build(row), recipe.HalfMse(name="half_mse"), chunk=4).risk
+    cut = objective.objective(build(row), configs.HalfMse(name="half_mse"), chunk=4).risk
     with pytest.raises(NotImplementedError, match="by parameters, not by data"):
         jax.grad(lambda batch: cut(theta, batch))(batch_of(row))

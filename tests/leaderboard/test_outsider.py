@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import data, specs, workspace
+from harness import config, data, specs, workspace
 from harness.cli import thresholds
 from harness.diagnostics import minibatches
 from harness.risk import layout, losses
@@ -94,7 +94,7 @@ def outsider() -> ModuleType:
     return module
 
 
-def cell(family: str) -> specs.Cell:
+def cell(family: str) -> config.Cell:
     part = dict(zip(("data", "model", "loss"), SMALL[family], strict=True))
     text = "\n".join(f"{key}: {value}" for key, value in part.items())
     text = f"schema: 1\ntitle: t\n{text}\noptimizer: {{name: gd, learning_rate: 0.1}}\nsteps: 1\ncheckpoints: 2\n"

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import diagnostics, metrics
-from harness.config import recipe
+from harness import config as configs
+from harness import diagnostics, metrics, specs
 from harness.curvature import operators, survey
 from harness.diagnostics import exponents, trajectory
 from harness.records import Record
 from harness.risk import jacobian, objective
-from harness.training import optimizers
+from harness.training.problem import Problem, problem
 from zoo import pattern
 
-LOSS = recipe.HalfMse(name="half_mse")
+LOSS = configs.HalfMse(name="half_mse")
 
 INPUTS, OUTPUTS, N = (1, 1, 3), 2, 7
 WIDTHS = (4, 3)
@@ -64,7 +64,7 @@ class Net(NamedTuple):
         batch: Random examples.
         scaled: `(theta, batch, c) -> c times the risk`; c is data, so that one program serves all.
         surveyors: The questions, by method.
-        probe: `c -> what kinks ask`.
+        problem: `c -> the problem of c times the risk`.
     """
 
     outputs: Callable[[jax.Array, jax.Array], jax.Array]
@@ -72,7 +72,7 @@ class Net(NamedTuple):
     batch: objective.Batch
     scaled: Callable[..., jax.Array]
     surveyors: dict[str, survey.Surveyor]
-    probe: Callable[[float], diagnostics.Probe]
+    problem: Callable[[float], Problem]
 
 
 @functools.cache
@@ -95,6 +95,24 @@ def programs(activation: str) -> tuple[Any, ...]:
     return goal, jax.jit(goal.outputs), jax.jit(scaled), surveyors, margins, gradient, product
 
 
+@functools.cache
+def base(activation: str) -> Problem:
+    """Returns the problem of a cell with the same network, rule and number of examples; the rest is replaced."""
+    data = f"{{name: gaussian_classes, examples: {N}, shape: {list(INPUTS)}, classes: {OUTPUTS}, separation: 2.0}}"
+    text = f"""
+schema: 1
+title: a small network
+data: {data}
+model: {{family: mlp, hidden: {list(WIDTHS)}, activation: {activation}}}
+loss: {{name: half_mse}}
+optimizer: {{name: gd, learning_rate: {ETA}}}
+steps: {STEPS}
+precision: float64
+seeds: 1
+"""
+    return problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+
+
 def net(activation: str, seed: int) -> Net:
     """Returns a random network."""
     goal, outputs, scaled, surveyors, margins, gradient, product = programs(activation)
@@ -103,31 +121,25 @@ def net(activation: str, seed: int) -> Net:
     x = jax.random.normal(keys[2], (N, *INPUTS), "float64")
     batch = objective.Batch(x, jax.random.normal(keys[3], (N, OUTPUTS), "float64"), jnp.arange(1.0, N + 1))
 
-    def probe(c: float) -> diagnostics.Probe:
-        return diagnostics.Probe(
-            size=goal.size,
-            risk=lambda theta, data: scaled(theta, data, c),
+    def scaled_problem(c: float) -> Problem:
+        return base(activation)._replace(
+            objective=goal._replace(risk=lambda theta, data: scaled(theta, data, c)),
+            exact=batch,
+            surveyor=surveyors["dense"],
             margins=margins,
-            batch=batch,
-            rule=optimizers.Rule("gd", None, recipe.CONSTANT, 0, None, "replacement"),
-            examples=N,
-            method="dense",
             gradient=lambda theta: gradient(theta, batch, c),
             product=lambda theta, v: product(theta, v, batch, c),
-            survey=lambda point, eta, key: surveyors["dense"].survey((*point, jnp.asarray(c)), eta, key),
-            outputs=goal.outputs,
-            loss=LOSS,
             factor=jacobian.remembering(goal.outputs, LOSS, batch),
             counter=lambda point, level, key: surveyors["dense"].survey((*point, jnp.asarray(c)), 1, key).spectrum,
         )
 
-    return Net(outputs, start, batch, scaled, surveyors, probe)
+    return Net(outputs, start, batch, scaled, surveyors, scaled_problem)
 
 
 def descended(it: Net, c: float, eta: float, method: str, start: jax.Array | None = None) -> list[Record]:
     """Returns the records of gradient descent on c times the risk, ASKED at every step."""
     theta, previous = it.start if start is None else start, None
-    ask, found = it.probe(c), []
+    ask, found = it.problem(c), []
     for step in range(STEPS):
         risk, gradient = float(it.scaled(theta, it.batch, c)), ask.gradient(theta)
         surveyed = it.surveyors[method].survey((theta, it.batch, jnp.asarray(c)), eta, jax.random.key(step))
@@ -179,7 +191,7 @@ def test_the_exponents_of_a_loss_times_c_and_a_step_over_c_are_the_same(activati
     it = net(activation, seed)
 
     def measured(c: float, eta: float) -> dict[str, float]:
-        nearby = diagnostics.Nearby(it.start, None, it.probe(c), jax.random.key(0))
+        nearby = diagnostics.Nearby(it.start, None, it.problem(c), jax.random.key(0))
         return exponents.measure(diagnostics.Point(eta, 0.0, 0.0, 0.0, math.nan, None, nearby))
 
     one, other = measured(1.0, ETA), measured(c, ETA / c)
@@ -191,8 +203,8 @@ def test_the_exponents_of_a_loss_times_c_and_a_step_over_c_are_the_same(activati
 def test_the_order_of_hidden_units_changes_no_exponent(activation: str, seed: int) -> None:
     it = net(activation, seed)
     rows = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(it.start), 2)))[0].T
-    ask = it.probe(1.0)
-    along = exponents.program(ask.risk, ask.rule, ask.examples)
+    ask = it.problem(1.0)
+    along = exponents.program(ask.objective.risk, ask.rule, ask.examples)
 
     def growths(moved: Callable[[jax.Array], jax.Array]) -> np.ndarray:
         columns = jnp.stack([moved(jnp.asarray(row)) for row in rows])

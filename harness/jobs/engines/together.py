@@ -11,11 +11,12 @@ import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from harness import config
 from harness.jobs import engines, task
 from harness.runs import events
 
 if TYPE_CHECKING:
-    from harness import specs
+    pass
 
 
 @contextlib.contextmanager
@@ -60,6 +61,6 @@ def follow(portions: Sequence[task.Portion], options: engines.Options) -> None:
     distributed.follow(do)
 
 
-def _number(cell: specs.Cell) -> int:
+def _number(cell: config.Cell) -> int:
     """Returns a cell's name as a number: 12 hex digits fit into 64 bits."""
     return int(cell.cell_id, 16)

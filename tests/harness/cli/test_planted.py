@@ -13,12 +13,12 @@ import pytest
 import rich.console
 from scipy import stats
 
-from harness import records, specs
+from harness import config, records, specs
 from harness.cli import planted
 from harness.runs import run as runs
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness.config import recipe
+from harness import config
 from harness.curvature import dense, survey
 
 
@@ -38,6 +38,6 @@ def test_the_limit_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_spec_s_description_names_the_limits() -> None:
-    words = recipe.Recipe.model_fields["curvature"].description or ""
+    words = config.Recipe.model_fields["curvature"].description or ""
     for number in (survey.DENSE_UP_TO, dense.LIMIT, dense.ACCELERATED):
         assert f"{number:,}" in words

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, metrics, specs
+from harness import config, diagnostics, metrics, specs
 from harness.curvature import dense, operators
 from harness.diagnostics import changes, trajectory
 from harness.records import run_folder
-from harness.runs import run
+from harness.runs import measure, run
 from harness.training import problem
 
 SPEC = """
@@ -34,14 +34,14 @@ seeds: 1
 ETA = 0.4
 
 
-def cell() -> specs.Cell:
+def cell() -> config.Cell:
     return specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells[0]
 
 
 def told(
     it: problem.Problem, theta: jax.Array, previous: jax.Array | None, above: int | None = None, **given: float
 ) -> tuple[float, ...]:
-    found = problem.measure(it, theta, ETA, jax.random.key(0), previous, ("changes",), above=above, **given)
+    found = measure.measure(it, theta, ETA, jax.random.key(0), previous, ("changes",), above=above, **given)
     assert found is not None and set(found) == set(changes.METRICS) <= set(metrics.METRICS)
     return tuple(found[name] for name in changes.METRICS)
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from harness.diagnostics import departure
+from harness.runs import measure
 from harness.training import problem as problems
 
 Make = Callable[..., problems.Problem]
 
 
 def measured(ready: problems.Problem, theta: jax.Array, previous: jax.Array | None) -> dict[str, float]:
-    found = problems.measure(ready, theta, 0.1, jax.random.key(0), previous, ["departure"])
+    found = measure.measure(ready, theta, 0.1, jax.random.key(0), previous, ["departure"])
     assert found is not None
     return found
 
@@ -44,7 +45,7 @@ def test_without_a_way_there_is_no_alignment(home: pathlib.Path, still: bool, qu
 def test_on_a_network_the_vector_is_that_of_lapack(home: pathlib.Path, problem: Make) -> None:
     ready = problem(model={"family": "mlp", "hidden": [4], "activation": "tanh"})
     theta = ready.objective.init(jax.random.key(3)).astype("float64")
-    hessian = np.asarray(jax.hessian(ready.probe.risk)(theta, ready.probe.batch))
+    hessian = np.asarray(jax.hessian(ready.objective.risk)(theta, ready.exact))
     values, vectors = np.linalg.eigh(hessian)
     assert values[1] - values[0] > 1e-3 and values[0] < 0
     way = jax.random.normal(jax.random.key(1), theta.shape, "float64")

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
+from harness import config, specs
 from harness.diagnostics import exponents
+from harness.runs import measure
 from harness.training import loop, problem
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -37,7 +38,7 @@ def quadratic(*eigenvalues: float) -> problem.Problem:
 
 
 def measured(ready: problem.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = problem.measure(ready, theta, eta, jax.random.key(key), None, ("exponents",))
+    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("exponents",))
     assert found is not None
     return found
 
@@ -91,10 +92,10 @@ def test_each_growth_is_that_of_the_product_of_dense_hessians(optimizer: str, ho
     size, eta, key = ready.objective.size, 0.8, jax.random.key(7)
     theta = jnp.asarray(np.random.default_rng(0).normal(size=size))
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(size, 2)))[0]
-    along = exponents.program(ready.probe.risk, ready.rule, ready.probe.examples)
+    along = exponents.program(ready.objective.risk, ready.rule, ready.examples)
     logs = np.asarray(along(theta, eta, ready.exact, key, jnp.asarray(columns.T)))
     assert logs.shape == (exponents.STEPS, 2)
-    draw = loop.drawing(ready.rule, ready.exact, key, ready.probe.examples)
+    draw = loop.drawing(ready.rule, ready.exact, key, ready.examples)
     hessian, gradient = jax.jit(jax.hessian(ready.objective.risk)), jax.jit(jax.grad(ready.objective.risk))
     for t in range(10):
         seen = draw(jnp.asarray(t))

@@ -14,6 +14,7 @@ import pytest
 
 from harness import specs
 from harness.diagnostics import inverse
+from harness.runs import measure
 from harness.training import problem as problems
 
 ROOTS = (-1.8624543789543708, 0.3, 1.562454378954371)
@@ -35,7 +36,7 @@ def problem(**fields: object) -> problems.Problem:
 
 
 def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = problems.measure(ready, theta, eta, jax.random.key(key), None, ("inverse",))
+    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("inverse",))
     assert found is not None
     return found
 
@@ -110,7 +111,7 @@ def test_every_linear_system_is_solved_as_the_dense_matrix_says(
 
     def product_at(z: np.ndarray, v: np.ndarray) -> np.ndarray:
         visited.append(z)
-        return np.asarray(ready.probe.product(jnp.asarray(z), jnp.asarray(v)))
+        return np.asarray(ready.product(jnp.asarray(z), jnp.asarray(v)))
 
     def watched(operator: object, right: np.ndarray, **options: float) -> tuple[np.ndarray, int]:
         found, told = minres(operator, right, **options)
@@ -120,9 +121,9 @@ def test_every_linear_system_is_solved_as_the_dense_matrix_says(
 
     minres = inverse.linalg.minres
     monkeypatch.setattr(inverse.linalg, "minres", watched)
-    target = np.asarray(theta - eta * ready.probe.gradient(theta))
+    target = np.asarray(theta - eta * ready.gradient(theta))
     start = np.asarray(theta) + 1e-2 * np.random.default_rng(0).standard_normal(len(theta))
-    found = inverse.preimage(lambda z: np.asarray(ready.probe.gradient(jnp.asarray(z))), product_at, eta, target, start)
+    found = inverse.preimage(lambda z: np.asarray(ready.gradient(jnp.asarray(z))), product_at, eta, target, start)
     assert len(systems) >= 3
     for matrix, right, solved, accuracy in systems:
         # MINRES stops at a residual relative to |A|_F |x|; 1 / sigma_min turns that into a distance.
@@ -134,7 +135,7 @@ def test_every_linear_system_is_solved_as_the_dense_matrix_says(
 
     z = start
     for _ in range(30):  # Newton with the dense matrix, from the same point
-        right = z - eta * np.asarray(ready.probe.gradient(jnp.asarray(z))) - target
+        right = z - eta * np.asarray(ready.gradient(jnp.asarray(z))) - target
         z = z - np.linalg.solve(np.eye(len(theta)) - eta * np.asarray(hessian(jnp.asarray(z))), right)
     assert np.linalg.norm(found.z - z) <= 2 * found.error + 1e-12
     assert np.linalg.norm(found.z - np.asarray(theta)) <= 2 * found.error + 1e-12

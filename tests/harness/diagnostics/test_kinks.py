@@ -15,6 +15,7 @@ from harness import diagnostics, metrics, specs
 from harness.curvature import operators
 from harness.diagnostics import kinks
 from harness.risk import objective
+from harness.runs import measure
 from harness.training import problem as problems
 
 SPEC = """
@@ -38,7 +39,7 @@ def ready(activation: str) -> problems.Problem:
 def measured(
     problem: problems.Problem, theta: jax.Array, eta: float, previous: jax.Array | None = None
 ) -> dict[str, float]:
-    found = problems.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
+    found = measure.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
     assert found is not None
     return found
 
@@ -138,7 +139,7 @@ def test_a_point_on_a_kink_leaves_at_once(home: pathlib.Path) -> None:
     tied = next(
         at
         for unit in range(4)
-        if 0 in np.asarray(it.probe.margins(at := theta.at[unit].set(-x @ kernel[:, unit]), it.exact.x)["activation_0"])
+        if 0 in np.asarray(it.margins(at := theta.at[unit].set(-x @ kernel[:, unit]), it.exact.x)["activation_0"])
     )
     assert measured(it, tied, 0.1)["segment_exit"] <= kinks.AT_ONCE
 

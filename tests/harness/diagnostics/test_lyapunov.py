@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from harness import specs
+from harness import config, diagnostics, specs
 from harness.curvature import dense, operators
 from harness.diagnostics import lyapunov
 from harness.risk import jacobian as jacobians
+from harness.runs import measure, outline
 from harness.training import loop, optimizers, problem
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -45,7 +46,7 @@ def cell(**fields: object) -> specs.Cell:
     return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def pair(s: float, eta: float, p: float = 0.5) -> tuple[specs.Cell, problem.Problem, jax.Array]:
+def pair(s: float, eta: float, p: float = 0.5) -> tuple[config.Cell, problem.Problem, jax.Array]:
     """Returns the paper's two-point network at its minimum with theta_1^2 + theta_2^2 = s."""
     half = math.sqrt(s / 2 + 1), math.sqrt(s / 2 - 1)
     theta = [(half[0] + half[1]) / math.sqrt(2), (half[0] - half[1]) / math.sqrt(2)]
@@ -58,8 +59,8 @@ def pair(s: float, eta: float, p: float = 0.5) -> tuple[specs.Cell, problem.Prob
     return one, problem.problem(one), jnp.asarray(theta)
 
 
-def measured(one: specs.Cell, ready: problem.Problem, theta: jax.Array, *names: str) -> dict[str, float]:
-    found = problem.measure(ready, theta, one.optimizer.learning_rate, jax.random.key(0), None, names)
+def measured(one: config.Cell, ready: problem.Problem, theta: jax.Array, *names: str) -> dict[str, float]:
+    found = measure.measure(ready, theta, one.optimizer.learning_rate, jax.random.key(0), None, names)
     assert found is not None
     return found
 
@@ -172,7 +173,7 @@ def test_a_kernel_made_block_by_block_is_the_same(home: pathlib.Path, monkeypatc
     assert gram[0] == pytest.approx(gram[1], abs=1e-13)
 
 
-def logs_of(one: specs.Cell, ready: problem.Problem, theta: jax.Array, count: int, form: str) -> np.ndarray:
+def logs_of(one: config.Cell, ready: problem.Problem, theta: jax.Array, count: int, form: str) -> np.ndarray:
     """Returns log growths in data space (u, w) or parameter space, batch by batch in NumPy, float64."""
     weights = np.ones(6)
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
@@ -288,7 +289,7 @@ def test_batches_of_an_epoch_have_no_mean_square_bound(home: pathlib.Path) -> No
     for sampling in ("replacement", "reshuffling", "cyclic"):
         one = cell(**fields, optimizer=rate | {"sampling": sampling}, diagnostics=["stability"])
         found = measured(one, problem.problem(one), jnp.asarray(fields["start"]["theta"]), "stability")
-        left_out = problem.plan(one, 2).left_out
+        left_out = outline.plan(one, 2).left_out
         if sampling == "replacement":
             assert found["lambda_upper"] == pytest.approx(-0.156, abs=5e-4)
             assert "lambda_upper" not in left_out
@@ -474,7 +475,7 @@ def test_kappa_is_not_read_off_what_is_not_resolved() -> None:
 
 
 def test_what_is_undefined_says_why() -> None:
-    why = problem.diagnostics.DIAGNOSTICS["stability"].why_not
+    why = diagnostics.DIAGNOSTICS["stability"].why_not
     labels = {"name": "digits", "examples": 6}
     assert "not attained" in why(cell(loss={"name": "ce"}, data=labels, start={"name": "random"}))
     decayed = cell(loss={"name": "half_mse", "weight_decay": 0.1}, data=labels, start={"name": "random"})

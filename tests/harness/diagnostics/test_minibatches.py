@@ -13,6 +13,7 @@ import pytest
 
 from harness import specs
 from harness.diagnostics import minibatches
+from harness.runs import measure
 from harness.training import problem as problems
 
 
@@ -32,7 +33,7 @@ def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None
 
 
 def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = problems.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
+    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
     assert found is not None
     return found
 
@@ -44,7 +45,7 @@ def test_at_a_planted_minimum_the_determinant_is_that_of_the_batch_s_gram_matrix
     ready, eta = problem(curvature), 0.7
     theta = ready.objective.init(jax.random.key(5)).astype("float64")
     determinants, sigmas = [], []
-    for batch in minibatches.batches(ready.rule, ready.exact, ready.probe.examples):
+    for batch in minibatches.batches(ready.rule, ready.exact, ready.examples):
         jacobian = np.asarray(jax.jacrev(ready.objective.outputs)(theta, batch.x)).reshape(60, -1)
         gram = np.eye(60) - eta / 6 * jacobian @ jacobian.T
         determinants.append(np.linalg.slogdet(gram)[1])
@@ -66,7 +67,7 @@ def test_the_probe_set_is_the_same_for_every_key_and_drawn_as_training_draws(hom
     ready = problem()
     theta = jnp.asarray(np.random.default_rng(0).normal(size=ready.objective.size))
     assert measured(ready, theta, 0.3, 0) == measured(ready, theta, 0.3, 1)
-    first, second = minibatches.batches(ready.rule, ready.exact, ready.probe.examples)[:2]
+    first, second = minibatches.batches(ready.rule, ready.exact, ready.examples)[:2]
     assert first.x.shape == (6, 8, 8, 1)
     assert bool((first.x != second.x).any())
     rows = np.asarray(ready.exact.x).reshape(30, -1)

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
+from harness import config, specs
 from harness.risk import jacobian as jacobians
 from harness.risk import objective
+from harness.runs import measure
 from harness.training import problem
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -33,10 +34,10 @@ def cell(**fields: object) -> specs.Cell:
     return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def measured(one: specs.Cell, name: str, theta: jax.Array | None = None) -> tuple[dict[str, float], jax.Array]:
+def measured(one: config.Cell, name: str, theta: jax.Array | None = None) -> tuple[dict[str, float], jax.Array]:
     ready = problem.problem(one)
     at = problem.start(one, ready, jax.random.key(0)).astype("float64") if theta is None else theta
-    found = problem.measure(ready, at, one.optimizer.learning_rate, jax.random.key(0), None, (name, "fit"))
+    found = measure.measure(ready, at, one.optimizer.learning_rate, jax.random.key(0), None, (name, "fit"))
     assert found is not None
     return found, at
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from harness import diagnostics, specs
+from harness import config, diagnostics, specs
 from harness.curvature import exclusion, logdet, rounding, survey
 from harness.diagnostics import plan
 
@@ -26,7 +26,7 @@ FIELDS = {
 }
 
 
-def cell(choice: object, activation: str = "relu", optimizer: str = "gd") -> specs.Cell:
+def cell(choice: object, activation: str = "relu", optimizer: str = "gd") -> config.Cell:
     batch = {"batch_size": 10} if optimizer == "sgd" else {}
     text = {
         **FIELDS,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness import specs
+from harness.runs import measure
 from harness.training import problem
 
 SPEC = """
@@ -51,7 +52,7 @@ def test_it_is_the_derivative_of_the_step_that_training_takes(name: str) -> None
     ]
     derivative = np.array(columns).T / (2 * h)
     singular = np.linalg.svd(derivative, compute_uv=False)
-    found = problem.measure(
+    found = measure.measure(
         ready, jnp.asarray(state[:size]), 0.7, jax.random.key(3), names=("fit", "state", "singularity")
     )
     assert found is not None

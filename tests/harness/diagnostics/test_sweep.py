@@ -16,13 +16,14 @@ from harness import diagnostics
 from harness.curvature import logdet, survey
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import sweep
+from harness.runs import measure
 from harness.training import problem as problems
 
 Make = Callable[..., problems.Problem]
 
 
 def measured(ready: problems.Problem, theta: jax.Array, eta: float, *names: str) -> dict[str, float]:
-    found = problems.measure(ready, theta, eta, jax.random.key(0), None, names)
+    found = measure.measure(ready, theta, eta, jax.random.key(0), None, names)
     assert found is not None
     return found
 
@@ -60,7 +61,7 @@ def test_every_zero_of_a_network_is_confirmed_by_another_decomposition(
 def test_a_wrong_claim_is_found_out(home: pathlib.Path, quadratic: Make) -> None:
     ready = quadratic(4.0, 2.0, 1.0)
     false = spectra.Spectrum(np.array([1.0, 2.1, 4.0]), np.full(3, 1e-12), True, 3, 3)
-    where = diagnostics.Nearby(jnp.ones(3), None, ready.probe, jax.random.key(0))
+    where = diagnostics.Nearby(jnp.ones(3), None, ready, jax.random.key(0))
     found = sweep.measure(
         diagnostics.Point(0.3, 0.0, 0.0, 0.0, 0.0, survey.Survey(false, logdet.exact(false, 0.3)), where)
     )

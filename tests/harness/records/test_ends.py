@@ -11,12 +11,13 @@ import jax
 import numpy as np
 import pytest
 
-from harness import records, specs
+from harness import config, records, specs
 from harness.records import ends
+from harness.runs import measure
 from harness.training import problem
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -102,15 +103,15 @@ QUADRATIC = {
 }
 
 
-def descended(one: specs.Cell, steps: int) -> ends.End:
+def descended(one: config.Cell, steps: int) -> ends.End:
     """Takes steps of gradient descent in float64 and returns the kind of end, from records of both ends."""
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0)).astype("float64")
     told = []
     for step in (0, steps):
         for _ in range(step):
-            theta = theta - float(one.optimizer.learning_rate) * ready.probe.gradient(theta)
-        found = problem.measure(ready, theta, 0.3, jax.random.key(1), None, ("fit", "sharpness"))
+            theta = theta - float(one.optimizer.learning_rate) * ready.gradient(theta)
+        found = measure.measure(ready, theta, 0.3, jax.random.key(1), None, ("fit", "sharpness"))
         told.append(records.Record(step, found or {}))
     return ends.end(one, told, diverged=False)
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from harness.config import recipe
+from harness import config
 from harness.risk import losses
 
-HALF_MSE = recipe.HalfMse(name="half_mse")
-CE = recipe.Ce(name="ce")
+HALF_MSE = config.HalfMse(name="half_mse")
+CE = config.Ce(name="ce")
 
 
-def smoothed(smoothing: float) -> recipe.SmoothedCe:
-    return recipe.SmoothedCe(name="smoothed_ce", smoothing=smoothing)
+def smoothed(smoothing: float) -> config.SmoothedCe:
+    return config.SmoothedCe(name="smoothed_ce", smoothing=smoothing)
 
 
 def test_half_mse_by_hand() -> None:
@@ -39,7 +39,7 @@ def test_cross_entropy_by_hand() -> None:
 
 
 def test_output_is_the_loss_itself() -> None:
-    found = losses.per_example(recipe.Output(name="output"), jnp.array([[3.0], [-1.0]]), jnp.zeros((2, 1)))
+    found = losses.per_example(config.Output(name="output"), jnp.array([[3.0], [-1.0]]), jnp.zeros((2, 1)))
     assert found.tolist() == [3.0, -1.0]
 
 
@@ -59,7 +59,7 @@ def test_infimum_of_smoothed_labels_as_printed_and_attained(classes: int, smooth
 
 
 @pytest.mark.parametrize("loss", [CE, smoothed(0.3)], ids=lambda loss: loss.name)
-def test_infimum_of_probable_targets_is_the_weighted_mean_of_their_minima(loss: recipe.Ce | recipe.SmoothedCe) -> None:
+def test_infimum_of_probable_targets_is_the_weighted_mean_of_their_minima(loss: config.Ce | config.SmoothedCe) -> None:
     targets = np.random.default_rng(0).dirichlet(np.ones(3), size=4)
     weights = np.array([1.0, 2.0, 0.5, 3.0])
 
@@ -77,9 +77,9 @@ def test_infima_that_are_zero_or_not_known() -> None:
     labels, weights = np.eye(10), np.ones(10)
     assert losses.infimum(HALF_MSE, labels, weights) == 0
     assert losses.infimum(CE, labels, weights) == 0
-    assert math.isnan(losses.infimum(recipe.Output(name="output"), labels, weights))
-    assert losses.infimum(recipe.Output(name="output", infimum=-2.0), labels, weights) == -2.0
-    assert math.isnan(losses.infimum(recipe.HalfMse(name="half_mse", weight_decay=0.1), labels, weights))
+    assert math.isnan(losses.infimum(config.Output(name="output"), labels, weights))
+    assert losses.infimum(config.Output(name="output", infimum=-2.0), labels, weights) == -2.0
+    assert math.isnan(losses.infimum(config.HalfMse(name="half_mse", weight_decay=0.1), labels, weights))
 
 
 @pytest.mark.parametrize("loss", [HALF_MSE, CE, smoothed(0.2)], ids=lambda loss: loss.name)
@@ -102,9 +102,9 @@ def test_of_equal_inputs_with_different_targets_no_function_fits_both(loss: Any)
 def test_each_infimum_is_attained_approached_or_unknown() -> None:
     assert losses.kind(HALF_MSE, planted=False) == losses.kind(smoothed(0.1), planted=False) == "attained"
     assert (losses.kind(CE, planted=False), losses.kind(CE, planted=True)) == ("approached", "attained")
-    decayed = recipe.Ce(name="ce", weight_decay=0.1)
-    assert losses.kind(decayed, planted=False) == losses.kind(recipe.Output(name="output"), planted=False) == "unknown"
-    assert losses.kind(recipe.Output(name="output", infimum=0.0), planted=False) == "attained"
+    decayed = config.Ce(name="ce", weight_decay=0.1)
+    assert losses.kind(decayed, planted=False) == losses.kind(config.Output(name="output"), planted=False) == "unknown"
+    assert losses.kind(config.Output(name="output", infimum=0.0), planted=False) == "attained"
 
 
 @pytest.mark.parametrize("loss", [HALF_MSE, CE, smoothed(0.3)], ids=lambda loss: loss.name)
@@ -118,7 +118,7 @@ def test_the_risk_of_the_best_constant_prediction_is_the_least_of_all_constants(
 
     least = scipy.optimize.minimize(risk, np.zeros(3), method="BFGS", options={"gtol": 1e-9}).fun
     assert losses.constant(loss, targets, weights) == pytest.approx(least, rel=1e-6)
-    assert math.isnan(losses.constant(recipe.Output(name="output", infimum=0.0), targets, weights))
+    assert math.isnan(losses.constant(config.Output(name="output", infimum=0.0), targets, weights))
 
 
 def test_chance_is_the_weighted_share_of_the_largest_class() -> None:

@@ -10,6 +10,8 @@ import pathlib
 import pytest
 import rich.console
 
+from harness.runs import outline
+from harness import config
 from harness import errors
 from harness.runs import estimate
 from harness.training import problem
@@ -31,7 +33,7 @@ seeds: 2
 PARTS = estimate.Parts(compile=3.0, step=0.5, checkpoint=2.0, gradient=0.1, temporaries=1000)
 
 
-def cell(**changes: str) -> specs.Cell:
+def cell(**changes: str) -> config.Cell:
     text = SPEC
     for old, new in changes.items():
         (line,) = (line for line in SPEC.splitlines() if line.startswith(f"{old}:"))
@@ -39,8 +41,8 @@ def cell(**changes: str) -> specs.Cell:
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def run(one: specs.Cell) -> float:
-    return estimate.estimate(one, problem.outline(one), PARTS).run
+def run(one: config.Cell) -> float:
+    return estimate.estimate(one, outline.outline(one), PARTS).run
 
 
 def test_a_run_is_its_steps_its_checkpoints_and_its_ends() -> None:
@@ -48,7 +50,7 @@ def test_a_run_is_its_steps_its_checkpoints_and_its_ends() -> None:
     assert run(cell(steps="101")) - run(cell()) == pytest.approx(0.5)
     assert run(cell(checkpoints="5")) - run(cell()) == pytest.approx(2.0)
     more = cell(seeds="2\ndiagnostics: [fit, exponents]")
-    price = problem.outline(more).plan.prices["exponents"]
+    price = outline.outline(more).plan.prices["exponents"]
     assert run(more) == pytest.approx(100 * 0.5 + 4 * 2.0 + 0.1 * price)
     assert price > 0
 
@@ -56,8 +58,8 @@ def test_a_run_is_its_steps_its_checkpoints_and_its_ends() -> None:
 def test_a_cell_is_scaled_by_the_arithmetic_of_its_gradient() -> None:
     one = cell()
 
-    def scaled(other: specs.Cell) -> estimate.Parts:
-        return estimate.scaled(PARTS, one, problem.outline(one), other, problem.outline(other))
+    def scaled(other: config.Cell) -> estimate.Parts:
+        return estimate.scaled(PARTS, one, outline.outline(one), other, outline.outline(other))
 
     assert scaled(one) == PARTS
     assert scaled(cell(steps="7", checkpoints="3")).step == pytest.approx(PARTS.step)
@@ -72,9 +74,9 @@ def test_a_cell_is_scaled_by_the_arithmetic_of_its_gradient() -> None:
 
 def test_what_is_measured_is_there() -> None:
     one = cell()
-    parts = estimate.measure(one, problem.outline(one))
+    parts = estimate.time_parts(one, outline.outline(one))
     assert all(math.isfinite(value) and value > 0 for value in parts)
-    assert estimate.estimate(one, problem.outline(one), parts).bytes > 8 * memory.COPIES * 310**2
+    assert estimate.estimate(one, outline.outline(one), parts).bytes > 8 * memory.COPIES * 310**2
 
 
 @pytest.mark.parametrize("method", ["dense", "lanczos"])

@@ -12,6 +12,7 @@ import signal
 import numpy as np
 import pytest
 
+from harness import config
 from harness import errors
 from harness.runs import events, run as runs
 from harness.runtime import signals
@@ -33,7 +34,7 @@ seeds: 3
 """
 
 
-def cell(*changes: tuple[str, str]) -> specs.Cell:
+def cell(*changes: tuple[str, str]) -> config.Cell:
     text = SPEC
     for old, new in changes:
         assert old in text
@@ -41,7 +42,7 @@ def cell(*changes: tuple[str, str]) -> specs.Cell:
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def run(one: specs.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
+def run(one: config.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
     return runs.run(one, which, device="cpu", command="gdzoo run t.yaml", tell=tell)
 
 

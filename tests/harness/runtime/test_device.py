@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness import errors
-from harness.config import recipe
+from harness import config, errors
 from harness.risk import objective
 from harness.runtime import device, sharding
 from harness.tracking import store
@@ -35,7 +34,7 @@ def digest() -> str:
     1024 examples through 64-128-128-10, which one thread and two sum in another order.
     """
     fields = zoo.FAMILIES["mlp"].config.model_validate({"family": "mlp", "hidden": [128, 128], "activation": "relu"})
-    goal = objective.objective(zoo.build("mlp", fields, inputs=(8, 8, 1), outputs=10), recipe.Ce(name="ce"))
+    goal = objective.objective(zoo.build("mlp", fields, inputs=(8, 8, 1), outputs=10), config.Ce(name="ce"))
     random = np.random.default_rng(0)
     arrays = random.normal(size=(1024, 8, 8, 1)), np.eye(10)[random.integers(0, 10, 1024)], np.ones(1024)
     batch, exact = (

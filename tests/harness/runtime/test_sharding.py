@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import zoo
-from harness.config import recipe
+from harness import config
 from harness.risk import objective
 from harness.runtime import device, sharding
 from zoo import config as configs
@@ -34,7 +34,7 @@ def problem(family: str) -> tuple[objective.Objective, np.ndarray, np.ndarray, n
     model = zoo.build(family, fields, inputs=(8, 8, 1), outputs=3)
     random = np.random.default_rng(0)
     x, labels = random.normal(size=(EXAMPLES, 8, 8, 1)), random.integers(0, 3, EXAMPLES)
-    goal = objective.objective(model, recipe.Ce(name="ce", weight_decay=0.01), chunk=4)
+    goal = objective.objective(model, config.Ce(name="ce", weight_decay=0.01), chunk=4)
     return goal, x, np.eye(3)[labels], random.uniform(0.5, 2.0, EXAMPLES)
 
 

@@ -12,7 +12,7 @@ import pathlib
 import pytest
 import rich.console
 
-from harness import errors, records, specs, workspace
+from harness import config, errors, records, specs, workspace
 from harness.cli import controls, planted
 from harness.records import run_folder
 from harness.runs import run
@@ -81,7 +81,7 @@ def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
     recorded = [records.Record(0, {"loss": 1.0}), records.Record(1, last)]
 
     def agrees(name: str, value: float | str) -> bool:
-        (found,) = expected.compare([expected.Expected(name, value)], facts, recorded)
+        (found,) = expected.compare([config.Expected(name, value)], facts, recorded)
         return found.agrees
 
     assert not agrees("end.sigma_min", 0.2)
@@ -142,7 +142,7 @@ LITERATURE = [
 
 
 @pytest.mark.parametrize("cell", LITERATURE)
-def test_what_the_literature_says_is_found_again(cell: specs.Cell, home: pathlib.Path) -> None:
+def test_what_the_literature_says_is_found_again(cell: config.Cell, home: pathlib.Path) -> None:
     folder = run.run(cell, [0], device="cpu", command="")[0]
     facts = run_folder.read(folder)
     assert facts is not None
@@ -183,11 +183,11 @@ def test_a_range_agrees_with_what_lies_in_it_and_tells_what_was_published() -> N
         found = expected.compare(cell.expected, facts, [records.Record(0, {"loss": loss})])
         assert [row.agrees for row in found] == [agrees, True]
     assert expected.shown(cell.expected[0].value) == "1 to 2 (published: 1.5)"
-    assert expected.shown(expected.Range(0.5, 0.75)) == "0.5 to 0.75"
+    assert expected.shown(config.Range(0.5, 0.75)) == "0.5 to 0.75"
     assert not expected.compare(cell.expected, {"end": None}, [])[1].agrees
     for one in cell.expected:
         assert expected.of_plain(json.loads(json.dumps(expected.plain(one.value)))) == one.value
-    wide = [expected.Expected("end.sigma_min", expected.Range(1.0, 2.0))]
+    wide = [config.Expected("end.sigma_min", config.Range(1.0, 2.0))]
     near = expected.compare(wide, {}, [records.Record(0, {"sigma_min": 2.5, "sigma_min_error": 0.6})])
     below = expected.compare(wide, {}, [records.Record(0, {"sigma_min": 0.5, "sigma_min_error": 0.6})])
     assert near[0].agrees and below[0].agrees, "an error bar counts at the edges too"
@@ -197,7 +197,7 @@ def test_seeds_share_a_row_with_the_median_and_the_range_of_what_they_show(home:
     spec = (
         parse("expected: {start.loss: [{between: [-99, 99]}], status: [finished]}\n")
         .cells[0]
-        .model_copy(update={"start": specs.recipe.Random(name="random")})
+        .model_copy(update={"start": config.Random(name="random")})
     )
     for seed in range(3):
         run.run(spec, [seed], device="cpu", command="")

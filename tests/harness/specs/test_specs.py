@@ -26,7 +26,7 @@ import yaml
 from hypothesis import strategies as st
 
 import zoo
-from harness import data, errors, specs, starts, workspace
+from harness import config, data, errors, specs, starts, workspace
 from harness.risk import losses
 from harness.specs import allowed, problems, strict_yaml
 from harness.training import optimizers
@@ -55,8 +55,8 @@ def parse(text: str) -> specs.Spec:
     return specs.parse(text, file="x.yaml", suite="quickstart", name="mlp")
 
 
-def cell(text: str) -> specs.Cell:
-    (only,) = specs.expand(parse(text))
+def cell(text: str) -> config.Cell:
+    (only,) = parse(text).cells
     return only
 
 
@@ -103,7 +103,7 @@ def test_a_spec_knows_its_suite_name_and_context(tmp_path: pathlib.Path) -> None
     found = specs.read(folder / "tiny-1.yaml")
     assert (found.suite, found.name, found.title, found.source) == ("smoke", "tiny-1", "MLP on digits", "a paper")
     assert (found.seeds, found.file) == (3, str(folder / "tiny-1.yaml"))
-    (only,) = specs.expand(found)
+    (only,) = found.cells
     assert (only.suite, only.spec, only.title, only.source) == ("smoke", "tiny-1", "MLP on digits", "a paper")
     assert (only.seeds, only.label, only.run_id(2)) == (3, "tiny-1", f"{only.cell_id}-s2")
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -158,12 +158,12 @@ def test_our_specs_are_right_and_fit_the_schema_for_editors(path: pathlib.Path) 
         assert any(line.startswith(word) for line in comments), f"no comment begins with {word!r}"
     assert "TODO" not in text
     assert specs.read(path).source
-    assert specs.expand(specs.read(path))
+    assert specs.read(path).cells
     jsonschema.Draft202012Validator(json.loads(specs.schema_json())).validate(strict_yaml.load(text, str(path)).value)
 
 
 def test_the_cells_of_our_specs_are_all_different() -> None:
-    names = [each.cell_id for found in specs.read_all([SPECS]) for each in specs.expand(found)]
+    names = [each.cell_id for found in specs.read_all([SPECS]) for each in found.cells]
     assert len(names) == len(set(names)) >= 7
 
 
@@ -255,7 +255,7 @@ def test_the_readme_shows_a_real_spec_and_real_messages() -> None:
 def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) -> None:
     text = specs.template("my-net", family)
     assert text.startswith("# yaml-language-server: $schema=../schema.json\n# What this spec claims")
-    (only,) = specs.expand(parse(text))
+    (only,) = parse(text).cells
     dataset = {"paper_net": "point", "quadratic": "point", "curve": "point"}.get(family, "digits")
     assert only.title == f"my-net: {family} on {dataset}, full-batch gradient descent"
     assert only.resolved()["model"]["family"] == family
@@ -453,7 +453,7 @@ def grid(lines: str, text: str = MLP) -> str:
 
 def test_a_grid_makes_the_product_in_order() -> None:
     found = parse(grid("model.activation: [relu, gelu]\nsteps: [10, 20, 30]"))
-    assert [each.label for each in specs.expand(found)] == [
+    assert [each.label for each in found.cells] == [
         f"mlp · activation={activation} · steps={steps}" for activation in ("relu", "gelu") for steps in (10, 20, 30)
     ]
     assert [each.steps for each in found.cells] == [10, 20, 30] * 2
@@ -690,7 +690,7 @@ def test_examples_of_unequal_weight_are_drawn_with_replacement_only() -> None:
 
 
 def test_one_choice_of_diagnostics_is_one_name() -> None:
-    def named(choice: str) -> specs.Cell:
+    def named(choice: str) -> config.Cell:
         return cell(f"{MLP}diagnostics: {choice}\n")
 
     same = [["[kinks, gaps]", "[gaps, fit, kinks, gaps]"], ["{budget: 10 %}", "{budget: 10.0%}"], ["[]", "[fit]"]]
@@ -711,7 +711,7 @@ def test_variants_change_the_name() -> None:
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_a_dumped_cell_is_the_same_cell(path: pathlib.Path) -> None:
-    for each in specs.expand(specs.read(path)):
+    for each in specs.read(path).cells:
         again = specs.parse(specs.dump(each), file="cell.yaml", suite=each.suite, name=each.spec)
         (only,) = again.cells
         assert only.spec_hash == each.spec_hash

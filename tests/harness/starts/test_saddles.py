@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import errors, specs, starts
+from harness import config, errors, specs, starts
 from harness.curvature import dense
+from harness.runs import measure
 from harness.starts import heads, saddles
 from harness.training import problem
 from zoo import layer
@@ -26,7 +27,7 @@ DATA = {"name": "gaussian_classes", "examples": 12, "shape": [4, 4, 1], "classes
 TEACHER = {"name": "linear_teacher", "examples": 8, "shape": [1, 1, 3], "singular_values": [3.0, 2.0, 1.0]}
 
 
-def cell(**fields: object) -> specs.Cell:
+def cell(**fields: object) -> config.Cell:
     text: dict[str, object] = {
         "schema": 1,
         "title": "a test",
@@ -42,12 +43,12 @@ def cell(**fields: object) -> specs.Cell:
     return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def measured(one: specs.Cell, *names: str, key: int = 0) -> dict[str, float]:
+def measured(one: config.Cell, *names: str, key: int = 0) -> dict[str, float]:
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(key))
     planted = problem.planted_at(one, ready)
     rate = one.optimizer.learning_rate
-    found = problem.measure(ready, theta, rate, jax.random.key(key), None, names, planted=planted)
+    found = measure.measure(ready, theta, rate, jax.random.key(key), None, names, planted=planted)
     assert found is not None
     return found
 
@@ -156,7 +157,7 @@ def test_a_relu_network_at_a_head_saddle_is_a_trap_that_a_second_difference_sees
     smooth = problem.problem(cell(model={**MLP, "activation": "tanh"}))
     theta = smooth.planted(cell(model={**MLP, "activation": "tanh"}).start).theta
     kinked = problem.problem(cell(model={**MLP, "activation": "relu"}, start={"name": "random"}))
-    found = problem.measure(
+    found = measure.measure(
         kinked,
         theta,
         0.5,
@@ -292,7 +293,7 @@ def test_sgd_can_be_attracted_by_a_strict_saddle(home: pathlib.Path) -> None:
     assert gd["saddle_exponent"] == pytest.approx(math.log(1.28), abs=1e-12)
     assert gd["escape_ratio"] == pytest.approx(1, abs=0.1)
 
-    def ends(one: specs.Cell, seeds: int, steps: int) -> np.ndarray:
+    def ends(one: config.Cell, seeds: int, steps: int) -> np.ndarray:
         ready = problem.problem(one)
         keys = jax.random.split(jax.random.key(1), seeds)
         thetas = 0.01 * jax.random.normal(jax.random.key(2), (seeds, 2), "float64")
@@ -341,9 +342,8 @@ def test_a_class_without_examples_has_no_optimal_output(home: pathlib.Path) -> N
 
 
 def test_every_start_has_its_part_and_its_row() -> None:
-    from harness.config import recipe
 
-    names = {part.model_fields["name"].annotation.__args__[0] for part in recipe.Start.__args__[0].__args__}  # type: ignore[attr-defined, union-attr]
+    names = {part.model_fields["name"].annotation.__args__[0] for part in config.Start.__args__[0].__args__}  # type: ignore[attr-defined, union-attr]
     assert names == set(starts.STARTS)
 
 

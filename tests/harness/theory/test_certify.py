@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from harness import specs
+from harness import config, specs
 from harness.cli import certificates
 from harness.curvature import dense, exclusion, operators
 from harness.curvature import spectrum as spectra
@@ -38,7 +38,9 @@ MSE = "{name: half_mse}"
 JUMP = "{{name: piecewise, at: [1], factors: [{factor}]}}"
 
 
-def cell(model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto") -> specs.Cell:
+def cell(
+    model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto"
+) -> config.Cell:
     text = SPEC.format(model=model, rate=rate, data=data, loss=loss, curvature=curvature)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 

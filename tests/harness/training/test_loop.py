@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness.config import recipe
+from harness import config
 from harness.risk import objective
 from harness.training import loop, optimizers
 
@@ -20,7 +20,7 @@ START = np.array([1.0, -2.0, 0.5, 0.1])
 
 
 def rule(name: str = "gd", **fields: object) -> optimizers.Rule:
-    plain = {"momentum": None, "schedule": recipe.CONSTANT, "steps": 0, "batch_size": None, "sampling": "replacement"}
+    plain = {"momentum": None, "schedule": config.CONSTANT, "steps": 0, "batch_size": None, "sampling": "replacement"}
     return optimizers.Rule(name, **{**plain, **fields})  # type: ignore[arg-type]
 
 
@@ -89,10 +89,10 @@ def test_momentum_on_a_quadratic_is_a_power_of_its_state_matrix(name: str) -> No
 
 
 SCHEDULES = {
-    "piecewise": (recipe.Piecewise(name="piecewise", at=(3, 5), factors=(0.5, 0.25)), [1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
-    "linear": (recipe.Linear(name="linear", warmup=2, to=0.2), [1 / 3, 2 / 3, 1, 0.8, 0.6, 0.4, 0.2, 0.2]),
+    "piecewise": (config.Piecewise(name="piecewise", at=(3, 5), factors=(0.5, 0.25)), [1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
+    "linear": (config.Linear(name="linear", warmup=2, to=0.2), [1 / 3, 2 / 3, 1, 0.8, 0.6, 0.4, 0.2, 0.2]),
     "cosine": (
-        recipe.Cosine(name="cosine", warmup=0, to=0.5),
+        config.Cosine(name="cosine", warmup=0, to=0.5),
         [0.5 + 0.25 * (1 + np.cos(np.pi * min(step, 6) / 6)) for step in range(9)],
     ),
 }
@@ -242,7 +242,7 @@ def test_a_state_is_moved_in_place() -> None:
 
 
 def test_training_precision_is_kept() -> None:
-    schedule = recipe.Cosine(name="cosine", warmup=3, to=0.1)
+    schedule = config.Cosine(name="cosine", warmup=3, to=0.1)
     for of in (rule(), rule("nesterov", momentum=0.5, schedule=schedule, steps=10)):
         found = states(loop.trainer(quadratic, of, 1), np.ones(4, "float32"), 0.1, (3,))[0]
         assert found.theta.dtype == np.float32

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from harness import diagnostics, errors, metrics, records, specs
+from harness import config, diagnostics, errors, metrics, records, specs
 from harness.cli import overview
 from harness.records import run_folder
-from harness.runs import events
+from harness.runs import events, measure, outline
 from harness.runs import run as runs
 from harness.training import problem
 
@@ -41,13 +41,13 @@ def cell(
     steps: int = 20,
     curvature: str = "dense",
     diagnostics: str = "auto",
-) -> specs.Cell:
+) -> config.Cell:
     fields = {"activation": activation, "steps": steps, "curvature": curvature, "diagnostics": diagnostics}
     text = SPEC.format(optimizer=optimizer, **fields)
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
-def run(cell: specs.Cell, seed: int = 0, **options: object) -> pathlib.Path:
+def run(cell: config.Cell, seed: int = 0, **options: object) -> pathlib.Path:
     (folder,) = runs.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
     return folder
 
@@ -335,7 +335,7 @@ def test_float64_training_is_float64(home: pathlib.Path) -> None:
     assert jax.config.jax_enable_x64
 
 
-def parsed(**fields: object) -> specs.Cell:
+def parsed(**fields: object) -> config.Cell:
     """Returns the cell of a small spec with some fields given."""
     text: dict[str, object] = {
         "schema": 1,
@@ -397,7 +397,7 @@ def test_a_given_start_has_the_size_of_the_network(home: pathlib.Path) -> None:
     one = parsed(start={"name": "given", "theta": [1.0, 2.0]})
     message = "tests/t: start.theta: 2 numbers; the network has 235 parameters"
     with pytest.raises(errors.InputError, match=message):
-        problem.outline(one)
+        outline.outline(one)
     with pytest.raises(errors.InputError, match="the network has 235 parameters"):
         run(one)
 
@@ -480,10 +480,10 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
     )
     ready = problem.problem(one)
     at = np.array(theta)
-    margins = ready.probe.margins(at, ready.exact.x)
+    margins = ready.margins(at, ready.exact.x)
     assert sum(int(np.sum(np.asarray(array) == 0)) for array in margins.values()) == ties
     asked = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks")
-    found = problem.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, asked)
+    found = measure.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, asked)
     assert found is not None
     # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
     assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)

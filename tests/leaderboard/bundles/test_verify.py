@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as tensors
 
-from harness import errors, metrics, specs, workspace
+from harness import config, errors, metrics, specs, workspace
 from harness.records import run_folder
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, consistency, submit, trust, verify
@@ -39,7 +39,7 @@ diagnostics: [sharpness, singularity, gaps, critical, kinks, minibatches, invers
 class Made(NamedTuple):
     """A bundle of two seeds, and what the verifier's process computes of it once at each level."""
 
-    cell: specs.Cell
+    cell: config.Cell
     files: dict[str, bytes]
     found: dict[str, verify.Found]
 
@@ -90,7 +90,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
         yield home
 
 
-def bundled(home: pathlib.Path, name: str, canary: str | None) -> tuple[specs.Cell, dict[str, bytes]]:
+def bundled(home: pathlib.Path, name: str, canary: str | None) -> tuple[config.Cell, dict[str, bytes]]:
     (cell,) = specs.read(home / "specs" / "forged" / f"{name}.yaml").cells
     folders = [run_folder.folder(cell.suite, cell.run_id(seed)) for seed in range(2)]
     return cell, bundles.make(cell, folders, canary)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness import errors, specs, workspace
+from harness import config, errors, specs, workspace
 from harness.cli import commands
 from harness.curvature import dense
 from harness.jobs import engines, schedule, task
@@ -63,7 +63,7 @@ def shortened(steps: int, checkpoints: int, seeds: int = 2) -> str:
     return text.replace("seeds: 2", f"seeds: {seeds}")
 
 
-def cells(text: str = SPEC) -> tuple[specs.Cell, ...]:
+def cells(text: str = SPEC) -> tuple[config.Cell, ...]:
     return specs.parse(text, file="t.yaml", suite="tests", name="t").cells
 
 
