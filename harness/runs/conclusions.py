@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.records import ends, verdict
-from harness.training import optimizers
 from harness import records, theory
 from harness.curvature import spectrum
+from harness.records import ends, verdict
+from harness.training import optimizers
 
 
 def said(

@@ -22,16 +22,13 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness.runs import outline
-from harness.runs import measure
-from harness import config
-from harness import data, diagnostics
-from harness.training import problem
-from harness.runtime import memory
-from harness.risk import objective
-from harness import specs
+from harness import config, data, diagnostics
 from harness.curvature import operators, survey
 from harness.diagnostics import plan as plans
+from harness.risk import objective
+from harness.runs import measure, outline
+from harness.runtime import memory
+from harness.training import problem
 from zoo import layer
 
 TYPICAL = 0.5

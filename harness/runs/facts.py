@@ -6,16 +6,14 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from harness import config, theory
+from harness.records import run_folder
+from harness.risk import layout
 from harness.runs import outline
-from harness import config
 from harness.runtime import device as devices
+from harness.runtime import provenance
 from harness.specs import expected
 from harness.training import problem
-from harness.risk import layout
-from harness.runtime import provenance
-from harness.records import run_folder
-from harness import theory
-from harness import specs
 
 
 def code() -> dict[str, Any]:

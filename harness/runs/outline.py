@@ -6,8 +6,6 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from typing import Any
-
 import jax
 
 import zoo
@@ -57,7 +55,9 @@ def plan(cell: config.Cell, parameters: int) -> plans.Plan:
 
 
 @functools.lru_cache(maxsize=64)
-def _traced(shape: tuple[int, ...], classes: int, examples: int, model: config.Model, loss: config.Loss, precision: str) -> int:
+def _traced(
+    shape: tuple[int, ...], classes: int, examples: int, model: config.Model, loss: config.Loss, precision: str
+) -> int:
     """Returns the number of parameters of a network whose risk was traced."""
     network = zoo.build(model.family, model, inputs=shape, outputs=classes)
     goal = objective.objective(network, loss)

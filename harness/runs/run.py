@@ -16,21 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.runs import ownership
-from harness.runs import outline
-from harness.runs import measure
-from harness import config
-from harness.config import canonical
-from harness.runs import conclusions, events, facts
-from harness import errors
-from harness.training import problem, loop
-from harness.records import histogram, run_folder, statuses
-from harness.runtime import distributed, signals, usage
-from harness.runtime import device as devices
+from harness import config, errors, specs
 from harness import records as record_file
-from harness import specs
+from harness.config import canonical
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import plan as plans
+from harness.records import histogram, run_folder, statuses
+from harness.runs import conclusions, events, facts, measure, outline, ownership
+from harness.runtime import device as devices
+from harness.runtime import distributed, signals, usage
+from harness.training import loop, problem
 
 PIECE = 1.0
 """Seconds that training goes on without a look at signals, about; bits do not depend on where it is cut."""
@@ -228,9 +223,7 @@ def _lane(held: loop.State, lane: int) -> loop.State:
     return jax.tree.map(lambda leaf: leaf[lane], held)
 
 
-def _begun(
-    cell: config.Cell, runs: Sequence[_Run], ready: problem.Problem
-) -> tuple[loop.State, jax.Array, jax.Array]:
+def _begun(cell: config.Cell, runs: Sequence[_Run], ready: problem.Problem) -> tuple[loop.State, jax.Array, jax.Array]:
     """Returns the state of all lanes, their step sizes and the keys of their batches, from the folders."""
     own = {one.lane: Lane(*_from_folder(cell, one, ready), one.facts["eta"], one.keys) for one in runs}
     return lanes(own, len(runs[0].facts["together"]), ready)

@@ -21,13 +21,13 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from harness.specs import expected
 from harness import metrics, theory
+from harness.specs import expected
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
+from leaderboard.board import interval, number, optimisers, phase, scope, score, table, tally, theorem
 from leaderboard.export import document, from_store
 from leaderboard.site import drawing, figure, spreadsheet
-from leaderboard.board import interval, number, optimisers, phase, scope, score, table, tally, theorem
 from leaderboard.site import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent.parent

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from leaderboard.board import cell as cells
+from leaderboard.board import number, table, theorem
 from leaderboard.export import document
 from leaderboard.site import figure
-from leaderboard.board import number, table, theorem
 
 OWN = "★ yours"
 """What a row of the reader's own says."""

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from leaderboard.board import cell as cells
-from leaderboard.export import document
 from leaderboard.board import interval, score, table, theorem
+from leaderboard.export import document
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

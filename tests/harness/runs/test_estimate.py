@@ -10,14 +10,10 @@ import pathlib
 import pytest
 import rich.console
 
-from harness.runs import outline
-from harness import config
-from harness import errors
-from harness.runs import estimate
-from harness.training import problem
-from harness.runtime import memory
+from harness import config, errors, specs
 from harness.cli import overview
-from harness import specs
+from harness.runs import estimate, outline
+from harness.runtime import memory
 
 SPEC = """
 schema: 1

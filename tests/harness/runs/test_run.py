@@ -12,13 +12,12 @@ import signal
 import numpy as np
 import pytest
 
-from harness import config
-from harness import errors
-from harness.runs import events, run as runs
+from harness import config, errors, specs
+from harness.records import run_folder
+from harness.runs import events
+from harness.runs import run as runs
 from harness.runtime import signals
 from harness.training import lanes
-from harness.records import run_folder
-from harness import specs
 
 SPEC = """
 schema: 1
