@@ -34,3 +34,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Returns `; did you mean 'x'?` for the most similar of `names`, or the empty string."""
     match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an error says, or the name of its type if it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

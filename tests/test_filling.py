@@ -21,7 +21,7 @@ import typer.testing
 import gdzoo
 from harness import errors
 from harness.records import run_folder
-from harness.tracking import client, queue
+from harness.tracking import client, queue, upload
 from leaderboard.export import from_store, incoming
 
 PATIENT = 60.0
@@ -66,7 +66,7 @@ def test_a_store_that_is_slow_holds_nobody_up(
         sent.append(folder)
         return ""
 
-    monkeypatch.setattr(client, "upload", slow)
+    monkeypatch.setattr(upload, "upload", slow)
     with queue.beside(opened) as sending:
         for folder in folders:
             sending.put(folder)
@@ -90,7 +90,7 @@ def test_a_store_that_is_away_is_left_alone_for_a_while_and_asked_once_more_at_t
             raise client.StoreAway("locked")
         return ""
 
-    monkeypatch.setattr(client, "upload", away)
+    monkeypatch.setattr(upload, "upload", away)
     for returns in (False, True):
         asked.clear()
         with queue.beside(opened) as sending:
@@ -118,7 +118,7 @@ def test_what_is_wrong_with_a_store_is_told_at_the_end(
     opened: client.Store, home: pathlib.Path, sample: ModuleType
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(2)]
-    client.upload(opened, folders[0])
+    upload.upload(opened, folders[0])
     opened.client.delete_experiment(client.experiment_id(opened, "quickstart"))
     with queue.beside(opened) as sending:
         for folder in folders:
@@ -139,7 +139,7 @@ def test_sync_sends_what_is_not_there_as_it_is(
 ) -> None:
     folders = [sample.folder(home / "runs", seed=seed) for seed in range(3)]
     other = sample.folder(home / "runs", suite="practical")
-    client.upload(opened, folders[0])
+    upload.upload(opened, folders[0])
     assert queue.folders(home / "runs") == sorted([*folders, other])
     done: list[pathlib.Path] = []
     synced = queue.sync(opened, [*folders, other], done.append)
@@ -165,7 +165,7 @@ def test_sync_stops_at_a_store_that_goes_away_and_says_how_many_wait(
             raise client.StoreAway("gone")
         return ""
 
-    monkeypatch.setattr(client, "upload", away)
+    monkeypatch.setattr(upload, "upload", away)
     said = command_line.invoke(gdzoo.app, ["store", "sync"])
     assert (said.exit_code, len(asked)) == (errors.EXIT_FAILED, 2)
     assert said.stdout == "1 runs sent, 0 there already, 2 wait: the store is away\n"
@@ -177,9 +177,9 @@ def test_a_run_that_was_killed_is_told_as_killed_not_as_running_for_ever(
     folder = sample.folder(home / "runs", status="running", verdict=None)
     with run_folder.claimed(folder):
         assert queue.folders(home / "runs") == [], "somebody is at it"
-        assert client.mark(folder).status == "running"
+        assert upload.mark(folder).status == "running"
     assert queue.folders(home / "runs") == [folder]
-    client.upload(opened, folder)
+    upload.upload(opened, folder)
     (run,) = opened.client.search_runs([client.experiment_id(opened, "quickstart")])
     assert (run.info.status, run.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
 
@@ -401,6 +401,6 @@ def test_infinity_and_nan_come_out_of_the_store_as_they_were_recorded(
     values = {"loss": "inf", "grad_norm": "nan", "sharpness": "-inf", "sigma_min": 0.1}
     lines = [json.dumps({"step": step, "values": values}) + "\n" for step in (0, 3)]
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
-    run_id = client.upload(opened, folder)
+    run_id = upload.upload(opened, folder)
     here = pathlib.Path(opened.client.download_artifacts(run_id, "records.jsonl"))
     assert here.read_bytes() == (folder / "records.jsonl").read_bytes()

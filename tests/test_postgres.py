@@ -24,7 +24,7 @@ from packaging import requirements
 
 import gdzoo
 from harness import errors, workspace
-from harness.tracking import client, points, queue, store
+from harness.tracking import client, points, queue, store, upload
 from leaderboard.export import from_store
 
 HERE = workspace.CHECKOUT / "mlflow.db-init"
@@ -137,7 +137,7 @@ def test_a_database_that_is_not_there_says_so_without_the_password(postgres: Any
 
 
 def test_check_says_what_the_store_is_and_holds(postgres_uri: str, home: pathlib.Path, sample: ModuleType) -> None:
-    client.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
+    upload.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
     said = command_line.invoke(gdzoo.app, ["store", "check", "--store", postgres_uri])
     facts = {line[:18].strip(): line[18:].strip() for line in said.stdout.splitlines()}
     assert said.exit_code == 0
@@ -153,7 +153,7 @@ def test_it_gives_the_export_that_sqlite_gives(
         opened = client.open_store(uri)
         for _ in range(2):  # twice is once
             for folder in folders:
-                client.upload(opened, folder)
+                upload.upload(opened, folder)
     assert from_store.dump(from_store.read(postgres_uri)) == from_store.dump(from_store.read(store_uri))
     assert ask(postgres_uri, "SELECT count(*) FROM metrics") == ask(store_uri, "SELECT count(*) FROM metrics")
 
@@ -214,7 +214,7 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     (folders[0] / "records.jsonl").write_text(
         json.dumps({"step": 0, "values": {"loss": "nan", "grad_norm": "inf", "sigma_min": 0.1 + 0.2}}) + "\n"
     )
-    ids = [client.upload(opened, folder) for folder in folders]
+    ids = [upload.upload(opened, folder) for folder in folders]
     opened.client.delete_run(ids[0])
     ask(store_uri, "INSERT INTO mcp_servers (name, created_at, last_updated_at) VALUES ('a', 1, 1) RETURNING 1")
     copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
@@ -226,7 +226,7 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     assert ask(cold_uri, "SELECT count(*) FROM mcp_servers WHERE icons IS NULL") == 1, "NULL is not JSON's null"
     moved = client.open_store(cold_uri)
     assert moved.client.create_experiment("another"), "the sequences go on behind what was copied"
-    assert client.upload(moved, folders[1]) in ids, "it is found again"
+    assert upload.upload(moved, folders[1]) in ids, "it is found again"
     back = f"sqlite:///{home / 'back.db'}"
     store.copy(cold_uri, back, lambda table, rows: None)
     assert from_store.dump(from_store.read(back)) == from_store.dump(from_store.read(cold_uri))
@@ -237,7 +237,7 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
 def test_a_copy_that_fails_leaves_the_target_empty(
     postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    client.upload(client.open_store(store_uri), sample.folder(home / "runs"))
+    upload.upload(client.open_store(store_uri), sample.folder(home / "runs"))
 
     def fail(table: str, _rows: int) -> None:
         if table == "metrics":
@@ -252,7 +252,7 @@ def test_a_copy_that_fails_leaves_the_target_empty(
 def test_a_table_that_does_not_arrive_whole_undoes_the_copy(
     postgres_uri: str, store_uri: str, home: pathlib.Path, sample: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.upload(client.open_store(store_uri), sample.folder(home / "runs"))
+    upload.upload(client.open_store(store_uri), sample.folder(home / "runs"))
     copying = store._maker().copying
     real = copying._count
 
@@ -269,7 +269,7 @@ def test_a_table_that_does_not_arrive_whole_undoes_the_copy(
 def test_pg_dump_and_pg_restore_bring_everything_back(
     postgres_uri: str, postgres: Any, team: ModuleType, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    client.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
+    upload.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
     plain = postgres_uri.replace("+psycopg", "")
     with tempfile.TemporaryDirectory() as folder:
         dump = pathlib.Path(folder) / "gdzoo.dump"
@@ -334,7 +334,7 @@ def test_the_team_s_server_refuses_strangers_and_foreign_hosts_and_takes_runs(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login["MLFLOW_TRACKING_PASSWORD"])
     made = sample.folder(home / "runs")
     opened = client.open_store(address)
-    client.upload(opened, made)
+    upload.upload(opened, made)
     assert [run.run_id for run in from_store.read(address).runs] == [made.name]
     names = {one.name for one in opened.client.search_experiments()}
     assert "gdzoo: literature" in names, "start has made the experiments"

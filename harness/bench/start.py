@@ -23,7 +23,7 @@ from harness.bench import store as store_bench
 from harness.records import run_folder
 from harness.runs import events
 from harness.runtime import lapack
-from harness.tracking import client, store
+from harness.tracking import client, store, upload
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
 
@@ -106,7 +106,7 @@ def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:
     store.check(opened.uri)
     began = time.perf_counter()
     for folder in folders:
-        client.upload(opened, folder)
+        upload.upload(opened, folder)
     return time.perf_counter() - began
 
 

@@ -29,6 +29,7 @@ from harness.bench import row
 from harness.bench.curvature import Unit
 from harness.records import run_folder
 from harness.tracking import client as clients
+from harness.tracking import upload
 
 SPEC = "specs/quickstart/mlp-sgd.yaml"
 RUNS, STEPS, METRICS = 10_000, 200, 14
@@ -66,7 +67,7 @@ def units(quick: bool) -> list[Unit]:
 
 
 def writing() -> list[row.Row]:
-    """Times client.upload against the same through MLflow's client, and against its points in one SQL statement."""
+    """Times upload.upload against the same through MLflow's client, and against its points in one SQL statement."""
     with tempfile.TemporaryDirectory() as name:
         home = pathlib.Path(name)
         uri = _made(home, STEPS)
@@ -94,7 +95,7 @@ def _uploaded(opened: clients.Store, folders: list[pathlib.Path]) -> tuple[float
     """Uploads run folders; returns the seconds on the clock and of the CPU that it took."""
     wall, cpu = time.perf_counter(), time.process_time()
     for folder in folders:
-        clients.upload(opened, folder)
+        upload.upload(opened, folder)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -152,7 +153,7 @@ def _made(home: pathlib.Path, steps: int) -> str:
         "histograms": [],
     }  # of steps that are no longer recorded
     run_folder.write(folder, facts)
-    clients.upload(clients.open_store(uri), folder)
+    upload.upload(clients.open_store(uri), folder)
     return uri
 
 

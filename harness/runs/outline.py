@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell is and what would be measured of it, found out from shapes alone: no data are read, nothing is computed."""
+"""What a cell is and what would be measured of it, from shapes alone: no data are read, nothing is computed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.records import run_folder, statuses
-from harness.tracking import client
+from harness.tracking import client, upload
 
 PAUSE = 30.0
 """Seconds for which a store that did not answer is not asked again."""
@@ -56,7 +56,7 @@ class Synced(NamedTuple):
 def beside(store: client.Store | None) -> Iterator[Uploads]:
     """Starts the thread that sends, and leaves it to the end of the process when the block is left.
 
-    A process that ends while it sends is like one that is killed there: `client.upload` completes what it finds.
+    A process that ends while it sends is like one that is killed there: `upload.upload` completes what it finds.
 
     Args:
         store: Where to; None to send nothing.
@@ -68,7 +68,7 @@ def beside(store: client.Store | None) -> Iterator[Uploads]:
     def send(folder: pathlib.Path) -> bool:
         assert store is not None
         try:
-            client.upload(store, folder)
+            upload.upload(store, folder)
             return True
         except client.StoreAway:
             return False
@@ -113,18 +113,18 @@ def sync(store: client.Store, folders: Sequence[pathlib.Path], step: Callable[[p
 
     Raises:
         errors.InputError: The experiment of a suite was deleted by hand.
-        tracking.StoreAway: The store does not say what it holds.
+        client.StoreAway: The store does not say what it holds.
     """
     held = {suite: client.held(store, suite) for suite in {folder.parent.name for folder in folders}}
     synced = Synced([], [], [])
     for folder in folders:
-        if client.mark(folder) in held[folder.parent.name]:
+        if upload.mark(folder) in held[folder.parent.name]:
             synced.there.append(folder)
         elif synced.waiting:
             synced.waiting.append(folder)
         else:
             try:
-                client.upload(store, folder)
+                upload.upload(store, folder)
                 synced.sent.append(folder)
             except client.StoreAway:
                 synced.waiting.append(folder)

@@ -26,7 +26,7 @@ class Suite(NamedTuple):
 
     Attributes:
         name: The suite.
-        runs: How many runs it has, at most tracking.PAGE.
+        runs: How many runs it has, at most client.PAGE.
         link: Where its prepared comparison is, or the plain list of runs where its experiment has no prepared views.
         prepared: Whether it has them.
     """

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from harness.records import run_folder
-from harness.tracking import client
+from harness.tracking import fields
 from leaderboard.export import document, from_store, text
 
 DEPTH = 4
@@ -105,8 +105,8 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
     run = document.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
     if (run.suite, run.run_id) != (suite or folder.parent.name, run_id or folder.name):
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
-    if unsaid := client.unsaid(run_folder.read(folder) or {}):
-        raise ValueError(f"run.json is not one of gdzoo's ({unsaid})")
+    if fault := fields.fault(run_folder.read(folder) or {}):
+        raise ValueError(f"run.json is not one of gdzoo's ({fault})")
     _check_optional(folder, run.steps)
     return run
 

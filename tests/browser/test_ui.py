@@ -15,7 +15,7 @@ import pytest
 from playwright import sync_api
 
 from harness import workspace
-from harness.tracking import client, store
+from harness.tracking import client, store, upload
 
 SECTION = "Loss, η·λ_max and σ_min"
 PATIENCE = 120_000  # milliseconds
@@ -28,8 +28,8 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Call
     opened = client.open_store(store_uri)
     gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
     for seed in range(2):
-        client.upload(opened, sample.folder(home / "runs", "relu", seed))
-        client.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
+        upload.upload(opened, sample.folder(home / "runs", "relu", seed))
+        upload.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
     with subprocess.Popen(
         [sys.executable, "-m", "gdzoo", "ui", "--port", str(free_port())],
         cwd=workspace.CHECKOUT,

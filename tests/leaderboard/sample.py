@@ -135,14 +135,14 @@ def folder(root: pathlib.Path, name: str = "mlp", seed: int = 0, **changes: Any)
 
 WRITER = """
 import pathlib, sys
-from harness.tracking import client
+from harness.tracking import client, upload
 opened = client.open_store(sys.argv[1])
 for folder in sys.argv[2:]:
-    client.upload(opened, pathlib.Path(folder))
+    upload.upload(opened, pathlib.Path(folder))
 """
 KILLED = """
 import os, pathlib, sys
-from harness.tracking import client, points
+from harness.tracking import client, points, upload
 opened = client.open_store(sys.argv[1])
 calls = []
 def counted(real):
@@ -153,7 +153,7 @@ def counted(real):
             os._exit(9)
     return call
 opened.client.log_batch, points.write = counted(opened.client.log_batch), counted(points.write)
-client.upload(opened, pathlib.Path(sys.argv[2]))
+upload.upload(opened, pathlib.Path(sys.argv[2]))
 """
 
 

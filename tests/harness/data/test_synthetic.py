@@ -33,7 +33,7 @@ def test_the_controls_are_the_numbers_that_the_spec_gives(part: Part) -> None:
 def test_points_need_a_target_each(part: Part) -> None:
     short = part(name="points", x=[1.0, 2.0], values=[1.0], weights=[1.0, 2.0, 3.0])
     assert [path for path, _ in data.conflicts(short)] == [("values",), ("weights",)]
-    assert [text for _, text in data.conflicts(short)][0] == "1 numbers; allowed: 2, one for each of `x`"
+    assert next(text for _, text in data.conflicts(short)) == "1 numbers; allowed: 2, one for each of `x`"
 
 
 @pytest.mark.parametrize("name", ["gaussian_classes", "random_labels"])

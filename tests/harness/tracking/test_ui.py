@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from harness import errors, metrics, workspace
-from harness.tracking import client, store, ui
+from harness.tracking import client, store, ui, upload
 
 
 def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends_with_ctrl_c(
@@ -28,8 +28,8 @@ def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends
 ) -> None:
     store.init(store_uri)
     folder = sample.folder(home / "runs")
-    client.upload(client.open_store(store_uri), folder)
-    client.upload(client.open_store(store_uri), sample.folder(home / "runs", suite="mine"))
+    upload.upload(client.open_store(store_uri), folder)
+    upload.upload(client.open_store(store_uri), sample.folder(home / "runs", suite="mine"))
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "gdzoo", "ui", "--port", str(port)]
@@ -48,7 +48,7 @@ def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends
             assert said[3] == "Ctrl-C ends it\n", "and it answers already"
             with urllib.request.urlopen(address) as page:
                 assert b"MLflow" in page.read()
-            assert client.upload(opened, folder) and client.count(opened, str(ids["quickstart"])) == 1
+            assert upload.upload(opened, folder) and client.count(opened, str(ids["quickstart"])) == 1
             known = [file.read_bytes() for file in pathlib.Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
             assert any(b"127.0.0.1" in words and str(port).encode() in words for words in known)
         finally:
@@ -73,7 +73,7 @@ def test_a_suite_without_prepared_views_gets_them_from_init(
     store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
     opened = client.open_store(store_uri)
-    client.upload(opened, sample.folder(home / "runs"))
+    upload.upload(opened, sample.folder(home / "runs"))
     identity = client.experiment_id(opened, "quickstart")
     opened.client.delete_experiment_tag(identity, store.view_tag("curves"))
     (suite,) = ui.suites(opened, "http://h")
@@ -128,7 +128,7 @@ def test_prepared_views_draw_metrics_and_show_columns_that_runs_have(
     store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
     opened = client.open_store(store_uri)
-    run = opened.client.get_run(client.upload(opened, sample.folder(home / "runs")))
+    run = opened.client.get_run(upload.upload(opened, sample.folder(home / "runs")))
     keys = {metric.key(name) for name, metric in metrics.METRICS.items()} | {
         f"final/{name}" for name in metrics.METRICS
     }

@@ -16,7 +16,7 @@ import typer.testing
 import gdzoo
 from harness import errors
 from harness.records import run_folder
-from harness.tracking import client
+from harness.tracking import client, upload
 from leaderboard.board import compare
 
 command_line = typer.testing.CliRunner()
@@ -81,7 +81,7 @@ def test_what_is_not_here_is_read_from_the_store(
 ) -> None:
     opened = client.open_store(store_uri)
     for folder in folders.values():
-        client.upload(opened, folder)
+        upload.upload(opened, folder)
     before = command_line.invoke(gdzoo.app, ["compare", "--json", *(folder.name for folder in folders.values())])
     shutil.rmtree(home / "runs")
     after = command_line.invoke(gdzoo.app, ["compare", "--json", *(folder.name for folder in folders.values())])

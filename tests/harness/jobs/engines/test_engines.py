@@ -24,7 +24,7 @@ from harness.jobs import engines, schedule, task
 from harness.jobs.engines import local
 from harness.records import run_folder
 from harness.runs import events
-from harness.tracking import client
+from harness.tracking import client, upload
 from harness.training import problem
 
 SPEC = """
@@ -287,7 +287,7 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     cut = run_folder.folder("mine", names[5])
     facts = run_folder.read(cut) or {}
     run_folder.write(cut, {**facts, "status": "running"})
-    client.upload(client.open_store(store_uri), cut)
+    upload.upload(client.open_store(store_uri), cut)
     assert sent(store_uri) == set(names[:5])
     assert share("1/3") == schedule.Outcome([names[5]], names[:2], [], [], [], []), (
         "what was cut off of a group is its owner's"
