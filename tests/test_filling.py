@@ -146,7 +146,8 @@ def test_sync_sends_what_is_not_there_as_it_is(
     assert (synced.there, synced.sent, synced.waiting) == (folders[:1], [*folders[1:], other], [])
     assert done == [*folders, other]
     assert points(store_uri) == recorded(*folders, other)
-    run_folder.write(folders[1], {**(run_folder.read(folders[1]) or {}), "status": "failed", "reason": "something"})
+    failed = {**(run_folder.read_plain(folders[1]) or {}), "status": "failed", "reason": "something"}
+    run_folder.write_plain(folders[1], failed)
     again = command_line.invoke(gdzoo.app, ["store", "sync"])
     assert (again.exit_code, again.stdout) == (0, "1 runs sent, 3 there already\n"), "what changed is sent again"
     assert points(store_uri) == recorded(*folders, other)
@@ -303,7 +304,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
 def test_import_keeps_what_is_here_and_says_so(elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str) -> None:
     first, *_ = incoming.found([elsewhere])
     command_line.invoke(gdzoo.app, ["store", "import", str(first)])
-    run_folder.write(first, {**(run_folder.read(first) or {}), "started": "2026-11-23T10:00:00Z"})
+    run_folder.write_plain(first, {**(run_folder.read_plain(first) or {}), "started": "2026-11-23T10:00:00Z"})
     said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
     assert said.exit_code == errors.EXIT_FAILED
     assert f"not taken: {first}: one that was begun at 2026-11-22T10:0" in said.stdout
@@ -318,7 +319,7 @@ def link(folder: pathlib.Path) -> None:
 
 def edit(**changes: Any) -> Any:
     def changed(folder: pathlib.Path) -> None:
-        run_folder.write(folder, {**(run_folder.read(folder) or {}), **changes})
+        run_folder.write_plain(folder, {**(run_folder.read_plain(folder) or {}), **changes})
 
     return changed
 

@@ -148,28 +148,28 @@ def _made(home: pathlib.Path, steps: int) -> str:
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "usage.jsonl").unlink()  # what the machine gave is no metric of the run
     facts = {
-        **(run_folder.read(folder) or {}),
+        **(run_folder.read_plain(folder) or {}),
         "seeds": SEEDS,
         "histograms": [],
     }  # of steps that are no longer recorded
-    run_folder.write(folder, facts)
+    run_folder.write_plain(folder, facts)
     upload.upload(clients.open_store(uri), folder)
     return uri
 
 
 def copied(like: pathlib.Path, suite: pathlib.Path, seed: int) -> pathlib.Path:
     """Copies a run folder into the folder of a suite, as that of another seed, and returns the copy."""
-    facts = run_folder.read(like) or {}
+    facts = run_folder.read_plain(like) or {}
     copy = suite / f"{facts['cell_id']}-s{seed}"
     shutil.copytree(like, copy)
-    run_folder.write(copy, {**facts, "run_id": copy.name, "seed": seed, "seeds": SEEDS})
+    run_folder.write_plain(copy, {**facts, "run_id": copy.name, "seed": seed, "seeds": SEEDS})
     return copy
 
 
 def _multiplied(home: pathlib.Path, uri: str, runs: int) -> None:
     """Copies the one run of a store, in its tables and its artifacts, until there are `runs` of them."""
     (first,) = (home / "runs").glob("*/*-s0")
-    facts = run_folder.read(first) or {}
+    facts = run_folder.read_plain(first) or {}
     with _connected(uri) as connection:
         ((one, where),) = connection.execute("SELECT run_uuid, artifact_uri FROM runs").fetchall()
         artifacts = pathlib.Path(where.removeprefix("file://"))

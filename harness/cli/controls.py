@@ -41,7 +41,7 @@ def show(cells: Sequence[config.Cell], seeds: int | None, console: rich.console.
         found: dict[str, list[expected.Found]] = {}
         for seed in range((seeds or cell.seeds) if cell.expected else 0):
             folder = run_folder.folder(cell.suite, cell.run_id(seed))
-            facts = run_folder.read(folder)
+            facts = run_folder.read_plain(folder)
             if facts is None:
                 absent += 1
                 continue

@@ -251,9 +251,8 @@ def cost(cells: Sequence[config.Cell], seeds: int | None) -> str:
     training = measuring = 0.0
     for cell in cells:
         for seed in range(seeds or cell.seeds):
-            facts = run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))) or {}
-            if "seconds_training" in facts and "seconds_measuring" in facts:
-                training, measuring = training + facts["seconds_training"], measuring + facts["seconds_measuring"]
+            if facts := run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))):
+                training, measuring = training + facts.seconds_training, measuring + facts.seconds_measuring
     if not training:
         return ""
     share = f"{100 * measuring / training:,.0f} % of training"
@@ -271,8 +270,8 @@ def left_out(cells: Sequence[config.Cell], seeds: int | None) -> str:
     for cell in cells:
         silent = {name for name, row in diagnostics.DIAGNOSTICS.items() if row.why_not(cell)}
         for seed in range(seeds or cell.seeds):
-            facts = run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))) or {}
-            counts.update(name for name in facts.get("left_out", ()) if name not in silent)
+            if facts := run_folder.read(run_folder.folder(cell.suite, cell.run_id(seed))):
+                counts.update(name for name in facts.left_out if name not in silent)
     groups: dict[int, list[str]] = {}
     for name, count in counts.items():
         groups.setdefault(count, []).append(name)

@@ -26,7 +26,7 @@ from harness.config.optimizer import (
     Schedule,
     Sgd,
 )
-from harness.config.recipe import Model, Recipe, Target
+from harness.config.recipe import Model, Recipe, Target, checkpoint_steps
 from harness.config.start import (
     DeepLinearSaddle,
     Given,
@@ -80,5 +80,6 @@ __all__ = [
     "Target",
     "Value",
     "ZeroUnitSaddle",
+    "checkpoint_steps",
     "hash_of",
 ]

@@ -84,3 +84,29 @@ class Recipe(Config):
     def resolved(self) -> dict[str, Any]:
         """Returns the recipe as nested plain values, defaults written out, in the form of a spec."""
         return self.model_dump(mode="json", include=set(Recipe.model_fields))
+
+    @property
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        """The steps at which a run is measured."""
+        return checkpoint_steps(self.steps, self.checkpoints)
+
+
+def checkpoint_steps(steps: int, checkpoints: int) -> tuple[int, ...]:
+    """Returns the steps at which a run is measured: 0, `steps`, and log-spaced ones between.
+
+    Args:
+        steps: Optimizer steps of the run, at least 1.
+        checkpoints: How many steps to return, at least 2; never more than there are.
+
+    Returns:
+        min(checkpoints, steps + 1) increasing integers.
+    """
+    count = min(checkpoints, steps + 1) - 1
+    if count == 1:
+        return (0, steps)
+    chosen = [0]
+    for i in range(count):
+        spaced = round(steps ** (i / (count - 1)))
+        # Steps stay distinct, and room is left for those to come.
+        chosen.append(min(max(spaced, chosen[-1] + 1), steps - (count - 1 - i)))
+    return tuple(chosen)

@@ -40,12 +40,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness import config, errors, specs
+from harness import config, errors
 from harness.curvature import spectrum as spectra
 from harness.jobs import task
 from harness.records import run_folder, statuses, tensors, verdict
 from harness.risk import layout
-from harness.runs import events, measure, outline
+from harness.runs import events, keys, lanes, measure, outline
 from harness.runs import run as seed_runs
 from harness.runtime import canary
 from harness.runtime import device as devices
@@ -202,15 +202,15 @@ def _beginning(asked: Request, runs: Sequence[Run], group: tuple[int, ...], read
     cell, asked_for = asked.cell, outline.plan(asked.cell, ready.objective.size)
     own = {}
     for run in runs:
-        keys = seed_runs.keys(run.seed)
-        theta = np.asarray(problems.start(cell, ready, keys["start"]), ready.batch.x.dtype)
-        eta = problems.step_size(cell, ready, jnp.asarray(theta), keys["top"])
+        own_keys = keys.of_run(run.seed)
+        theta = np.asarray(problems.start(cell, ready, own_keys.start), ready.batch.x.dtype)
+        eta = problems.step_size(cell, ready, jnp.asarray(theta), own_keys.top)
         say({"found": "start", "seed": run.seed, "eta": eta})
-        own[run.seed] = seed_runs.Lane(0, theta, None, eta, keys)
+        own[run.seed] = lanes.Lane(0, theta, None, eta, own_keys)
         if run.steps:
-            at = seed_runs.At(0, theta, None, eta, run.reached and run.steps[-1] == 0)
-            _say_record(run, 0, seed_runs.measured(cell, ready, asked_for, keys, at), say, whole=True)
-    early = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if 0 < step <= FIRST]
+            at = measure.Checkpoint(0, theta, None, eta, run.reached and run.steps[-1] == 0)
+            _say_record(run, 0, measure.record_at(cell, ready, asked_for, own_keys, at), say, whole=True)
+    early = [step for step in cell.checkpoint_steps if 0 < step <= FIRST]
     for step, thetas, shaken in _walks(asked, own, group, ready, early):
         for run in runs:
             values = _fit(ready, run, step, thetas[run.seed])
@@ -242,16 +242,16 @@ def _last(asked: Request, run: Run, ready: problems.Problem, say: Say) -> None:
     if len(run.steps) < 2 or not {*run.steps[-2:]} <= set(states):
         return
     before, last = run.steps[-2:]
-    at = seed_runs.At(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
+    at = measure.Checkpoint(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
     if "changes" in asked_for.taken:
         at = at._replace(above=_above(asked, run, before, states[before]["theta"], ready))
-    values = seed_runs.measured(asked.cell, ready, asked_for, seed_runs.keys(run.seed), at)
+    values = measure.record_at(asked.cell, ready, asked_for, keys.of_run(run.seed), at)
     _say_record(run, last, values, say, whole=True)
 
 
 def _above(asked: Request, run: Run, step: int, theta: np.ndarray, ready: problems.Problem) -> float | None:
     """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
-    key = seed_runs.key_at(asked.cell, seed_runs.keys(run.seed), step)
+    key = keys.at_step(asked.cell, keys.of_run(run.seed), step)
     found = measure.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("singularity",))
     return None if found is None else found["n_above_inv_eta"]
 
@@ -267,7 +267,7 @@ def _exclusions(asked: Request, ready: problems.Problem, say: Say) -> Iterator[C
 def _excluded(asked: Request, run: Run, step: int, ready: problems.Problem, say: Say) -> None:
     """A lower bound of sigma_min, proven again from a start of the verifier's own."""
     held = asked.states.get(run.seed, {}).get(step)
-    start = problems.start(asked.cell, ready, seed_runs.keys(run.seed)["start"]) if held is None else held["theta"]
+    start = problems.start(asked.cell, ready, keys.of_run(run.seed).start) if held is None else held["theta"]
     theta = jnp.asarray(start, ready.batch.x.dtype).astype("float64")
     eta, drawn = _rate(ready, run, step), jax.random.fold_in(jax.random.key(asked.drawn), run.seed)
     upper = lower = error = math.inf
@@ -285,18 +285,18 @@ def _excluded(asked: Request, run: Run, step: int, ready: problems.Problem, say:
 def _divergence(asked: Request, run: Run, group: tuple[int, ...], ready: problems.Problem, say: Say) -> None:
     """The steps from the last state to where the loss or its gradient is not finite, if that was handed in."""
     cell, states = asked.cell, asked.states.get(run.seed, {})
-    later = [step for step in specs.checkpoint_steps(cell.steps, cell.checkpoints) if step > run.steps[-1]]
+    later = [step for step in cell.checkpoint_steps if step > run.steps[-1]]
     if run.steps[-1] not in states or not later:
         return
     lane = _lane(states[run.steps[-1]], run, run.steps[-1])
-    state, etas, keys = seed_runs.lanes({group.index(run.seed): lane}, len(group), ready)
-    state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, later[0], None))
+    state, etas, batch_keys = lanes.stack({group.index(run.seed): lane}, len(group), ready)
+    state = jax.block_until_ready(ready.trainer.advance(state, etas, batch_keys, ready.batch, later[0], None))
     mine = group.index(run.seed)
     ended = int(np.array(state.step)[mine])
     if bool(np.array(state.live)[mine]):  # its loss is finite in the training precision; is it in float64?
-        at = seed_runs.At(ended, np.array(state.theta)[mine], lane.theta, run.eta)
+        at = measure.Checkpoint(ended, np.array(state.theta)[mine], lane.theta, run.eta)
         asked_for = outline.plan(cell, ready.objective.size)
-        ended = ended if seed_runs.measured(cell, ready, asked_for, lane.keys, at) is None else -1
+        ended = ended if measure.record_at(cell, ready, asked_for, lane.keys, at) is None else -1
     say({"found": "divergence", "seed": run.seed, "step": None if ended < 0 else ended})
 
 
@@ -306,7 +306,7 @@ Thetas = dict[int, np.ndarray | None]
 
 def _walks(
     asked: Request,
-    own: dict[int, seed_runs.Lane],
+    own: dict[int, lanes.Lane],
     group: tuple[int, ...],
     ready: problems.Problem,
     steps: Sequence[int],
@@ -321,20 +321,20 @@ def _walks(
 
 
 def _walk(
-    own: dict[int, seed_runs.Lane], group: tuple[int, ...], ready: problems.Problem, steps: Sequence[int]
+    own: dict[int, lanes.Lane], group: tuple[int, ...], ready: problems.Problem, steps: Sequence[int]
 ) -> Iterator[tuple[int, Thetas]]:
     """Yields the parameters of some runs, in the lanes of their group, at each of some steps."""
     if not steps:
         return
-    state, etas, keys = seed_runs.lanes({group.index(seed): lane for seed, lane in own.items()}, len(group), ready)
+    state, etas, batch_keys = lanes.stack({group.index(seed): lane for seed, lane in own.items()}, len(group), ready)
     for step in steps:
-        state = jax.block_until_ready(ready.trainer.advance(state, etas, keys, ready.batch, step, None))
+        state = jax.block_until_ready(ready.trainer.advance(state, etas, batch_keys, ready.batch, step, None))
         at, thetas = np.array(state.step), np.array(state.theta)
         found = {seed: (thetas[i] if at[i] == step else None) for seed in own for i in [group.index(seed)]}
         yield step, found
 
 
-def _shaken(own: dict[int, seed_runs.Lane]) -> dict[int, seed_runs.Lane]:
+def _shaken(own: dict[int, lanes.Lane]) -> dict[int, lanes.Lane]:
     """Returns lanes whose parameters are off by one rounding error each, up or down."""
 
     def off(theta: np.ndarray) -> np.ndarray:
@@ -348,7 +348,7 @@ def _fit(ready: problems.Problem, run: Run, step: int, theta: np.ndarray | None)
     """Returns loss, gradient norm and what follows from them at a point; None where there is none."""
     if theta is None:
         return None
-    key = seed_runs.keys(run.seed)["probes"]
+    key = keys.of_run(run.seed).probes
     return measure.measure(ready, jnp.asarray(theta), _rate(ready, run, step), key, names=("fit",))
 
 
@@ -366,23 +366,23 @@ def _repeated(asked: Request, group: Sequence[int], say: Say) -> None:
             say({"step": event.step, "of_steps": asked.cell.steps})
 
     for folder, seed in zip(
-        seed_runs.run(asked.cell, group, device="verifier", command="gdzoo verify", tell=tell), group, strict=True
+        seed_runs.run_seeds(asked.cell, group, device="verifier", command="gdzoo verify", tell=tell), group, strict=True
     ):
         if (run := asked.runs.get(seed)) is None:
             continue
-        facts, recorded = run_folder.read(folder) or {}, run_folder.read_records(folder)
-        if facts.get("status") not in statuses.ENDED:
+        facts, recorded = run_folder.read(folder), run_folder.read_records(folder)
+        if facts is None or facts.status not in statuses.ENDED:
             raise ValueError(f"seed {seed} did not end here")
         tell_of = functools.partial(_marked, say)
-        say({"found": "start", "seed": seed, "eta": facts["eta"]})
+        say({"found": "start", "seed": seed, "eta": facts.eta})
         for record in recorded:
             _say_record(run, record.step, record.values, tell_of, whole=True)
         mine = run_folder.load_states(folder)
         for step, arrays in asked.states.get(seed, {}).items():
             if step in mine:
                 _say_state(run, (0, step), mine[step]["theta"], arrays["theta"], tell_of)
-        words = {name: facts[name] for name in ("status", "diverged_at", "reached_at", "verdict", "left_out")}
-        say({"found": "run", "seed": seed, "steps": [record.step for record in recorded], **words, "end": facts["end"]})
+        words = {name: getattr(facts, name) for name in ("status", "diverged_at", "reached_at", "verdict", "left_out")}
+        say({"found": "run", "seed": seed, "steps": [record.step for record in recorded], **words, "end": facts.end})
 
 
 def _marked(say: Say, message: dict[str, Any]) -> None:
@@ -390,12 +390,12 @@ def _marked(say: Say, message: dict[str, Any]) -> None:
     say({**message, "repeated": True})
 
 
-def _lane(arrays: dict[str, np.ndarray], run: Run, step: int) -> seed_runs.Lane:
-    return seed_runs.Lane(step, arrays["theta"], seed_runs.leaves(arrays), run.eta, seed_runs.keys(run.seed))
+def _lane(arrays: dict[str, np.ndarray], run: Run, step: int) -> lanes.Lane:
+    return lanes.Lane(step, arrays["theta"], lanes.optimizer_leaves(arrays), run.eta, keys.of_run(run.seed))
 
 
 def _rate(ready: problems.Problem, run: Run, step: int) -> float:
-    return seed_runs.rate(ready, run.eta, step)
+    return measure.step_size_at(ready, run.eta, step)
 
 
 def _say_record(

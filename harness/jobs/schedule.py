@@ -189,8 +189,8 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
     with contextlib.suppress(run_folder.Busy):
         if run_folder.read(folder) is not None:
             with run_folder.claimed(folder):
-                facts = run_folder.read(folder) or {}
-                run_folder.write(folder, {**facts, "status": "failed", "reason": reason})
+                if facts := run_folder.read(folder):
+                    run_folder.write(folder, facts.replace(status="failed", reason=reason))
 
 
 def _there(cell: config.Cell, seed: int) -> bool:
@@ -218,9 +218,10 @@ def _finish(sending: queue.Uploads, outcome: Outcome, display: progress.Display)
 
 def _line(folder: pathlib.Path) -> str:
     """Returns what came of a run that was trained to its end, in a line."""
-    facts = run_folder.read(folder) or {}
-    if facts["status"] == "diverged":
-        return f"at step {facts['diverged_at']} ({facts['seconds']:.0f} s)"
+    facts = run_folder.read(folder)
+    assert facts is not None, "a run that was trained to its end has a folder"
+    if facts.status == "diverged":
+        return f"at step {facts.diverged_at} ({facts.seconds:.0f} s)"
     values = run_folder.read_records(folder)[-1].values
     sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
-    return f"loss {values['loss']:.3g}{sharpness}, {verdict.words(facts)} ({facts['seconds']:.0f} s)"
+    return f"loss {values['loss']:.3g}{sharpness}, {verdict.words(facts)} ({facts.seconds:.0f} s)"

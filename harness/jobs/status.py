@@ -7,7 +7,6 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from harness import specs
 from harness.jobs import pace, task
 from harness.runs import events
 
@@ -54,7 +53,7 @@ class Underway:
     def note(self, what: str, one: task.Task, _why: str) -> None:
         """Takes note of a task that begins, and of its runs as they end."""
         if what in ("begin", "retry"):
-            steps = specs.checkpoint_steps(one.cell.steps, one.cell.checkpoints)
+            steps = one.cell.checkpoint_steps
             self.rows[one.run_ids] = Row(one, pace.begun(self.clock()), steps, {})
             self.most = max(self.most, len(self.rows))
             return

@@ -132,12 +132,12 @@ def groups(whole: Task) -> list[tuple[int, ...]]:
 
 def make_ready(task: Task) -> None:
     """Imports, reads and builds what a task needs that may come; what is wrong with it is said when it comes."""
-    from harness.runs import run
+    from harness.runs import keys
     from harness.training import problem as problems
 
     with contextlib.suppress(Exception):
         ready = problems.problem(task.cell)
-        problems.start(task.cell, ready, run.keys(task.seeds[0])["start"])
+        problems.start(task.cell, ready, keys.of_run(task.seeds[0]).start)
 
 
 def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
@@ -154,7 +154,7 @@ def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
     if all(run_folder.status(folder) in statuses.ENDED for folder in folders):
         return "kept", ""
     try:
-        run.run(task.cell, task.seeds, device=device, command=task.command, tell=tell)
+        run.run_seeds(task.cell, task.seeds, device=device, command=task.command, tell=tell)
     except run_folder.Busy as error:
         return "busy", str(error)
     except errors.InputError as error:

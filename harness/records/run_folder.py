@@ -38,7 +38,7 @@ import numpy as np
 
 from harness import records, workspace
 from harness.curvature import spectrum
-from harness.records import spectra, verdict
+from harness.records import run_facts, spectra, verdict
 
 SCHEMA = 1
 
@@ -100,8 +100,8 @@ def status(path: pathlib.Path) -> str:
     facts = read(path)
     if facts is None:
         return "missing"
-    if facts["status"] != "running":
-        return str(facts["status"])
+    if facts.status != "running":
+        return facts.status
     try:
         with _locked(path):
             return "interrupted"
@@ -109,18 +109,29 @@ def status(path: pathlib.Path) -> str:
         return "running"
 
 
-def read(path: pathlib.Path) -> dict[str, Any] | None:
+def read(path: pathlib.Path) -> run_facts.RunFacts | None:
     """Returns the facts of a run, or None when it never began."""
+    plain = read_plain(path)
+    return None if plain is None else run_facts.of(plain)
+
+
+def read_plain(path: pathlib.Path) -> dict[str, Any] | None:
+    """Returns what `run.json` holds as it stands there, for readers that check it; None when the run never began."""
     try:
-        facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        plain: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return {name: verdict.current(value) if name == "verdict" else value for name, value in facts.items()}
+    return {name: verdict.current(value) if name == "verdict" else value for name, value in plain.items()}
 
 
-def write(path: pathlib.Path, facts: dict[str, Any]) -> None:
+def write(path: pathlib.Path, facts: run_facts.RunFacts) -> None:
     """Replaces the facts of a run, atomically."""
-    _replace(path / "run.json", (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    write_plain(path, facts.plain())
+
+
+def write_plain(path: pathlib.Path, plain: dict[str, Any]) -> None:
+    """Replaces `run.json`, atomically."""
+    _replace(path / "run.json", (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_cell(path: pathlib.Path, text: str) -> None:

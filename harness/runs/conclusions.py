@@ -1,40 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closing: what the records of a run that ended entitle to claim, of the map and of the point where it ended."""
+"""Conclusions: what the records of a run that ended entitle to claim, of the map and of the point where it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from harness import records, theory
+from harness import config, records, theory
 from harness.curvature import spectrum
 from harness.records import ends, verdict
+from harness.records.run_facts import RunFacts
 from harness.training import optimizers
 
 
-def said(
-    cell: Any, eta: float, recorded: Sequence[records.Record], *, diverged_at: int | None, curvature: str
-) -> dict[str, Any]:
-    """Returns what `run.json` says: `verdict`, what it rests on, and `end`.
+def of_run(cell: config.Cell, facts: RunFacts, recorded: Sequence[records.Record]) -> dict[str, Any]:
+    """Returns what `run.json` says of a run that ended: `verdict`, what it rests on, and `end`.
 
     Args:
         cell: The cell.
-        eta: The step size of the run, before its schedule.
+        facts: What is known of the run: its step size, whether it diverged, how its Hessians were surveyed.
         recorded: Its records.
-        diverged_at: The step at which it diverged, if it did.
-        curvature: How its Hessians were surveyed: `dense` or `lanczos`.
     """
+    assert facts.eta is not None, "a run that ended has a step size"
     known = theory.of(cell)
-    used = optimizers.step_sizes(cell, eta, made([record.step for record in recorded], diverged_at))
+    used = optimizers.step_sizes(cell, facts.eta, made([record.step for record in recorded], facts.diverged_at))
     match = theory.matches(known, used, cell.precision)
-    proven = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
-    claim = verdict.verdict(recorded, singular=match is not None and match.exact, proven=proven)
+    invertible = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular
+    claim = verdict.verdict(recorded, singular=match is not None and match.exact, proven=invertible)
     doubt = verdict.doubt(recorded) if claim == "undecided" else None
-    end = ends.end(cell, recorded, diverged=diverged_at is not None)
+    end = ends.end(cell, recorded, diverged=facts.diverged_at is not None)
     return {
         "verdict": claim,
         "doubt": None if doubt is None else doubt._asdict(),
-        "failure_probability": failure(len(recorded), claim, proven=proven, curvature=curvature),
+        "failure_probability": failure(len(recorded), claim, proven=invertible, curvature=facts.curvature),
         "bad_step": None if match is None else match.as_dict(),
         "end": {"point": end.word, "because": end.because},
     }

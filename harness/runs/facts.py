@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from harness import config, theory
-from harness.records import run_folder
+from harness.records.run_facts import RunFacts
 from harness.risk import layout
 from harness.runs import outline
 from harness.runtime import device as devices
@@ -22,7 +22,7 @@ def code() -> dict[str, Any]:
     return {"versions": provenance.versions(), "commit": commit, "dirty": dirty}
 
 
-def begun(cell: config.Cell, seed: int, ready: problem.Problem, device: str, command: str) -> dict[str, Any]:
+def initial(cell: config.Cell, seed: int, ready: problem.Problem, device: str, command: str) -> RunFacts:
     """Returns what is known of a run before its first step.
 
     Args:
@@ -32,44 +32,29 @@ def begun(cell: config.Cell, seed: int, ready: problem.Problem, device: str, com
         device: The device in words.
         command: The command that repeats it.
     """
-    return {
-        "schema": run_folder.SCHEMA,
-        "run_id": cell.run_id(seed),
-        "cell_id": cell.cell_id,
-        "spec_hash": cell.spec_hash,
-        "suite": cell.suite,
-        "spec": cell.spec,
-        "label": cell.label,
-        "title": cell.title,
-        "source": cell.source,
-        "seed": seed,
-        "seeds": max(cell.seeds, seed + 1),  # `--seeds` may ask for more than the spec does
-        "status": "running",
-        "diverged_at": None,
-        "verdict": None,
-        "doubt": None,
-        "failure_probability": None,
-        "bad_step": None,
-        "eta": None,
-        "parameters": ready.objective.size,
-        "layout": layout.plain(ready.objective.layout),
-        "examples": len(ready.arrays.x),
-        "curvature": ready.surveyor.method,
-        "device": device,
-        "profile": devices.profile(),
-        "precision": cell.precision,
-        "command": command,
-        "together": [seed],
-        "environments": [],
-        "reached_at": None,
-        "end": None,
-        "histograms": [],
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": 0.0,
-        "seconds_training": 0.0,
-        "seconds_measuring": 0.0,
+    return RunFacts(
+        run_id=cell.run_id(seed),
+        cell_id=cell.cell_id,
+        spec_hash=cell.spec_hash,
+        suite=cell.suite,
+        spec=cell.spec,
+        label=cell.label,
+        title=cell.title,
+        source=cell.source,
+        seed=seed,
+        seeds=max(cell.seeds, seed + 1),  # `--seeds` may ask for more than the spec does
+        parameters=ready.objective.size,
+        layout=layout.plain(ready.objective.layout),
+        examples=len(ready.arrays.x),
+        curvature=ready.surveyor.method,
+        device=device,
+        profile=devices.profile(),
+        precision=cell.precision,
+        command=command,
+        together=[seed],
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         **code(),
-        "dataset": {
+        dataset={
             "name": cell.data.name,
             "version": ready.arrays.version,
             "split": _part(cell.data, ready.facts.split),
@@ -80,11 +65,11 @@ def begun(cell: config.Cell, seed: int, ready: problem.Problem, device: str, com
             "licence": ready.arrays.licence,
             "citation": ready.arrays.citation,
         },
-        "theory": theory.of(cell).as_dict(),
-        "expected": {one.name: expected.plain(one.value) for one in cell.expected},
-        "left_out": outline.plan(cell, ready.objective.size).left_out,
-        "cell": cell.resolved(),
-    }
+        theory=theory.of(cell).as_dict(),
+        expected={one.name: expected.plain(one.value) for one in cell.expected},
+        left_out=outline.plan(cell, ready.objective.size).left_out,
+        cell=cell.resolved(),
+    )
 
 
 def _part(data_: Any, split: str) -> str:

@@ -1,18 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured at a point of a run, in float64."""
+"""What is measured at a checkpoint step of a run, in float64: a pure function of cell, keys and parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from harness import diagnostics
+from harness import config, diagnostics
 from harness.curvature import spectrum as spectra
+from harness.diagnostics import plan as plans
+from harness.runs.keys import Keys, at_step
 from harness.runtime import sharding
 from harness.starts import saddles
 from harness.training import problem
+
+
+class Checkpoint(NamedTuple):
+    """Where a run is measured.
+
+    Attributes:
+        step: The checkpoint step.
+        theta: (P,) in the training precision.
+        previous: theta at the checkpoint step before; None at the first.
+        eta: The step size of the run, as recorded; a schedule changes it.
+        reached: Whether the trainer found the loss at its target.
+        above: How many eigenvalues were counted above 1/eta at the checkpoint step before; None if not known.
+    """
+
+    step: int
+    theta: np.ndarray
+    previous: np.ndarray | None
+    eta: float
+    reached: bool = False
+    above: float | None = None
+
+
+def record_at(
+    cell: config.Cell,
+    ready: problem.Problem,
+    plan: plans.Plan,
+    keys: Keys,
+    at: Checkpoint,
+    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
+) -> dict[str, float] | None:
+    """Returns the record of a run at a checkpoint step, None where something is not finite: of these arguments alone.
+
+    Args:
+        cell: Its cell.
+        ready: The problem.
+        plan: What is measured when.
+        keys: Its random keys.
+        at: Where.
+        surveyed: Called with the spectrum of the Hessian there, if it was looked at.
+    """
+    key, names = at_step(cell, keys, at.step), plan.at(at.step, cell.steps)
+    theta = jnp.asarray(at.theta)
+    eta = step_size_at(ready, at.eta, at.step)
+    previous = None if at.previous is None else jnp.asarray(at.previous)
+    earlier = [step for step in cell.checkpoint_steps if step < at.step]
+    previous_eta = step_size_at(ready, at.eta, earlier[-1]) if earlier else None
+    planted = problem.planted_at(cell, ready)
+    values = measure(
+        ready, theta, eta, key, previous, names, surveyed, planted, previous_eta=previous_eta, above=at.above
+    )
+    late = [name for name in plan.at(at.step, at.step) if name not in names]
+    if values is not None and late and (at.reached or at_target(cell, values)):  # the record turns out to be the last
+        values |= measure(ready, theta, eta, key, previous, late, planted=planted) or {}
+    return values
+
+
+def step_size_at(ready: problem.Problem, eta: float, step: int) -> float:
+    """Returns the step size at a step of a run whose recorded step size is `eta`, in the training precision."""
+    return float(ready.trainer.rate(jnp.asarray(eta, ready.batch.x.dtype), step))
+
+
+def at_target(cell: config.Cell, values: dict[str, float]) -> bool:
+    """Says whether a record is at a cell's target."""
+    target = cell.target
+    if target is None:
+        return False
+    if target.loss_gap is not None:
+        return values["loss_gap"] <= target.loss_gap
+    return target.loss is not None and values["loss"] <= target.loss
 
 
 def measure(

@@ -154,27 +154,6 @@ def dump(cell: config.Cell) -> str:
     return f"{head}{_yaml(cell.resolved())}seeds: {cell.seeds}\n"
 
 
-def checkpoint_steps(steps: int, checkpoints: int) -> tuple[int, ...]:
-    """Returns the steps at which a run is measured: 0, `steps`, and log-spaced ones between.
-
-    Args:
-        steps: Optimizer steps of the run, at least 1.
-        checkpoints: How many steps to return, at least 2; never more than there are.
-
-    Returns:
-        min(checkpoints, steps + 1) increasing integers.
-    """
-    count = min(checkpoints, steps + 1) - 1
-    if count == 1:
-        return (0, steps)
-    chosen = [0]
-    for i in range(count):
-        spaced = round(steps ** (i / (count - 1)))
-        # Steps stay distinct, and room is left for those to come.
-        chosen.append(min(max(spaced, chosen[-1] + 1), steps - (count - 1 - i)))
-    return tuple(chosen)
-
-
 def schema_json() -> str:
     """Returns the JSON Schema of spec files, for editors: the content of `specs/schema.json`."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema()}

@@ -136,7 +136,7 @@ def _without_collection() -> Iterator[None]:
 
 def _run(folder: pathlib.Path) -> fields.Json:
     """Returns the facts of the run in a folder; one that says it is running while nobody is at it was interrupted."""
-    run = run_folder.read(folder)
+    run = run_folder.read_plain(folder)
     if run is None:
         raise FileNotFoundError(f"{folder} holds no run")
     return {**run, "status": run_folder.status(folder)}

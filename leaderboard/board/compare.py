@@ -150,7 +150,7 @@ def _read(run_id: str, here: dict[str, Any], there: dict[str, from_store.Listed]
     if run_id not in here:
         return there[run_id].read()
     folder = here[run_id]
-    facts = {**(run_folder.read(folder) or {}), "status": run_folder.status(folder)}
+    facts = {**(run_folder.read_plain(folder) or {}), "status": run_folder.status(folder)}
     if facts["status"] == "running":
         raise errors.InputError(f"run {run_id} is still going on; compare it when it has ended")
     try:

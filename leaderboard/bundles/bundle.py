@@ -147,7 +147,7 @@ def make(cell: config.Cell, folders: Sequence[pathlib.Path], canary: str | None)
     files = {"cell.yaml": specs.dump(cell).encode()}
     left_out: dict[str, str] = {}
     for seed, folder in enumerate(folders):
-        facts = run_folder.read(folder)
+        facts = run_folder.read_plain(folder)
         if facts is None or facts["status"] not in statuses.ENDED:
             word = "not here" if facts is None else facts["status"]
             raise errors.InputError(

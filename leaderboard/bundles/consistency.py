@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import config, records, specs
+from harness import config, records
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import gaps
+from harness.records.run_facts import RunFacts
 from harness.runs import conclusions
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, tolerance
@@ -60,7 +61,7 @@ def _near(what: str, where: str, claimed: float, found: float, scale: float = 0.
 def _course(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[claim.Check]:
     """The schedule, the end, and the time that it took."""
     cell, last = bundle.cell, run.steps[-1]
-    schedule = specs.checkpoint_steps(cell.steps, cell.checkpoints)
+    schedule = cell.checkpoint_steps
     wanted = [step for step in schedule if step < last] + [last]  # a target may be reached between two of them
     yield _same("checkpoint steps", where, list(run.steps), wanted)
     if run.status == "finished":
@@ -81,13 +82,8 @@ def _course(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[c
 
 def _closing(bundle: bundles.Bundle, run: document.Run, where: str) -> Iterator[claim.Check]:
     """The verdict and the kind of end, which follow from the records."""
-    said = conclusions.said(
-        bundle.cell,
-        run.eta or math.nan,
-        bundle.recorded[run.seed],
-        diverged_at=run.diverged_at,
-        curvature=run.curvature,
-    )
+    facts = RunFacts(eta=run.eta or math.nan, diverged_at=run.diverged_at, curvature=run.curvature)
+    said = conclusions.of_run(bundle.cell, facts, bundle.recorded[run.seed])
     yield _same("verdict", where, run.verdict, said["verdict"])
     if run.doubt is not None:
         yield _same("what is undecided", where, run.doubt.model_dump(), said["doubt"])

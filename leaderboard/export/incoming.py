@@ -64,7 +64,7 @@ def take(source: pathlib.Path) -> Taken:
     except (ValueError, OSError) as error:
         return Taken(source, "refused", text.clean(str(error))[:300], None)
     target = run_folder.folder(run.suite, run.run_id)
-    if (here := run_folder.read(target)) is not None:
+    if (here := run_folder.read_plain(target)) is not None:
         same = all((here.get(key) == getattr(run, key)) for key in ("started", "status", "seconds"))
         why = (
             "" if same else f"one that was begun at {here.get('started')} is here; move {target} away to take this one"
@@ -105,7 +105,7 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
     run = document.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
     if (run.suite, run.run_id) != (suite or folder.parent.name, run_id or folder.name):
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
-    if fault := fields.fault(run_folder.read(folder) or {}):
+    if fault := fields.fault(run_folder.read_plain(folder) or {}):
         raise ValueError(f"run.json is not one of gdzoo's ({fault})")
     _check_optional(folder, run.steps)
     return run

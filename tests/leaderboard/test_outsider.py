@@ -24,7 +24,7 @@ from harness import config, data, specs, workspace
 from harness.cli import thresholds
 from harness.diagnostics import minibatches
 from harness.risk import layout, losses
-from harness.runs import run
+from harness.runs import keys, run
 from harness.training import loop, optimizers
 from harness.training import problem as problems
 from leaderboard.bundles import bundle as bundles
@@ -123,7 +123,7 @@ def test_all_eigenvalues_of_a_bundle_are_found_again(
     family: str, outsider: ModuleType, home: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     one = cell(family)
-    files = bundles.make(one, run.run(one, [0], device="cpu", command=""), None)
+    files = bundles.make(one, run.run_seeds(one, [0], device="cpu", command=""), None)
     read = bundles.parse(files)
     submissions.write(files, tmp_path / "b")
     problem = outsider.Problem(json.loads(files["seed-0/run.json"])["cell"])
@@ -213,7 +213,7 @@ def test_steps_see_the_examples_that_the_page_says(sampling: str, outsider: Modu
     rule = optimizers.Rule("sgd", None, None, 0, 3, sampling)  # type: ignore[arg-type]
     whole = loop.objectives.Batch(*(jax.numpy.asarray(rows) for rows in (np.arange(7.0), np.zeros((7, 1)), weights)))
     for seed in (0, 3):
-        draw = loop.drawing(rule, whole, run.keys(seed)["batches"], 7)
+        draw = loop.drawing(rule, whole, keys.of_run(seed).batches, 7)
         for step in (0, 1, 2, 5, 1000):
             mine = outsider.batch({"optimizer": optimizer}, seed, step, weights)
             assert mine.tolist() == np.asarray(draw(jax.numpy.asarray(step)).x).astype(int).tolist()

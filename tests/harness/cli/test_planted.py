@@ -84,7 +84,7 @@ def test_runs_do_what_mu_says_on_either_side_of_two(home: pathlib.Path) -> None:
     """At eta lambda_max = 2 mu changes its sign."""
     for rate, said, seen in ((1.9, "attracts", "stayed"), (2.1, "repels", "left")):
         one = cell(optimizer={"name": "gd", "learning_rate": {"eta_lambda": rate}})
-        folder = runs.run(one, [0], device="cpu", command="")[0]
+        folder = runs.run_seeds(one, [0], device="cpu", command="")[0]
         found = planted.behaviour(one, planted.run_folder.read_records(folder))
         assert found is not None
         assert (found.said, found.seen) == (said, seen)
@@ -130,7 +130,7 @@ def test_both_tables_are_printed_for_runs_that_are_there(home: pathlib.Path) -> 
         diagnostics=["escape"],
     )
     for one in (minimum, saddle):
-        runs.run(one, [0], device="cpu", command="")
+        runs.run_seeds(one, [0], device="cpu", command="")
     printed = io.StringIO()
     planted.show([minimum, saddle], None, rich.console.Console(file=printed, width=120))
     text = printed.getvalue()

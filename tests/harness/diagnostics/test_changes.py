@@ -110,7 +110,7 @@ def test_the_first_look_has_none_before(home: pathlib.Path) -> None:
 
 
 def test_the_records_of_a_run_account_for_each_change(home: pathlib.Path) -> None:
-    (folder,) = run.run(cell(), [0], device="test", command="test")
+    (folder,) = run.run_seeds(cell(), [0], device="test", command="test")
     recorded = run_folder.read_records(folder)
     counts = [one.values["n_above_inv_eta"] for one in recorded]
     assert len(set(counts)) > 1

@@ -86,7 +86,7 @@ def test_a_small_start_of_a_deep_linear_network_has_a_plateau_for_each_direction
         "seeds": 1,
     }
     cell = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
-    folder = runs.run(cell, [0], device="cpu", command="")[0]
+    folder = runs.run_seeds(cell, [0], device="cpu", command="")[0]
     found = episodes.summary(run_folder.read_records(folder))
     assert found["episodes"] == 2
     assert 200 < found["episode_steps"] < 1500, "the second direction is ten times slower"

@@ -29,7 +29,7 @@ checkpoints: 12
 seeds: 2
 """
 (CELL,) = specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells
-STEPS = specs.checkpoint_steps(CELL.steps, CELL.checkpoints)
+STEPS = CELL.checkpoint_steps
 BOTH = task.Task(CELL, (0, 1), "gdzoo run t.yaml")
 
 
@@ -162,7 +162,7 @@ def test_the_cost_of_measuring_is_told_where_runs_recorded_it(home: pathlib.Path
     for seed, facts in enumerate(({"seconds_training": 50.0, "seconds_measuring": 20.0}, {"status": "finished"})):
         folder = run_folder.folder("tests", CELL.run_id(seed))
         folder.mkdir(parents=True)
-        run_folder.write(folder, facts)
+        run_folder.write_plain(folder, facts)
     assert overview.cost([CELL], None) == "diagnostics cost 40 % of training: 20 s next to 50 s"
 
 

@@ -115,7 +115,7 @@ def test_any_changed_byte_of_a_state_is_noticed(tmp_path: pathlib.Path) -> None:
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_folder.save_state(tmp_path, 1, {"theta": np.arange(3.0)})
-    run_folder.write(tmp_path, {"status": "running"})
+    run_folder.write_plain(tmp_path, {"status": "running"})
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -124,22 +124,22 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: pathlib.Path, monkeypatch: 
     with pytest.raises(OSError, match="No space"):
         run_folder.save_state(tmp_path, 2, {"theta": np.arange(3.0)})
     with pytest.raises(OSError, match="No space"):
-        run_folder.write(tmp_path, {"status": "finished"})
+        run_folder.write_plain(tmp_path, {"status": "finished"})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run.json", "state-1.safetensors"]
-    assert run_folder.read(tmp_path) == {"status": "running"}
+    assert run_folder.read_plain(tmp_path) == {"status": "running"}
 
 
 def test_status_tells_interrupted_from_running(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "run"
     assert run_folder.status(folder) == "missing"
     with run_folder.claimed(folder):
-        run_folder.write(folder, {"status": "running"})
+        run_folder.write_plain(folder, {"status": "running"})
         assert run_folder.status(folder) == "running"
         with pytest.raises(run_folder.Busy) as busy, run_folder.claimed(folder):
             raise AssertionError("two holders")
         assert str(busy.value).startswith(f"process {os.getpid()} on {socket.gethostname()} since 2")
     assert run_folder.status(folder) == "interrupted"
-    run_folder.write(folder, {"status": "diverged"})
+    run_folder.write_plain(folder, {"status": "diverged"})
     assert run_folder.status(folder) == "diverged"
 
 
@@ -147,7 +147,7 @@ def test_a_killed_process_holds_nothing(tmp_path: pathlib.Path) -> None:
     code = (
         "import pathlib, sys, os, signal\nfrom harness.records import run_folder\n"
         "with run_folder.claimed(pathlib.Path(sys.argv[1])):\n"
-        "    run_folder.write(pathlib.Path(sys.argv[1]), {'status': 'running'})\n"
+        "    run_folder.write_plain(pathlib.Path(sys.argv[1]), {'status': 'running'})\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

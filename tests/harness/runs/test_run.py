@@ -14,7 +14,7 @@ import pytest
 
 from harness import config, errors, specs
 from harness.records import run_folder
-from harness.runs import events
+from harness.runs import events, measure
 from harness.runs import run as runs
 from harness.runtime import signals
 from harness.training import lanes
@@ -42,11 +42,11 @@ def cell(*changes: tuple[str, str]) -> config.Cell:
 
 
 def run(one: config.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
-    return runs.run(one, which, device="cpu", command="gdzoo run t.yaml", tell=tell)
+    return runs.run_seeds(one, which, device="cpu", command="gdzoo run t.yaml", tell=tell)
 
 
 def facts(folder: pathlib.Path) -> dict[str, object]:
-    found = run_folder.read(folder)
+    found = run_folder.read_plain(folder)
     assert found is not None
     return found
 
@@ -144,7 +144,7 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     target = float(np.median([losses[2] for losses in losses_of]))
     one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget: {{loss: {target!r}}}"))
     for folder, losses in zip(run(one), losses_of, strict=True):
-        steps = specs.checkpoint_steps(24, 4)
+        steps = config.checkpoint_steps(24, 4)
         first = next((i for i, loss in enumerate(losses) if loss <= target), 3)
         assert [record.step for record in run_folder.read_records(folder)] == list(steps[: first + 1])
         assert facts(folder)["reached_at"] == (steps[first] if losses[first] <= target else None)
@@ -152,7 +152,7 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     # Cut off between the record that reaches the target and the end: the run is not trained beyond it.
     folder = next(folder for folder in run(one) if facts(folder)["reached_at"] is not None)
     reached = facts(folder)
-    run_folder.write(folder, {**reached, "status": "running", "reached_at": None, "verdict": None})
+    run_folder.write_plain(folder, {**reached, "status": "running", "reached_at": None, "verdict": None})
     before = (folder / "records.jsonl").read_bytes()
     run(one)
     assert (folder / "records.jsonl").read_bytes() == before
@@ -173,7 +173,7 @@ def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_targe
     paths = [run_folder.read_records(folder) for folder in run(every)]
     aim = float(np.mean([path[step].values["loss"] for path, step in zip(paths, (5, 9, 13), strict=True)]))
     one = cell(gd, ("diagnostics: [fit]", f"diagnostics: {diagnostics}\ntarget: {{loss: {aim!r}}}"))
-    due = specs.checkpoint_steps(24, 4)
+    due = config.checkpoint_steps(24, 4)
     between = 0
     for folder, path in zip(run(one), paths, strict=True):
         step = next(record.step for record in path if record.values["loss"] <= aim)
@@ -184,10 +184,10 @@ def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_targe
         assert ("sweep_zeros" in recorded[-1].values) == (diagnostics == "[sweep]"), "what is due at the end is asked"
         between += step not in due
         # Cut off before the end was written, the run is neither trained further nor recorded twice.
-        run_folder.write(folder, {**facts(folder), "status": "running", "reached_at": None})
+        run_folder.write_plain(folder, {**facts(folder), "status": "running", "reached_at": None})
     assert between
     # As where float64 does not agree, in its last digits, that the target is reached.
-    monkeypatch.setattr(runs, "_there", lambda cell, values: False)
+    monkeypatch.setattr(measure, "at_target", lambda cell, values: False)
     folders = [run_folder.folder("tests", one.run_id(seed)) for seed in range(3)]
     before = [(folder / "records.jsonl").read_bytes() for folder in folders]
     for folder, old in zip(run(one), before, strict=True):

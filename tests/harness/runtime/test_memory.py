@@ -126,7 +126,7 @@ def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
         "failed",
         "finished",
     ]
-    facts = run_folder.read(run_folder.folder("tests", cell.run_id(0))) or {}
+    facts = run_folder.read_plain(run_folder.folder("tests", cell.run_id(0))) or {}
     assert facts["reason"].startswith("out of memory (32 GB asked for at once")
     again = schedule.work(wanted, opened, here, display)
     assert (len(again.ran), len(again.kept), again.failed) == (1, 1, []), "said again, it is made"

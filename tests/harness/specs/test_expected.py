@@ -106,7 +106,7 @@ def test_the_table_says_what_disagrees_and_what_is_not_there(home: pathlib.Path)
     good = parse(RIGHT).cells
     assert controls.show(good, None, console) == (0, 0, 2)
     for cell in good:
-        run.run(cell, (0,), device="cpu", command="")
+        run.run_seeds(cell, (0,), device="cpu", command="")
     assert controls.show(good, None, console) == (6, 0, 0)
     assert "controls: 6 agree, 0 disagree" in out.getvalue()
     bad = parse(RIGHT.replace("0.2, 0]", "0.2, 0.1]").replace("invertible, singular", "invertible, invertible")).cells
@@ -143,8 +143,8 @@ LITERATURE = [
 
 @pytest.mark.parametrize("cell", LITERATURE)
 def test_what_the_literature_says_is_found_again(cell: config.Cell, home: pathlib.Path) -> None:
-    folder = run.run(cell, [0], device="cpu", command="")[0]
-    facts = run_folder.read(folder)
+    folder = run.run_seeds(cell, [0], device="cpu", command="")[0]
+    facts = run_folder.read_plain(folder)
     assert facts is not None
     wrong = [row for row in expected.compare(cell.expected, facts, run_folder.read_records(folder)) if not row.agrees]
     assert not wrong
@@ -157,7 +157,7 @@ def test_planted_runs_do_what_their_exponents_say(home: pathlib.Path) -> None:
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for one in specs.read_all([folder / "mlp-gd.yaml", folder / "mlp-sgd.yaml"]):
         for cell in one.cells:
-            for path in run.run(cell, range(cell.seeds), device="cpu", command=""):
+            for path in run.run_seeds(cell, range(cell.seeds), device="cpu", command=""):
                 found = planted.behaviour(cell, run_folder.read_records(path))
                 assert found is not None
                 counts[found.said, found.seen] += 1
@@ -170,7 +170,7 @@ def test_all_controls_agree(home: pathlib.Path) -> None:
     console = rich.console.Console(file=io.StringIO(), width=200)
     for cell in CONTROLS:
         for seed in range(cell.seeds):
-            run.run(cell, (seed,), device="cpu", command="")
+            run.run_seeds(cell, (seed,), device="cpu", command="")
     agree, disagree, absent = controls.show(CONTROLS, None, console)
     assert (disagree, absent) == (0, 0), console.file.getvalue()  # type: ignore[attr-defined]
     assert agree > 300
@@ -200,7 +200,7 @@ def test_seeds_share_a_row_with_the_median_and_the_range_of_what_they_show(home:
         .model_copy(update={"start": config.Random(name="random")})
     )
     for seed in range(3):
-        run.run(spec, [seed], device="cpu", command="")
+        run.run_seeds(spec, [seed], device="cpu", command="")
     printed = io.StringIO()
     outcome = controls.show([spec], 3, rich.console.Console(file=printed, width=160))
     assert outcome == (6, 0, 0)

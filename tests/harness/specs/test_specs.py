@@ -741,7 +741,7 @@ def test_any_title_and_rate_survive_a_dump(title: str, rate: float) -> None:
 
 @hypothesis.given(steps=st.integers(1, 10**7), checkpoints=st.integers(2, 1000))
 def test_checkpoint_steps_are_distinct_span_the_run_and_are_as_many_as_asked(steps: int, checkpoints: int) -> None:
-    chosen = specs.checkpoint_steps(steps, checkpoints)
+    chosen = config.checkpoint_steps(steps, checkpoints)
     assert (chosen[0], chosen[-1]) == (0, steps)
     assert all(a < b for a, b in itertools.pairwise(chosen))
     assert len(chosen) == min(checkpoints, steps + 1)
@@ -749,10 +749,10 @@ def test_checkpoint_steps_are_distinct_span_the_run_and_are_as_many_as_asked(ste
 
 
 def test_checkpoint_steps_are_log_spaced() -> None:
-    assert specs.checkpoint_steps(300, 16) == (0, 1, 2, 3, 4, 5, 8, 12, 17, 26, 39, 59, 88, 133, 200, 300)
-    assert specs.checkpoint_steps(10**6, 8) == (0, 1, 10, 100, 1000, 10**4, 10**5, 10**6)
-    assert specs.checkpoint_steps(300, 2) == (0, 300)
-    assert specs.checkpoint_steps(1, 16) == (0, 1)
+    assert config.checkpoint_steps(300, 16) == (0, 1, 2, 3, 4, 5, 8, 12, 17, 26, 39, 59, 88, 133, 200, 300)
+    assert config.checkpoint_steps(10**6, 8) == (0, 1, 10, 100, 1000, 10**4, 10**5, 10**6)
+    assert config.checkpoint_steps(300, 2) == (0, 300)
+    assert config.checkpoint_steps(1, 16) == (0, 1)
 
 
 # Files and folders

@@ -48,7 +48,7 @@ def cell(
 
 
 def run(cell: config.Cell, seed: int = 0, **options: object) -> pathlib.Path:
-    (folder,) = runs.run(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
+    (folder,) = runs.run_seeds(cell, (seed,), device="cpu", command="gdzoo run t.yaml", **options)  # type: ignore[arg-type]
     return folder
 
 
@@ -56,14 +56,14 @@ def test_a_run_leaves_its_facts_and_a_record_at_every_checkpoint(home: pathlib.P
     one = cell()
     folder = run(one)
     assert folder == home / "runs" / "tests" / one.run_id(0)
-    facts = run_folder.read(folder)
+    facts = run_folder.read_plain(folder)
     assert facts is not None
     assert facts["status"] == "finished"
     assert facts["verdict"] == "invertible"
     assert facts["parameters"] == 64 * 4 + 4 + 4 * 10 + 10
     assert facts["dataset"]["examples"] == 40
     found = run_folder.read_records(folder)
-    assert [record.step for record in found] == list(specs.checkpoint_steps(20, 5))
+    assert [record.step for record in found] == list(config.checkpoint_steps(20, 5))
     asked = {metric for name in diagnostics.DEFAULT for metric in diagnostics.DIAGNOSTICS[name].metrics}
     assert all(set(record.values) == asked <= set(metrics.METRICS) for record in found)
     assert found[-1].values["loss"] < found[0].values["loss"]
@@ -80,7 +80,7 @@ def test_eta_lambda_is_resolved_for_each_seed_and_rounded_to_the_training_precis
     etas = []
     for seed in (0, 1):
         folder = run(cell(), seed)
-        facts, first = run_folder.read(folder), run_folder.read_records(folder)[0]
+        facts, first = run_folder.read_plain(folder), run_folder.read_records(folder)[0]
         assert facts is not None
         assert facts["eta"] * first.values["sharpness"] == pytest.approx(0.7, rel=1e-7)
         assert facts["eta"] == float(np.float32(facts["eta"]))
@@ -134,7 +134,7 @@ def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
     whole = run(one)
     expected = (whole / "records.jsonl").read_bytes(), run_folder.load_state(whole)
     spectra = (whole / "spectra.jsonl").read_bytes()
-    for cut in specs.checkpoint_steps(20, 5)[:-1]:
+    for cut in config.checkpoint_steps(20, 5)[:-1]:
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
 
         def stop(event: events.Event, cut: int = cut) -> None:
@@ -176,7 +176,7 @@ def test_a_run_keeps_its_spectra_with_their_bits_and_error_bars(home: pathlib.Pa
 def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_out(home: pathlib.Path) -> None:
     sgd = "{name: sgd, learning_rate: 0.2, batch_size: 8}"
     folder = run(cell(sgd, activation="relu", diagnostics="[sweep, exponents, minibatches]"))
-    facts, found = run_folder.read(folder), run_folder.read_records(folder)
+    facts, found = run_folder.read_plain(folder), run_folder.read_records(folder)
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
         (
@@ -208,7 +208,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert names == [ends, *[set(rows["fit"].metrics)] * 3, ends | set(rows["sweep"].metrics)]
     for row in found[-1:]:
         assert 0 <= row.values["sweep_zero"] <= row.values["sweep_zero_error"] < 1e-6
-    gd = run_folder.read(run(cell()))
+    gd = run_folder.read_plain(run(cell()))
     assert gd is not None
     assert gd["left_out"]["minibatches"] == "every step sees the whole batch"
     assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
@@ -231,7 +231,7 @@ def test_a_diagnostic_s_numbers_do_not_depend_on_those_beside_it(home: pathlib.P
 
 def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
     folder = run(cell("{name: gd, learning_rate: 1.0e+6}", activation="identity", steps=200))
-    facts, found = run_folder.read(folder), run_folder.read_records(folder)
+    facts, found = run_folder.read_plain(folder), run_folder.read_records(folder)
     assert facts is not None
     assert facts["status"] == "diverged"
     assert 0 < facts["diverged_at"] <= 200
@@ -266,7 +266,7 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=stop)
     folder = run_folder.folder("tests", one.run_id(0))
-    first = run_folder.read(folder)
+    first = run_folder.read_plain(folder)
     assert first is not None
     cut = run_folder.read_records(folder)[-1].step
     seen: list[int] = []
@@ -277,10 +277,10 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
             raise KeyboardInterrupt
 
     elsewhere = [{**first["environments"][0], "device": "another machine"}]
-    run_folder.write(folder, {**first, "environments": elsewhere})
+    run_folder.write_plain(folder, {**first, "environments": elsewhere})
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=see)
-    again = run_folder.read(folder)
+    again = run_folder.read_plain(folder)
     assert again is not None
     assert seen.pop() > cut, "it goes on"
     assert [(place["from"], place["device"]) for place in again["environments"]] == [
@@ -290,21 +290,22 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     assert again["environments"][1]["commit"] == first["commit"]
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=see)
-    assert (run_folder.read(folder) or {})["environments"] == again["environments"], "the same place is named once"
+    named = (run_folder.read_plain(folder) or {})["environments"]
+    assert named == again["environments"], "the same place is named once"
     # Where no step was made, nobody was.
     step = run_folder.read_records(folder)[-1].step
     nowhere = [*again["environments"], {**again["environments"][1], "from": step, "device": "nowhere"}]
-    run_folder.write(folder, {**again, "environments": nowhere})
+    run_folder.write_plain(folder, {**again, "environments": nowhere})
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=see)
-    assert (run_folder.read(folder) or {})["environments"] == again["environments"]
+    assert (run_folder.read_plain(folder) or {})["environments"] == again["environments"]
     other = {**again["dataset"], "sha256": "0" * 64}
-    run_folder.write(folder, {**again, "dataset": other, "eta": 123.0, "status": "interrupted"})
+    run_folder.write_plain(folder, {**again, "dataset": other, "eta": 123.0, "status": "interrupted"})
     seen.clear()
     with pytest.raises(KeyboardInterrupt):
         run(one, tell=see)
     assert seen == [0], "other data are another problem"
-    assert (run_folder.read(folder) or {})["eta"] == first["eta"]
+    assert (run_folder.read_plain(folder) or {})["eta"] == first["eta"]
 
 
 @pytest.mark.parametrize("rate", ["1.0e-50", "1.0e+39"])
@@ -314,7 +315,7 @@ def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: str, home: 
 
 
 def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:
-    facts = run_folder.read(run(cell(), 4))
+    facts = run_folder.read_plain(run(cell(), 4))
     assert facts is not None
     assert facts["seeds"] == 5
 
@@ -387,7 +388,7 @@ def test_the_paper_s_figure_3(home: pathlib.Path) -> None:
         state = run_folder.load_state(run(one))
         assert state is not None
         assert min(float(np.abs(state[1]["theta"] - end).max()) for end in ends) < 1e-5
-        facts = run_folder.read(run_folder.folder("tests", one.run_id(0)))
+        facts = run_folder.read_plain(run_folder.folder("tests", one.run_id(0)))
         assert facts is not None
         assert facts["dataset"]["classes"] == 1
         assert all(np.isnan(r.values["train_accuracy"]) for r in run_folder.read_records(run(one)))
@@ -438,7 +439,7 @@ def test_a_start_that_is_not_finite_has_diverged_at_step_0(home: pathlib.Path, c
         curvature=curvature,
     )
     folder = run(one)
-    facts = run_folder.read(folder)
+    facts = run_folder.read_plain(folder)
     assert facts is not None
     assert (facts["status"], facts["diverged_at"], facts["verdict"]) == ("diverged", 0, "undecided")
     assert run_folder.read_records(folder) == []
@@ -462,7 +463,7 @@ def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
         assert (record.values["sharpness"], record.values["lambda_min"], record.values["n_negative"]) == (0, 0, 0)
         unknown = {name for name, value in record.values.items() if np.isnan(value)}
         assert unknown <= {"train_accuracy", "chance", "relative_gap"}, "only what numbers as targets do not have"
-    facts = run_folder.read(folder)
+    facts = run_folder.read_plain(folder)
     assert facts is not None and facts["verdict"] == "invertible", "a basis that spans the space knows all"
 
 
@@ -496,7 +497,7 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
 def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str, home: pathlib.Path) -> None:
     relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
     one = parsed(model=relu, optimizer={"name": "gd", "learning_rate": eta}, curvature="dense")
-    facts = run_folder.read(run(one))
+    facts = run_folder.read_plain(run(one))
     assert facts is not None
     assert facts["verdict"] == said
     assert [bad["eta"] for bad in facts["theory"]["bad_steps"]] == [1.0]
@@ -506,11 +507,11 @@ def test_a_schedule_hides_no_bad_step_that_the_run_took(home: pathlib.Path) -> N
     relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
     schedule = {"name": "piecewise", "at": [2], "factors": [2.0]}
     optimizer = {"name": "gd", "learning_rate": 0.5, "schedule": schedule}
-    facts = run_folder.read(run(parsed(model=relu, optimizer=optimizer, curvature="dense")))
+    facts = run_folder.read_plain(run(parsed(model=relu, optimizer=optimizer, curvature="dense")))
     assert facts is not None and facts["verdict"] == "singular"
     assert facts["bad_step"] == {"eta": 1.0, "step": 2, "distance": 0.0, "source": "F6, ours"}
     one = parsed(model=relu, optimizer=optimizer, curvature="dense", target={"loss": 1e9})
-    facts = run_folder.read(run(one))
+    facts = run_folder.read_plain(run(one))
     assert facts is not None and facts["reached_at"] == 0
     assert facts["verdict"] == "invertible", "the run ended before the bad step"
 
@@ -529,7 +530,7 @@ def test_next_to_a_bad_step_the_verdict_is_that_of_the_points(
         optimizer={"name": "gd", "learning_rate": eta},
         precision=precision,
     )
-    facts = run_folder.read(run(one))
+    facts = run_folder.read_plain(run(one))
     assert facts is not None and facts["verdict"] == verdict
     used = float(np.asarray(eta, precision))
     assert facts["bad_step"] == {"eta": used, "step": 0, "distance": float(abs(1 - 3 * Fraction(used))), "source": "C1"}

@@ -120,8 +120,8 @@ def test_what_it_cannot_compare_it_says(folders: dict[str, pathlib.Path], store_
     assert f"run {folders['relu1'].name} cannot be read: records.jsonl line 1 is not JSON" in refused(
         folders["relu1"].name
     )
-    facts: dict[str, Any] = run_folder.read(folders["relu2"]) or {}
-    run_folder.write(folders["relu2"], {**facts, "status": "running", "verdict": None})
+    facts: dict[str, Any] = run_folder.read_plain(folders["relu2"]) or {}
+    run_folder.write_plain(folders["relu2"], {**facts, "status": "running", "verdict": None})
     assert compare.found([folders["relu2"].name], "x")[0].first.status == "interrupted"
     with run_folder.claimed(folders["relu2"]):
         assert "is still going on" in refused(folders["relu2"].name)

@@ -516,7 +516,7 @@ def test_a_run_without_a_record_makes_no_bundle_and_says_why(tmp_path: pathlib.P
     """It diverged before its first record: there is nothing that could be checked."""
     spec = workspace.CHECKOUT / "specs" / "quickstart" / "mlp-sgd.yaml"
     (cell,) = specs.read(spec).cells
-    run_folder.write(tmp_path, {"status": "diverged", "diverged_at": 0})
+    run_folder.write_plain(tmp_path, {"status": "diverged", "diverged_at": 0})
     (tmp_path / "records.jsonl").write_text("")
     made = bundles.make(cell, [tmp_path], None)
     assert "states.safetensors" in json.loads(made["bundle.json"])["left_out"]

@@ -114,7 +114,7 @@ def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: 
     assert "was killed by SIGKILL (the system does that where memory runs out) after" in why
     assert int(why.partition("after step ")[2].split(";")[0]) >= 3
     recorded = [record.step for record in run_folder.read_records(run_folder.folder("tests", cell.run_id(0)))]
-    assert recorded == list(specs.checkpoint_steps(cell.steps, cell.checkpoints)), "nothing lost, nothing twice"
+    assert recorded == list(cell.checkpoint_steps), "nothing lost, nothing twice"
 
 
 def test_a_task_whose_workers_die_has_failed_and_the_others_go_on(home: pathlib.Path) -> None:
@@ -177,7 +177,7 @@ def test_workers_do_not_outlive_their_parent(home: pathlib.Path) -> None:
         child = holder(cell.run_id(0))
         parent.kill()
     wait(lambda: not pathlib.Path(f"/proc/{child}").exists())
-    assert (run_folder.read(folder) or {})["status"] == "interrupted", "it was told, and wrote"
+    assert (run_folder.read_plain(folder) or {})["status"] == "interrupted", "it was told, and wrote"
 
 
 def test_a_second_signal_ends_workers_that_do_not_answer(home: pathlib.Path, store_uri: str) -> None:
@@ -285,8 +285,8 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     assert sent(store_uri) == set(names)
     assert share("2/3") == schedule.Outcome([], names[2:4], [], [], [], [])
     cut = run_folder.folder("mine", names[5])
-    facts = run_folder.read(cut) or {}
-    run_folder.write(cut, {**facts, "status": "running"})
+    facts = run_folder.read_plain(cut) or {}
+    run_folder.write_plain(cut, {**facts, "status": "running"})
     upload.upload(client.open_store(store_uri), cut)
     assert sent(store_uri) == set(names[:5])
     assert share("1/3") == schedule.Outcome([names[5]], names[:2], [], [], [], []), (
@@ -350,7 +350,7 @@ def test_ray_begins_a_killed_task_again_and_the_run_is_as_if_it_had_not_been(
     assert "2 runs made" in out
     assert holder(cell.run_id(0)) != killed
     got = [(folder / "records.jsonl").read_text() for folder in folders]
-    assert [json.loads(line)["step"] for line in got[0].splitlines()] == list(specs.checkpoint_steps(20000, 40))
+    assert [json.loads(line)["step"] for line in got[0].splitlines()] == list(config.checkpoint_steps(20000, 40))
     for folder in folders:
         folder.rename(folder.with_name(f"{folder.name}-ray"))
     worked(wanted(text))
@@ -396,4 +396,4 @@ def test_a_task_whose_node_goes_away_is_begun_again_on_another(home: pathlib.Pat
     assert parent.returncode == 0 and "2 runs made" in said, said
     assert holder(cell.run_id(0)) != before
     steps = [record.step for record in run_folder.read_records(folder)]
-    assert steps == list(specs.checkpoint_steps(200000, 40)), "none lost, none doubled"
+    assert steps == list(config.checkpoint_steps(200000, 40)), "none lost, none doubled"
