@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 
 import zoo
-from harness import config as configurations
+from harness import config as configs
 from harness import data
 from harness.bench import row
 from harness.bench.curvature import Unit
-from harness.config import data as configs
 from harness.curvature import lanczos, operators
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
@@ -47,7 +46,7 @@ def rows(width: float, examples: int) -> list[row.Row]:
     fields: dict[str, Any] = {**zoo.FAMILIES["vgg"].settings["vgg16"].fields, "dense": [512], "width": width}
     config = zoo.FAMILIES["vgg"].config.model_validate({"family": "vgg", **fields, "gain": 2**0.5})
     model = zoo.build("vgg", config, inputs=(32, 32, 1), outputs=10)
-    goal = objective.objective(model, configurations.Ce(name="ce"), chunk=CHUNK)
+    goal = objective.objective(model, configs.Ce(name="ce"), chunk=CHUNK)
     arrays = data.load(configs.Images(name="digits", examples=examples, resize=32))
     batch = objective.Batch(*(jnp.asarray(part, "float32") for part in (arrays.x, arrays.targets, arrays.weights)))
     point = (goal.init(jax.random.key(0)), batch)

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import config as configurations
+from harness import config as configs
 from harness import data
-from harness.config import data as configs
 from harness.curvature import dense, lanczos, operators
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
@@ -110,7 +109,7 @@ class Problem(NamedTuple):
     config: Any
     shape: tuple[int, int, int]
     model: models.Model
-    loss: Any
+    loss: configs.Loss
     goal: objective.Objective
     theta: np.ndarray
     arrays: data.Arrays
@@ -165,14 +164,16 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     arrays = _data(network, network.examples)
     shape = arrays.x.shape[1:]
     model = zoo.build(family, config, inputs=shape, outputs=10)
-    loss = configurations.Ce(name="ce")
+    loss = configs.Ce(name="ce")
     goal = _goal(model, loss, config, shape, network.examples)
     made = Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
     start = goal.init(jax.random.key(0))
     return made._replace(theta=np.asarray(_descend(made._replace(theta=np.asarray(start)))))
 
 
-def _goal(model: models.Model, loss: Any, config: Any, shape: layer.Shape, examples: int) -> objective.Objective:
+def _goal(
+    model: models.Model, loss: configs.Loss, config: Any, shape: layer.Shape, examples: int
+) -> objective.Objective:
     """Returns the objective with as many examples at once as runs have."""
     activity = layer.activity(zoo.FAMILIES[config.family].layers(config, shape, 10), shape)
     return objective.fitting(model, loss, activity, examples)

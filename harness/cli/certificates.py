@@ -80,7 +80,7 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
     yield f"{_step_sizes(one)}: {one.verdict}; {one.why.rstrip('.')}."
     if one.cell.optimizer.name == "nesterov":
         yield "The map of (θ, v) is singular where that of plain descent at the stored θ is (F11): so this is of both."
-    if getattr(one.cell.optimizer, "batch_size", None):
+    if one.cell.optimizer.batch_size:
         theirs = " with the same list of bad step sizes" if one.theory.possible is not None else ""
         yield f"The map of the full batch is meant; a mini-batch has a map of its own{theirs}, not looked at here."
     if one.theory.no_bad_step:

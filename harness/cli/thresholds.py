@@ -17,7 +17,7 @@ from harness import workspace
 PLACES = (
     "harness/records/verdict.py",
     "harness/records/ends.py",
-    "harness/cli/planted.py",
+    "harness/records/behaviour.py",
     "harness/specs/expected.py",
     "harness/theory/certify.py",
     "harness/theory/evidence.py",

@@ -8,7 +8,7 @@ One file for each part: `data`, `loss`, `start`, `optimizer`, `diagnostics`; `re
 from __future__ import annotations
 
 from harness.config.cell import ADDED, DOMAIN, SCHEMA, Cell, hash_of
-from harness.config.data import Data
+from harness.config.data import Data, Images, Planted, Tfds
 from harness.config.diagnostics import Budget, DiagnosticName, Diagnostics
 from harness.config.expected import Expected, Range, Value
 from harness.config.loss import Ce, HalfMse, Loss, Output, SmoothedCe
@@ -59,6 +59,7 @@ __all__ = [
     "Given",
     "HalfMse",
     "HeadSaddle",
+    "Images",
     "LearningRate",
     "Linear",
     "Loss",
@@ -68,6 +69,7 @@ __all__ = [
     "Origin",
     "Output",
     "Piecewise",
+    "Planted",
     "PlantedMinimum",
     "Random",
     "Range",
@@ -78,6 +80,7 @@ __all__ = [
     "SplitSaddle",
     "Start",
     "Target",
+    "Tfds",
     "Value",
     "ZeroUnitSaddle",
     "checkpoint_steps",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
@@ -65,6 +65,7 @@ class _Chosen(Config):
     """The fields that every set of stored images shares."""
 
     name: str
+    weights: ClassVar[tuple[float, ...]] = ()
     examples: Annotated[
         Count | None, pydantic.Field(description="Train on so many training examples; null for all.")
     ] = None
@@ -130,6 +131,7 @@ class GaussianClasses(Config):
     """Classes of equal size, each a Gaussian of unit variance around its own mean; the means are orthogonal."""
 
     name: Literal["gaussian_classes"]
+    weights: ClassVar[tuple[float, ...]] = ()
     examples: Examples
     shape: Shape
     classes: Classes
@@ -147,6 +149,8 @@ class LinearTeacher(Config):
     """Regression on A x with given singular values of A, for inputs with exactly X'X / N = I."""
 
     name: Literal["linear_teacher"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    targets: ClassVar[Literal["labels"]] = "labels"
     examples: Examples
     shape: Shape
     singular_values: Annotated[
@@ -165,6 +169,7 @@ class RandomLabels(Config):
     """Standard Gaussian inputs with labels that have nothing to do with them."""
 
     name: Literal["random_labels"]
+    weights: ClassVar[tuple[float, ...]] = ()
     examples: Examples
     shape: Shape
     classes: Classes
@@ -176,6 +181,8 @@ class Point(Config):
     """One example of one number with one number as target, for closed-form controls."""
 
     name: Literal["point"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    targets: ClassVar[Literal["labels"]] = "labels"
     x: Annotated[Coordinate, pydantic.Field(description="The input.")] = 1.0
     target: Annotated[Coordinate, pydantic.Field(description="The target.")] = 1.0
 
@@ -191,6 +198,7 @@ class Points(Config):
     """Examples of one number each, with one number as target, for closed-form controls."""
 
     name: Literal["points"]
+    targets: ClassVar[Literal["labels"]] = "labels"
     x: Annotated[Numbers, pydantic.Field(description="The inputs.")]
     values: Annotated[Numbers, pydantic.Field(description="Their targets, as many.")]
     weights: Annotated[
@@ -205,6 +213,7 @@ class PaperPair(Config):
     """The two examples of the paper's figures: 0.9 with target 0.9 and 2.5 with target 2.5."""
 
     name: Literal["paper_pair"]
+    targets: ClassVar[Literal["labels"]] = "labels"
     weights: Annotated[
         tuple[Annotated[float, pydantic.Field(gt=0, le=1e6)], ...],
         pydantic.Field(

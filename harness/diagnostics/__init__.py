@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import records, starts, theory
+from harness import config, records, starts, theory
 from harness.diagnostics.point import Nearby, Point
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
 Schedule = Literal["every checkpoint", "first and last", "first", "last"]
 
 
-def _always(cell: Any) -> str:
+def _always(cell: config.Recipe) -> str:
     return ""
 
 
@@ -81,7 +81,7 @@ class Diagnostic:
         priced = getattr(_module(self.name), "gradients", None)
         return 0.0 if priced is None else float(priced(size))
 
-    def withheld(self, cell: Any, size: plans.Size) -> dict[str, str]:
+    def withheld(self, cell: config.Recipe, size: plans.Size) -> dict[str, str]:
         """Returns for each of its metrics that it does not give of a cell (NaN) why not."""
         why = getattr(_module(self.name), "withheld", None)
         return {} if why is None else dict(why(cell, size))
@@ -132,40 +132,40 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"harness.diagnostics.{name}")
 
 
-def _analytic(cell: Any) -> str:
+def _analytic(cell: config.Recipe) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
 
 
-def _analytic_changes(cell: Any) -> str:
+def _analytic_changes(cell: config.Recipe) -> str:
     return "the risk is analytic everywhere: every change of the count is a crossing" if _analytic(cell) else ""
 
 
-def _unlabelled(cell: Any) -> str:
-    labels = cell.loss.name == "ce" and isinstance(getattr(cell.data, "targets", "labels"), str)
+def _unlabelled(cell: config.Recipe) -> str:
+    labels = cell.loss.name == "ce" and cell.data.targets == "labels"
     return "" if labels else "it certifies the infimum of ce on labels alone"
 
 
-def _whole(cell: Any) -> str:
-    return "" if getattr(cell.optimizer, "batch_size", None) else "every step sees the whole batch"
+def _whole(cell: config.Recipe) -> str:
+    return "" if cell.optimizer.batch_size else "every step sees the whole batch"
 
 
-def _plain(cell: Any) -> str:
-    return "steps have no momentum" if getattr(cell.optimizer, "momentum", None) is None else ""
+def _plain(cell: config.Recipe) -> str:
+    return "steps have no momentum" if cell.optimizer.momentum is None else ""
 
 
-def _momentum(cell: Any) -> str:
+def _momentum(cell: config.Recipe) -> str:
     return "" if _plain(cell) else "it is of the map of plain descent, and steps have momentum"
 
 
-def _one_map(cell: Any) -> str:
+def _one_map(cell: config.Recipe) -> str:
     return _momentum(cell) or (
         "" if cell.optimizer.schedule.name == "constant" else "it iterates one map, and the step size changes"
     )
 
 
-def _undefined(cell: Any) -> str:
+def _undefined(cell: config.Recipe) -> str:
     """Says why a cell has no global minimum that every example shares, or no map that mu and lambda speak of."""
-    planted = not isinstance(getattr(cell.data, "targets", "labels"), str)
+    planted = isinstance(cell.data.targets, config.Planted)
     if cell.loss.name == "output":
         return "the risk is not one of outputs and targets"
     if cell.loss.name == "ce" and not planted:
@@ -175,19 +175,19 @@ def _undefined(cell: Any) -> str:
     return _one_map(cell)
 
 
-def _wild(cell: Any) -> str:
+def _wild(cell: config.Recipe) -> str:
     return "" if cell.start.name in starts.PLANTED else "runs do not begin at a planted point"
 
 
-def _unplanted(cell: Any) -> str:
+def _unplanted(cell: config.Recipe) -> str:
     return "" if cell.start.name in starts.SADDLES else "runs do not begin at a planted saddle"
 
 
-def _no_escape(cell: Any) -> str:
+def _no_escape(cell: config.Recipe) -> str:
     return _unplanted(cell) or _one_map(cell)
 
 
-def _no_exponent(cell: Any) -> str:
+def _no_exponent(cell: config.Recipe) -> str:
     return _whole(cell) or _undefined(cell)
 
 

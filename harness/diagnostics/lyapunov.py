@@ -27,7 +27,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 import scipy.special
 
+from harness import config
 from harness.risk import jacobian, losses, objective
 from harness.training import loop, optimizers
 
@@ -137,7 +138,7 @@ def steepest(found: jacobian.Factor, weights: np.ndarray, eta: float) -> np.ndar
 
 def growths_free(
     outputs: jacobian.Outputs,
-    loss: Any,
+    loss: config.Loss,
     theta: jax.Array,
     batch: objective.Batch,
     rule: optimizers.Rule,
@@ -446,7 +447,7 @@ def _run(rule: optimizers.Rule, examples: int, batch: int, count: int) -> Callab
 
 @functools.lru_cache(maxsize=2)
 def _run_free(
-    outputs: jacobian.Outputs, loss: Any, rule: optimizers.Rule, examples: int, batch: int, spans: int
+    outputs: jacobian.Outputs, loss: config.Loss, rule: optimizers.Rule, examples: int, batch: int, spans: int
 ) -> Callable[..., jax.Array]:
     """Returns the compiled function `(theta, batch, z (N, K), eta, key) -> (spans SPAN,)` of `growths_free`."""
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness import config
 from harness.curvature import survey
 from harness.diagnostics import lyapunov, plan
 from harness.diagnostics import point as points
@@ -81,7 +81,7 @@ def _by_the_largest(point: points.Point) -> lyapunov.Estimate:
 
 
 @functools.lru_cache(maxsize=1)
-def _surveyor(outputs: jacobian.Outputs, loss: Any, size: int) -> survey.Surveyor:
+def _surveyor(outputs: jacobian.Outputs, loss: config.Loss, size: int) -> survey.Surveyor:
     return survey.surveyor(gauss_newton.gauss_newton(outputs, loss), size, survey.resolve("auto", size))
 
 

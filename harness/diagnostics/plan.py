@@ -9,9 +9,9 @@ shared by all diagnostics that read it, so the first of them pays for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from harness import diagnostics
+from harness import config, diagnostics
 
 PRODUCT = 2.0
 """Gradients that one more product with a Hessian costs, linearised at its point (numerics: 2 to 2.2, CPU)."""
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         return tuple(name for name in self.taken if diagnostics.DIAGNOSTICS[name].due(step, last))
 
 
-def plan(cell: Any, size: Size) -> Plan:
+def plan(cell: config.Recipe, size: Size) -> Plan:
     """Returns what is measured of a cell.
 
     Rows are taken in the order of the table: those that the spec names, or those that are cheap (`auto`), or each that
@@ -92,7 +92,7 @@ def plan(cell: Any, size: Size) -> Plan:
     return Plan(tuple(taken), left_out, prices, size.training)
 
 
-def _unwanted(wanted: Any, name: str, cost_with: float, size: Size) -> str:
+def _unwanted(wanted: config.Diagnostics, name: str, cost_with: float, size: Size) -> str:
     """Returns why a spec's `diagnostics` does not take a row with which it would cost so much; empty if it does."""
     if wanted == "auto":
         return "" if diagnostics.DIAGNOSTICS[name].auto else "auto takes the cheap ones"

@@ -17,11 +17,11 @@ beside.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import numpy as np
 
+from harness import config
 from harness.diagnostics import lyapunov, plan
 from harness.diagnostics import point as points
 from harness.risk import jacobian
@@ -47,9 +47,9 @@ def gradients(size: plan.Size) -> float:
     return size.outputs + steps * touched / (3 * size.examples * size.parameters)
 
 
-def withheld(cell: Any, size: plan.Size) -> dict[str, str]:
+def withheld(cell: config.Recipe, size: plan.Size) -> dict[str, str]:
     """Returns which of METRICS are not given of a cell, and why."""
-    sampling = getattr(cell.optimizer, "sampling", "replacement")
+    sampling = cell.optimizer.sampling
     if sampling == "replacement" or (sampling == "reshuffling" and size.examples // size.batch == 1):
         return {}
     why = f"a bound for independent batches, and with sampling: {sampling} those of one epoch are not"

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from harness import records
+from harness import config, records
 from harness.risk import losses
 
 Word = Literal[
@@ -72,7 +72,7 @@ class End(NamedTuple):
     because: dict[str, float]
 
 
-def end(cell: Any, recorded: Sequence[records.Record], *, diverged: bool) -> End:
+def end(cell: config.Recipe, recorded: Sequence[records.Record], *, diverged: bool) -> End:
     """Returns where a run of a cell ended.
 
     Args:
@@ -87,7 +87,7 @@ def end(cell: Any, recorded: Sequence[records.Record], *, diverged: bool) -> End
     values = recorded[-1].values
     if _refuted(recorded):
         return End("infimum refuted", _chosen(values, "loss", "loss_gap"))
-    planted = not isinstance(getattr(cell.data, "targets", "labels"), str)
+    planted = isinstance(cell.data.targets, config.Planted)
     kind = losses.kind(cell.loss, planted=planted)
     gap, relative = values.get("loss_gap", math.nan), relative_gap(recorded)
     if kind == "attained" and relative <= GAP[cell.precision] and not _bent(values):
@@ -131,7 +131,7 @@ def _bent(values: dict[str, float]) -> bool:
     return values["lambda_min"] + values["lambda_min_error"] < -FLAT * max(values["sharpness"], 0.0)
 
 
-def _stationary(cell: Any, values: dict[str, float], gap: float) -> End:
+def _stationary(cell: config.Recipe, values: dict[str, float], gap: float) -> End:
     """Returns what the gradient and the spectrum say of a point that is no global minimum."""
     top, least, bar = values["sharpness"], values["lambda_min"], values["lambda_min_error"]
     above = gap if math.isfinite(gap) else values["loss"] if cell.loss.name != "output" else math.nan

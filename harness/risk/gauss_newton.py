@@ -9,18 +9,18 @@ pieces, each recomputed for each product, so that memory does not grow with N.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from harness import config
 from harness.curvature import operators
 from harness.risk import losses, objective
 
 Outputs = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def gauss_newton(outputs: Outputs, loss: Any, *, chunk: int = objective.CHUNK) -> operators.Operator:
+def gauss_newton(outputs: Outputs, loss: config.Loss, *, chunk: int = objective.CHUNK) -> operators.Operator:
     """Returns the operator `v -> J'AJ v / sum of weights + w v` at a point `(theta, batch)`, on vectors (P,).
 
     Cost of a product: one forward pass forward, one backward: about 2 gradients, 3 where pieces are recomputed.

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from harness import config
 from harness.risk import losses, objective
 
 LIMIT = 5_000
@@ -52,7 +53,7 @@ class Factor(NamedTuple):
         return len(self.values)
 
 
-def factor(outputs: Outputs, loss: Any, theta: jax.Array, batch: objective.Batch) -> Factor:
+def factor(outputs: Outputs, loss: config.Loss, theta: jax.Array, batch: objective.Batch) -> Factor:
     """Returns the factor of a batch at theta, in float64.
 
     Cost: K gradients of the whole risk (N K pullbacks of single examples), and the eigenvectors of a symmetric matrix
@@ -97,7 +98,7 @@ def factor(outputs: Outputs, loss: Any, theta: jax.Array, batch: objective.Batch
     return Factor(rows.reshape(examples, width, -1), values, error, examples * rank(loss, width))
 
 
-def remembering(outputs: Outputs, loss: Any, batch: objective.Batch) -> Callable[[jax.Array], Factor]:
+def remembering(outputs: Outputs, loss: config.Loss, batch: objective.Batch) -> Callable[[jax.Array], Factor]:
     """Returns `theta -> factor` that computes a factor once for each theta in a row: several questions share it."""
     held: list[tuple[jax.Array, Factor]] = []
 
@@ -109,7 +110,7 @@ def remembering(outputs: Outputs, loss: Any, batch: objective.Batch) -> Callable
     return of
 
 
-def rank(loss: Any, outputs: int) -> int:
+def rank(loss: config.Loss, outputs: int) -> int:
     """Returns the rank of the curvature of a loss in K outputs: K, one less for a softmax, 0 for what is linear."""
     return {"half_mse": outputs, "output": 0}.get(loss.name, outputs - 1)
 
@@ -134,7 +135,7 @@ def _frame(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 @functools.lru_cache(maxsize=2)
-def _rows(outputs: Outputs, loss: Any) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
+def _rows(outputs: Outputs, loss: config.Loss) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
     """Returns the compiled function `(theta, x (n, ...), targets (n, K)) -> A^(1/2) J`, (n, K, P)."""
 
     def of(theta: jax.Array, x: jax.Array, target: jax.Array) -> jax.Array:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from harness import config
 
 if TYPE_CHECKING:
     import jax
@@ -63,17 +65,17 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def smoothing(loss: Any) -> float:
+def smoothing(loss: config.Loss) -> float:
     """Returns the label smoothing a of a spec's `loss`; 0 for losses without one."""
-    return float(getattr(loss, "smoothing", 0.0))
+    return loss.smoothing if isinstance(loss, config.SmoothedCe) else 0.0
 
 
-def known(loss: Any) -> bool:
+def known(loss: config.Loss) -> bool:
     """Says whether the infimum of the risk over all predictions is known before anything is read."""
-    return loss.weight_decay == 0 if loss.name != "output" else loss.infimum is not None
+    return loss.infimum is not None if isinstance(loss, config.Output) else loss.weight_decay == 0
 
 
-def kind(loss: Any, *, planted: bool) -> Kind:
+def kind(loss: config.Loss, *, planted: bool) -> Kind:
     """Returns what a loss near the infimum certifies (mathematics, section 4).
 
     Args:
@@ -85,7 +87,7 @@ def kind(loss: Any, *, planted: bool) -> Kind:
     return "approached" if loss.name == "ce" and not planted else "attained"
 
 
-def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray, x: np.ndarray | None = None) -> float:
+def infimum(loss: config.Loss, targets: np.ndarray, weights: np.ndarray, x: np.ndarray | None = None) -> float:
     """Returns the infimum of the risk over all functions of the input, in loss units (mathematics, sections 2 and 4).
 
     Args:
@@ -100,10 +102,10 @@ def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray, x: np.ndarray |
     import numpy as np
     from scipy import special
 
+    if isinstance(loss, config.Output):
+        return math.nan if loss.infimum is None else loss.infimum
     if not known(loss):
         return math.nan
-    if loss.name == "output":
-        return float(loss.infimum)
     best = targets if x is None else _means(targets, weights, x)
     if loss.name == "half_mse":
         return 0.5 * float(np.average(np.sum((targets - best) ** 2, axis=-1), weights=weights))
@@ -112,7 +114,7 @@ def infimum(loss: Any, targets: np.ndarray, weights: np.ndarray, x: np.ndarray |
     return float(np.average(entropies, weights=weights))
 
 
-def constant(loss: Any, targets: np.ndarray, weights: np.ndarray) -> float:
+def constant(loss: config.Loss, targets: np.ndarray, weights: np.ndarray) -> float:
     """Returns the risk of the best constant prediction, in loss units: the infimum if all inputs were equal.
 
     Args:
@@ -156,7 +158,7 @@ def _means(targets: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarra
     return np.asarray((sums / total[:, None])[group])
 
 
-def per_example(loss: Any, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def per_example(loss: config.Loss, outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Returns the loss of each example, without weight decay.
 
     Args:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness import config
 from harness.risk import layout, losses
 from harness.runtime import sharding
 from zoo import model as zoo_model
@@ -90,12 +91,12 @@ class Objective(NamedTuple):
     layout: tuple[layout.Leaf, ...] = ()
 
 
-def fitting(model: zoo_model.Model, loss: Any, activity: int, examples: int) -> Objective:
+def fitting(model: zoo_model.Model, loss: config.Loss, activity: int, examples: int) -> Objective:
     """Returns the objective of a model and a spec's `loss`, in the chunks that its activity and N ask for."""
     return objective(model, loss, chunk=chunk(activity, examples), keep=keeps(activity, examples))
 
 
-def objective(model: zoo_model.Model, loss: Any, *, chunk: int = CHUNK, keep: bool = False) -> Objective:
+def objective(model: zoo_model.Model, loss: config.Loss, *, chunk: int = CHUNK, keep: bool = False) -> Objective:
     """Returns the objective of a model and a spec's `loss`.
 
     Args:

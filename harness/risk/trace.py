@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from harness import config
 from harness.risk import objective
 
 
-def gauss_newton(outputs: Callable[[jax.Array, jax.Array], jax.Array], loss: Any) -> Callable[[Any], jax.Array]:
+def gauss_newton(outputs: Callable[[jax.Array, jax.Array], jax.Array], loss: config.Loss) -> Callable[[Any], jax.Array]:
     """Returns the compiled function `(theta, batch) -> trace` of the Gauss-Newton matrix, decay included.
 
     Cost: for each example K vector-Jacobian products of its own, in all that of K gradients. Memory: K P floats.
@@ -43,7 +44,7 @@ def gauss_newton(outputs: Callable[[jax.Array, jax.Array], jax.Array], loss: Any
     return trace
 
 
-def root(loss: Any, outputs: jax.Array) -> jax.Array:
+def root(loss: config.Loss, outputs: jax.Array) -> jax.Array:
     """Returns B (K, K) with B'B the Hessian of the loss in the outputs (K,) of one example.
 
     The identity for half_mse; for the cross-entropies, with p the softmax, diag(p) - pp' = B'B for

@@ -225,7 +225,7 @@ def _flops(cell: config.Cell) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _counted(model: Any, loss: Any, shape: tuple[int, ...], classes: int) -> float:
+def _counted(model: config.Model, loss: config.Loss, shape: tuple[int, ...], classes: int) -> float:
     """Returns the floating-point operations of a gradient of the risk of one example; at least 1."""
     goal = objective.objective(zoo.build(model.family, model, inputs=shape, outputs=classes), loss)
     sizes = (goal.size,), (EXAMPLES, *shape), (EXAMPLES, classes), (EXAMPLES,)

@@ -72,7 +72,7 @@ def initial(cell: config.Cell, seed: int, ready: problem.Problem, device: str, c
     )
 
 
-def _part(data_: Any, split: str) -> str:
+def _part(data_: config.Data, split: str) -> str:
     """Returns which examples of a data set a run saw: `train`, `train[:256]` or `train[256 balanced by seed 0]`."""
     examples, subset = getattr(data_, "examples", None), getattr(data_, "subset", None)
     if examples is None or subset is None:

@@ -48,7 +48,7 @@ def outline(cell: config.Cell) -> Outline:
 def plan(cell: config.Cell, parameters: int) -> plans.Plan:
     """Returns what is measured of a cell whose network has so many parameters, and what is left out and why."""
     facts = data.facts(cell.data)
-    batch_size = getattr(cell.optimizer, "batch_size", None) or facts.examples
+    batch_size = cell.optimizer.batch_size or facts.examples
     method = survey.resolve(cell.curvature, parameters)
     size = plans.Size(parameters, facts.examples, facts.classes, batch_size, method, cell.steps, cell.checkpoints)
     return plans.plan(cell, size)

@@ -29,7 +29,7 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         return
     facts = data.facts(recipe.data)
     sampling = recipe.optimizer.sampling
-    if sampling != "replacement" and len(set(getattr(recipe.data, "weights", ()))) > 1:
+    if sampling != "replacement" and len(set(recipe.data.weights)) > 1:
         text = f"{sampling!r} is not allowed; allowed: replacement, as the examples have unequal weights"
         yield problems.Problem(("optimizer", "sampling"), text)
     batch_size = recipe.optimizer.batch_size
@@ -40,7 +40,7 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         why = f"the targets of {recipe.data.name} are numbers"
         text = f"{recipe.loss.name!r} is not allowed; allowed: half_mse, output; {why}"
         yield problems.Problem(("loss", "name"), text)
-    planted = not isinstance(getattr(recipe.data, "targets", "labels"), str)
+    planted = isinstance(recipe.data.targets, config.Planted)
     if planted and (recipe.loss.name not in ("half_mse", "ce") or recipe.loss.weight_decay):
         text = "planted targets are a global minimum under half_mse and ce without weight decay only"
         yield problems.Problem(("data", "targets"), f"{text}; change the loss, or write labels")

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zoo
-from harness import errors
+from harness import config, errors
 from harness.starts import heads
-from zoo import activations
+from zoo import activations, deep_linear, mlp
 
 if TYPE_CHECKING:
     import jax
@@ -38,13 +38,13 @@ PLANTED = ("planted_minimum", *SADDLES)
 """Those that are points known beforehand, from which a run may be displaced."""
 
 
-def check(spec: Any, size: int) -> None:
+def check(start: config.Start, size: int) -> None:
     """Raises errors.InputError if a given start does not have the `size` parameters of the network."""
-    if spec.name == "given" and len(spec.theta) != size:
-        raise errors.InputError(f"start.theta: {len(spec.theta)} numbers; the network has {size} parameters")
+    if isinstance(start, config.Given) and len(start.theta) != size:
+        raise errors.InputError(f"start.theta: {len(start.theta)} numbers; the network has {size} parameters")
 
 
-def refusal(recipe: Any, facts: data.Facts) -> str:
+def refusal(recipe: config.Recipe, facts: data.Facts) -> str:
     """Says why the start of a recipe cannot be planted in its network, or nothing if it can. Pure and cheap."""
     start, fields, loss = recipe.start, recipe.model, recipe.loss
     if start.name not in SADDLES:
@@ -54,13 +54,13 @@ def refusal(recipe: Any, facts: data.Facts) -> str:
         return "its risk is not one of outputs and targets"
     if loss.weight_decay:
         return "under weight decay the point is not critical"
-    if start.name == "deep_linear_saddle":
-        if fields.family != "deep_linear" or fields.bias or loss.name != "half_mse":
+    if isinstance(start, config.DeepLinearSaddle):
+        if not isinstance(fields, deep_linear.Config) or fields.bias or loss.name != "half_mse":
             return "it is for family deep_linear without biases, under half_mse"
         least = min(fields.hidden, default=10**9)
         return f"rank {start.rank} does not pass a layer of width {least}" if start.rank > least else ""
     if start.name == "split_saddle":
-        if fields.family != "mlp" or not fields.hidden or fields.hidden[-1] < 2:
+        if not isinstance(fields, mlp.Config) or not fields.hidden or fields.hidden[-1] < 2:
             return "it is for family mlp with two units or more in its last hidden layer"
         smooth = activations.row(fields.activation).regularity == "analytic"
         return "" if smooth else "the activation is not smooth, and a split unit lies in a valley that is flat"
@@ -80,9 +80,9 @@ def refusal(recipe: Any, facts: data.Facts) -> str:
 
 
 def start(
-    start: Any,
+    start: config.Start,
     goal: objective.Objective,
-    planted: Callable[[Any], saddles.Saddle],
+    planted: Callable[[config.Start], saddles.Saddle],
     key: jax.Array,
 ) -> jax.Array:
     """Returns the start point theta_0 (P,) float of a spec's `start`, from a random key.

@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness import config
 from harness.curvature import spectrum as spectra
 from harness.risk import losses, objective
 from harness.starts import heads
@@ -76,7 +77,7 @@ class Values(NamedTuple):
 
 
 def spectrum(
-    head: heads.Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place
+    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: Place
 ) -> spectra.Spectrum:
     """Returns the distinct eigenvalues of H at a closed point; `size` is the number of parameters.
 
@@ -107,7 +108,9 @@ def spectrum(
     return spectra.Spectrum(found, np.full(len(found), known.error), complete=True, size=size, products=0)
 
 
-def eigenvalues(head: heads.Head, inputs: layer.Shape, loss: Any, batch: objective.Batch, place: Place) -> Values:
+def eigenvalues(
+    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: Place
+) -> Values:
     """Returns what `spectrum` does with multiplicities, without weight decay; raises what it does."""
     if place.shift and not head.shifts:
         raise ValueError("the units have no shift")
@@ -168,7 +171,7 @@ def offset(head: heads.Head, place: Place, outputs: int) -> jax.Array:
     return jnp.asarray(place.offset * drawn if outer.bias else np.zeros(outputs))
 
 
-def of_one(loss: Any, outputs: jax.Array, target: jax.Array) -> jax.Array:
+def of_one(loss: config.Loss, outputs: jax.Array, target: jax.Array) -> jax.Array:
     """Returns the loss of one example: outputs (K,), target (K,), a scalar."""
     return losses.per_example(loss, outputs[None], target[None])[0]
 

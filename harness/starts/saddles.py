@@ -21,10 +21,10 @@ import numpy as np
 import scipy.linalg
 
 import zoo
-from harness import errors
-from harness.risk import objective
+from harness import config, errors
+from harness.risk import losses, objective
 from harness.starts import closed_point, heads
-from zoo import activations, layer, model
+from zoo import activations, deep_linear, layer, mlp, model
 from zoo import layers as builders
 
 TRIES = 200
@@ -71,31 +71,35 @@ class Place(NamedTuple):
         batch: The training set, float64.
     """
 
-    data: Any
-    model: Any
-    loss: Any
+    data: config.Data
+    model: config.Model
+    loss: config.Loss
     layers: layer.Layers
     inputs: layer.Shape
     objective: objective.Objective
     batch: objective.Batch
 
 
-def planted(start: Any, place: Place) -> Saddle:
+def planted(start: config.Start, place: Place) -> Saddle:
     """Returns the point of a spec's `start` that is planted, for which starts.refusal has nothing to say.
 
     Raises:
         errors.InputError: If none is found.
         FloatingPointError: If something is not finite.
     """
-    if start.name == "planted_minimum":
-        return minimum(place)
-    made = {
-        "head_saddle": _head,
-        "origin": _head,
-        "deep_linear_saddle": _deep_linear,
-        "zero_unit_saddle": _zero_units if heads.units(place.layers) else _zero_attention,
-        "split_saddle": _split,
-    }[start.name](start, place)
+    match start:
+        case config.PlantedMinimum():
+            return minimum(place)
+        case config.HeadSaddle() | config.Origin():
+            made = _head(start, place)
+        case config.DeepLinearSaddle():
+            made = _deep_linear(start, place)
+        case config.ZeroUnitSaddle():
+            made = (_zero_units if heads.units(place.layers) else _zero_attention)(start, place)
+        case config.SplitSaddle():
+            made = _split(start, place)
+        case _:
+            raise ValueError(f"{start.name} is planted nowhere")
     if not np.isfinite(np.asarray(made.theta)).all():
         raise FloatingPointError("a saddle is not finite")
     return made._replace(radius=start.radius)
@@ -103,17 +107,18 @@ def planted(start: Any, place: Place) -> Saddle:
 
 def minimum(place: Place) -> Saddle:
     """Returns the parameters that the planted targets of a data set come from: a global minimum."""
+    assert isinstance(place.data.targets, config.Planted)
     theta = place.objective.init(jax.random.key(place.data.targets.planted)).astype("float64")
     return Saddle(theta, math.nan, False, math.nan)
 
 
-def optimal(loss: Any, batch: objective.Batch) -> np.ndarray:
+def optimal(loss: config.Loss, batch: objective.Batch) -> np.ndarray:
     """Returns the constant output (K,) of least risk: the mean target, or the logarithm of the mean probability."""
     weights = np.asarray(batch.weights)
     mean = np.asarray(weights @ np.asarray(batch.targets)) / weights.sum()
     if loss.name == "half_mse":
         return mean
-    a = getattr(loss, "smoothing", 0.0)
+    a = losses.smoothing(loss)
     shares = (1 - a) * mean + a / len(mean)
     if not (shares > 0).all():
         raise errors.InputError("start: a class without examples has no finite optimal output; use smoothed_ce")
@@ -125,13 +130,13 @@ def flat(params: Any) -> jax.Array:
     return jnp.concatenate([jnp.asarray(leaf, "float64").ravel() for leaf in jax.tree.leaves(params)])
 
 
-def _head(start: Any, place: Place) -> Saddle:
+def _head(start: config.HeadSaddle | config.Origin, place: Place) -> Saddle:
     head, missing = heads.find(place.layers)
     assert head is not None, missing
     outer = place.layers[head.outer]
     best = tuple(optimal(place.loss, place.batch).tolist()) if getattr(outer, "bias", False) else ()
-    bare = start.name == "origin"
-    at = closed_point.Place(0 if bare else start.seed, c=best, bare=bare)
+    bare, seed = (True, 0) if isinstance(start, config.Origin) else (False, start.seed)
+    at = closed_point.Place(seed, c=best, bare=bare)
     known = closed_point.eigenvalues(head, place.inputs, place.loss, place.batch, at)
     paired = known.paired if known.times else np.zeros(0)
     values = np.concatenate([known.single, -paired, np.zeros(1)])
@@ -141,7 +146,7 @@ def _head(start: Any, place: Place) -> Saddle:
     return Saddle(flat(params), 0.0 if least > -known.error else least, True, float(negative))
 
 
-def _deep_linear(start: Any, place: Place) -> Saddle:
+def _deep_linear(start: config.DeepLinearSaddle, place: Place) -> Saddle:
     """The best map of rank k, W_D...W_1 = U_k U_k'B, with B the regression and U_k its k strongest directions."""
     weights = np.asarray(place.batch.weights / jnp.sum(place.batch.weights))
     x = np.asarray(place.batch.x).reshape(len(weights), -1)
@@ -152,6 +157,7 @@ def _deep_linear(start: Any, place: Place) -> Saddle:
     chosen = directions[:, ::-1][:, : start.rank]
     left, values, right = np.linalg.svd(chosen @ chosen.T @ best, full_matrices=False)
     left, values, right = left[:, : start.rank], values[: start.rank], right[: start.rank]
+    assert isinstance(place.model, deep_linear.Config)
     depth = len(place.model.hidden) + 1
     root = np.diag(values ** (1 / depth))
     shapes = jax.eval_shape(zoo_model(place).init, jax.random.key(0))
@@ -177,7 +183,7 @@ def zoo_model(place: Place) -> model.Model:
     return model.from_module(lambda rngs: builders.network(place.layers, place.inputs, rngs))
 
 
-def _zero_units(start: Any, place: Place) -> Saddle:
+def _zero_units(start: config.ZeroUnitSaddle, place: Place) -> Saddle:
     """Looks for the weights of each unit, from random ones, by least squares of what would pull it to the outputs."""
     found = heads.units(place.layers)
     assert found is not None
@@ -253,7 +259,7 @@ def _unpulled(
     )
 
 
-def _zero_attention(start: Any, place: Place) -> Saddle:
+def _zero_attention(start: config.ZeroUnitSaddle, place: Place) -> Saddle:
     """Silences the last attention head where the rest of the network is critical, and puts it where nothing pulls it.
 
     With the head's output weights W_O at 0 nothing depends on its queries, keys and values w, and the gradient in W_O
@@ -284,8 +290,9 @@ def _zero_attention(start: Any, place: Place) -> Saddle:
     return Saddle(theta, float(np.min((c - np.sqrt(c**2 + 4 * reach)) / 2)), False, math.nan)
 
 
-def _split(start: Any, place: Place) -> Saddle:
+def _split(start: config.SplitSaddle, place: Place) -> Saddle:
     """Splits that unit of the last hidden layer of a critical narrower network whose splitting bends the risk most."""
+    assert isinstance(place.model, mlp.Config)
     hidden = (*place.model.hidden[:-1], place.model.hidden[-1] - 1)
     fields = place.model.model_copy(update={"hidden": hidden})
     outputs = place.batch.targets.shape[-1]
@@ -306,7 +313,10 @@ def _split(start: Any, place: Place) -> Saddle:
 
 
 def _critical(
-    risk: Callable[[jax.Array, objective.Batch], jax.Array], theta: jax.Array, start: Any, batch: objective.Batch
+    risk: Callable[[jax.Array, objective.Batch], jax.Array],
+    theta: jax.Array,
+    start: config.SplitSaddle | config.ZeroUnitSaddle,
+    batch: objective.Batch,
 ) -> np.ndarray:
     """Returns a critical point of a risk downhill from theta (P,): damped saddle-free Newton, then Newton to rounding.
 
@@ -367,6 +377,7 @@ def _split_curvatures(params: Any, inner: str, place: Place, share: float) -> np
     h = jax.jit(below.apply)({name: params[name] for name in body if name in params}, place.batch.x)
     ends = jnp.concatenate([h, jnp.ones((len(h), 1))], axis=1) if "bias" in params[inner] else h
     bias, last = (params[name].get("bias", np.zeros(1))[None] for name in (inner, "head"))
+    assert isinstance(place.model, mlp.Config)
     phi = activations.function(place.model.activation)
     out = params["head"]["kernel"]
     z = h @ params[inner]["kernel"] + bias

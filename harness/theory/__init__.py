@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import zoo
-from harness import data
+from harness import config, data
 from harness.theory import bad_steps, ingredients
 from harness.theory.bad_steps import BadStep, Possible
 from harness.theory.ingredients import Ingredient
@@ -190,14 +190,14 @@ class Theory:
         }
 
 
-def of(cell: Any) -> Theory:
+def of(cell: config.Recipe) -> Theory:
     """Returns what is known of a cell (or of anything with its `data`, `model`, `loss` and `optimizer`)."""
     facts = data.facts(cell.data)
     layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
     return says(layers, facts.shape, cell.loss, cell.optimizer)
 
 
-def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -> Theory:
+def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer: config.Optimizer) -> Theory:
     """Returns what is known of the map of a network; pure, and without jax.
 
     Args:
@@ -228,7 +228,7 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -
     if optimizers.OPTIMIZERS[optimizer.name].never_singular:
         known = bad_steps.Known((), (), FIXED_VOLUME)
     remarks = [
-        *([MINIBATCH] if getattr(optimizer, "batch_size", None) else []),
+        *([MINIBATCH] if optimizer.batch_size else []),
         *([MOMENTUM] if hasattr(optimizer, "momentum") else []),
         *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
         *([] if _constant(optimizer) else [SCHEDULED]),
@@ -236,8 +236,8 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: Any, optimizer: Any) -
     return Theory(covered, found, one_piece, pieces, *known, tuple(remarks))
 
 
-def _constant(optimizer: Any) -> bool:
-    schedule = getattr(optimizer, "schedule", None)
+def _constant(optimizer: config.Optimizer) -> bool:
+    schedule = optimizer.schedule
     return schedule is None or schedule.name == "constant"
 
 
@@ -306,7 +306,7 @@ EVERY_BATCH = "no map that SGD iterates is singular: the theorem holds for every
 BAD_BATCHES = "bad for every mini-batch too"
 
 
-def iterated(theory: Theory, optimizer: Any, match: Match | None) -> str:
+def iterated(theory: Theory, optimizer: config.Optimizer, match: Match | None) -> str:
     """Says of the verdict on a run with mini-batches which map it is about; empty for a full batch.
 
     Args:
@@ -314,7 +314,7 @@ def iterated(theory: Theory, optimizer: Any, match: Match | None) -> str:
         optimizer: The `optimizer` part of the cell.
         match: The bad step that was matched, if any.
     """
-    if not getattr(optimizer, "batch_size", None):
+    if not optimizer.batch_size:
         return ""
     if match is not None and match.exact:
         return BAD_BATCHES

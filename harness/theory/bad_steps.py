@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from harness import config
 from harness.theory import origin
 from zoo import activations, curve, layer
 
@@ -101,7 +102,7 @@ def label(bad: Sequence[BadStep], possible: Sequence[Possible] | None) -> str:
     return f"exactly {{{known}}}" if known else "none"
 
 
-def of(layers: layer.Layers, inputs: layer.Shape, loss: Any, *, one_piece: bool) -> Known:
+def of(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, *, one_piece: bool) -> Known:
     """Returns the known bad steps, those that are possible besides, and a sentence about all others.
 
     Args:
@@ -249,7 +250,7 @@ def _shifts(node: layer.Layer) -> bool:
     return False
 
 
-def _unseen(layers: layer.Layers, loss: Any) -> str | None:
+def _unseen(layers: layer.Layers, loss: config.Loss) -> str | None:
     """Returns where the data term has a direction it does not see, so that only decay curves it; None if unknown."""
     if loss.name == "output" and _affine(layers):
         return "everywhere: the data term is linear in the parameters"
@@ -296,7 +297,7 @@ def _read_by_norms(after: list[layer.Layer]) -> bool:
     return False
 
 
-def _constant(layers: layer.Layers, inputs: layer.Shape, loss: Any) -> tuple[tuple[float, ...], str] | None:
+def _constant(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss) -> tuple[tuple[float, ...], str] | None:
     """Returns which eigenvalues but 0 the data term's H can have on a set of positive measure, and why no others.
 
     None where that is not known. Weight decay w adds w to each of them, and to 0.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from harness import data, starts
+from harness import config, data, starts
 from harness.curvature import dense, exclusion, operators, survey
 from harness.curvature import spectrum as spectra
 from harness.records import verdict
@@ -71,7 +71,7 @@ class Evidence(NamedTuple):
 
 
 def whole_map(
-    data_: Any, model_: Any, loss: Any, points: int, eta: float, *, whole: bool
+    data_: config.Data, model_: config.Model, loss: config.Loss, points: int, eta: float, *, whole: bool
 ) -> tuple[tuple[Evidence, ...], str]:
     """Returns points of a risk that is one piece: closed ones, and dense ones where those leave something open.
 
@@ -87,7 +87,9 @@ def whole_map(
 
 
 @functools.lru_cache(maxsize=8)
-def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evidence, ...], str]:
+def _closed(
+    data_: config.Data, model_: config.Model, loss: config.Loss, points: int
+) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why."""
     facts = data.facts(data_)
     layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
@@ -110,7 +112,7 @@ def _closed(data_: Any, model_: Any, loss: Any, points: int) -> tuple[tuple[Evid
 
 
 @functools.lru_cache(maxsize=8)
-def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
+def _dense(data_: config.Data, model_: config.Model, loss: config.Loss, points: int) -> tuple[Evidence, ...]:
     """Returns random points with their dense spectra, where these are finite."""
     ready = _ready(data_, model_, loss)
     size = ready.objective.size
@@ -126,7 +128,7 @@ def _dense(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, .
 
 
 @functools.lru_cache(maxsize=8)
-def _lanczos(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence, ...]:
+def _lanczos(data_: config.Data, model_: config.Model, loss: config.Loss, points: int) -> tuple[Evidence, ...]:
     """Returns random starts, each half as large as the one before, with their outer eigenvalues where they are finite.
 
     Smaller parameters make for smaller curvature, and so for a longer range of step sizes; the first is not shrunk.
@@ -146,7 +148,9 @@ def _lanczos(data_: Any, model_: Any, loss: Any, points: int) -> tuple[Evidence,
 
 
 @functools.lru_cache(maxsize=8)
-def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple[Evidence, ...]:
+def pieces(
+    data_: config.Data, model_: config.Model, loss: config.Loss, start: config.Start, points: int
+) -> tuple[Evidence, ...]:
     """Returns the starts of the runs of seeds 0, 1, ..., and of each piece a second point.
 
     A point with the same pattern nearby shows that the start is no kink: what is 0 there stays 0. Two seeds that start
@@ -193,7 +197,7 @@ def pieces(data_: Any, model_: Any, loss: Any, start: Any, points: int) -> tuple
     return tuple(found)
 
 
-def piece_of(layers: Any, inputs: tuple[int, ...], network: model.Model, x: jax.Array) -> Any:
+def piece_of(layers: layer.Layers, inputs: layer.Shape, network: model.Model, x: jax.Array) -> Any:
     """Returns the function from theta (P,) to 16 hex digits that name its pattern: all its signs, ties included."""
     margins = pattern.margins(layers, inputs)
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
@@ -224,7 +228,7 @@ class _Ready(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def _ready(data_: Any, model_: Any, loss: Any) -> _Ready:
+def _ready(data_: config.Data, model_: config.Model, loss: config.Loss) -> _Ready:
     facts = data.facts(data_)
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
+from harness import config
 from zoo import activations, layer
 
 Status = Literal["theorem 1", "extension F7", "extension F11", "outside"]
@@ -133,7 +134,7 @@ INGREDIENTS: dict[str, Ingredient] = {
 }
 
 
-def of(layers: layer.Layers, loss: Any, optimizer: Any) -> tuple[Ingredient, ...]:
+def of(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> tuple[Ingredient, ...]:
     """Returns every ingredient of a cell once, in the order of its first use; an activation under its own name.
 
     Args:
@@ -144,7 +145,7 @@ def of(layers: layer.Layers, loss: Any, optimizer: Any) -> tuple[Ingredient, ...
     return tuple(dict.fromkeys(_all(layers, loss, optimizer)))
 
 
-def _all(layers: layer.Layers, loss: Any, optimizer: Any) -> Iterator[Ingredient]:
+def _all(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> Iterator[Ingredient]:
     for node, tokens in _walk(layers, False):
         if isinstance(node, layer.Activation):
             row = INGREDIENTS[f"{activations.row(node.function).regularity} activation"]

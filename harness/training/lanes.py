@@ -9,10 +9,9 @@ alone. An accelerator is idle with one small network; there memory is the limit 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import zoo
-from harness import data
+from harness import config, data
 from zoo import layer
 
 MOST = 8
@@ -25,17 +24,17 @@ BYTES = 2 * 2**30
 """Memory that the activations of all lanes may take on an accelerator; four copies of each are held, about."""
 
 
-def groups(cell: Any, seeds: Sequence[int], *, accelerator: bool = False) -> list[tuple[int, ...]]:
+def groups(cell: config.Recipe, seeds: Sequence[int], *, accelerator: bool = False) -> list[tuple[int, ...]]:
     """Returns which seeds of a cell are run together, in order."""
     width = lanes(cell, accelerator=accelerator)
     return [tuple(seeds[first : first + width]) for first in range(0, len(seeds), width)]
 
 
-def lanes(cell: Any, *, accelerator: bool = False) -> int:
+def lanes(cell: config.Recipe, *, accelerator: bool = False) -> int:
     """Returns how many seeds of a cell are trained side by side."""
     facts = data.facts(cell.data)
     layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
-    seen = getattr(cell.optimizer, "batch_size", None) or facts.examples
+    seen = cell.optimizer.batch_size or facts.examples
     numbers = seen * layer.activity(layers, facts.shape)
     if accelerator:
         return max(1, min(MOST, BYTES // (4 * 4 * numbers)))

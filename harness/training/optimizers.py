@@ -12,6 +12,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from harness import config
+
 if TYPE_CHECKING:
     import jax
     import numpy as np
@@ -94,23 +96,23 @@ class Rule(NamedTuple):
 
     name: str
     momentum: float | None
-    schedule: Any
+    schedule: config.Schedule
     steps: int
     batch_size: int | None
     sampling: Sampling
 
 
-def rule(cell: Any) -> Rule:
+def rule(cell: config.Recipe) -> Rule:
     """Returns the rule of a cell (or of anything with its `optimizer` and `steps`)."""
     part = cell.optimizer
     steps = cell.steps if part.schedule.name in ("linear", "cosine") else 0
     return Rule(
         part.name,
-        getattr(part, "momentum", None),
+        part.momentum,
         part.schedule,
         steps,
-        getattr(part, "batch_size", None),
-        getattr(part, "sampling", "replacement"),
+        part.batch_size,
+        part.sampling,
     )
 
 
@@ -155,7 +157,7 @@ class StepSizes(NamedTuple):
     first: np.ndarray
 
 
-def step_sizes(cell: Any, eta: float, made: int | None = None) -> StepSizes:
+def step_sizes(cell: config.Recipe, eta: float, made: int | None = None) -> StepSizes:
     """Returns the distinct step sizes of a run, each as the trainer computes it, in the training precision.
 
     Args:

@@ -163,7 +163,7 @@ def planted(data_: config.Data, arrays: data.Arrays, goal: objective.Objective, 
     Planted targets are what the network gives at a parameter vector theta* drawn from a seed of its own: the outputs
     themselves, or their softmax for cross-entropy. theta* then is a global minimum (mathematics, section 2).
     """
-    wanted = getattr(data_, "targets", "labels")
+    wanted = data_.targets
     if isinstance(wanted, str):
         return arrays
     theta = goal.init(jax.random.key(wanted.planted)).astype("float64")

@@ -10,13 +10,16 @@ another comes or goes. Failures count: a seed that missed is spent, not dropped.
 
 from __future__ import annotations
 
+import functools
+import json
 import math
-import types
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pydantic
 
-from harness.cli import planted
+from harness import config
+from harness.records import behaviour as behaviours
 from harness.records import ends, survival
 from harness.risk import losses
 from leaderboard.board import cell as cells
@@ -24,6 +27,8 @@ from leaderboard.board import interval, number
 from leaderboard.export import document
 
 Aim = Literal["target", "minimum", "infimum"]
+
+_LOSS: pydantic.TypeAdapter[config.Loss] = pydantic.TypeAdapter(config.Loss)
 
 
 class Goal(NamedTuple):
@@ -133,10 +138,21 @@ def aim(run: document.Run) -> Aim | None:
     """Returns which of GOALS is asked of a run; None where its infimum is not known and it has no target."""
     if run.part("target"):
         return "target"
-    loss = types.SimpleNamespace(**{"weight_decay": 0.0, "infimum": None, **run.part("loss")})
+    loss = _loss(json.dumps(run.part("loss"), sort_keys=True))
+    if loss is None:
+        return None
     planted = not isinstance(run.part("data").get("targets", "labels"), str)
     known: dict[losses.Kind, Aim] = {"attained": "minimum", "approached": "infimum"}
     return known.get(losses.kind(loss, planted=planted))
+
+
+@functools.lru_cache(maxsize=256)
+def _loss(part: str) -> config.Loss | None:
+    """Returns the `loss` part of a cell from its JSON; None where this version does not understand it."""
+    try:
+        return _LOSS.validate_json(part)
+    except ValueError:
+        return None
 
 
 def hit(run: document.Run) -> bool | None:
@@ -209,7 +225,7 @@ def _agreement(cell: cells.Cell, name: str) -> Share | None:
         if not run.part("start").get("perturbation") or None in (first, last) or value is None or bar is None:
             continue
         if abs(value) > bar and first:
-            left = run.status == "diverged" or (last or 0) > planted.STAYS * first
+            left = run.status == "diverged" or (last or 0) > behaviours.STAYS * first
             right.append(left == (value > 0))
     return share(sum(right), len(right)) if right else None
 

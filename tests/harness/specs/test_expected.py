@@ -13,7 +13,8 @@ import pytest
 import rich.console
 
 from harness import config, errors, records, specs, workspace
-from harness.cli import controls, planted
+from harness.cli import controls
+from harness.records import behaviour as behaviours
 from harness.records import run_folder
 from harness.runs import run
 from harness.specs import expected
@@ -158,7 +159,7 @@ def test_planted_runs_do_what_their_exponents_say(home: pathlib.Path) -> None:
     for one in specs.read_all([folder / "mlp-gd.yaml", folder / "mlp-sgd.yaml"]):
         for cell in one.cells:
             for path in run.run_seeds(cell, range(cell.seeds), device="cpu", command=""):
-                found = planted.behaviour(cell, run_folder.read_records(path))
+                found = behaviours.behaviour(cell, run_folder.read_records(path))
                 assert found is not None
                 counts[found.said, found.seen] += 1
     assert counts.total() == 105

@@ -15,6 +15,8 @@ from scipy import stats
 
 from harness import config, records, specs
 from harness.cli import planted
+from harness.records import behaviour as behaviours
+from harness.records import run_folder
 from harness.runs import run as runs
 
 
@@ -47,9 +49,9 @@ def recorded(start: dict[str, float], end: dict[str, float], steps: int = 100) -
     return [records.Record(0, {"displacement": 1e-6, **start}), records.Record(steps, {**start, **end})]
 
 
-def behaviour(start: dict[str, float], end: dict[str, float], *, sgd: bool = False) -> planted.Behaviour | None:
+def behaviour(start: dict[str, float], end: dict[str, float], *, sgd: bool = False) -> behaviours.Behaviour | None:
     batch = {"name": "sgd", "learning_rate": 0.1, "batch_size": 2}
-    return planted.behaviour(cell(optimizer=batch) if sgd else cell(), recorded(start, end))
+    return behaviours.behaviour(cell(optimizer=batch) if sgd else cell(), recorded(start, end))
 
 
 def test_the_sign_of_the_exponent_speaks_where_its_interval_leaves_0_out() -> None:
@@ -74,10 +76,10 @@ def test_exceptions_are_explained_where_they_can_be() -> None:
 
 def test_of_other_runs_nothing_is_said() -> None:
     run = recorded({"mu": -0.1, "mu_error": 0.0}, {"displacement": 1e-6})
-    assert planted.behaviour(cell(start={"name": "random"}), run) is None
-    assert planted.behaviour(cell(start={"name": "planted_minimum"}), run) is None, "nothing was displaced"
-    assert planted.behaviour(cell(), run[:1]) is None
-    assert planted.behaviour(cell(), recorded({}, {"displacement": 1e-6})) is None
+    assert behaviours.behaviour(cell(start={"name": "random"}), run) is None
+    assert behaviours.behaviour(cell(start={"name": "planted_minimum"}), run) is None, "nothing was displaced"
+    assert behaviours.behaviour(cell(), run[:1]) is None
+    assert behaviours.behaviour(cell(), recorded({}, {"displacement": 1e-6})) is None
 
 
 def test_runs_do_what_mu_says_on_either_side_of_two(home: pathlib.Path) -> None:
@@ -85,7 +87,7 @@ def test_runs_do_what_mu_says_on_either_side_of_two(home: pathlib.Path) -> None:
     for rate, said, seen in ((1.9, "attracts", "stayed"), (2.1, "repels", "left")):
         one = cell(optimizer={"name": "gd", "learning_rate": {"eta_lambda": rate}})
         folder = runs.run_seeds(one, [0], device="cpu", command="")[0]
-        found = planted.behaviour(one, planted.run_folder.read_records(folder))
+        found = behaviours.behaviour(one, run_folder.read_records(folder))
         assert found is not None
         assert (found.said, found.seen) == (said, seen)
 
@@ -97,7 +99,7 @@ def escape(steps: float, watched: float = 50.0, predicted: float = 20.0) -> dict
 
 def test_escapes_are_counted_with_censoring() -> None:
     """Against the product formula and Wilson's, worked out here."""
-    found = planted.escape(
+    found = behaviours.escape(
         [*(escape(t, t) for t in (10.0, 20.0, 30.0, 30.0, 40.0)), escape(math.inf), escape(math.inf, 25.0)]
     )
     assert found is not None
@@ -113,11 +115,11 @@ def test_escapes_are_counted_with_censoring() -> None:
 
 
 def test_where_none_left_the_median_is_infinite() -> None:
-    found = planted.escape([escape(math.inf, 1000.0, math.inf)] * 3)
+    found = behaviours.escape([escape(math.inf, 1000.0, math.inf)] * 3)
     assert found is not None
     assert (found.left, found.median, found.predicted) == (0, math.inf, math.inf)
     assert math.isnan(found.ratio)
-    assert planted.escape([{"loss": 1.0}, {"escape_steps": math.nan}]) is None
+    assert behaviours.escape([{"loss": 1.0}, {"escape_steps": math.nan}]) is None
 
 
 def test_both_tables_are_printed_for_runs_that_are_there(home: pathlib.Path) -> None:
