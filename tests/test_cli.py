@@ -192,7 +192,7 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
     path.write_text(text, encoding="utf-8")
     code, out, err = gdzoo("check", "specs/mine", home=home)
     assert code == 0, err
-    assert "1 spec, 1 cell, 1 run: all valid" in out
+    assert "1 spec, 1 configuration, 1 run: all valid" in out
     assert "all of that, one after the other: about " in out
     code, out, err = gdzoo("submit", "specs/mine", "--to", "reported", home=home)
     assert code == 0, err
@@ -204,7 +204,7 @@ def test_a_cell_that_does_not_fit_is_refused_with_the_number(home: pathlib.Path)
     wide = SPEC.replace("hidden: [4]", "hidden: [60000, 60000]")
     code, out, err = gdzoo("check", written(home, wide), home=home)
     assert code == 1, err
-    assert "1 cell of 1 cannot be run here: tests/t: " in err
+    assert "1 configuration of 1 cannot be run here: tests/t: " in err
     assert "1.87e+03 GB are needed for 3,604,560,010 parameters (the 64 vectors of a Lanczos run, " in err
     assert "all valid" not in out
 

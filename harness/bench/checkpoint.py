@@ -81,8 +81,10 @@ def rows(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
             target,
             note,
         ),
-        row.Row("compilation", f"{name}: programs compiled by a first cell", len(compiled), note=compiled_note),
-        row.Row("compilation", f"{name}: by a second cell, other step size", len(again), target=row.Target(0)),
+        row.Row(
+            "compilation", f"{name}: programs compiled by a first configuration", len(compiled), note=compiled_note
+        ),
+        row.Row("compilation", f"{name}: by a second configuration, other step size", len(again), target=row.Target(0)),
     ]
 
 

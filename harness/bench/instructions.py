@@ -2,7 +2,7 @@
 """Instructions: rows made once more where PyTorch is held to AVX2.
 
 Its convolutions (oneDNN) take AVX-512 where a CPU has it; XLA's on a CPU are no faster with it, whatever
-`--xla_cpu_max_isa` says (by hand). These rows tell how much of a lead that is. What PyTorch may take it reads when it
+`--xla_cpu_max_isa` says. These rows tell how much of a lead that is. What PyTorch may take it reads when it
 is loaded: so this is done in a process of its own.
 """
 

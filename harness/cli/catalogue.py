@@ -128,7 +128,7 @@ def _metrics() -> Rows:
 def _specs() -> Rows:
     from harness import specs
 
-    return ("spec", "title", "cells", "seeds"), [
+    return ("spec", "title", "configurations", "seeds"), [
         (f"{found.suite}/{found.name}", found.title, str(len(found.cells)), str(found.seeds))
         for found in specs.read_all([workspace.CHECKOUT / "specs"])
     ]

@@ -28,7 +28,7 @@ def show(cells: Sequence[config.Cell], points: int, console: rich.console.Consol
         errors.InputError: If a data set cannot be had.
     """
     made: list[certify.Certificate] = []
-    with progress.bar(rich.console.Console(stderr=True), len(cells), "cells") as bar:
+    with progress.bar(rich.console.Console(stderr=True), len(cells), "configurations") as bar:
         for cell in cells:
             bar.begin(cell.label, 1)
             made.append(certify.certify(cell, points))
@@ -37,7 +37,7 @@ def show(cells: Sequence[config.Cell], points: int, console: rich.console.Consol
         print(json.dumps([one.as_dict() for one in made], ensure_ascii=False, indent=2, allow_nan=False))
         return
     table = rich.table.Table(box=None, header_style="bold")
-    table.add_column("cell", overflow="fold")
+    table.add_column("configuration", overflow="fold")
     for header in ("η", "P"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("this η")

@@ -240,9 +240,9 @@ def ui(
 ) -> None:
     """Start MLflow's own UI on the store, for this machine only, and print a link to each suite; Ctrl-C ends it.
 
-    A link opens a prepared comparison: loss, eta*lambda_max and sigma_min over steps, one line for each cell, the mean
-    over its seeds with their range. Click the eyes in the list to choose what is drawn; "Table: ..." under the name of
-    the view has the end values.
+    A link opens a prepared comparison: loss, eta*lambda_max and sigma_min over steps, one line for each configuration,
+    the mean over its seeds with their range. Click the eyes in the list to choose what is drawn; "Table: ..." under the
+    name of the view has the end values.
     """
     import webbrowser
 

@@ -42,7 +42,7 @@ def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
         counts[cell] = collections.Counter(run_folder.status(folder) for folder in folders)
     total = sum(counts.values(), collections.Counter())
     table = rich.table.Table(box=None, header_style="bold")
-    table.add_column("cell", overflow="fold")
+    table.add_column("configuration", overflow="fold")
     table.add_column("id", no_wrap=True)
     shown = [status for status in statuses.ALL if total[status]]
     for status in shown:
@@ -71,7 +71,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     from harness.training import problem
 
     table = rich.table.Table(box=None, header_style="bold")
-    table.add_column("cell", overflow="fold", ratio=1)
+    table.add_column("configuration", overflow="fold", ratio=1)
     for header in ("parameters", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
     for header in ("theorem", "one piece", "bad η"):
@@ -86,7 +86,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     away: set[str] = set()
     cells = [cell for spec in found for cell in spec.cells]
     first = {spec.cells[0] for spec in found}
-    with progress.bar(console, len(cells), "cells") as bar:
+    with progress.bar(console, len(cells), "configurations") as bar:
         for cell in cells:
             bar.begin(cell.label, 1)
             known = outlines[cell] = outline.outline(cell)
@@ -131,10 +131,13 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for line in too_large:
         console.print(line, markup=False, highlight=False)
     if too_large:
-        raise errors.OutOfMemory(f"{_many(len(too_large), 'cell')} of {len(cells)} cannot be run here: {too_large[0]}")
+        raise errors.OutOfMemory(
+            f"{_many(len(too_large), 'configuration')} of {len(cells)} cannot be run here: {too_large[0]}"
+        )
     runs = sum(cell.seeds for cell in cells)
     console.print(
-        f"{_many(len(found), 'spec')}, {_many(len(cells), 'cell')}, {_many(runs, 'run')}: all valid", highlight=False
+        f"{_many(len(found), 'spec')}, {_many(len(cells), 'configuration')}, {_many(runs, 'run')}: all valid",
+        highlight=False,
     )
 
 
@@ -160,7 +163,7 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
         for sentence in (covered, says.pieces, *bad, says.others, *says.remarks):
             sentences.setdefault(sentence, []).extend(labels)
     total = sum(len(labels) for labels in cells.values())
-    table = rich.table.Table("ingredient", "the theorem", "cells", "why", box=None, header_style="bold")
+    table = rich.table.Table("ingredient", "the theorem", "configurations", "why", box=None, header_style="bold")
     for ingredient, labels in sorted(ingredients.items(), key=lambda item: STATUS_ORDER[item[0].status]):
         count = "all" if len(labels) == total else str(len(labels))
         table.add_row(ingredient.name, ingredient.status, count, ingredient.why)
@@ -214,13 +217,13 @@ def _which(labels: Sequence[str], total: int) -> str:
     if len(labels) == total:
         return "all"
     shown = ", ".join(labels[:NAMED])
-    return shown if len(labels) <= NAMED else f"{shown}, … ({len(labels)} cells)"
+    return shown if len(labels) <= NAMED else f"{shown}, … ({len(labels)} configurations)"
 
 
 def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) -> None:
     """Prints what is measured of cells and what is left out, why, and what each costs at most next to the training."""
     table = rich.table.Table("diagnostic", "measured", box=None, header_style="bold")
-    for header in ("cells", "gradients a run", "of its training"):
+    for header in ("configurations", "gradients a run", "of its training"):
         table.add_column(header, justify="right")
     for name, row in diagnostics.DIAGNOSTICS.items():
         groups: dict[str, list[plans.Plan]] = {}

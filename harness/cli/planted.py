@@ -58,7 +58,7 @@ def _escapes(recorded: Recorded, console: rich.console.Console) -> None:
     if not shown:
         return
     table = rich.table.Table(title="escape from planted saddles", box=None, header_style="bold")
-    table.add_column("cell", overflow="fold")
+    table.add_column("configuration", overflow="fold")
     for header in ("left", "95 %", "median steps", "95 %", "predicted", "ratio"):
         table.add_column(header, justify="right", no_wrap=True)
     for cell, one in shown.items():

@@ -56,7 +56,7 @@ EXACT = frozenset(
 ELEMENTARY = frozenset(
     ("cos", "erf", "erfc", "exp", "exp2", "expm1", "log", "log1p", "logistic", "pow", "rsqrt", "sin", "tan", "tanh")
 )
-"""Functions that XLA on CPU gets right to LOOSE units in the last place (by hand: tanh 4.2, expm1 3.5, rsqrt 1.4)."""
+"""Functions that are taken to be right to LOOSE units in the last place only."""
 
 LOOSE = 4.0
 """Units in the last place by which an elementary function may be off."""

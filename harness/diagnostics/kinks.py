@@ -44,7 +44,7 @@ AT_ONCE = 1e-12
 """Nor does it go on below this share of the step: the point lies on a kink."""
 
 CHANGE = 16.0
-"""Gradients that a change of the gradient and its prediction cost in Monte Carlo arithmetic (by hand)."""
+"""Gradients that a change of the gradient and its prediction cost in Monte Carlo arithmetic, about."""
 
 FORWARDS = 10
 """Forward passes, about: 1 for the distance, 2 for the flips, 2 for the exit and those that bisect in some chunk."""

@@ -62,8 +62,8 @@ DETERMINANTS = 256
 """Batches over which log|det| is averaged."""
 
 SQUARES = 128
-"""Largest r for which mean squares are computed: a second of one core; at r = 300, where the spectrum is dense near 1,
-ARPACK took 218 (by hand). Above it mean squares are bounded by those of one step."""
+"""Largest r for which mean squares are computed: ARPACK needs minutes at r = 300, where the spectrum is dense
+near 1. Above it mean squares are bounded by those of one step."""
 
 SQUARED = 2_000
 """Largest r for that bound: 6 N K r^2 operations and the largest eigenvalue of an (r, r) matrix."""

@@ -2,7 +2,7 @@
 """Progress: a bar over things that are done one after the other, and how the runs of a command are shown.
 
 `shown` picks one of three displays: a table that renews itself on a terminal, plain lines elsewhere, and with `--json`
-one JSON object a line (harness/README.md has its fields).
+one JSON object a line (docs/scale.md has its fields).
 """
 
 from __future__ import annotations

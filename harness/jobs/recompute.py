@@ -450,7 +450,9 @@ def _check(states: dict[int, dict[str, np.ndarray]], ready: problems.Problem) ->
         wanted[f"optimizer_{place}"] = np.array(leaf)[0]
     for step, arrays in states.items():
         if set(arrays) != set(wanted):
-            raise ValueError(f"the state at step {step} holds {sorted(arrays)}, and one of this cell {sorted(wanted)}")
+            raise ValueError(
+                f"the state at step {step} holds {sorted(arrays)}, and one of this configuration {sorted(wanted)}"
+            )
         for name, like in wanted.items():
             if (arrays[name].dtype, arrays[name].shape) != (like.dtype, like.shape):
                 raise ValueError(

@@ -117,7 +117,7 @@ ROWS: dict[str, Metric] = {
         definition="Propagated eigenvalue error (dense, a bound); or the sum of half the width of the 95 % interval "
         "over probes, the deflated eigenvalues' propagated errors, and the change when a probe's last step is dropped "
         "(lanczos).",
-        estimator="Student's t over 8 probe vectors, drawn for each cell, seed and step.",
+        estimator="Student's t over 8 probe vectors, drawn for each configuration, seed and step.",
         source="Hutchinson, Commun. Stat. Simul. Comput. 1990.",
         bar="95 %",
     ),

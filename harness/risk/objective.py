@@ -27,7 +27,7 @@ LEAST = 8
 """Smallest such number that `chunk` gives."""
 
 ACTIVITY = 1_200_000
-"""Numbers that all layers together give for a chunk of examples: about what a core's cache helps with (by hand)."""
+"""Numbers that all layers together give for a chunk of examples: about what a core's cache helps with."""
 
 KEPT = 16
 """Times ACTIVITY of all examples, up to which products at a point keep what the layers leave: 310 MB in float64."""
@@ -37,8 +37,7 @@ def chunk(activity: int, examples: int) -> int:
     """Returns how many examples are best evaluated at once: all of them, or a power of 2 from LEAST to CHUNK.
 
     Products of a VGG on 1,024 images of 28x28 cost 2.7 times as much all at once as 16 at a time, those of an MLP 2.3
-    times as much 16 at a time as 128 (`gdzoo bench curvature`); a gradient of a ViT on 16 images costs 1.5 times as
-    much all at once as 8 at a time, and as much 2 at a time (by hand). A rule of shapes, not a measurement at each
+    times as much 16 at a time as 128 (`gdzoo bench curvature`). A rule of shapes, not a measurement at each
     start: the order of summation, and so the last bits of a run, must not depend on how busy a machine is.
 
     Args:
@@ -53,8 +52,7 @@ def chunk(activity: int, examples: int) -> int:
 def keeps(activity: int, examples: int) -> bool:
     """Says whether a Hessian at a point keeps what all layers leave of all examples, for all its products.
 
-    Products then cost 0.77 (a ViT, float64) to 0.85 (a VGG, float32) of those that compute it anew, and take 136 MB and
-    85 MB in float64 (16 and 64 images of 28x28, by hand).
+    Products then cost less than those that compute it anew, at the price of that memory.
     """
     return examples * activity <= KEPT * ACTIVITY
 

@@ -38,7 +38,7 @@ OFTEN = {"changes": 0.5}
 """Share of the checkpoints at which a diagnostic costs something (a count changed at 40 to 60 %, specs/practical)."""
 
 PROGRAMS = 8.0
-"""What compiling all programs of a Lanczos checkpoint takes, in compilations of a product (7 to 11, by hand)."""
+"""What compiling all programs of a Lanczos checkpoint takes, in compilations of a product, about."""
 
 ENOUGH = 0.2
 """Seconds of steps after which their mean is believed."""

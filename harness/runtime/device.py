@@ -4,9 +4,9 @@
 On a CPU the bits of a run depend on the number of threads that share a product, on the instruction set, and on the make
 of the CPU: on one machine a pinned number gives the same bits on one core and on many, at whatever load. So threads and
 instruction set are pinned, for every run, and a canary tells machines of other bits apart (harness/runtime/canary.py):
-XLA's libraries for products of matrices choose by the CPU whatever the pin says (250 Gflop/s in float32 on one core of
-a CPU with AVX-512, twice what AVX2 could; by hand). `PJRT_NPROC`, `NPROC` and `XLA_FLAGS` that a user sets win, and are
-recorded. On a GPU the kernels that sum in an order of their own are forbidden (not measured).
+XLA's libraries for products of matrices choose by the CPU whatever the pin says. `PJRT_NPROC`, `NPROC` and `XLA_FLAGS`
+that a user sets win, and are recorded. On a GPU the kernels that sum in an order of their own are forbidden (not
+measured).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ KEPT = 2**28
 """Bytes of free memory that the process keeps for its next arrays before it gives any back."""
 
 THREADS = 2
-"""Threads that share a product on a CPU: nothing is lost on 2 cores, 10 to 20 % on one (by hand)."""
+"""Threads that share a product on a CPU."""
 
 MEETING = 4
 """Devices for which threads are pinned where processes train together: their number is not known yet."""
 
 ISA = "AVX2"
-"""Largest instruction set of x86 that is used: most machines have it, and AVX-512 gained nothing (by hand)."""
+"""Largest instruction set of x86 that is used: most machines have it."""
 
 X86 = ("x86_64", "AMD64")
 
@@ -203,9 +203,8 @@ def keep_memory(kept: int = KEPT) -> bool:
     """Lets the C library keep so many bytes of freed memory; says whether it does so. Harmless where it cannot.
 
     By default glibc takes large arrays from the system and gives them back each time, and a program with large
-    temporaries spends its time in page faults: a product of a ViT took 1.2 times as long (by hand). And all threads
-    take them from one place: each thread's own would hold up to 64 MiB, and gave back what is larger (2,100 page
-    faults in each gradient of that ViT, now none).
+    temporaries spends its time in page faults: it does not keep the pages between products. And all threads
+    take them from one place: each thread's own would hold up to 64 MiB, and gives back what is larger.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """LAPACK in every process that computes spectra: one thread, and the kernels of one instruction set.
 
-Threads of OpenBLAS spin while they wait: on 2 cores beside other work a dense spectrum of 1,066 parameters took 0.6 to
-15 s with two of them and 0.4 s with one (by hand). And last digits depend on how many there are and on the kernels,
+Threads of OpenBLAS spin while they wait for each other, which beside other work costs many times what one thread takes
+for a whole dense spectrum. And last digits depend on how many there are and on the kernels,
 which OpenBLAS chooses by the CPU that it finds, so both are pinned unless the user set others. XLA has threads and an
 instruction set of its own (harness/runtime/device.py).
 """

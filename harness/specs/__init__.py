@@ -51,7 +51,8 @@ class File(config.Recipe):
         pydantic.Field(
             default_factory=dict,
             min_length=1,
-            description="Dotted path to list of values; a cell for each combination, 10,000 at most; one cell without.",
+            description="Dotted path to list of values; a configuration for each combination, 10,000 at most; one "
+            "without.",
         ),
     ]
     expected: Annotated[
@@ -60,7 +61,7 @@ class File(config.Recipe):
             default_factory=dict,
             min_length=1,
             description="For controls: `start.METRIC`, `end.METRIC`, `verdict` or `status` to the value that is known "
-            "in closed form, a list with one for each cell, or one for all; `gdzoo run` says what agrees.",
+            "in closed form, a list with one for each configuration, or one for all; `gdzoo run` says what agrees.",
         ),
     ]
 

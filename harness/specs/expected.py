@@ -95,7 +95,7 @@ def check(fields: Mapping[str, Sequence[Any]], cells: int) -> Iterator[problems.
             yield problems.Problem(("expected", name), f"{text}{errors.nearest(name, names)}", key=True)
             continue
         if len(values) not in (1, cells):
-            text = f"{len(values)} values; allowed: {cells}, one for each cell, or 1"
+            text = f"{len(values)} values; allowed: {cells}, one for each configuration, or 1"
             yield problems.Problem(("expected", name), text, key=True)
         for i, value in enumerate(values):
             if name in WORDS:

@@ -59,7 +59,7 @@ def axes(
                 found.append(problems.Problem(("grid", axis.name), text, key=True))
     count = math.prod(len(axis.values) for axis in lines)
     if count > MAX_CELLS:
-        text = f"{count:,} cells; allowed: at most {MAX_CELLS:,}"
+        text = f"{count:,} configurations; allowed: at most {MAX_CELLS:,}"
         found.append(problems.Problem(("grid",), text, key=True))
     if found:
         raise problems.input_error(document, found)
@@ -114,7 +114,7 @@ def blamed(problem: problems.Problem, lines: tuple[Axis, ...], point: Point) -> 
 def twin(lines: tuple[Axis, ...], point: Point, other: Point) -> problems.Problem:
     """Returns the problem that two points give the same cell."""
     axis, i, j = next((axis, i, j) for axis, i, j in zip(lines, point, other, strict=True) if i != j)
-    text = f"{strict_yaml.shown(axis.values[i])} gives the same cell as grid.{axis.name}[{j}]; keep one"
+    text = f"{strict_yaml.shown(axis.values[i])} gives the same configuration as grid.{axis.name}[{j}]; keep one"
     return problems.Problem(("grid", axis.name, i), text)
 
 

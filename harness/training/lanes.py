@@ -2,7 +2,7 @@
 """Lanes: which seeds of a cell are trained side by side in one program. Decided from shapes alone, without jax.
 
 On a CPU, small dense networks gain a little from company (8 seeds of a small MLP cost 0.74 to 0.90 of 8 alone, `gdzoo
-bench training`), convolutions lose by it (a VGG of 1,250 parameters: 1.2, by hand) and large networks fill the machine
+bench training`), convolutions lose by it and large networks fill the machine
 alone. An accelerator is idle with one small network; there memory is the limit (not measured).
 """
 

@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused_with_the_number(monkeypatch: pytest.Monkey
     assert " MB are needed for 310 parameters" in refused
     assert refused.endswith("and 2.9 MB are there; write `curvature: lanczos`")
     out = io.StringIO()
-    with pytest.raises(errors.OutOfMemory, match="1 cell of 1 cannot be run here: tests/t: "):
+    with pytest.raises(errors.OutOfMemory, match="1 configuration of 1 cannot be run here: tests/t: "):
         spec = specs.Spec("t.yaml", "tests", "t", "", None, 2, (one,))
         overview.check([spec], rich.console.Console(file=out, width=200))
     assert refused in out.getvalue()

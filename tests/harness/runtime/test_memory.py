@@ -208,7 +208,10 @@ def test_a_command_that_really_does_not_fit_says_one_sentence(command: str, home
     assert done.returncode == errors.EXIT_FAILED, done.stderr[-2000:]
     last = done.stderr.strip().splitlines()[-1]
     if command == "check":  # it counts before it tries
-        assert last.startswith("1 cell of 1 cannot be run here: home/wide: ") and "GB are needed for 5,347 para" in last
+        assert (
+            last.startswith("1 configuration of 1 cannot be run here: home/wide: ")
+            and "GB are needed for 5,347 para" in last
+        )
     else:
         assert last.startswith("out of memory (") and "there) with 8 examples at a time; about " in last
         assert last.endswith(

@@ -55,7 +55,7 @@ def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
     [
         ("{start.sigma_mim: [0.2]}", "did you mean 'start.sigma_min'?"),
         ("{sigma_min: [0.2]}", "is not known; allowed: verdict, status, point, start.METRIC, end.METRIC"),
-        ("{start.loss: [1, 2, 3]}", "3 values; allowed: 2, one for each cell, or 1"),
+        ("{start.loss: [1, 2, 3]}", "3 values; allowed: 2, one for each configuration, or 1"),
         ("{start.loss: [yes please]}", "'yes please' is not allowed; allowed: a number"),
         ("{start.loss: [true]}", "allowed: a number"),
         ("{verdict: [certain]}", "allowed: invertible, undecided, singular"),

@@ -512,9 +512,10 @@ GRIDS = [
     ("lr: [1]", f"10:3: grid.lr: unknown path; allowed: {PATHS}"),
     ("steps: []", "10:10: grid.steps: [] is not allowed; allowed: a list of at least 1, each a value"),
     ("steps: 3", "10:10: grid.steps: 3 is not allowed; allowed: a list of at least 1, each a value"),
-    ("steps: [3, 4, 3]", "10:17: grid.steps[2]: 3 gives the same cell as grid.steps[0]; keep one"),
+    ("steps: [3, 4, 3]", "10:17: grid.steps[2]: 3 gives the same configuration as grid.steps[0]; keep one"),
     ("optimizer.learning_rate: [1, 1.0]",
-     "10:32: grid.optimizer.learning_rate[1]: 1.0 gives the same cell as grid.optimizer.learning_rate[0]; keep one"),
+     "10:32: grid.optimizer.learning_rate[1]: 1.0 gives the same configuration as "
+     "grid.optimizer.learning_rate[0]; keep one"),
     ("loss: [{name: ce}]\nloss.name: [ce]", "11:3: grid.loss.name: overlaps with grid.loss; keep one"),
     ("model: [{family: mlp, hidden: [2]}]", f"10:11: grid.model[0].activation: missing; allowed: {ACTIVATIONS}"),
     ("model: [{family: mlq}]",
@@ -551,7 +552,7 @@ def test_a_grid_of_10000_cells_is_read_with_little_work_and_one_more_is_refused(
     hundred = ", ".join(map(str, range(20, 120)))
     with at_most(10_000_000):
         assert len(parse(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]")).cells) == 10_000
-    message = "x.yaml:9:1: grid: 10,100 cells; allowed: at most 10,000"
+    message = "x.yaml:9:1: grid: 10,100 configurations; allowed: at most 10,000"
     assert refusal(grid(f"steps: [{hundred}, 120]\ndata.examples: [{hundred}]")) == message
     with at_most(WORK):
         wrong = refusal(grid(f"steps: [{hundred}]\ndata.examples: [{hundred}]\nprecision: [double]"))
@@ -934,5 +935,5 @@ def test_any_wrong_type_at_any_place_is_told_there(path: pathlib.Path, value: An
         except errors.InputError as error:
             named = f"{place[1]}=" if place[0] == "grid" and "(where " in str(error) else str(place[0])
             assert named in str(error), "a cell of the grid is named by its values"
-            words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same cell as grid.")
+            words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same configuration as grid.")
             assert any(word in str(error) for word in words)
