@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from harness import config
+from harness import config, errors
 from harness.bench import problems, row, timing, twins
 from harness.risk import objective
 from harness.training import loop as loops
@@ -152,7 +152,7 @@ def compiled(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
         theirs = in_torch(problem, "gd", steps, compiled=True)
         theirs()
     except Exception as error:  # whatever a compiler may raise is an answer here
-        return [row.absent(group, what, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:80]}")]
+        return [row.absent(group, what, f"{type(error).__name__}: {errors.first_line(error)[:80]}")]
     found = timing.interleaved({"ours": harness(problem, "gd", steps), "theirs": theirs}, rounds=rounds)
     told = ", ".join(f"{label} {1e3 * one.median / steps:.3g} ms" for label, one in found.items())
     return [row.ratio(group, what, timing.ratio(found["theirs"], found["ours"]), AHEAD, told)]

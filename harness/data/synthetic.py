@@ -58,23 +58,6 @@ def means(config: configs.GaussianClasses) -> np.ndarray:
     return config.separation * _orthonormal(_stream(config, "means"), _size(config), config.classes).T
 
 
-def bayes_accuracy(separation: float, classes: int) -> float:
-    """Returns the best accuracy that any classifier has on new examples of `gaussian_classes`.
-
-    The best choice is the mean with the largest inner product. That of the own class is s t + s^2, the others are s
-    times K - 1 further standard normals, all independent, so the accuracy is the mean of Phi(t + s)^(K - 1) over a
-    standard normal t. The trapezoidal rule with step 1/32 on [-12, 12] has an error below 1e-13.
-
-    Args:
-        separation: Norm s of each mean, in standard deviations.
-        classes: Number of classes K.
-    """
-    grid = np.arange(-12 * 32, 12 * 32 + 1) / 32
-    density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi)
-    below = np.array([math.erfc(-(t + separation) / math.sqrt(2)) / 2 for t in grid])
-    return float(np.sum(density * below ** (classes - 1)) / 32)
-
-
 def whitened(config: configs.LinearTeacher) -> np.ndarray:
     """Returns the inputs of a linear teacher, X (N, D) with X'X / N = I up to rounding. Cost: N D^2."""
     basis = _orthonormal(_stream(config, "inputs"), config.examples, _size(config))

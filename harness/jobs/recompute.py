@@ -130,7 +130,7 @@ def main() -> int:
         answer(asked, ready, say)
     except (errors.InputError, errors.OutOfMemory, ValueError) as error:
         word = "unable" if isinstance(error, errors.InputError) else "refused"
-        say({word: (str(error).strip().splitlines() or [""])[0][:300]})
+        say({word: errors.first_line(error)[:300]})
         return errors.EXIT_REJECTED
     return errors.EXIT_DONE
 

@@ -164,6 +164,6 @@ def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
     except errors.Stopped as error:
         return "stopped", str(error)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:300]
+        first = errors.first_line(error)[:300]
         return "failed", first if isinstance(error, errors.OutOfMemory) else f"{type(error).__name__}: {first}"
     return "done", ""

@@ -87,7 +87,7 @@ def join(hosts: Hosts) -> None:
             named = hosts.coordinator, hosts.processes, hosts.process
             jax.distributed.initialize(*named, shutdown_timeout_seconds=PATIENCE)
     except (RuntimeError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [""])[0][:200]
+        first = errors.first_line(error)[:200]
         raise errors.InputError(f"--coordinator: '{hosts.coordinator}': the processes did not meet: {first}") from error
 
 

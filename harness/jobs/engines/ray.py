@@ -55,7 +55,7 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
         answers(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = errors.first_line(error)
         token = "; one that asks for a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         hint = "" if address == "local" or os.environ.get("RAY_AUTH_MODE") == "token" else token
         raise errors.InputError(
@@ -228,7 +228,7 @@ def _result(one: task.Task, reference: Any) -> task.Result:
     try:
         said, reason = ray.get(reference)
     except ray.exceptions.RayError as error:
-        first = (str(error).strip().splitlines() or [""])[0][:300]
+        first = errors.first_line(error)[:300]
         return task.Result(one, "failed", f"{type(error).__name__}: {first}")
     if said == "input":
         raise errors.InputError(reason)

@@ -82,29 +82,6 @@ def test_at_a_planted_minimum_hessian_gauss_newton_and_gram_agree() -> None:
     assert np.abs(hessian.values[-top:] - kernel.values[-top:] / N).max() < 1e-12
 
 
-def test_a_step_and_a_trajectory_are_the_derivatives_of_the_map() -> None:
-    goal, batch, theta = made("mlp", LOSSES["smoothed_ce"])
-    eta, steps = 0.7, 4
-
-    def moved(t: jax.Array, count: int) -> list[jax.Array]:
-        path = [t]
-        for _ in range(count):
-            path.append(path[-1] - eta * jax.grad(goal.risk)(path[-1], batch))
-        return path
-
-    path = moved(theta, steps)
-    v = jnp.asarray(np.random.default_rng(1).standard_normal(goal.size))
-    hessian = operators.hessian(goal.risk)
-    along = operators.trajectory(hessian)((jnp.stack(path[:-1]), batch, eta))(v)
-    h = 1e-5
-    difference = (moved(theta + h * v, steps)[-1] - moved(theta - h * v, steps)[-1]) / (2 * h)
-    assert float(jnp.linalg.norm(along - difference)) < 1e-8 * float(jnp.linalg.norm(along))
-    once = operators.step(hessian)((theta, batch, eta))(v)
-    assert np.allclose(once, operators.trajectory(hessian)((theta[None], batch, eta))(v), rtol=1e-13)
-    small = objective.Batch(*(array[:2] for array in batch))
-    assert np.allclose(v - eta * hessian((theta, small))(v), operators.step(hessian)((theta, small, eta))(v))
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_linear_is_its_operator_at_every_point_of_one_program(dtype: str) -> None:
     goal, batch, theta = made("vgg", HALF_MSE)
@@ -133,14 +110,6 @@ def test_a_single_product_is_the_derivative_of_the_gradient(net: str, chunk: int
     found = jax.jit(operators.single(risk))((theta, batch), v)
     np.testing.assert_allclose(found, difference, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found, operators.hessian(risk)((theta, batch))(v), rtol=1e-11, atol=1e-14)
-
-
-def test_a_block_is_its_single_products() -> None:
-    goal, batch, theta = made("vgg", HALF_MSE)
-    matvec = operators.hessian(goal.risk)((theta, batch))
-    block = jnp.asarray(np.random.default_rng(2).standard_normal((3, goal.size)))
-    single = jnp.stack([matvec(v) for v in block])
-    assert np.allclose(operators.block(matvec)(block), single, rtol=1e-12, atol=1e-14)
 
 
 def test_the_hessian_in_pieces_is_the_hessian() -> None:

@@ -74,22 +74,39 @@ def test_classes_have_equal_size_and_unit_variance_around_their_means(part: Part
     np.testing.assert_allclose(noise.T @ noise / len(noise), np.eye(4), atol=error * math.sqrt(2))
 
 
+def bayes_accuracy(separation: float, classes: int) -> float:
+    """Returns the best accuracy that any classifier has on new examples of `gaussian_classes`.
+
+    The best choice is the mean with the largest inner product. That of the own class is s t + s^2, the others are s
+    times K - 1 further standard normals, all independent, so the accuracy is the mean of Phi(t + s)^(K - 1) over a
+    standard normal t. The trapezoidal rule with step 1/32 on [-12, 12] has an error below 1e-13.
+
+    Args:
+        separation: Norm s of each mean, in standard deviations.
+        classes: Number of classes K.
+    """
+    grid = np.arange(-12 * 32, 12 * 32 + 1) / 32
+    density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi)
+    below = np.array([math.erfc(-(t + separation) / math.sqrt(2)) / 2 for t in grid])
+    return float(np.sum(density * below ** (classes - 1)) / 32)
+
+
 @pytest.mark.parametrize("separation", [0.0, 0.5, 2.0, 8.0])
 def test_bayes_accuracy_of_two_classes_is_phi_of_half_their_distance(separation: float) -> None:
     expected = math.erfc(-separation / 2) / 2  # Phi(s / sqrt 2)
-    assert synthetic.bayes_accuracy(separation, 2) == pytest.approx(expected, rel=1e-13)
+    assert bayes_accuracy(separation, 2) == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 1000])
 def test_without_separation_the_best_accuracy_is_chance(classes: int) -> None:
-    assert synthetic.bayes_accuracy(0.0, classes) == pytest.approx(1 / classes, rel=1e-11)
+    assert bayes_accuracy(0.0, classes) == pytest.approx(1 / classes, rel=1e-11)
 
 
 def test_bayes_accuracy_is_that_of_the_best_rule_on_drawn_examples(part: Part) -> None:
     chosen = part(name="gaussian_classes", examples=40000, shape=[1, 1, 12], classes=10, separation=2.0)
     arrays = data.load(chosen)
     right = (arrays.x.reshape(-1, 12) @ synthetic.means(chosen).T).argmax(1) == arrays.targets.argmax(1)
-    expected = synthetic.bayes_accuracy(2.0, 10)
+    expected = bayes_accuracy(2.0, 10)
     assert 0.5 < expected < 0.7
     assert right.mean() == pytest.approx(expected, abs=5 * math.sqrt(expected * (1 - expected) / 40000))
 
