@@ -1,5 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Survey: everything that is asked of the Hessian at one point, by the dense method or by Lanczos."""
+"""Survey: everything that is asked of the Hessian at one point, by the dense method or by Lanczos.
+
+Example:
+    >>> import jax, jax.numpy as jnp
+    >>> from harness.curvature import operators, spectrum, survey
+    >>> hessian = operators.hessian(lambda theta: 0.5 * jnp.sum(jnp.array([1.0, 2.0, 3.0]) * theta**2))
+    >>> surveyor = survey.surveyor(hessian, 3, "dense")
+    >>> found = surveyor.survey((jnp.ones(3),), 0.4, jax.random.key(0))
+    >>> found.spectrum.values.tolist()
+    [1.0, 2.0, 3.0]
+    >>> sigma_min, error = spectrum.distance_from_one(found.spectrum, 0.4)  # |1 - 0.4 * 2|
+    >>> f"{sigma_min:.3f}, error below {1e-12:g}: {error < 1e-12}"
+    '0.200, error below 1e-12: True'
+    >>> f"{found.log_det.value:.4f}"  # log(0.6 * 0.2 * 0.2)
+    '-3.7297'
+"""
 
 from __future__ import annotations
 

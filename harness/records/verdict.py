@@ -12,6 +12,15 @@ set (harness/theory/__init__.py). That is a statement about the map, not about t
 makes it.
 
 Of the whole map, not of points, `gdzoo certify` says that it is `certified` (harness/theory/certify.py).
+
+Example:
+    >>> from harness import records
+    >>> from harness.records import verdict
+    >>> known = {"sigma_min": 0.2, "sigma_min_error": 1e-9, "sigma_min_lower": 0.1, "sigma_min_lower_error": 1e-9}
+    >>> verdict.verdict([records.Record(0, known)], singular=False)
+    'invertible'
+    >>> verdict.doubt([records.Record(0, known), records.Record(9, known | {"sigma_min_lower": 0.0})]).words
+    'at step 9: the lower bound of σ_min is 0: nothing excludes an eigenvalue at 1/η among those that were never seen'
 """
 
 from __future__ import annotations
