@@ -17,7 +17,8 @@ import yaml
 
 from harness import errors, specs, workspace
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, pull_request, submissions, trust, verify
+from leaderboard.bundles import consistency, pull_request, submissions, trust, verify
+from leaderboard.export import labels
 
 ROOT = workspace.CHECKOUT
 SHIPPED = ROOT / "leaderboard" / "submissions"
@@ -248,4 +249,4 @@ def test_workflows_pin_their_actions_and_give_no_rights_to_what_reads_bundles() 
     assert submission["permissions"] == {"contents": "read"}
     first = submission["jobs"]["verify"]["steps"][0]["with"]
     assert first["ref"] == "${{ github.event.pull_request.base.sha }}" and first["persist-credentials"] is False
-    assert claim.LEVELS[-1] in str(submission["jobs"]["verify"]["steps"])
+    assert labels.LEVELS[-1] in str(submission["jobs"]["verify"]["steps"])

@@ -15,7 +15,7 @@ from harness import errors, metrics, workspace
 from harness.records import run_folder
 from leaderboard.board import cell as cells
 from leaderboard.board import interval, number, table
-from leaderboard.export import document, from_store
+from leaderboard.export import document, from_store, parsing
 
 MOST = 8
 """Columns, at most."""
@@ -155,7 +155,7 @@ def _read(run_id: str, here: dict[str, Any], there: dict[str, from_store.Listed]
         raise errors.InputError(f"run {run_id} is still going on; compare it when it has ended")
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in ("records.jsonl", "cell.yaml")]
-        return document.parse_run(json.dumps(facts), *texts)
+        return parsing.parse_run(json.dumps(facts), *texts)
     except (OSError, ValueError) as error:
         raise errors.InputError(f"run {run_id} cannot be read: {error}") from error
 

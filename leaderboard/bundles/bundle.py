@@ -36,7 +36,7 @@ from harness import errors, records, specs
 from harness.curvature import spectrum
 from harness.records import histogram, run_folder, spectra, statuses, tensors
 from harness.risk import layout
-from leaderboard.export import document, text
+from leaderboard.export import document, parsing, text
 
 SCHEMA: Literal[1] = 1
 MANIFEST = "bundle.json"
@@ -272,11 +272,11 @@ def parse(files: Mapping[str, bytes]) -> Bundle:
         said = _text(files[f"{place}/run.json"], f"{place}/run.json")
         lines = _text(files[f"{place}/records.jsonl"], f"{place}/records.jsonl")
         try:
-            run = document.parse_run(said, lines, cell_yaml)
+            run = parsing.parse_run(said, lines, cell_yaml)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
         _check(run, manifest, seed)
-        facts[seed] = document.parse_json(said, "run.json")
+        facts[seed] = parsing.parse_json(said, "run.json")
         recorded[seed] = [records.load(line) for line in lines.splitlines()]
         kept[seed] = _known(files.get(f"{place}/spectra.jsonl"), place, run)
         found = histogram.chosen(kept[seed], recorded[seed])  # of what stands beside it, not of what it says
@@ -299,13 +299,13 @@ def parse(files: Mapping[str, bytes]) -> Bundle:
 def _manifest(files: Mapping[str, bytes]) -> Manifest:
     """Returns the manifest, when the files are exactly those that it names, each with its size and hash."""
     said = _text(files[MANIFEST], MANIFEST)
-    plain = document.parse_json(said, MANIFEST)
+    plain = parsing.parse_json(said, MANIFEST)
     if isinstance(plain, dict) and (plain.get("schema") != SCHEMA or type(plain["schema"]) is not int):
         raise ValueError(f"{MANIFEST} has the schema {str(plain.get('schema'))[:20]}; this version reads {SCHEMA}")
     try:
         manifest = Manifest.model_validate_json(json.dumps(plain))
     except pydantic.ValidationError as error:
-        raise ValueError(f"{MANIFEST}: {document.explain(error)}") from None
+        raise ValueError(f"{MANIFEST}: {parsing.explain(error)}") from None
     wanted = {"cell.yaml", *(f"seed-{seed}/{name}" for seed in range(manifest.seeds) for name in SEED_FILES[:2])}
     if missing := sorted(wanted - set(manifest.files)):
         raise ValueError(f"it has no {missing[0]}")
@@ -364,7 +364,7 @@ def _known(content: bytes | None, place: str, run: document.Run) -> dict[int, sp
     found = {}
     for number, line in enumerate(_text(content, f"{place}/spectra.jsonl").splitlines(), start=1):
         name = f"{place}/spectra.jsonl line {number}"
-        document.parse_json(line, name)
+        parsing.parse_json(line, name)
         try:
             step, known = spectra.load(line)
             right = known.values.ndim == 1 and 0 < len(known.values) <= known.size == run.parameters
@@ -389,7 +389,7 @@ def _held(
     name = f"{place}/states.safetensors"
     states = tensors.states(tensors.load(content, name), name)
     said = tensors.metadata(content, name).get("layout")
-    if said is not None and layout.load(document.parse_json(said, name), run.parameters, name) != places:
+    if said is not None and layout.load(parsing.parse_json(said, name), run.parameters, name) != places:
         raise ValueError(f"{name} says another layout than run.json")
     for step, arrays in states.items():
         if step not in run.steps:

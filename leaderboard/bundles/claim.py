@@ -5,15 +5,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Level = Literal["reported", "recomputed", "replayed"]
-LEVELS: tuple[Level, ...] = ("reported", "recomputed", "replayed")
-"""How far a bundle was checked, each level including those before."""
-
-
-Label = Literal["reported", "recomputed", "replayed", "disputed"]
-"""What a row is called after it was checked."""
+from leaderboard.export import labels
 
 
 class Check(NamedTuple):
@@ -29,7 +23,7 @@ class Check(NamedTuple):
         used: Which share of the tolerance was used: more than 1 where the claim does not hold.
     """
 
-    level: Level
+    level: labels.Level
     what: str
     where: str
     claimed: str
@@ -43,13 +37,13 @@ class Check(NamedTuple):
         return self.used <= 1
 
 
-def same(level: Level, what: str, where: str, claimed: object, found: object) -> Check:
+def same(level: labels.Level, what: str, where: str, claimed: object, found: object) -> Check:
     """Returns the check of something that is the same or not."""
     used = 0.0 if claimed == found and type(claimed) is type(found) else math.inf
     return Check(level, what, where, shown(claimed), shown(found), "the same", used)
 
 
-def near(level: Level, what: str, where: str, claimed: float, found: float, room: float) -> Check:
+def near(level: labels.Level, what: str, where: str, claimed: float, found: float, room: float) -> Check:
     """Returns the check of a number that may be as far from the one found as `room`; infinite ones must be the same."""
     if claimed == found or (math.isnan(claimed) and math.isnan(found)):
         used = 0.0
@@ -59,7 +53,7 @@ def near(level: Level, what: str, where: str, claimed: float, found: float, room
     return Check(level, what, where, shown(claimed), shown(found), f"± {room:.2g}" if room else "the same", used)
 
 
-def holds(level: Level, what: str, where: str, claimed: str, found: str, wanted: str, right: bool) -> Check:
+def holds(level: labels.Level, what: str, where: str, claimed: str, found: str, wanted: str, right: bool) -> Check:
     """Returns the check of a relation, `wanted` saying which."""
     return Check(level, what, where, claimed, found, wanted, 0.0 if right else math.inf)
 

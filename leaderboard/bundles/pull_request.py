@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import errors, specs
-from leaderboard.bundles import bundle, claim, trust, verify
-from leaderboard.export import text
+from leaderboard.bundles import bundle, trust, verify
+from leaderboard.export import labels, text
 
 BUNDLE = re.compile(r"leaderboard/submissions/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})/([a-z0-9./-]{1,60})")
 SPEC = re.compile(r"specs/[A-Za-z0-9._-]{1,80}/[A-Za-z0-9._-]{1,80}\.yaml")
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m leaderboard.bundles.pull_request", description=__doc__)
     parser.add_argument("base", help="the branch that it is for: a commit")
     parser.add_argument("head", help="what it brings: a commit")
-    parser.add_argument("--to", default="recomputed", choices=claim.LEVELS, help="how far bundles are checked")
+    parser.add_argument("--to", default="recomputed", choices=labels.LEVELS, help="how far bundles are checked")
     parser.add_argument("--challenge", default="", help="what segments are drawn with; default: drawn now")
     parser.add_argument("--seconds", type=int, default=verify.SECONDS, help="CPU seconds for each bundle")
     parser.add_argument("--output", type=pathlib.Path, help="folder for comment.md and the verdicts")
@@ -67,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def check(
-    base: str, head: str, level: claim.Level, challenge: str, seconds: int
+    base: str, head: str, level: labels.Level, challenge: str, seconds: int
 ) -> tuple[list[verify.Outcome], list[str]]:
     """Returns what was found of the bundles that HEAD brings, and why others, or all, are refused.
 

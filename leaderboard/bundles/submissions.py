@@ -20,7 +20,7 @@ from harness.tracking import store
 from leaderboard import folder as files
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, consistency, trust
-from leaderboard.export import document
+from leaderboard.export import document, labels
 
 Kind = Literal["submissions", "verdicts", "disputes"]
 
@@ -89,7 +89,7 @@ def _trust(found: bundles.Bundle) -> document.Trust:
     wrong = [check for check in consistency.checks(found) if not check.holds]
     if wrong:
         raise errors.Rejected(f"{found.place}: rejected: {told(wrong[0])}")
-    label: claim.Label = "reported"
+    label: labels.Label = "reported"
     bits, why = False, ""
     file = place("verdicts", manifest.suite, manifest.cell_id)
     if file.exists():
@@ -192,7 +192,7 @@ def _inside(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
             yield from _inside(entry, depth - 1)
 
 
-def verified(folder: pathlib.Path, level: claim.Level) -> bool:
+def verified(folder: pathlib.Path, level: labels.Level) -> bool:
     """Says whether a submitted bundle has a verdict of its own that went as far as a level, or further.
 
     Raises:
@@ -203,7 +203,7 @@ def verified(folder: pathlib.Path, level: claim.Level) -> bool:
         return False
     verdict = trust.read(file, trust.Verdict)
     own = verdict.bundle == bundles.read(folder).digest
-    return own and claim.LEVELS.index(verdict.level) >= claim.LEVELS.index(level)
+    return own and labels.LEVELS.index(verdict.level) >= labels.LEVELS.index(level)
 
 
 def further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
@@ -217,7 +217,7 @@ def further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
     known = trust.read(file, trust.Verdict)
     if known.bundle != verdict.bundle or known.label == "disputed":
         return False
-    return claim.LEVELS.index(known.label) > claim.LEVELS.index(verdict.label)
+    return labels.LEVELS.index(known.label) > labels.LEVELS.index(verdict.label)
 
 
 def take(source: pathlib.Path) -> list[pathlib.Path]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, specs, workspace
 from harness.records import run_folder, statuses
-from leaderboard.bundles import bundle, claim, submissions, verify
+from leaderboard.bundles import bundle, submissions, verify
+from leaderboard.export import labels
 
 if TYPE_CHECKING:
     import rich.console
@@ -34,7 +35,7 @@ class Made(NamedTuple):
 
 def bundles_of(
     cells: Sequence[specs.Cell],
-    level: claim.Level,
+    level: labels.Level,
     *,
     seconds: int,
     tell: verify.Tell,
@@ -64,7 +65,7 @@ def bundles_of(
 
 
 def _verified(
-    cell: specs.Cell, mine: str | None, level: claim.Level, seconds: int, tell: verify.Tell
+    cell: specs.Cell, mine: str | None, level: labels.Level, seconds: int, tell: verify.Tell
 ) -> tuple[verify.Outcome, dict[str, bytes]]:
     files = bundle.make(cell, _folders(cell), mine)
     try:

@@ -25,7 +25,7 @@ from harness import errors
 from harness.config import canonical
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim
-from leaderboard.export import document
+from leaderboard.export import document, labels, parsing
 
 SCHEMA: Literal[1] = 1
 DOMAIN = "gdzoo-verdict-1:"
@@ -37,7 +37,7 @@ Found = TypeVar("Found", bound=pydantic.BaseModel)
 class Pair(document.Part):
     """The worst of all comparisons of one thing."""
 
-    level: claim.Level
+    level: labels.Level
     what: document.Line
     checks: document.Count
     failed: document.Count
@@ -71,8 +71,8 @@ class Said(document.Part):
     suite: document.Name
     cell_id: document.CellId
     bundle: document.Digest
-    label: claim.Label
-    level: claim.Level
+    label: labels.Label
+    level: labels.Level
     bits: bool
     challenge: document.Line
     segments: tuple[tuple[document.Count, document.Count], ...] = Field(default=(), max_length=1000)
@@ -100,7 +100,7 @@ class Verdict(Said):
         if self.sha256 != digest(self.model_dump(mode="json", by_alias=True)):
             raise ValueError("its sha256 is not that of what it says")
         failed = any(pair.failed for pair in self.pairs)
-        allowed = ["disputed"] if failed else claim.LEVELS[: claim.LEVELS.index(self.level) + 1]
+        allowed = ["disputed"] if failed else labels.LEVELS[: labels.LEVELS.index(self.level) + 1]
         if self.label not in allowed:
             raise ValueError(f"the label {self.label} does not follow from its pairs")
         return self
@@ -208,7 +208,7 @@ def dispute(found: bundles.Bundle, reason: str, numbers: Sequence[str], by: str)
     try:
         return Dispute.model_validate_json(json.dumps(plain))
     except pydantic.ValidationError as error:
-        raise errors.InputError(f"a dispute needs a reason and finite numbers: {document.explain(error)}") from None
+        raise errors.InputError(f"a dispute needs a reason and finite numbers: {parsing.explain(error)}") from None
 
 
 def read(path: pathlib.Path, kind: type[Found]) -> Found:
@@ -233,8 +233,8 @@ def parse(content: bytes, name: str, kind: type[Found]) -> Found:
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES >> 10} KiB")
-    plain = document.parse_json(content.decode("utf-8"), name)
+    plain = parsing.parse_json(content.decode("utf-8"), name)
     try:
         return kind.model_validate_json(json.dumps(plain))
     except pydantic.ValidationError as error:
-        raise ValueError(document.explain(error)) from None
+        raise ValueError(parsing.explain(error)) from None

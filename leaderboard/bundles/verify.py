@@ -39,7 +39,7 @@ from harness.risk import layout
 from harness.runtime import compilation_cache, lapack, provenance
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, consistency, tolerance, trust
-from leaderboard.export import document
+from leaderboard.export import document, labels
 
 SECONDS = 3600
 """CPU seconds that a recomputation may take, unless told otherwise."""
@@ -100,7 +100,7 @@ class Found(NamedTuple):
 
 def verify(
     bundle: bundles.Bundle,
-    level: claim.Level = "recomputed",
+    level: labels.Level = "recomputed",
     *,
     challenge: str = "",
     seconds: int = SECONDS,
@@ -121,7 +121,7 @@ def verify(
     """
     challenge = challenge or secrets.token_hex(16)
     checks = list(consistency.checks(bundle))
-    reached: claim.Label = "reported"
+    reached: labels.Label = "reported"
     segments: tuple[tuple[int, int], ...] = ()
     found, note = None, ""
     if level != "reported" and all(check.holds for check in checks):
@@ -227,7 +227,7 @@ def _stretch(bundle: bundles.Bundle, run: document.Run, first: int, last: int) -
 
 def recomputed(
     bundle: bundles.Bundle,
-    level: claim.Level,
+    level: labels.Level,
     segments: tuple[tuple[int, int], ...],
     *,
     challenge: str = "",
@@ -292,7 +292,7 @@ def recomputed(
 def _write(
     folder: pathlib.Path,
     bundle: bundles.Bundle,
-    level: claim.Level,
+    level: labels.Level,
     segments: tuple[Any, ...],
     challenge: str,
     seconds: int,
@@ -425,7 +425,7 @@ def _repeats(one: dict[str, Any]) -> bool:
     return bool(one.get("repeated"))
 
 
-def _state(one: dict[str, Any], exact: bool, level: claim.Level, most: float) -> claim.Check:
+def _state(one: dict[str, Any], exact: bool, level: labels.Level, most: float) -> claim.Check:
     where = f"seed {one['seed']}, steps {one['from']} to {one['step']}"
     if exact:
         said = "bits" if one["same"] else "other bits"
@@ -447,7 +447,7 @@ def _excluded(bundle: bundles.Bundle, one: dict[str, Any]) -> claim.Check:
     )
 
 
-def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: claim.Level) -> Iterator[claim.Check]:
+def _record(bundle: bundles.Bundle, one: dict[str, Any], exact: bool, level: labels.Level) -> Iterator[claim.Check]:
     where = f"seed {one['seed']}, step {one['step']}"
     at = [record.values for record in bundle.recorded[one["seed"]] if record.step == one["step"]]
     claimed = at[0] if at else None

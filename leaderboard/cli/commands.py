@@ -12,6 +12,7 @@ import typer
 
 from harness import errors, workspace
 from harness.cli import commands as harness_cli
+from leaderboard.export import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import rich.table
 
     from leaderboard.board import table as tables
-    from leaderboard.bundles import claim
     from leaderboard.bundles import verify as verify_
     from leaderboard.export import document, from_store
 
@@ -362,13 +362,12 @@ def dispute(
     out.print("next: commit it, with what repeats your number, and open a pull request", highlight=False)
 
 
-def _level(word: str) -> claim.Level:
-    from leaderboard.bundles import claim
+def _level(word: str) -> labels.Level:
 
-    if word not in claim.LEVELS:
-        allowed = ", ".join(claim.LEVELS)
+    if word not in labels.LEVELS:
+        allowed = ", ".join(labels.LEVELS)
         raise errors.InputError(
-            f"--to: {word!r} is not allowed; allowed: {allowed}{errors.nearest(word, claim.LEVELS)}"
+            f"--to: {word!r} is not allowed; allowed: {allowed}{errors.nearest(word, labels.LEVELS)}"
         )
     return word
 

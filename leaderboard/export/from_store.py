@@ -31,7 +31,7 @@ import pydantic
 from harness import errors
 from harness.tracking import client as clients
 from harness.tracking import store
-from leaderboard.export import document, text
+from leaderboard.export import document, parsing, text
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -202,14 +202,14 @@ def load(path: pathlib.Path) -> document.Export:
         if path.stat().st_size > MAX_EXPORT_BYTES:
             raise errors.InputError(f"{path}: larger than {MAX_EXPORT_BYTES >> 20} MiB")
         source = path.read_text(encoding="utf-8")
-        document.parse_json(source, path.name)
+        parsing.parse_json(source, path.name)
         return document.Export.model_validate_json(source)
     except OSError as error:
         raise errors.InputError(
             f"{path}: cannot be read ({error.strerror}); `gdzoo board build` writes one as site/{FILE}"
         ) from error
     except pydantic.ValidationError as error:
-        raise errors.InputError(f"{path}: not an export of gdzoo: {document.explain(error)}") from error
+        raise errors.InputError(f"{path}: not an export of gdzoo: {parsing.explain(error)}") from error
     except ValueError as error:
         raise errors.InputError(f"{path}: not an export of gdzoo: {error}") from error
 
@@ -240,7 +240,7 @@ def _search(client: Any) -> Found:
             note = experiment.tags.get("mlflow.note.content", "")
             suite = document.Suite(name=experiment.tags["gdzoo.suite"], note=note)
         except pydantic.ValidationError as error:
-            raise errors.InputError(f"{place} in the store: {document.explain(error)}") from error
+            raise errors.InputError(f"{place} in the store: {parsing.explain(error)}") from error
         if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
         found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
@@ -285,7 +285,7 @@ def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
 
 def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
     try:
-        checked = document.parse_run(*_artifacts(client, run))
+        checked = parsing.parse_run(*_artifacts(client, run))
         tags = run.data.tags
         for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
             if tags.get(tag) != value:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from harness.records import run_folder
 from harness.tracking import client
-from leaderboard.export import document, from_store, text
+from leaderboard.export import document, from_store, parsing, text
 
 DEPTH = 4
 """How far below a named folder run folders are looked for: a workspace, its runs/, a suite, a run."""
@@ -102,7 +102,7 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
     files = {file.name: file for file in _files(folder)}
     if missing := [name for name in from_store.ARTIFACTS if name not in files]:
         raise ValueError(f"it has no {missing[0]}")
-    run = document.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
+    run = parsing.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
     if (run.suite, run.run_id) != (suite or folder.parent.name, run_id or folder.name):
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
     if unsaid := client.unsaid(run_folder.read(folder) or {}):

@@ -22,7 +22,7 @@ from leaderboard import folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number
 from leaderboard.bundles import submissions
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import pages
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
@@ -383,7 +383,7 @@ def test_the_stay_at_a_saddle_is_shaded(browser: sync_api.Browser, sample: Modul
     lines = [json.loads(line) for line in sample.records(said).splitlines()]
     lines[0]["values"] |= {"escape_steps": 29.0, "escape_watched": 29.0}
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    run = document.parse_run(json.dumps(said), text, sample.cell_yaml(said))
+    run = parsing.parse_run(json.dumps(said), text, sample.cell_yaml(said))
     folder.write(pages.render(document.compose([document.Suite(name=run.suite, note="")], [run])), tmp_path, pages.SUMS)
     page = browser.new_page()
     page.goto((tmp_path / f"{pages.run_path(run)}.html").as_uri())

@@ -16,7 +16,7 @@ from typing import Any
 from harness import workspace
 from harness.config import canonical
 from harness.tracking import client
-from leaderboard.export import document, text
+from leaderboard.export import document, parsing, text
 from leaderboard.export import from_store as exporting
 
 STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
@@ -188,7 +188,7 @@ def _program(text: str, *arguments: object) -> subprocess.Popen[bytes]:
 def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:
     """Returns a checked run."""
     said = facts(name, seed, **changes)
-    return document.parse_run(json.dumps(said), records(said, steps=steps, phase=len(name)), cell_yaml(said))
+    return parsing.parse_run(json.dumps(said), records(said, steps=steps, phase=len(name)), cell_yaml(said))
 
 
 def export() -> document.Export:
@@ -267,5 +267,5 @@ def many(count: int, seeds: int = 1) -> document.Export:
                 json.dumps({"step": step, "values": {name: drawn.random() for name in names}})
                 for step in range(0, 300, 6)
             ]
-            runs.append(document.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
+            runs.append(parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
     return document.compose([document.Suite(name="quickstart", note="Drawn.")], runs)

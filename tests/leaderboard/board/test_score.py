@@ -14,14 +14,14 @@ import pytest
 
 from leaderboard.board import cell as cells
 from leaderboard.board import phase, scope, score, table, tally
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import pages, rows, spreadsheet
 
 
 def _run(sample: ModuleType, seed: int, values: Sequence[dict[str, Any]], **changes: Any) -> document.Run:
     said = sample.facts("hand", seed, **changes)
     lines = [json.dumps({"step": 100 * at, "values": known}) for at, known in enumerate(values)]
-    return document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
+    return parsing.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
 
 
 def _cell(sample: ModuleType, ends: Sequence[str | None], **changes: Any) -> cells.Cell:

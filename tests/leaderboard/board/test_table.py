@@ -16,7 +16,7 @@ import pytest
 from harness import metrics, theory
 from leaderboard.board import cell as cells
 from leaderboard.board import interval, number, table
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import figure, spreadsheet
 
 
@@ -25,7 +25,7 @@ def _run(sample: ModuleType, seed: int, curves: dict[str, list[Any]], **changes:
     said = sample.facts("hand", seed, **changes)
     count = len(next(iter(curves.values()), []))
     lines = [json.dumps({"step": t, "values": {name: v[t] for name, v in curves.items()}}) for t in range(count)]
-    return document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
+    return parsing.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
 
 
 def _board(runs: list[document.Run]) -> document.Export:
@@ -325,7 +325,7 @@ def test_singular_comes_first_then_undecided_then_invertible_then_the_margin(sam
     def cell(name: str, verdict: str, margin: float) -> document.Run:
         said = sample.facts(name, verdict=verdict, label=name)
         line = json.dumps({"step": 0, "values": {"sigma_min": margin}})
-        return document.parse_run(json.dumps(said), line, sample.cell_yaml(said))
+        return parsing.parse_run(json.dumps(said), line, sample.cell_yaml(said))
 
     runs = [
         cell("a", "invertible", 0.1),

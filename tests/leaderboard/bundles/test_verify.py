@@ -20,6 +20,7 @@ from harness import errors, metrics, specs, workspace
 from harness.records import run_folder
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, consistency, submit, trust, verify
+from leaderboard.export import labels
 
 SPEC = """
 schema: 1
@@ -107,7 +108,7 @@ def made(home: pathlib.Path) -> Made:
     return Made(cell, files, found)
 
 
-def judged(made: Made, files: dict[str, bytes], level: claim.Level) -> list[claim.Check]:
+def judged(made: Made, files: dict[str, bytes], level: labels.Level) -> list[claim.Check]:
     """What is wrong with a bundle, by what the process computed of the honest one: what it reads is unchanged."""
     read = bundles.parse(files)
     checks = list(consistency.checks(read))
@@ -187,7 +188,7 @@ def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> No
 
             files = forged(made.files, 1, place, change)
             ends = place in (0, len(recorded) - 1)
-            level: claim.Level = "recomputed" if ends else "replayed"
+            level: labels.Level = "recomputed" if ends else "replayed"
             assert judged(made, files, level), f"{name} of the record at step {record.step}"
             forgeries += 1
     assert forgeries > 200
@@ -221,7 +222,7 @@ def test_a_metric_that_is_missing_or_more_is_found(made: Made) -> None:
         assert judged(made, forged(made.files, 0, place, add), "recomputed" if place != 3 else "reported")
 
 
-FACTS: dict[str, tuple[Any, claim.Level | None]] = {
+FACTS: dict[str, tuple[Any, labels.Level | None]] = {
     "eta": (lambda value: value * 1.01, "reported"),
     "verdict": (lambda value: "invertible" if value != "invertible" else "undecided", "reported"),
     "end": (lambda value: {"point": "global minimum", "because": {}}, "reported"),

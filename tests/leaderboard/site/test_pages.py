@@ -294,7 +294,7 @@ def test_where_a_run_stayed_at_a_saddle_is_known_from_its_escape_or_from_its_rec
     def run(values: list[dict[str, float | str]], start: str = "head_saddle") -> document.Run:
         said = sample.facts("mlp", cell={"start": {"name": start, "perturbation": 1e-7}})
         lines = [json.dumps({"step": 10 * at, "values": one}) for at, one in enumerate(values)]
-        return document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
+        return parsing.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
 
     rest: list[dict[str, float | str]] = [{"loss": 0.1}] * 30
     assert figure.stay(run([{"escape_steps": 45.0, "escape_watched": 45.0}, *rest])) == (0, 45)
