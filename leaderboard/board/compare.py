@@ -14,7 +14,7 @@ from typing import Any
 from harness import errors, metrics, workspace
 from harness.records import run_folder
 from leaderboard.board import cell as cells
-from leaderboard.board import interval, number, table
+from leaderboard.board import entries, interval, number
 from leaderboard.export import document, from_store, parsing
 
 MOST = 8
@@ -214,7 +214,7 @@ def _sigma(run: document.Run) -> str:
         return number.MISSING
     partial = run.curvature == "lanczos"
     found = cells.Margin(value, cells.error_bar(run, "sigma_min", -1), 0, lower if partial else None)
-    return table.margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
+    return entries.shown_margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
 
 
 def _curve(column: cells.Cell, name: str) -> Sequence[float | None]:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from harness import errors
-from leaderboard.export import from_store
 from leaderboard import folder
+from leaderboard.export import from_store
 from leaderboard.site import pages as site_pages
 
 KB = 1000

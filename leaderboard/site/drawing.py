@@ -17,8 +17,8 @@ import numpy as np
 
 from harness.records import histogram
 from leaderboard.board import cell as cells
-from leaderboard.export import document
 from leaderboard.board import number, optimisers
+from leaderboard.export import document
 
 LEFT, RIGHT, TOP, BOTTOM = 70, 620, 10, 260
 """Where the axes lie in the frame of 640 x 300."""

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import metrics
-from harness.records import verdict
 from harness.diagnostics import episodes
+from harness.records import verdict
 from leaderboard.board import cell as cells
 from leaderboard.board import compare, number
 from leaderboard.export import document

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leaderboard.board import cell as cells
-from leaderboard.board import phase, scope, score, table, tally
+from leaderboard.board import entries, phase, scope, score, table, tally
 from leaderboard.export import document, parsing
 from leaderboard.site import pages, rows, spreadsheet
 
@@ -216,7 +216,7 @@ def test_runs_that_a_target_ended_are_at_no_minimum(sample: ModuleType) -> None:
 
 
 def test_a_run_that_learned_nothing_is_marked(sample: ModuleType) -> None:
-    def entry(**values: float) -> table.Entry:
+    def entry(**values: float) -> entries.Entry:
         told = {"loss": 1.0, "train_accuracy": 0.9, "chance": 0.1, "relative_gap": 0.5, **values}
         return table.COLUMNS["seeds"].entry(cells.Cell((_run(sample, 0, [told, told], seeds=1),)))
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness import metrics, theory
 from leaderboard.board import cell as cells
-from leaderboard.board import interval, number, table
+from leaderboard.board import entries, interval, number, table, tally
 from leaderboard.export import document, parsing
 from leaderboard.site import figure, spreadsheet
 
@@ -107,8 +107,8 @@ def test_changes_of_the_count_add_up_and_are_crossings_only_where_that_is_known(
     )
     assert cells.changes_of(relu) == (3, 1, 1, 1) and cells.crossings_of(relu) == 1
     assert cells.changes_of(gelu) == (3, 3, 0, 0)
-    assert table.crossings((relu,), "")[::2] == ("≥ 1", "1 jumps at kinks; 1 unresolved")
-    assert table.crossings((gelu,), "")[::2] == ("3", "")
+    assert entries.crossings_of((relu,), "")[::2] == ("≥ 1", "1 jumps at kinks; 1 unresolved")
+    assert entries.crossings_of((gelu,), "")[::2] == ("3", "")
     assert cells.changes_of(_run(sample, 0, {"sigma_min": [0.5]})) is None
     (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(_board([relu])).decode()))
     names = ("count_changes", "crossings", "jumps", "changes_unresolved")
@@ -381,10 +381,10 @@ def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleTyp
 
 
 def test_flags_of_the_first_screen(hand: cells.Cell, sample: ModuleType) -> None:
-    assert table.flags(hand) == ["diverged"], "the count changed, by crossings or by jumps"
+    assert tally.flags(hand) == ["diverged"], "the count changed, by crossings or by jumps"
     counted = {"sigma_min": [0.5, 0.5], "n_above_inv_eta": [0, 2]}
-    assert "crossed" in table.flags(cells.Cell((_run(sample, 0, counted, cell=GELU),)))
-    assert "invertible" in table.flags(cells.Cell((sample.run("a"),)))
+    assert "crossed" in tally.flags(cells.Cell((_run(sample, 0, counted, cell=GELU),)))
+    assert "invertible" in tally.flags(cells.Cell((sample.run("a"),)))
 
 
 def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> None:
@@ -395,7 +395,7 @@ def test_counts_of_a_partial_spectrum_prove_no_crossing(sample: ModuleType) -> N
         ("lanczos", "invertible", ["crossed"]),
     ):
         cell = cells.Cell((_run(sample, 0, curves, curvature=method, verdict=verdict, cell=GELU),))
-        assert [flag for flag in table.flags(cell) if flag == "crossed"] == expected
+        assert [flag for flag in tally.flags(cell) if flag == "crossed"] == expected
 
 
 def test_an_error_bar_that_is_not_finite_is_infinite_not_absent(sample: ModuleType) -> None:

@@ -16,8 +16,8 @@ from typer import testing
 
 import gdzoo
 from harness import errors, workspace
-from leaderboard.site import check, pages
 from leaderboard import folder
+from leaderboard.site import check, pages
 
 
 @pytest.fixture

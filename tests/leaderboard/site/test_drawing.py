@@ -12,9 +12,9 @@ import pytest
 
 from harness.records import histogram
 from leaderboard.board import cell as cells
-from leaderboard.export import document
-from leaderboard.site import drawing
 from leaderboard.board import optimisers
+from leaderboard.export import document, parsing
+from leaderboard.site import drawing
 
 
 def run(sample: ModuleType, seed: int, records: list[dict[str, Any]], **changes: Any) -> document.Run:

@@ -13,11 +13,12 @@ from types import ModuleType
 import pytest
 
 from harness import errors, metrics, theory
-from leaderboard.board import cell as cells
-from leaderboard.export import document
-from leaderboard.site import figure, pages as site_pages
 from leaderboard import folder
+from leaderboard.board import cell as cells
 from leaderboard.board import number, table
+from leaderboard.export import document, parsing
+from leaderboard.site import figure
+from leaderboard.site import pages as site_pages
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
