@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import errors, specs
-from leaderboard.bundles import bundle, trust, verify
+from leaderboard.bundles import bundle, process, reading, trust, verify
+from leaderboard.bundles import files as bundle_files
 from leaderboard.export import labels, text
 
 BUNDLE = re.compile(r"leaderboard/submissions/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})/([a-z0-9./-]{1,60})")
@@ -45,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("head", help="what it brings: a commit")
     parser.add_argument("--to", default="recomputed", choices=labels.LEVELS, help="how far bundles are checked")
     parser.add_argument("--challenge", default="", help="what segments are drawn with; default: drawn now")
-    parser.add_argument("--seconds", type=int, default=verify.SECONDS, help="CPU seconds for each bundle")
+    parser.add_argument("--seconds", type=int, default=process.SECONDS, help="CPU seconds for each bundle")
     parser.add_argument("--output", type=pathlib.Path, help="folder for comment.md and the verdicts")
     asked = parser.parse_args(words)
     try:
@@ -84,7 +85,7 @@ def check(
     for suite, cell_id in brought:
         place = f"leaderboard/submissions/{suite}/{cell_id}"
         try:
-            found = bundle.parse(_files(head, place))
+            found = reading.parse(_files(head, place))
             if found.place != f"{suite}/{cell_id}":
                 raise ValueError(f"it holds the cell {found.place}")
             _require_spec(head, found)
@@ -160,14 +161,14 @@ def _files(head: str, place: str) -> dict[str, bytes]:
     """
     listed = (_git("ls-tree", "-r", "-l", "-z", head, f"{place}/") or b"").decode("utf-8", errors="replace")
     files: dict[str, bytes] = {}
-    budget = bundle.TOTAL
+    budget = bundle_files.TOTAL
     for line in listed.split("\0")[:-1]:
         facts, _, path = line.partition("\t")
         mode, _, blob, size = facts.split()
         name = path.removeprefix(f"{place}/")
-        if not bundle.NAMES.fullmatch(name) or mode != "100644":
+        if not bundle_files.NAMES.fullmatch(name) or mode != "100644":
             raise ValueError(f"{text.clean(name)[:80]!r} is not a file of a bundle")
-        budget = bundle.within(name, int(size), budget)
+        budget = bundle_files.budget_left(name, int(size), budget)
         files[name] = _git("cat-file", "blob", blob) or b""
     return files
 

@@ -19,7 +19,7 @@ from harness import errors, workspace
 from harness.tracking import store
 from leaderboard import folder as files
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, trust
+from leaderboard.bundles import claim, consistency, reading, trust
 from leaderboard.export import document, labels
 
 Kind = Literal["submissions", "verdicts", "disputes"]
@@ -72,7 +72,7 @@ def rows() -> Iterator[Row]:
     """
     known = set()
     for folder in folders():
-        found = bundles.read(folder)
+        found = reading.read(folder)
         if found.place != f"{folder.parent.name}/{folder.name}":
             raise errors.Rejected(f"{folder}: rejected: it holds the cell {found.place}")
         known.add(found.place)
@@ -88,7 +88,7 @@ def _trust(found: bundles.Bundle) -> document.Trust:
     manifest = found.manifest
     wrong = [check for check in consistency.checks(found) if not check.holds]
     if wrong:
-        raise errors.Rejected(f"{found.place}: rejected: {told(wrong[0])}")
+        raise errors.Rejected(f"{found.place}: rejected: {claim.sentence(wrong[0])}")
     label: labels.Label = "reported"
     bits, why = False, ""
     file = place("verdicts", manifest.suite, manifest.cell_id)
@@ -117,12 +117,6 @@ def _require_of(said: trust.Verdict | trust.Dispute, found: bundles.Bundle, file
         raise errors.Rejected(
             f"{file}: rejected: it is of the bundle {said.bundle[:12]}, and {found.digest[:12]} lies there"
         )
-
-
-def told(check: claim.Check) -> str:
-    """Returns a check that does not hold in a line."""
-    pair = f"{check.claimed} is claimed, {check.found} was found"
-    return f"{check.what}, {check.where}: {pair}; allowed: {check.tolerance}"
 
 
 def merged(board: document.Export | None, submitted: list[Row]) -> document.Export:
@@ -202,7 +196,7 @@ def verified(folder: pathlib.Path, level: labels.Level) -> bool:
     if not file.exists():
         return False
     verdict = trust.read(file, trust.Verdict)
-    own = verdict.bundle == bundles.read(folder).digest
+    own = verdict.bundle == reading.read(folder).digest
     return own and labels.LEVELS.index(verdict.level) >= labels.LEVELS.index(level)
 
 
@@ -232,7 +226,7 @@ def take(source: pathlib.Path) -> list[pathlib.Path]:
         folder = place("submissions", verdict.suite, verdict.cell_id)
         if not folder.is_dir():
             raise errors.Rejected(f"{file}: rejected: no bundle {verdict.suite}/{verdict.cell_id} was submitted")
-        _require_of(verdict, bundles.read(folder), file)
+        _require_of(verdict, reading.read(folder), file)
         taken.append(verdict)
     return [write_said(verdict) for verdict in taken]
 

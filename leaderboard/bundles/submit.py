@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, specs, workspace
 from harness.records import run_folder, statuses
-from leaderboard.bundles import bundle, submissions, verify
+from leaderboard.bundles import bundle, process, reading, submissions, verify
 from leaderboard.export import labels
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def bundles_of(
     level: labels.Level,
     *,
     seconds: int,
-    tell: verify.Tell,
+    tell: process.Tell,
     pack: pathlib.Path | None = None,
 ) -> list[Made]:
     """Makes, verifies and writes a bundle of each cell; one that is not confirmed is not written.
@@ -59,17 +59,17 @@ def bundles_of(
                 submissions.write_said(outcome.verdict)
             if pack is not None:
                 pack.mkdir(parents=True, exist_ok=True)
-                (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.pack(files))
+                (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.zipped(files))
         made.append(Made(outcome, folder))
     return made
 
 
 def _verified(
-    cell: specs.Cell, mine: str | None, level: labels.Level, seconds: int, tell: verify.Tell
+    cell: specs.Cell, mine: str | None, level: labels.Level, seconds: int, tell: process.Tell
 ) -> tuple[verify.Outcome, dict[str, bytes]]:
     files = bundle.make(cell, _folders(cell), mine)
     try:
-        read = bundle.parse(files)
+        read = reading.parse(files)
     except ValueError as error:
         raise errors.Rejected(f"{cell.suite}/{cell.label}: no bundle can be made: {error}") from None
     return verify.verify(read, level, seconds=seconds, tell=tell), files
@@ -94,7 +94,7 @@ def canary() -> str:
         capture_output=True,
         text=True,
         cwd=workspace.CHECKOUT,
-        env=verify.environment(workspace.home()),
+        env=process.environment(workspace.home()),
     )
     if done.returncode:
         raise errors.Rejected(f"the canary failed: {' '.join(done.stderr.splitlines()[-1:])[:200]}")

@@ -303,7 +303,7 @@ def verify(
     compared where this machine's canary and profile are those of the runs, else numbers within tolerances. Exit code 3
     where a bundle is rejected or a claim not confirmed.
     """
-    from leaderboard.bundles import bundle, submissions, trust
+    from leaderboard.bundles import reading, submissions, trust
     from leaderboard.bundles import verify as verifier
 
     level, out = _level(to), harness_cli.console()
@@ -316,7 +316,7 @@ def verify(
     with _progress(0 if level == "reported" else len(folders)) as tell:
         for folder in folders:
             try:
-                read = bundle.read(folder)
+                read = reading.read(folder)
                 outcome = verifier.verify(read, level, challenge=challenge, seconds=seconds, tell=tell)
             except (errors.Rejected, errors.InputError) as error:  # the others are looked at all the same
                 code = max(code, errors.EXIT_REJECTED if isinstance(error, errors.Rejected) else errors.EXIT_INPUT)
@@ -352,10 +352,9 @@ def dispute(
 
     It is a file, leaderboard/disputes/<suite>/<cell_id>.json, that a pull request brings; people decide about it.
     """
-    from leaderboard.bundles import bundle as bundle_module
-    from leaderboard.bundles import submissions, trust
+    from leaderboard.bundles import reading, submissions, trust
 
-    said = trust.dispute(bundle_module.read(bundle), reason, found or [], by)
+    said = trust.dispute(reading.read(bundle), reason, found or [], by)
     file = submissions.write_said(said)
     out = harness_cli.console()
     out.print(f"dispute: {file}", highlight=False, soft_wrap=True, markup=False)
