@@ -34,7 +34,7 @@ MISSING = "·"
 WIDTH = 24
 
 
-def found(names: Sequence[str], uri: str) -> list[cells.Cell]:
+def columns_of(names: Sequence[str], uri: str) -> list[cells.Cell]:
     """Returns the columns that some names stand for: run_ids or cell_ids, or beginnings that only one of them has.
 
     Args:

@@ -104,8 +104,8 @@ class Bundle(NamedTuple):
     states: dict[int, dict[int, dict[str, np.ndarray]]]
 
     @property
-    def place(self) -> str:
-        """Its folder among the submissions: `suite/cell_id`."""
+    def name(self) -> str:
+        """`suite/cell_id`: also the path of its folder among the submissions."""
         return f"{self.manifest.suite}/{self.manifest.cell_id}"
 
 

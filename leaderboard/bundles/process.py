@@ -111,13 +111,13 @@ def recompute(bundle: bundles.Bundle, request: Request, tell: Tell = lambda what
         ended = _run(folder, lambda done, of: tell(bundle.manifest.label, done, of))
     messages = ended.messages
     if "unable" in messages:
-        raise errors.InputError(f"{bundle.place}: cannot be checked here: {messages['unable'][0]['unable']}")
+        raise errors.InputError(f"{bundle.name}: cannot be checked here: {messages['unable'][0]['unable']}")
     if "refused" in messages:
-        raise errors.Rejected(f"{bundle.place}: rejected: {messages['refused'][0]['refused']}")
+        raise errors.Rejected(f"{bundle.name}: rejected: {messages['refused'][0]['refused']}")
     if ended.code or not {"problem", "place"} <= set(messages):
         late = ended.seconds >= request.seconds - 1
         why = f"took more than {request.seconds} CPU seconds" if late else f"died: {ended.error[:200]}"
-        raise errors.Rejected(f"{bundle.place}: rejected: its recomputation {why}")
+        raise errors.Rejected(f"{bundle.name}: rejected: its recomputation {why}")
     (problem,), (machine,) = messages.pop("problem"), messages.pop("place")
     messages.pop("", None)
     return Recomputation(problem, machine, [one for several in messages.values() for one in several], ended.seconds)

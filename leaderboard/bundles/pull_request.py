@@ -60,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
         asked.output.mkdir(parents=True, exist_ok=True)
         (asked.output / "comment.md").write_text(comment, encoding="utf-8")
         for outcome in outcomes:
-            file = asked.output / f"{outcome.bundle.place}.json"
+            file = asked.output / f"{outcome.bundle.name}.json"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(trust.dump(outcome.verdict))
     right = not refused and all(outcome.confirmed for outcome in outcomes)
@@ -86,8 +86,8 @@ def check(
         place = f"leaderboard/submissions/{suite}/{cell_id}"
         try:
             found = reading.parse(_files(head, place))
-            if found.place != f"{suite}/{cell_id}":
-                raise ValueError(f"it holds the cell {found.place}")
+            if found.name != f"{suite}/{cell_id}":
+                raise ValueError(f"it holds the cell {found.name}")
             _require_spec(head, found)
             outcomes.append(verify.verify(found, level, challenge=challenge, seconds=seconds))
         except (ValueError, errors.Rejected, errors.InputError) as error:
@@ -205,7 +205,7 @@ def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
     if failed:
         lines += ["", "| cell | what | where | claimed | found | allowed |", "| --- | --- | --- | --- | --- | --- |"]
     for one, pair in failed:
-        lines.append(_row(one.bundle.place, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
+        lines.append(_row(one.bundle.name, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
     return "\n".join(lines).strip() + "\n"
 
 

@@ -53,10 +53,10 @@ def bundles_of(
         outcome, files = _verified(cell, mine, level, seconds, tell)
         folder = None
         if outcome.confirmed:
-            folder = submissions.place("submissions", cell.suite, cell.cell_id)
+            folder = submissions.path_of("submissions", cell.suite, cell.cell_id)
             submissions.write(files, folder)
-            if not submissions.further(folder, outcome.verdict):
-                submissions.write_said(outcome.verdict)
+            if not submissions.goes_further(folder, outcome.verdict):
+                submissions.write_statement(outcome.verdict)
             if pack is not None:
                 pack.mkdir(parents=True, exist_ok=True)
                 (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.zipped(files))

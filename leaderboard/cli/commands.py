@@ -168,7 +168,7 @@ def store_import(
     from leaderboard.export import incoming
 
     opened = client.open_store(workspace.store(store))
-    sources = incoming.found(folders)
+    sources = incoming.run_folders(folders)
     if not sources:
         raise errors.InputError(
             f"{folders[0]}: no run folder here or below (one holds run.json, records.jsonl, cell.yaml)"
@@ -214,7 +214,7 @@ def compare(
 
     out = harness_cli.console()
     with harness_cli.console(stderr=True).status("reading the runs"):
-        columns = compared.found(runs, workspace.store(store))
+        columns = compared.columns_of(runs, workspace.store(store))
     if json:
         print(compared.as_json(columns))
         return
@@ -307,9 +307,9 @@ def verify(
     from leaderboard.bundles import verify as verifier
 
     level, out = _level(to), harness_cli.console()
-    folders = [one for path in bundles for one in submissions.found(path)]
+    folders = [one for path in bundles for one in submissions.bundles_in(path)]
     if missing:
-        folders = [folder for folder in folders if not submissions.verified(folder, level)]
+        folders = [folder for folder in folders if not submissions.has_verdict(folder, level)]
         if not folders and not json:
             out.print("nothing to verify: every bundle has its verdict", highlight=False)
     code, err = errors.EXIT_DONE, harness_cli.console(stderr=True)
@@ -327,11 +327,11 @@ def verify(
                 print(trust.dump(outcome.verdict, indent=None).decode(), end="")
             else:
                 _say(outcome, out, whole=True)
-            if write and folder.resolve() == submissions.place("submissions", *read.place.split("/")):
-                if submissions.further(folder.resolve(), outcome.verdict):
+            if write and folder.resolve() == submissions.path_of("submissions", *read.name.split("/")):
+                if submissions.goes_further(folder.resolve(), outcome.verdict):
                     words = "verdict: the one that is there goes further, and stays"
                 else:
-                    words = f"verdict: {submissions.write_said(outcome.verdict)}"
+                    words = f"verdict: {submissions.write_statement(outcome.verdict)}"
                 if not json:
                     out.print(words, highlight=False, soft_wrap=True, markup=False)
     if code:
@@ -355,7 +355,7 @@ def dispute(
     from leaderboard.bundles import reading, submissions, trust
 
     said = trust.dispute(reading.read(bundle), reason, found or [], by)
-    file = submissions.write_said(said)
+    file = submissions.write_statement(said)
     out = harness_cli.console()
     out.print(f"dispute: {file}", highlight=False, soft_wrap=True, markup=False)
     out.print("next: commit it, with what repeats your number, and open a pull request", highlight=False)

@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     folder: pathlib.Path | None
 
 
-def found(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+def run_folders(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Returns the run folders in some folders and below them, at most DEPTH deep, sorted; links are not followed."""
     return sorted({folder for root in roots for folder in _below(root.absolute(), DEPTH)})
 

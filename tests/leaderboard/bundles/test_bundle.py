@@ -28,7 +28,7 @@ from harness import errors, specs, workspace
 from harness.records import run_folder, tensors
 from harness.risk import layout
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import consistency, submissions
+from leaderboard.bundles import consistency, reading, submissions
 from leaderboard.cli import commands
 
 SHIPPED = workspace.CHECKOUT / "leaderboard" / "submissions"
@@ -53,7 +53,7 @@ def manifest(files: Files) -> dict[str, Any]:
 
 
 def signed(files: Files, **changes: Any) -> Files:
-    return bundles.signed(files, {**manifest(files), **changes})
+    return bundles.with_manifest(files, {**manifest(files), **changes})
 
 
 def rewritten(files: Files, name: str, edit: Callable[[bytes], bytes]) -> Files:
@@ -278,12 +278,12 @@ def test_what_is_no_bundle_is_refused_in_one_line(name: str, files: Files, tmp_p
     mutate, message = HOSTILE[name]
     mutated = mutate(files)
     with pytest.raises(ValueError, match=message) as caught:
-        bundles.parse(mutated)
+        reading.parse(mutated)
     assert "\n" not in str(caught.value)
     folder = tmp_path / "b"
     submissions.write(mutated, folder)
     with pytest.raises(errors.Rejected, match="rejected") as rejected:
-        bundles.read(folder)
+        reading.read(folder)
     assert "\n" not in str(rejected.value) and len(str(rejected.value)) < 600
     assert all(character.isprintable() for character in str(rejected.value))
 
@@ -306,19 +306,19 @@ IMPOSSIBLE: dict[str, Callable[[dict[str, Any]], None]] = {
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_results_that_no_run_has_are_found_for_nothing(name: str, files: Files) -> None:
     mutated = records(lambda record: IMPOSSIBLE[name](record["values"]))(files)
-    assert [check for check in consistency.checks(bundles.parse(mutated)) if not check.holds], name
-    assert all(check.holds for check in consistency.checks(bundles.parse(files)))
+    assert [check for check in consistency.checks(reading.parse(mutated)) if not check.holds], name
+    assert all(check.holds for check in consistency.checks(reading.parse(files)))
 
 
 def test_a_layout_is_read_where_there_is_one(files: Files) -> None:
     bare = {name: content for name, content in files.items()}
     for seed in range(3):
         bare = _without_layout(bare, seed)
-    assert bundles.parse(bare).layouts == {0: (), 1: (), 2: ()}
+    assert reading.parse(bare).layouts == {0: (), 1: (), 2: ()}
     said = facts(layout=[leaf()])(bare)
     both = header(lambda entries: entries.update(__metadata__={"layout": json.dumps([leaf()])}))(said)
     for known in (said, both):
-        assert bundles.parse(known).layouts[0] == (layout.Leaf("dense/kernel", (26, 41), 0),)
+        assert reading.parse(known).layouts[0] == (layout.Leaf("dense/kernel", (26, 41), 0),)
 
 
 def _without_layout(files: Files, seed: int) -> Files:
@@ -358,16 +358,16 @@ def test_names_of_a_zip_are_ours_or_it_is_refused(name: str, files: Files, tmp_p
     (tmp_path / "b.zip").write_bytes(archive([*files.items(), (name, b"x")]))
     before = sorted(tmp_path.parent.rglob("*"))
     with pytest.raises(errors.Rejected, match="rejected"):
-        bundles.read(tmp_path / "b.zip")
+        reading.read(tmp_path / "b.zip")
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
 def test_archives_that_are_more_than_they_say_are_refused(files: Files, tmp_path: pathlib.Path) -> None:
-    good = bundles.pack(files)
+    good = bundles.zipped(files)
     file = tmp_path / "b.zip"
     file.write_bytes(good)
-    assert bundles.read(file).digest == bundles.parse(files).digest
-    assert bundles.pack(files) == good
+    assert reading.read(file).digest == reading.parse(files).digest
+    assert bundles.zipped(files) == good
     bomb = archive([("cell.yaml", b"\0" * (1 << 16))])
     lying = bytearray(archive([("cell.yaml", os.urandom(5000))]))
     place = lying.rindex(b"PK\x01\x02")
@@ -386,7 +386,7 @@ def test_archives_that_are_more_than_they_say_are_refused(files: Files, tmp_path
     ):
         file.write_bytes(content)
         with pytest.raises(errors.Rejected, match=message):
-            bundles.read(file)
+            reading.read(file)
 
 
 def test_links_devices_and_strangers_in_a_folder_are_refused(files: Files, tmp_path: pathlib.Path) -> None:
@@ -418,7 +418,7 @@ def test_links_devices_and_strangers_in_a_folder_are_refused(files: Files, tmp_p
         submissions.write(files, folder)
         change(folder)
         with pytest.raises(errors.Rejected, match=message):
-            bundles.read(folder)
+            reading.read(folder)
 
 
 def test_a_million_files_are_not_looked_at(files: Files, tmp_path: pathlib.Path, at_most: Any) -> None:
@@ -428,7 +428,7 @@ def test_a_million_files_are_not_looked_at(files: Files, tmp_path: pathlib.Path,
     for number in range(3000):
         (folder / f"x{number}").touch()
     with at_most(2_000), pytest.raises(errors.Rejected, match="is not a file of a bundle"):
-        bundles.read(folder)
+        reading.read(folder)
 
 
 JSON = st.recursive(
@@ -509,7 +509,7 @@ def test_a_byte_changed_anywhere_is_noticed(files: Files) -> None:
         content = bytearray(files[name])
         content[random.integers(len(content))] ^= 1 << random.integers(8)
         with pytest.raises(ValueError, match="its size or SHA-256 differs"):
-            bundles.parse({**files, name: bytes(content)})
+            reading.parse({**files, name: bytes(content)})
 
 
 def test_a_run_without_a_record_makes_no_bundle_and_says_why(tmp_path: pathlib.Path) -> None:
@@ -521,4 +521,4 @@ def test_a_run_without_a_record_makes_no_bundle_and_says_why(tmp_path: pathlib.P
     made = bundles.make(cell, [tmp_path], None)
     assert "states.safetensors" in json.loads(made["bundle.json"])["left_out"]
     with pytest.raises(ValueError, match=r"seed-0: "):
-        bundles.parse(made)
+        reading.parse(made)
