@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pathlib
 import textwrap
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -61,8 +61,8 @@ def board_build(
 
     board = from_store.load(source) if source else document.compose([], []) if only else None
     output, out = output or workspace.site(), harness_cli.console()
-    server = _server(mlflow) if mlflow else None
-    build_board(workspace.store(store), output, out, board=board, submitted=source is None, server=server)
+    server = _server_address(mlflow) if mlflow else None
+    build_board(workspace.store(store), output, out, Content(board, source is None, server))
 
 
 @board_app.command("export")
@@ -78,7 +78,7 @@ def board_export(
     """
     from leaderboard.export import from_store
 
-    _read(workspace.store(store), lambda source, step: from_store.write(source, file, step))
+    _read_store(workspace.store(store), lambda source, step: from_store.write(source, file, step))
     harness_cli.console().print(f"export: {file}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -139,24 +139,28 @@ def board_serve(
             out.print("ended")
 
 
-def build_board(
-    store: str,
-    output: pathlib.Path,
-    out: rich.console.Console,
-    *,
-    board: document.Export | None = None,
-    submitted: bool = False,
-    server: str | None = None,
-) -> pathlib.Path:
+class Content(NamedTuple):
+    """What a site shows.
+
+    Attributes:
+        board: Its runs; None for those that the store holds.
+        submitted: Whether what was submitted is shown too.
+        server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
+    """
+
+    board: document.Export | None = None
+    submitted: bool = False
+    server: str | None = None
+
+
+def build_board(store: str, output: pathlib.Path, out: rich.console.Console, content: Content) -> pathlib.Path:
     """Builds the site and prints the cells of the store and where the first page is.
 
     Args:
         store: URI of the store to read.
         output: Folder of the site.
         out: Where to print.
-        board: The export to show instead of what the store holds.
-        submitted: Whether what was submitted is shown too.
-        server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
+        content: What the site shows.
 
     Returns:
         The path of the first page.
@@ -167,8 +171,6 @@ def build_board(
         errors.Rejected: A submitted bundle is none.
     """
     from leaderboard import folder
-    from leaderboard.board import cell as cells
-    from leaderboard.board import scope, table, tally
     from leaderboard.bundles import submissions
     from leaderboard.export import from_store
     from leaderboard.site import pages as site_pages
@@ -176,23 +178,20 @@ def build_board(
     pages: dict[str, str] = {}
 
     def gathered(source: from_store.Source, step: Callable[[], None]) -> document.Export:
+        server = content.server
         pages.update({key: f"{server}{page}" for key, page in source.pages.items()} if server else {})
         return from_store.gathered(source, step)
 
-    held = shown = board or _read(store, gathered)
-    if submitted:
+    held = shown = content.board or _read_store(store, gathered)
+    if content.submitted:
         with out.status("reading what was submitted"):
             shown = submissions.merged(held, list(submissions.rows()))
     with out.status("building the pages"):
-        own = _own(shown)
+        own = _cells_run_here(shown)
         written = folder.write(site_pages.render(shown, own, pages), output, site_pages.SUMS)
     page = (output / "index.html").resolve()
     if held.runs:
-        rows = cells.cells(held)
-        out.print(scope.sentences(rows), highlight=False)
-        out.print(_table(table.summary(held)))
-        for one in tally.tallies(rows):
-            out.print(f"{one.heading}: {one.shown}", highlight=False)
+        _print_cells(held, out)
     elif not shown.runs:
         out.print("there is no run in the store yet; `gdzoo run specs/quickstart` makes some", highlight=False)
     more = len(shown.runs) - len(held.runs)
@@ -207,7 +206,19 @@ def build_board(
     return page
 
 
-def _server(address: str) -> str:
+def _print_cells(held: document.Export, out: rich.console.Console) -> None:
+    """Prints the scope of a board, its cells as a table, and its counts."""
+    from leaderboard.board import cell as cells
+    from leaderboard.board import scope, table, tally
+
+    rows = cells.cells(held)
+    out.print(scope.sentences(rows), highlight=False)
+    out.print(_terminal_table(table.summary(held)))
+    for count in tally.tallies(rows):
+        out.print(f"{count.heading}: {count.shown}", highlight=False)
+
+
+def _server_address(address: str) -> str:
     """Returns the address of an MLflow server as links begin with it.
 
     Raises:
@@ -228,14 +239,14 @@ def _server(address: str) -> str:
     return address.rstrip("/") + "/"
 
 
-def _own(board: document.Export) -> set[str]:
+def _cells_run_here(board: document.Export) -> set[str]:
     """Returns the `suite/cell_id` of the cells that were run in this workspace, unless all were."""
     every = {f"{run.suite}/{run.cell_id}" for run in board.runs}
     here = {f"{run.suite}/{run.cell_id}" for run in board.runs if (workspace.runs() / run.suite / run.run_id).is_dir()}
     return here if here != every else set()
 
 
-def _read(uri: str, use: Callable[[from_store.Source, Callable[[], None]], Result]) -> Result:
+def _read_store(uri: str, use: Callable[[from_store.Source, Callable[[], None]], Result]) -> Result:
     """Opens a store and has it read, with a bar over its runs."""
     from harness.jobs import progress
     from leaderboard.export import from_store
@@ -247,7 +258,7 @@ def _read(uri: str, use: Callable[[from_store.Source, Callable[[], None]], Resul
         return use(source, bar.end)
 
 
-def _table(summary: tables.Summary) -> rich.table.Table:
+def _terminal_table(summary: tables.Summary) -> rich.table.Table:
     """Returns the summary as a table that a terminal of any width folds, with text from runs kept as text."""
     import rich.table
     import rich.text

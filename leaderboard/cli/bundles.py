@@ -12,14 +12,15 @@ import typer
 from harness import errors, workspace
 from harness.cli import commands as harness_cli
 from leaderboard.cli import board
+from leaderboard.export import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import rich.console
 
+    from leaderboard.bundles import trust
     from leaderboard.bundles import verify as verifying
-    from leaderboard.export import labels
 
 Level = Annotated[
     str, typer.Option("--to", help="How far: reported (free), recomputed (parts again), replayed (every run again).")
@@ -48,7 +49,7 @@ def submit(
     from harness.jobs import engines
     from leaderboard.bundles import submit as submitting
 
-    level, out = _level(to), harness_cli.console()
+    level, out = _checked_level(to), harness_cli.console()
     found = harness_cli.check_specs(specs, device=device)
     outcome = harness_cli.run_specs(specs, store=store, options=engines.Options(device=device))
     harness_cli.finish(outcome, out)
@@ -56,8 +57,8 @@ def submit(
     with _progress(0 if level == "reported" else len(cells)) as tell:
         made = submitting.bundles_of(cells, level, seconds=seconds, tell=tell, pack=pack)
     for one in made:
-        _say(one.outcome, out)
-    board.build_board(workspace.store(store), workspace.site(), out, submitted=True)
+        _print_outcome(one.outcome, out)
+    board.build_board(workspace.store(store), workspace.site(), out, board.Content(submitted=True))
     paths = submitting.to_commit(made, [pathlib.Path(spec.file) for spec in found])
     if paths:
         submitting.offer(paths, made, out, open_pr=open_pr)
@@ -98,8 +99,8 @@ def verify(
     from leaderboard.bundles import reading, submissions, trust
     from leaderboard.bundles import verify as verifier
 
-    level, out = _level(to), harness_cli.console()
-    folders = [one for path in bundles for one in submissions.bundles_in(path)]
+    level, out = _checked_level(to), harness_cli.console()
+    folders = [folder for path in bundles for folder in submissions.bundles_in(path)]
     if missing:
         folders = [folder for folder in folders if not submissions.has_verdict(folder, level)]
         if not folders and not json:
@@ -118,12 +119,9 @@ def verify(
             if json:
                 print(trust.dump(outcome.verdict, indent=None).decode(), end="")
             else:
-                _say(outcome, out, whole=True)
+                _print_outcome(outcome, out, whole=True)
             if write and folder.resolve() == submissions.path_of("submissions", *read.name.split("/")):
-                if submissions.goes_further(folder.resolve(), outcome.verdict):
-                    words = "verdict: the one that is there goes further, and stays"
-                else:
-                    words = f"verdict: {submissions.write_statement(outcome.verdict)}"
+                words = _written(folder, outcome.verdict)
                 if not json:
                     out.print(words, highlight=False, soft_wrap=True, markup=False)
     if code:
@@ -145,15 +143,23 @@ def dispute(
     """
     from leaderboard.bundles import reading, submissions, trust
 
-    said = trust.dispute(reading.read(bundle), reason, found or [], by)
-    file = submissions.write_statement(said)
+    file = submissions.write_statement(trust.dispute(reading.read(bundle), reason, found or [], by))
     out = harness_cli.console()
     out.print(f"dispute: {file}", highlight=False, soft_wrap=True, markup=False)
     out.print("next: commit it, with what repeats your number, and open a pull request", highlight=False)
 
 
-def _level(word: str) -> labels.Level:
+def _written(folder: pathlib.Path, verdict: trust.Verdict) -> str:
+    """Writes the verdict on a submitted bundle, unless one goes further already; returns which, in a line."""
+    from leaderboard.bundles import submissions
 
+    if submissions.goes_further(folder.resolve(), verdict):
+        return "verdict: the one that is there goes further, and stays"
+    return f"verdict: {submissions.write_statement(verdict)}"
+
+
+def _checked_level(word: str) -> labels.Level:
+    """Returns a level that a person wrote, when there is such a level."""
     if word not in labels.LEVELS:
         allowed = ", ".join(labels.LEVELS)
         raise errors.InputError(
@@ -182,7 +188,7 @@ def _progress(count: int) -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
-def _say(outcome: verifying.Outcome, out: rich.console.Console, *, whole: bool = False) -> None:
+def _print_outcome(outcome: verifying.Outcome, out: rich.console.Console, *, whole: bool = False) -> None:
     """Prints what was found of a bundle: everything, or what does not hold, and the label."""
     from leaderboard.bundles import claim
 

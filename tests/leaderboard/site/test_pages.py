@@ -375,12 +375,13 @@ def test_a_forged_list_removes_nothing_outside(files: dict[str, bytes], tmp_path
 def test_the_old_site_stays_when_a_page_cannot_be_made(
     board: document.Export, files: dict[str, bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from leaderboard.cli import commands
+    from leaderboard.cli import board as board_commands
 
     output = tmp_path / "site"
     folder.write(files, output, site_pages.SUMS)
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     monkeypatch.setattr(site_pages, "_data", lambda *_: {})
     with pytest.raises(Exception, match="'files' is undefined"):
-        commands.build_board("", output, commands.harness_cli.console(), board=document.compose([], []))
+        content = board_commands.Content(document.compose([], []))
+        board_commands.build_board("", output, board_commands.harness_cli.console(), content)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
