@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -537,30 +536,6 @@ def test_a_cell_that_takes_more_memory_than_allowed_ends_in_a_line(made: Made, m
     with pytest.raises(errors.Rejected) as caught:
         recomputed(read._replace(cell=read.cell.model_copy(update={"model": wide}), states={}))
     assert str(caught.value).count("\n") == 0 and len(str(caught.value)) < 500
-
-
-def test_the_process_reaches_nothing(tmp_path: pathlib.Path) -> None:
-    """What `_alone` refuses, tried: a connection, a program, a file elsewhere; its own folder stays open."""
-    code = f"""
-import socket, subprocess, pathlib
-from harness.jobs import recompute
-recompute._alone(pathlib.Path({str(tmp_path / "in")!r}))
-def refused(what):
-    try:
-        what()
-    except PermissionError:
-        return True
-    return False
-pathlib.Path({str(tmp_path / "in" / "a")!r}).write_text("x")
-print(refused(lambda: socket.create_connection(("127.0.0.1", 9))), refused(lambda: subprocess.run(["true"])),
-      refused(lambda: pathlib.Path({str(tmp_path / "out")!r}).write_text("x")))
-"""
-    (tmp_path / "in").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workspace.CHECKOUT, capture_output=True, text=True, env={**os.environ}
-    )
-    assert done.stdout.split() == ["True"] * 3, done.stderr
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_verdict_is_hashed_and_its_label_follows(made: Made) -> None:
