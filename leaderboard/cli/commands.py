@@ -55,12 +55,12 @@ def store_import(
             bar.end()
     out = harness_cli.console()
     words = [one.word for one in taken]
-    refused = words.count("other") + words.count("refused")
+    refused = words.count("conflict") + words.count("refused")
     for one in taken:
         if one.why:
             out.print(f"not taken: {one.source}: {one.why}", highlight=False, soft_wrap=True, markup=False)
     out.print(
-        f"{words.count('taken')} runs taken, {words.count('there')} there already, {refused} not taken",
+        f"{words.count('taken')} runs taken, {words.count('present')} there already, {refused} not taken",
         highlight=False,
     )
     harness_cli.bring([one.folder for one in taken if one.folder is not None], opened)

@@ -59,7 +59,7 @@ class Source(NamedTuple):
     pages: Mapping[str, str] = {}
 
 
-class Listed(NamedTuple):
+class UnreadRun(NamedTuple):
     """A run that a store holds, not yet read.
 
     Attributes:
@@ -69,15 +69,15 @@ class Listed(NamedTuple):
     read: Callable[[], document.Run]
 
 
-def listed(uri: str) -> dict[str, Listed]:
+def unread_runs(uri: str) -> dict[str, UnreadRun]:
     """Returns the runs of a store by their run_id, without reading them; of two suites' the last.
 
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
-    client, found = _asked(uri)
+    client, found = _searched(uri)
     return {
-        run.data.tags["gdzoo.run_id"]: Listed(functools.partial(_read_run, client, run, suite.name))
+        run.data.tags["gdzoo.run_id"]: UnreadRun(functools.partial(_read_run, client, run, suite.name))
         for suite, runs in found
         for run in runs
     }
@@ -95,7 +95,7 @@ def opened(uri: str) -> Source:
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
-    client, found = _asked(uri)
+    client, found = _searched(uri)
     pages = {
         f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
             f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
@@ -106,7 +106,7 @@ def opened(uri: str) -> Source:
     return Source([suite for suite, _ in found], len(pages), _read_all(client, found), pages)
 
 
-def _asked(uri: str) -> tuple[Any, Found]:
+def _searched(uri: str) -> tuple[Any, SuiteRuns]:
     """Returns MLflow's client for a store, and what its searches find there."""
     _require_readable(uri)
     clients.quieten()
@@ -228,12 +228,12 @@ def _require_readable(uri: str) -> None:
     raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
 
 
-Found = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+SuiteRuns = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
 
 
-def _search(client: Any) -> Found:
+def _search(client: Any) -> SuiteRuns:
     """Returns each suite of a store with the MLflow runs that count, sorted by name."""
-    found: Found = []
+    found: SuiteRuns = []
     for experiment in _pages(client.search_experiments, filter_string="tags.`gdzoo.suite` LIKE '%'"):
         place = f"experiment {text.clean(experiment.name)[:80]!r}"
         try:
@@ -247,12 +247,12 @@ def _search(client: Any) -> Found:
     return [(suite, runs) for suite, runs in found if runs]
 
 
-def _read_all(client: Any, found: Found) -> Iterator[document.Run]:
+def _read_all(client: Any, found: SuiteRuns) -> Iterator[document.Run]:
     """Yields the checked runs, READERS at a time: a store behind a server keeps one waiting for each."""
     todo = ((run, suite.name) for suite, runs in found for run in runs)
     with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
         while batch := list(itertools.islice(todo, 4 * READERS)):
-            yield from readers.map(lambda one: _read_run(client, *one), batch)
+            yield from readers.map(lambda item: _read_run(client, *item), batch)
 
 
 def _pages(search: Any, **arguments: Any) -> list[Any]:

@@ -33,14 +33,14 @@ class Taken(NamedTuple):
 
     Attributes:
         source: The folder.
-        word: `taken`, `there` (this workspace has the very same run), `other` (it has the same run_id, but from
+        word: `taken`, `present` (this workspace has the very same run), `conflict` (it has the same run_id, but from
             another start), `refused` (it is not a whole run of ours).
         why: For the last two, in a line.
         folder: Where the run lies now, unless it was not taken.
     """
 
     source: pathlib.Path
-    word: Literal["taken", "there", "other", "refused"]
+    word: Literal["taken", "present", "conflict", "refused"]
     why: str
     folder: pathlib.Path | None
 
@@ -69,7 +69,7 @@ def take(source: pathlib.Path) -> Taken:
         why = (
             "" if same else f"one that was begun at {here.get('started')} is here; move {target} away to take this one"
         )
-        return Taken(source, "there" if same else "other", why, target)
+        return Taken(source, "present" if same else "conflict", why, target)
     partial = target.with_name(f".{target.name}.incoming-{os.getpid()}")
     partial.mkdir(parents=True)
     try:

@@ -8,7 +8,6 @@ the scripts in `assets/` add sorting, filtering and plots.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -361,7 +360,7 @@ def _script(run: document.Run) -> bytes:
 
 def _plots() -> bytes:
     """Returns what every page's plots are as a script."""
-    said = json.dumps([dataclasses.asdict(plot) for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
+    said = json.dumps([plot.plain() for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
     return f'GDZ.put("plots",{said});\n'.encode()
 
 

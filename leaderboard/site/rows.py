@@ -67,19 +67,19 @@ def of_cells(rows: Sequence[cells.Cell], own: Collection[str] = ()) -> Table:
     """Returns the table of cells; those whose `suite/cell_id` is in `own` say that they are the reader's."""
     strips = figure.strips(list(rows))
     found = [strips.get(f"{cell.first.suite}/{cell.first.cell_id}") for cell in rows]
-    entries = _entries(rows)
-    entries["cell"] = [
+    columns = _entries(rows)
+    columns["cell"] = [
         entry._replace(note=f"{OWN} · {entry.note}") if f"{cell.first.suite}/{cell.first.cell_id}" in own else entry
-        for entry, cell in zip(entries["cell"], rows, strict=True)
+        for entry, cell in zip(columns["cell"], rows, strict=True)
     ]
-    return Table("cells", rows, entries, found)
+    return Table("cells", rows, columns, found)
 
 
 def of_runs(rows: Sequence[cells.Cell]) -> Table:
     """Returns the table of the runs of some cells, in the order of the cells and their seeds."""
     alone = [cells.Cell((run,), cell.trust) for cell in rows for run in cell.runs]
-    entries = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
-    return Table("runs", alone, entries, [None] * len(alone))
+    columns = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
+    return Table("runs", alone, columns, [None] * len(alone))
 
 
 def label(made: Table, key: str) -> str:
@@ -167,17 +167,17 @@ def _complete(cell: cells.Cell) -> str:
     return "with marks" if cells.marks(cell) else "complete"
 
 
-def _column(entries: Sequence[entries.Entry], *, notes: bool = True) -> dict[str, Any]:
+def _column(column: Sequence[entries.Entry], *, notes: bool = True) -> dict[str, Any]:
     """Returns a column: what sorts it, and what is printed where that is not the number itself."""
-    sort = [_short(entry.sort) for entry in entries]
-    main = ["" if _plain(entry, value) else entry.main for entry, value in zip(entries, sort, strict=True)]
+    sort = [_short(entry.sort) for entry in column]
+    main = ["" if _plain(entry, value) else entry.main for entry, value in zip(column, sort, strict=True)]
     words = all(isinstance(value, str) for value in sort)
-    same = words and [entry.main for entry in entries] == sort
+    same = words and [entry.main for entry in column] == sort
     return {
         "sort": _words(sort) if words else sort,
         "main": {"words": [""], "at": [0] * len(main)} if same else _words(main),
-        "note": _words([entry.note for entry in entries]) if notes else None,
-        "mark": _words([entry.mark for entry in entries]),
+        "note": _words([entry.note for entry in column]) if notes else None,
+        "mark": _words([entry.mark for entry in column]),
     }
 
 
