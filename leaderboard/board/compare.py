@@ -141,11 +141,14 @@ def _column(
     if not run_ids:
         near = errors.nearest(name, [*known, *{run_id.rpartition("-s")[0] for run_id in known}])
         raise errors.InputError(
-            f"there is no run or cell '{name}' in {workspace.runs()} or in the store{near}; a name is a run_id "
-            f"(`0123456789ab-s0`), a cell_id, or at least {LEAST} characters of one; the board and MLflow show them"
+            f"there is no run or configuration '{name}' in {workspace.runs()} or in the store{near}; "
+            f"a name is a run_id (`0123456789ab-s0`), a cell_id, or at least {LEAST} characters of one; "
+            "the board and MLflow show them"
         )
     if len(owners) > 1:
-        raise errors.InputError(f"'{name}' begins {len(owners)} cells: {', '.join(owners[:5])}; write more of it")
+        raise errors.InputError(
+            f"'{name}' begins {len(owners)} configurations: {', '.join(owners[:5])}; write more of it"
+        )
     runs = [_read(run_id, in_folders, in_store) for run_id in run_ids]
     return cells.Cell(tuple(sorted(runs, key=lambda run: run.seed)))
 

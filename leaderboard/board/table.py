@@ -60,8 +60,8 @@ class Summary(NamedTuple):
 
 COLUMNS: dict[str, Column] = {
     "cell": Column(
-        "Cell",
-        "One configuration with everything resolved except the seed: what the spec's file name and grid say, then "
+        "Configuration",
+        "Everything resolved except the seed: what the spec's file name and grid say, then "
         "family, activation, number of parameters and data set.",
         entries.configuration,
         numeric=False,

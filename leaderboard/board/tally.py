@@ -52,7 +52,7 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "I − ηH invertible at every logged step",
             held["invertible"],
             len(rows),
-            "cells",
+            "configurations",
             f"For every seed σ_min is above 0, with rounding {verdict.MARGIN:g} times as large, at each step that was "
             "looked at; with heavy ball the map of (θ, v) is invertible everywhere.",
         ),
@@ -73,7 +73,7 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "ended at the edge of stability",
             held["edge"],
             len(rows),
-            "cells",
+            "configurations",
             f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
         ),
     ]

@@ -87,7 +87,7 @@ def check(
         try:
             found = reading.parse(_files(head, place))
             if found.name != f"{suite}/{cell_id}":
-                raise ValueError(f"it holds the cell {found.name}")
+                raise ValueError(f"it holds the configuration {found.name}")
             _require_spec(head, found)
             outcomes.append(verify.verify(found, level, challenge=challenge, seconds=seconds))
         except (ValueError, errors.Rejected, errors.InputError) as error:
@@ -110,7 +110,7 @@ def _check_dispute(head: str, path: str, place: str) -> None:
     content = _git("show", f"{head}:{path}") or b""
     said = _git("show", f"{head}:leaderboard/submissions/{place}/{bundle.MANIFEST}")
     if len(content) > trust.MAX_BYTES or said is None:
-        raise ValueError("it is too large, or there is no bundle of this cell")
+        raise ValueError("it is too large, or there is no bundle of this configuration")
     dispute = trust.parse(content, path, trust.Dispute)
     if f"{dispute.suite}/{dispute.cell_id}" != place or dispute.bundle != hashlib.sha256(said).hexdigest():
         raise ValueError("it is of another bundle than the one that lies there")
@@ -182,7 +182,7 @@ def _require_spec(head: str, found: bundle.Bundle) -> None:
     path = f"specs/{found.manifest.suite}/{found.manifest.spec}.yaml"
     listed = (_git("ls-tree", "-l", head, path) or b"").split()
     if len(listed) < 4 or int(listed[3]) > 1 << 17:
-        raise ValueError(f"there is no {path} in it; a pull request brings the spec of its cells")
+        raise ValueError(f"there is no {path} in it; a pull request brings the spec of its configurations")
     content = _git("cat-file", "blob", listed[2].decode()) or b""
     spec = specs.parse(content.decode("utf-8"), file=path, suite=found.manifest.suite, name=found.manifest.spec)
     if found.manifest.spec_hash not in {cell.spec_hash for cell in spec.cells}:
@@ -195,7 +195,7 @@ def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
         return "No bundle is brought: there is nothing to recompute.\n"
     lines = [*(f"- **refused** {_cell(why)}" for why in refused)]
     if outcomes:
-        lines += ["", "| cell | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]
+        lines += ["", "| configuration | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]
     for outcome in outcomes:
         verdict, manifest = outcome.verdict, outcome.bundle.manifest
         how = "bits" if verdict.bits else "within tolerances"
@@ -203,7 +203,11 @@ def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
         lines.append(_row(name, verdict.label, count, how, f"{verdict.seconds:.0f}"))
     failed = [(one, pair) for one in outcomes for pair in one.verdict.pairs if pair.failed]
     if failed:
-        lines += ["", "| cell | what | where | claimed | found | allowed |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| configuration | what | where | claimed | found | allowed |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
     for one, pair in failed:
         lines.append(_row(one.bundle.name, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
     return "\n".join(lines).strip() + "\n"

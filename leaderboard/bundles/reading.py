@@ -57,7 +57,7 @@ def parse(files: Mapping[str, bytes]) -> bundles.Bundle:
     together = {seed: _together(one.facts.get("together"), seed, manifest.seeds) for seed, one in seeds.items()}
     cell = _cell(cell_yaml, seeds[0].run)
     if manifest.seeds < cell.seeds:
-        raise ValueError(f"it holds {manifest.seeds} of the {cell.seeds} seeds that its cell asks for")
+        raise ValueError(f"it holds {manifest.seeds} of the {cell.seeds} seeds that its configuration asks for")
     return bundles.Bundle(
         manifest=manifest,
         digest=hashlib.sha256(files[bundles.MANIFEST]).hexdigest(),

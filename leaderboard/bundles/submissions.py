@@ -76,13 +76,13 @@ def rows() -> Iterator[Row]:
     for folder in folders():
         bundle = reading.read(folder)
         if bundle.name != f"{folder.parent.name}/{folder.name}":
-            raise errors.Rejected(f"{folder}: rejected: it holds the cell {bundle.name}")
+            raise errors.Rejected(f"{folder}: rejected: it holds the configuration {bundle.name}")
         known.add(bundle.name)
         yield Row(bundle, _trust(bundle))
     for kind in ("verdicts", "disputes"):
         for file in sorted(_entries_below(workspace.board() / kind, 2)):
             if f"{file.parent.name}/{file.stem}" not in known:
-                raise errors.Rejected(f"{file}: rejected: no bundle of this cell was submitted; remove it")
+                raise errors.Rejected(f"{file}: rejected: no bundle of this configuration was submitted; remove it")
 
 
 def _trust(bundle: bundles.Bundle) -> document.Trust:

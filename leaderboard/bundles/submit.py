@@ -111,7 +111,7 @@ def commands(paths: Sequence[pathlib.Path], made: Sequence[Made]) -> list[list[s
     """Returns the commands that bring what was submitted to the public board, word by word."""
     first = made[0].outcome.bundle.manifest
     name = f"submit-{first.suite}-{first.spec}-{first.cell_id}"
-    title = f"Submit {first.suite}/{first.spec}: {len(made)} cell{'s' if len(made) > 1 else ''}"
+    title = f"Submit {first.suite}/{first.spec}: {len(made)} configuration{'s' if len(made) > 1 else ''}"
     shown = [_relative(path) for path in paths]
     return [
         ["git", "switch", "-c", name],

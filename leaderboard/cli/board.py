@@ -201,7 +201,9 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         highlight=False,
     )
     if own:
-        out.print(f"{len(own)} of the cells were run here and are marked: index.html#show=mine", highlight=False)
+        out.print(
+            f"{len(own)} of the configurations were run here and are marked: index.html#show=mine", highlight=False
+        )
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 Level = Annotated[
     str, typer.Option("--to", help="How far: reported (free), recomputed (parts again), replayed (every run again).")
 ]
-Limit = Annotated[int, typer.Option("--seconds", min=1, help="CPU seconds that the recomputation of a cell may take.")]
+Limit = Annotated[
+    int, typer.Option("--seconds", min=1, help="CPU seconds that the recomputation of a configuration may take.")
+]
 
 
 def submit(

@@ -117,7 +117,7 @@ def test_what_it_cannot_compare_it_says(folders: dict[str, pathlib.Path], store_
     assert "at most 8 stand side by side" in refused(*[relu] * 9)
     twin = folders["gelu"].with_name(f"{relu[:4]}{'0' * 8}-s0")
     shutil.copytree(folders["gelu"], twin)
-    assert f"'{relu[:4]}' begins 2 cells: " in refused(relu[:4])
+    assert f"'{relu[:4]}' begins 2 configurations: " in refused(relu[:4])
     (folders["relu1"] / "records.jsonl").write_text("{", encoding="utf-8")
     assert f"run {folders['relu1'].name} cannot be read: records.jsonl line 1 is not JSON" in refused(
         folders["relu1"].name

@@ -28,7 +28,7 @@ def _entries(board: document.Export) -> list[tuple[str, ...]]:
 
 def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleType) -> None:
     header, rows = table.summary(sample.export())
-    assert header == ("Cell", "Verdict", "Margin min σ_min", "Crossings of 1/η", "Loss gap at end", "Seeds")
+    assert header == ("Configuration", "Verdict", "Margin min σ_min", "Crossings of 1/η", "Loss gap at end", "Seeds")
     assert len(rows) == 8
     assert {len(row) for row in rows} == {len(header)}
     assert rows[0][:2] == ("vit · activation=gelu", "singular")

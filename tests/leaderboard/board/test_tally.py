@@ -63,7 +63,7 @@ def test_the_counts_of_a_board_by_hand(sample: ModuleType) -> None:
 def test_runs_that_a_target_ended_are_at_no_minimum(sample: ModuleType) -> None:
     """11 of 75 cells were called `global minimum from every seed` for meeting a target at a gap of 0.09 to 0.25."""
     counts = {one.flag: one.shown for one in tally.tallies([sample.cell_with_target(40, 60)])}
-    assert counts["target"] == "1 of 1 cells with a target"
+    assert counts["target"] == "1 of 1 configurations with a target"
     assert counts["minimum"] == counts["saddle"] == "not tested here"
     page = pages.render(sample.board_of(sample.cell_with_target(40, 60).runs))["index.html"].decode()
     assert "not tested here" in page

@@ -76,7 +76,7 @@ def test_a_cell_that_is_not_understood_gets_a_dash(sample: ModuleType, cell: dic
     assert theorem.known(run) is None and theorem.match(run) is None
     entry = table.COLUMNS["theorem"].entry(cells.Cell((run,)))
     assert (entry.main, entry.sort, entry.mark) == ("–", None, "n/a")
-    assert "does not understand the cell" in page(run)
+    assert "does not understand the configuration" in page(run)
 
 
 def test_a_schedule_hides_no_bad_step(sample: ModuleType) -> None:

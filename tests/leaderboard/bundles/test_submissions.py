@@ -88,7 +88,7 @@ def test_what_does_not_belong_stops_the_board_with_its_name(folder: pathlib.Path
     file = submissions.write_statement(good)
     lost = file.with_name("0" * 12 + ".json")
     shutil.copy(file, lost)
-    with pytest.raises(errors.Rejected, match=f"{lost.name}: rejected: no bundle of this cell was submitted"):
+    with pytest.raises(errors.Rejected, match=f"{lost.name}: rejected: no bundle of this configuration was submitted"):
         list(submissions.rows())
     lost.unlink()
     submissions.write_statement(verdict(folder, bundle="0" * 64))
@@ -97,7 +97,9 @@ def test_what_does_not_belong_stops_the_board_with_its_name(folder: pathlib.Path
     submissions.write_statement(good)
     other = folder.with_name("0" * 12)
     folder.rename(other)
-    with pytest.raises(errors.Rejected, match=f"{other}: rejected: it holds the cell quickstart/{folder.name}"):
+    with pytest.raises(
+        errors.Rejected, match=f"{other}: rejected: it holds the configuration quickstart/{folder.name}"
+    ):
         list(submissions.rows())
     other.rename(folder)
     (folder / "cell.yaml").write_text("x")
