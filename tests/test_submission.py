@@ -131,7 +131,7 @@ def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tm
         (lambda clone, row: _linked(row / "cell.yaml"), "is not a regular file (mode 120000)"),
         (lambda clone, row: _verdict(clone), "verdicts are written where the board is published"),
         (lambda clone, row: _disputed(clone, row.name, "0" * 64), "it is of another bundle"),
-        (lambda clone, row: _disputed(clone, "0" * 12, "0" * 64), "there is no bundle of this cell"),
+        (lambda clone, row: _disputed(clone, "0" * 12, "0" * 64), "there is no bundle of this configuration"),
         (lambda clone, row: row.rename(row.with_name("0" * 12)), "it holds the configuration quickstart/"),
         (lambda clone, row: (row / "cell.yaml").write_text("x"), "its size or SHA-256 differs"),
         (
