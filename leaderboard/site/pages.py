@@ -8,7 +8,6 @@ the scripts in `assets/` add sorting, filtering and plots.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -25,7 +24,19 @@ from harness import metrics, theory
 from harness.specs import expected
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
-from leaderboard.board import interval, number, optimisers, phase, scope, score, table, tally, theorem
+from leaderboard.board import (
+    entries,
+    interval,
+    number,
+    optimisers,
+    phase,
+    scope,
+    score,
+    settings,
+    table,
+    tally,
+    theorem,
+)
 from leaderboard.export import document, from_store
 from leaderboard.site import drawing, figure, spreadsheet
 from leaderboard.site import rows as row_tables
@@ -131,7 +142,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "at": cells.at,
-        "bound": table.bound,
+        "bound": entries.bound,
         "cell_path": cell_path,
         "columns": table.COLUMNS,
         "covered": theory.COVERED,
@@ -152,14 +163,14 @@ def _environment() -> jinja2.Environment:
         "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
-        "learning_rate": table.learning_rate,
+        "learning_rate": settings.learning_rate,
         "marks": cells.MARKS,
         "maths": _maths,
         "metrics": metrics.METRICS,
-        "optimizer": table.optimizer,
+        "optimizer": settings.optimizer,
         "run_path": run_path,
         "verdicts": cells.VERDICTS,
-        "shown_margin": table.margin,
+        "shown_margin": entries.shown_margin,
     }
     return environment
 
@@ -250,9 +261,9 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
     }
 
 
-def _crossings(run: document.Run) -> table.Entry:
+def _crossings(run: document.Run) -> entries.Entry:
     """Returns what the column of crossings says of one run."""
-    return table.crossings((run,), table.bound(cells.Cell((run,)), "n_above_inv_eta") and "≈")
+    return entries.crossings_of((run,), entries.bound(cells.Cell((run,)), "n_above_inv_eta") and "≈")
 
 
 def _whole(run: document.Run, name: str) -> str:
@@ -263,7 +274,7 @@ def _whole(run: document.Run, name: str) -> str:
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
     """Returns step and printed numbers of the logged steps whose numbers stand in the page."""
-    signs = {name: table.bound(alone, name) for name in names}
+    signs = {name: entries.bound(alone, name) for name in names}
     return [(run.steps[at], [_number(run, name, at, signs[name]) for name in names]) for at in _looks(run)]
 
 
@@ -271,7 +282,9 @@ def _number(run: document.Run, name: str, at: int, sign: str) -> str:
     """Returns a number as it is printed: of sigma_min, where that is all that is known, the interval."""
     value, error = cells.at(run, name, at), cells.error_bar(run, name, at)
     if name == "sigma_min" and sign and value is not None:
-        return table.margin(cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign)
+        return entries.shown_margin(
+            cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign
+        )
     return number.show(value, error, sign)
 
 
@@ -347,7 +360,7 @@ def _script(run: document.Run) -> bytes:
 
 def _plots() -> bytes:
     """Returns what every page's plots are as a script."""
-    said = json.dumps([dataclasses.asdict(plot) for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
+    said = json.dumps([plot.plain() for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
     return f'GDZ.put("plots",{said});\n'.encode()
 
 

@@ -28,7 +28,7 @@ from harness.runs import keys, run
 from harness.training import loop, optimizers
 from harness.training import problem as problems
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import submissions
+from leaderboard.bundles import reading, submissions
 from zoo import activations
 
 PAGE = workspace.CHECKOUT / "docs" / "bundle.md"
@@ -124,7 +124,7 @@ def test_all_eigenvalues_of_a_bundle_are_found_again(
 ) -> None:
     one = cell(family)
     files = bundles.make(one, run.run_seeds(one, [0], device="cpu", command=""), None)
-    read = bundles.parse(files)
+    read = reading.parse(files)
     submissions.write(files, tmp_path / "b")
     problem = outsider.Problem(json.loads(files["seed-0/run.json"])["cell"])
     assert (

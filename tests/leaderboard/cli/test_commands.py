@@ -58,8 +58,8 @@ def test_cells_that_were_run_here_are_marked_unless_all_were(
 
     (home / "runs" / runs[0].suite / runs[0].run_id).mkdir(parents=True)
     said, page = built()
-    assert "1 of the cells were run here and are marked: index.html#show=mine" in said
-    assert page.count("★ yours") == 1 and "1 cell of yours" in page
+    assert "1 of the configurations were run here and are marked: index.html#show=mine" in said
+    assert page.count("★ yours") == 1 and "1 configuration of yours" in page
     for run in runs:
         (home / "runs" / run.suite / run.run_id).mkdir(parents=True, exist_ok=True)
     said, page = built()
