@@ -20,7 +20,7 @@ leaderboard/bundles/verify.py.
     {"unable": "..."}                                     it cannot be computed here, as where a data set is missing
 
 The sandbox is this process: an empty environment, a folder of its own as its workspace, limits on CPU time, memory and
-file sizes, and once the data set is there no connection and no other program (leaderboard/bundles/verify.py sets what
+file sizes, and once the data set is there no connection and no other program (leaderboard/bundles/process.py sets what
 the operating system can hold, `_alone` the rest). Nothing of a bundle is ever run: a cell is typed values.
 """
 

@@ -135,12 +135,11 @@ def _record(
     found, shaken = (
         {name: float(value) for name, value in (message[key] or {}).items()} for key in ("values", "shaken")
     )
-    older = tolerance.older(claimed)  # then newer questions, and those that are put otherwise now, are left aside
     if message["whole"]:
-        odd = set(claimed) - set(found) if older else set(claimed) ^ set(found)
-        yield claim.same(claim.Subject(level, "the metrics of a record", where), sorted(odd), [])
+        odd = sorted(set(claimed) ^ set(found))
+        yield claim.same(claim.Subject(level, "the metrics of a record", where), odd, [])
     far = level == "replayed" and message["step"] > FEW
-    for name in sorted((set(claimed) & set(found)) - (tolerance.REDEFINED if older else set())):
+    for name in sorted(set(claimed) & set(found)):
         allowed = 0.0
         if not exact:
             grown = tolerance.SHAKEN * abs(found[name] - shaken[name]) if name in shaken else 0.0

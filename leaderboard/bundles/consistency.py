@@ -19,7 +19,7 @@ from harness.diagnostics import gaps
 from harness.records.run_facts import RunFacts
 from harness.runs import conclusions
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, tolerance
+from leaderboard.bundles import claim
 from leaderboard.export import document
 
 ROUNDING = 1e-9
@@ -212,8 +212,7 @@ def _spectrum(record: records.Record, known: spectra.Spectrum, where: str) -> It
         ),
         "critical_steps": len(gaps.critical_steps(known)[0]),
     }
-    left = tolerance.REDEFINED if tolerance.older(v) else frozenset()
-    for name in sorted((set(found) & set(v)) - left):
+    for name in sorted(set(found) & set(v)):
         yield _near(_about(f"{name} of the spectrum", where), v[name], float(found[name]), scale)
     if known.complete and "log_abs_det" in v:
         factors = 1 - eta * known.values

@@ -3,7 +3,7 @@
 
 A verdict is made by `gdzoo verify` and by nothing else. It names the bundle by its SHA-256 and carries one of its own,
 so that it speaks of those bytes alone and an edited one is noticed; who may publish one is decided where it is
-published (leaderboard/README.md). A dispute is a person's, with a reason, and needs no number of ours to agree.
+published (docs/verifying.md). A dispute is a person's, with a reason, and needs no number of ours to agree.
 
     leaderboard/submissions/<suite>/<cell_id>/     a bundle
     leaderboard/verdicts/<suite>/<cell_id>.json    what the verifier found
