@@ -209,7 +209,7 @@ def _end(column: cells.Cell, name: str) -> str:
         if name == "sigma_min":
             return _sigma(run)
         bound = metrics.METRICS[name].bound if run.curvature == "lanczos" else ""
-        return number.show(cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
+        return entries.shown_metric(name, cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
     spread = interval.spread([cells.at(run, name, -1) for run in column.ended])
     middle = number.show(spread.median)
     span = number.show_range(spread.values, middle)

@@ -181,7 +181,7 @@ def exponent(cell: cells.Cell) -> Entry:
     name = {"mu": "μ", "lambda": "λ"}[exponent.name]
     agree = exponent.agree and f"{exponent.agree.hits}/{exponent.agree.trials} runs agree ({_percent(exponent.agree)})"
     note = _join(f"{name} {exponent.says}", number.show_range(exponent.spread.values), agree or "")
-    return Entry(number.show(exponent.spread.median, exponent.error), exponent.spread.median, note)
+    return Entry(shown_metric(exponent.name, exponent.spread.median, exponent.error), exponent.spread.median, note)
 
 
 def saddle(cell: cells.Cell) -> Entry:
@@ -261,6 +261,17 @@ def bound(cell: cells.Cell, metric: str) -> Bound:
         return run.curvature == "lanczos" and not settled
 
     return metrics.METRICS[metric].bound if any(is_bound(run) for run in cell.runs) else ""
+
+
+BARS = {"95 %": "95\u00a0%", "modelled": "model"}
+"""What stands behind an error bar that is no bound (METRICS' `bar`)."""
+
+
+def shown_metric(name: str, value: float | None, error: float | None, sign: str = "") -> str:
+    """Returns a metric as it is printed: its sign, its error bar, and of which kind that is if it is no bound."""
+    shown = number.show(value, error, sign)
+    kind = metrics.METRICS[metrics.METRICS[name].error or name].bar
+    return f"{shown} ({BARS[kind]})" if "±" in shown and kind in BARS else shown
 
 
 def shown_margin(found: cells.Margin | None, sign: str) -> str:

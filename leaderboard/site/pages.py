@@ -269,7 +269,7 @@ def _crossings(run: document.Run) -> entries.Entry:
 def _whole(run: document.Run, name: str) -> str:
     """Returns a number of a whole run as it is printed."""
     metric = metrics.METRICS[name]
-    return number.show(run.summary[name], run.summary.get(metric.error or ""), metric.bound)
+    return entries.shown_metric(name, run.summary[name], run.summary.get(metric.error or ""), metric.bound)
 
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
@@ -285,7 +285,7 @@ def _number(run: document.Run, name: str, at: int, sign: str) -> str:
         return entries.shown_margin(
             cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign
         )
-    return number.show(value, error, sign)
+    return entries.shown_metric(name, value, error, sign)
 
 
 def _looks(run: document.Run) -> list[int]:

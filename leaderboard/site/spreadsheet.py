@@ -31,6 +31,7 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "seeds_ended": lambda cell: len(cell.ended),
     "seeds_diverged": lambda cell: cells.diverged(cell)[0],
     "verdict": cells.verdict,
+    "failure_probability": lambda cell: sum(map(theorem.failure, cell.runs)),
     "theorem": lambda cell: known.covered if (known := theorem.known(cell.first)) else None,
     "one_piece": lambda cell: known.one_piece if (known := theorem.known(cell.first)) else None,
     "target_met": lambda cell: found.hits if (found := score.hits(cell, "target")) else None,
@@ -57,7 +58,7 @@ WHOLE = {
 }
 """What is no text, and no number that can be between two whole ones."""
 
-REAL = {"margin_error", "gradients_to_target"}
+REAL = {"margin_error", "gradients_to_target", "failure_probability"}
 
 
 def _lower(cell: cells.Cell) -> interval.Spread:

@@ -191,3 +191,10 @@ def test_a_run_that_learned_nothing_is_marked(sample: ModuleType) -> None:
     assert entry() == ("1/1", 1.0, "", "")
     assert entry(train_accuracy=0.11) == ("1/1", 1.0, "∅ 1 learned nothing", "unlearned")
     assert entry(relative_gap=1.1).mark == "unlearned"
+
+
+def test_an_error_bar_that_is_no_bound_says_of_which_kind_it_is() -> None:
+    assert entries.shown_metric("sigma_min", 0.25, 0.02) == "0.250 ± 0.020"
+    assert entries.shown_metric("log_abs_det", 2.5, 0.25, "≈") == "≈ 2.50 ± 0.25 (95\u00a0%)"
+    assert entries.shown_metric("mu", -0.5, 0.01) == "−0.500 ± 0.010 (model)"
+    assert entries.shown_metric("log_abs_det", 2.5, None) == "2.5"
