@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 import typer
 
 from harness import errors, workspace
-from harness.cli import commands as harness_cli
+from harness.cli.options import Store, console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ Site = Annotated[
 
 @board_app.command("build")
 def board_build(
-    store: harness_cli.Store = None,
+    store: Store = None,
     output: Annotated[
         pathlib.Path | None, typer.Option("--output", help="Folder of the site. Default: site/ in the workspace.")
     ] = None,
@@ -60,7 +60,7 @@ def board_build(
     from leaderboard.export import document, from_store
 
     board = from_store.load(source) if source else document.compose([], []) if only else None
-    output, out = output or workspace.site(), harness_cli.console()
+    output, out = output or workspace.site(), console()
     server = _server_address(mlflow) if mlflow else None
     build_board(workspace.store(store), output, out, Content(board, source is None, server))
 
@@ -70,7 +70,7 @@ def board_export(
     file: Annotated[pathlib.Path, typer.Argument(help="The file to write; replaced when it is whole.")] = (
         pathlib.Path("export.json")
     ),
-    store: harness_cli.Store = None,
+    store: Store = None,
 ) -> None:
     """Write all runs of the store to one JSON file, in bulk: memory does not grow with the number of runs' points.
 
@@ -79,7 +79,7 @@ def board_export(
     from leaderboard.export import from_store
 
     _read_store(workspace.store(store), lambda source, step: from_store.write(source, file, step))
-    harness_cli.console().print(f"export: {file}", highlight=False, soft_wrap=True, markup=False)
+    console().print(f"export: {file}", highlight=False, soft_wrap=True, markup=False)
 
 
 @board_app.command("check")
@@ -91,9 +91,9 @@ def board_check(site: Site = None) -> None:
     from harness.jobs import progress
     from leaderboard.site import check
 
-    output, out = site or workspace.site(), harness_cli.console()
+    output, out = site or workspace.site(), console()
     pages = [path for path in check.checksums(output) if path.endswith(".html")]
-    with progress.bar(harness_cli.console(stderr=True), len(pages)) as bar:
+    with progress.bar(console(stderr=True), len(pages)) as bar:
         wrong = list(check.problems(output, lambda path: bar.end()))
     for line in wrong[:50]:
         out.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -120,7 +120,7 @@ def board_serve(
 
     from leaderboard.site import check
 
-    output, out = site or workspace.site(), harness_cli.console()
+    output, out = site or workspace.site(), console()
     check.checksums(output)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(output))
     try:
@@ -253,7 +253,7 @@ def _read_store(uri: str, use: Callable[[from_store.Source, Callable[[], None]],
     from harness.jobs import progress
     from leaderboard.export import from_store
 
-    out = harness_cli.console(stderr=True)
+    out = console(stderr=True)
     with out.status("asking the store what it holds"):
         source = from_store.opened(uri)
     with progress.bar(out, source.size) as bar:

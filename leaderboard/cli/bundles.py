@@ -11,6 +11,7 @@ import typer
 
 from harness import errors, workspace
 from harness.cli import commands as harness_cli
+from harness.cli.options import Device, Specs, Store, console
 from leaderboard.cli import board
 from leaderboard.export import labels
 
@@ -31,9 +32,9 @@ Limit = Annotated[
 
 
 def submit(
-    specs: harness_cli.Specs,
-    store: harness_cli.Store = None,
-    device: harness_cli.Device = "auto",
+    specs: Specs,
+    store: Store = None,
+    device: Device = "auto",
     to: Level = "recomputed",
     seconds: Limit = 3600,
     pack: Annotated[
@@ -51,9 +52,9 @@ def submit(
     from harness.jobs import engines
     from leaderboard.bundles import submit as submitting
 
-    level, out = _checked_level(to), harness_cli.console()
+    level, out = _checked_level(to), console()
     found = harness_cli.check_specs(specs, device=device)
-    outcome = harness_cli.run_specs(specs, store=store, options=engines.Options(device=device))
+    outcome = harness_cli.run_specs(specs, harness_cli.Wanted(store=store, options=engines.Options(device=device)))
     harness_cli.finish(outcome, out)
     cells = [cell for spec in found for cell in spec.cells]
     with _progress(0 if level == "reported" else len(cells)) as tell:
@@ -101,13 +102,13 @@ def verify(
     from leaderboard.bundles import reading, submissions, trust
     from leaderboard.bundles import verify as verifier
 
-    level, out = _checked_level(to), harness_cli.console()
+    level, out = _checked_level(to), console()
     folders = [folder for path in bundles for folder in submissions.bundles_in(path)]
     if missing:
         folders = [folder for folder in folders if not submissions.has_verdict(folder, level)]
         if not folders and not json:
             out.print("nothing to verify: every bundle has its verdict", highlight=False)
-    code, err = errors.EXIT_DONE, harness_cli.console(stderr=True)
+    code, err = errors.EXIT_DONE, console(stderr=True)
     with _progress(0 if level == "reported" else len(folders)) as tell:
         for folder in folders:
             try:
@@ -146,7 +147,7 @@ def dispute(
     from leaderboard.bundles import reading, submissions, trust
 
     file = submissions.write_statement(trust.dispute(reading.read(bundle), reason, found or [], by))
-    out = harness_cli.console()
+    out = console()
     out.print(f"dispute: {file}", highlight=False, soft_wrap=True, markup=False)
     out.print("next: commit it, with what repeats your number, and open a pull request", highlight=False)
 
@@ -178,7 +179,7 @@ def _progress(count: int) -> Iterator[Callable[[str, int, int], None]]:
     if not count:
         yield lambda name, done, of: None
         return
-    with progress.bar(harness_cli.console(stderr=True), count) as bar:
+    with progress.bar(console(stderr=True), count) as bar:
         begun: set[str] = set()
 
         def tell(name: str, done: int, of: int) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import errors, workspace
-from harness.cli import commands as harness_cli
+from harness.cli import store as store_commands
+from harness.cli.options import Store, console
 from leaderboard.cli import board, bundles
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = typer.Typer()
 app.add_typer(board.board_app, name="board")
 
 
-@harness_cli.store_app.command("import")
+@store_commands.app.command("import")
 def store_import(
     folders: Annotated[
         list[pathlib.Path],
@@ -30,7 +31,7 @@ def store_import(
             file_okay=False,
         ),
     ],
-    store: harness_cli.Store = None,
+    store: Store = None,
 ) -> None:
     """Take run folders from a machine that has no store (`gdzoo run --no-store`) and send them to the store here.
 
@@ -48,12 +49,12 @@ def store_import(
             f"{folders[0]}: no run folder here or below (one holds run.json, records.jsonl, cell.yaml)"
         )
     taken = []
-    with progress.bar(harness_cli.console(stderr=True), len(sources)) as bar:
+    with progress.bar(console(stderr=True), len(sources)) as bar:
         for source in sources:
             bar.begin(source.name, 1)
             taken.append(incoming.take(source))
             bar.end()
-    out = harness_cli.console()
+    out = console()
     words = [one.word for one in taken]
     refused = words.count("conflict") + words.count("refused")
     for one in taken:
@@ -63,7 +64,7 @@ def store_import(
         f"{words.count('taken')} runs taken, {words.count('present')} there already, {refused} not taken",
         highlight=False,
     )
-    harness_cli.bring([one.folder for one in taken if one.folder is not None], opened)
+    store_commands.bring([one.folder for one in taken if one.folder is not None], opened)
     if refused:
         raise typer.Exit(errors.EXIT_FAILED)
 
@@ -74,7 +75,7 @@ def compare(
         list[str],
         typer.Argument(help="run_ids, cell_ids (all seeds of one), or the beginning of either.", metavar="RUN..."),
     ],
-    store: harness_cli.Store = None,
+    store: Store = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print settings and all curves as JSON, and nothing else.")
     ] = False,
@@ -86,8 +87,8 @@ def compare(
     """
     from leaderboard.board import compare as compared
 
-    out = harness_cli.console()
-    with harness_cli.console(stderr=True).status("reading the runs"):
+    out = console()
+    with console(stderr=True).status("reading the runs"):
         columns = compared.columns_of(runs, workspace.store(store))
     if json:
         print(compared.as_json(columns))

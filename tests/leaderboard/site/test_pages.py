@@ -383,5 +383,5 @@ def test_the_old_site_stays_when_a_page_cannot_be_made(
     monkeypatch.setattr(site_pages, "_data", lambda *_: {})
     with pytest.raises(Exception, match="'files' is undefined"):
         content = board_commands.Content(document.compose([], []))
-        board_commands.build_board("", output, board_commands.harness_cli.console(), content)
+        board_commands.build_board("", output, board_commands.console(), content)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before

@@ -275,7 +275,7 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     names = [cell.run_id(seed) for seed in range(6)]
 
     def share(text: str) -> schedule.Outcome:
-        outcome = commands.run_specs([home / "mine" / "t.yaml"], options=OPTIONS, shard=text)
+        outcome = commands.run_specs([home / "mine" / "t.yaml"], commands.Wanted(options=OPTIONS, shard=text))
         assert outcome is not None
         return outcome
 
