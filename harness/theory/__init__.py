@@ -237,7 +237,7 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer
         known = bad_steps.Known((), (), FIXED_VOLUME)
     remarks = [
         *([MINIBATCH] if optimizer.batch_size else []),
-        *([MOMENTUM] if hasattr(optimizer, "momentum") else []),
+        *([MOMENTUM] if optimizer.momentum is not None else []),
         *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
         *([] if _constant(optimizer) else [SCHEDULED]),
     ]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
+from harness import config
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
 from harness.starts import closed_point, heads
@@ -23,9 +23,12 @@ N, K = 7, 3
 ROW, IMAGE = (1, 1, 4), (4, 4, 1)
 
 
+LOSSES = {"half_mse": config.HalfMse, "smoothed_ce": config.SmoothedCe, "ce": config.Ce, "output": config.Output}
+
+
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
-    return types.SimpleNamespace(name=name, weight_decay=decay, smoothing=0.1 if name == "smoothed_ce" else 0.0)
+    return LOSSES[name](name=name, weight_decay=decay)
 
 
 def family(name: str, inputs: layer.Shape, **fields: Any) -> layer.Layers:
