@@ -91,6 +91,8 @@ def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str
     place = f"seed-{seed}"
     facts_text = _decoded(files[f"{place}/run.json"], f"{place}/run.json")
     records_text = _decoded(files[f"{place}/records.jsonl"], f"{place}/records.jsonl")
+    if not records_text.strip():
+        raise ValueError(f"{place} has no record")
     try:
         run = parsing.parse_run(facts_text, records_text, cell_yaml)
     except ValueError as error:
