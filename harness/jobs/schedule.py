@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from harness import config, errors
 from harness.jobs import engines, progress, task
-from harness.records import run_folder, statuses, verdict
+from harness.records import run_folder, statuses
 from harness.tracking import client, queue
 
 
@@ -224,4 +224,4 @@ def _line(folder: pathlib.Path) -> str:
         return f"at step {facts.diverged_at} ({facts.seconds:.0f} s)"
     values = run_folder.read_records(folder)[-1].values
     sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
-    return f"loss {values['loss']:.3g}{sharpness}, {verdict.words(facts)} ({facts.seconds:.0f} s)"
+    return f"loss {values['loss']:.3g}{sharpness}, {facts.verdict_in_words} ({facts.seconds:.0f} s)"

@@ -27,12 +27,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness import records
-
-if TYPE_CHECKING:
-    from harness.records.run_facts import RunFacts
 
 Verdict = Literal["invertible", "undecided", "singular"]
 Because = Literal["nothing recorded", "not measured", "not finite", "within error bars", "nothing excluded"]
@@ -86,18 +83,6 @@ class Doubt(NamedTuple):
 def current(word: Any) -> Any:
     """Returns a verdict in today's words; anything else as it is."""
     return OLDER.get(word, word) if isinstance(word, str) else word
-
-
-def words(facts: RunFacts) -> str:
-    """Returns the verdict of a run in a few words, with what it rests on."""
-    notes = [Doubt(**facts.doubt).words] if facts.doubt else []
-    if facts.failure_probability:
-        notes.append(f"false with probability {facts.failure_probability:.2g} at most")
-    if bad := facts.bad_step:
-        since = f" from step {bad['step']} on" if bad["step"] else ""
-        near = f"within one rounding of a bad step size, |1 − ηλ| = {bad['distance']:.2g}" if bad["distance"] else "bad"
-        notes.append(f"η = {bad['eta']:.4g}{since} is {near} ({bad['source']})")
-    return f"{facts.verdict} ({'; '.join(notes)})" if notes else str(facts.verdict)
 
 
 def verdict(run: Sequence[records.Record], *, singular: bool, proven: bool = False) -> Verdict:
