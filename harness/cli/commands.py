@@ -68,7 +68,7 @@ def new(
 
 @app.command()
 def check(specs: Specs, device: Device = "auto") -> None:
-    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first configuration.
 
     The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
     The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
@@ -179,7 +179,7 @@ def run(
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
 
-    A task is a group of seeds of one cell. Training is done in other processes: one that dies is begun again where it
+    A task is a group of seeds of one configuration. Training is done in other processes: one that dies is begun again where it
     was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
     """
     from harness.jobs import engines
@@ -213,7 +213,7 @@ def status(
         list[pathlib.Path] | None, typer.Argument(help="Spec files or folders; default: all of specs/.")
     ] = None,
 ) -> None:
-    """Say how many runs of each cell are finished, diverged, running, interrupted, failed or missing."""
+    """Say how many runs of each configuration are finished, diverged, running, interrupted, failed or missing."""
     from harness import specs as spec_module
     from harness.cli import overview
 

@@ -49,7 +49,7 @@ def board_build(
 ) -> None:
     """Read the store and what was submitted, write export.json and the pages, and say where they are.
 
-    A cell that the store holds is shown with the store's runs; `leaderboard/submissions/` gives the others.
+    A configuration that the store holds is shown with the store's runs; `leaderboard/submissions/` gives the others.
     """
     if sum(map(bool, (store, source, only))) > 1:
         raise errors.InputError(

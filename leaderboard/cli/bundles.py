@@ -44,9 +44,11 @@ def submit(
         bool, typer.Option("--open-pr", help="Commit, push and open a pull request with `gh`, if it is installed.")
     ] = False,
 ) -> None:
-    """Check specs, make the missing runs, write a verified bundle of each cell, rebuild the board, say what to commit.
+    """Check specs, make the missing runs, write a verified bundle of each configuration, rebuild the board.
 
-    A bundle is all that a stranger needs to check a cell again: leaderboard/submissions/<suite>/<cell_id>/. Exit code 3
+    It ends with what to commit.
+
+    A bundle is all that a stranger needs to check a row again: leaderboard/submissions/<suite>/<cell_id>/. Exit code 3
     where a claim is not confirmed; such a bundle is not written.
     """
     from harness.jobs import engines

@@ -82,8 +82,8 @@ def compare(
 ) -> None:
     """Show runs side by side: the settings in which they differ, where they ended, their curves in a line each.
 
-    A run is shown with the error bars of its numbers, a cell with the median and [least–greatest] of its seeds. Curves
-    (of a cell: those of its first seed) share one scale in each row. `gdzoo ui` draws them.
+    A run is shown with the error bars of its numbers, a configuration with the median and [least–greatest] of its
+    seeds. Curves (of a configuration: those of its first seed) share one scale in each row. `gdzoo ui` draws them.
     """
     from leaderboard.board import compare as compared
 
