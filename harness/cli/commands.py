@@ -68,7 +68,7 @@ def new(
 
 @app.command()
 def check(specs: Specs, device: Device = "auto") -> None:
-    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first configuration.
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each one's first network.
 
     The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
     The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
@@ -179,8 +179,8 @@ def run(
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
 
-    A task is a group of seeds of one configuration. Training is done in other processes: one that dies is begun again where it
-    was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
+    A task is a group of seeds of one configuration. Training is done in other processes: one that dies is begun again
+    where it was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
     """
     from harness.jobs import engines
     from harness.runtime import distributed
