@@ -250,7 +250,7 @@ class _Recomputation:
             facts, recorded = run_folder.read(folder), run_folder.read_records(folder)
             if facts is None or facts.status not in statuses.ENDED:
                 raise ValueError(f"seed {seed} did not end here")
-            say({"found": "start", "seed": seed, "eta": facts.eta})
+            self.say({"found": "start", "seed": seed, "eta": facts.eta})
             for record in recorded:
                 say(_record(run, record.step, record.values, whole=True))
             mine = run_folder.load_states(folder)
