@@ -127,13 +127,16 @@ def surveyor(
             far.append((seen.products, count))
             return before[-1:] == [count] and resolved(seen, eta)
 
+        # 1. Lanczos on the whole space, until the outer eigenvalues are resolved.
         known, basis, pairs = lanczos.run(
             program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
         )
         off = rounded(point)
         if known.complete:
             return spectra.widened(known, off), None
+        # 2. The eigenvalues beyond CUT / eta are taken out.
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
+        # 3. A short run on the complement bounds all others.
         left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
         deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken] + off, left.rows)
         products = known.products + left.products

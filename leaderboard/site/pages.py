@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from harness import metrics, theory
+from harness import metrics, theory, workspace
 from harness.specs import expected
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
@@ -44,6 +44,8 @@ from leaderboard.site import rows as row_tables
 HERE = pathlib.Path(__file__).resolve().parent.parent
 ASSETS = HERE / "assets"
 TEMPLATES = HERE / "templates"
+DOCUMENTS = ("mathematics", "theorems", "bundle")
+"""Pages of docs/ that lie beside the site, as text that a browser shows, for the method page to link."""
 SUMS = "SHA256SUMS"
 CURVES = 6
 """Cells whose first seeds a spec's page draws over each other, at most."""
@@ -75,6 +77,8 @@ def render(
     for asset in sorted(ASSETS.iterdir()):
         if asset.suffix in (".css", ".js", ".svg"):
             files[f"a/{asset.name}"] = asset.read_bytes()
+    for name in DOCUMENTS:
+        files[f"docs/{name}.txt"] = (workspace.CHECKOUT / "docs" / f"{name}.md").read_bytes()
     files["data/plots.js"] = _plots()
     for run in board.runs:
         files[f"data/{run_path(run)}.js"] = _script(run)
@@ -323,7 +327,6 @@ def _method() -> dict[str, Any]:
     return {
         "wilson": wilson,
         "statements": theory.STATEMENTS,
-        "document": theory.DOCUMENT,
         "reference": optimisers.reference(),
     }
 
