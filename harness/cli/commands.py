@@ -184,7 +184,7 @@ def run(
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
 
     A task is a group of seeds of one configuration. Training is done in other processes: one that dies is begun again
-    where it was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
+    where it was. Ctrl-C or SIGTERM: the current units are finished and written, exit code 75; twice: at once.
     """
     from harness.jobs import engines
     from harness.runtime import distributed
@@ -375,7 +375,7 @@ def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.co
 
 
 def finish(outcome: schedule.Outcome | None, out: rich.console.Console) -> None:
-    """Prints what came of a list of runs, if this process knows, and exits with 1 where something is left to do."""
+    """Prints the outcome of a list of runs, if this process knows it, and exits with 1 where something is left to do."""
     if outcome is None:
         return
     words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"

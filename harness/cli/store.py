@@ -86,7 +86,7 @@ def copy(
 def sync(store: Store = None) -> None:
     """Send to the store what it does not hold of the run folders here: after it was away, or was made anew.
 
-    Runs that somebody is at are left to them. Exit code 1 where the store did not take everything.
+    Runs that another process holds are left to it. Exit code 1 where the store did not take everything.
     """
     from harness.tracking import client, queue
 
@@ -94,7 +94,7 @@ def sync(store: Store = None) -> None:
 
 
 def bring(folders: Sequence[pathlib.Path], opened: client.Store) -> None:
-    """Sends run folders to a store, shows how far it is, prints what came of it, and exits with 1 where some wait.
+    """Sends run folders to a store, shows progress, prints the outcome, and exits with 1 where some wait.
 
     Raises:
         errors.InputError: If the store does not answer.

@@ -301,7 +301,7 @@ class _Recomputation:
         return None if values is None else values["n_above_inv_eta"]
 
     def _lane(self, run: ClaimedRun, step: int) -> lanes.Lane:
-        """Returns where a run is at a state that was handed in."""
+        """Returns the lane of a run at a submitted state."""
         arrays = self.states(run)[step]
         return lanes.Lane(step, arrays["theta"], lanes.optimizer_leaves(arrays), run.eta, keys.of_run(run.seed))
 

@@ -163,7 +163,7 @@ def _missing(
 def _settle(
     result: task.Result, missing: frozenset[int], sending: queue.Uploads, outcome: Outcome, display: progress.Display
 ) -> None:
-    """Has what came of a task sent, and says it."""
+    """Reports the result of a task and has its runs sent to the store."""
     cell = result.task.cell
     seeds = [seed for seed in result.task.seeds if seed in missing]
     for seed in seeds:
@@ -217,7 +217,7 @@ def _finish(sending: queue.Uploads, outcome: Outcome, display: progress.Display)
 
 
 def _line(folder: pathlib.Path) -> str:
-    """Returns what came of a run that was trained to its end, in a line."""
+    """Returns the outcome of a run that was trained to its end, in a line."""
     facts = run_folder.read(folder)
     assert facts is not None, "a run that was trained to its end has a folder"
     if facts.status == "diverged":

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Kind = Literal["attained", "approached", "unknown"]
-"""Of the infimum of the risk: some prediction attains it, none does, or nobody knows it."""
+"""Of the infimum of the risk: some prediction attains it, none does, or it is not known."""
 
 
 @dataclasses.dataclass(frozen=True)

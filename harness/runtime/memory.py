@@ -45,7 +45,7 @@ def available() -> int:
 
 
 def spare() -> int:
-    """Returns the bytes of the machine that nobody uses, about, without asking a device."""
+    """Returns the unused bytes of the machine's memory, about, without asking a device."""
     with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="ascii") as lines:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -57,7 +57,7 @@ class Engine(NamedTuple):
 
     Attributes:
         perform: `(portions, tell, note)`: runs the tasks of portions and yields the result of each as it ends.
-        stop: Lets the tasks at hand finish their current unit and write it, and returns when they have.
+        stop: Lets running tasks finish and write their current unit, and returns when they have.
     """
 
     perform: Callable[[Sequence[task.Portion], events.Tell, Note], Generator[task.Result]]

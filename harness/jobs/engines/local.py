@@ -82,7 +82,7 @@ class Worker:
 
 
 def default_jobs(options: engines.Options) -> int:
-    """Returns how many workers are best where nobody says: one for each core, as far as memory has room for them.
+    """Returns the default number of workers: one for each core, as far as memory has room for them.
 
     One where there is an accelerator, or where a run is shared among devices.
     """
@@ -113,7 +113,7 @@ class Crew:
         self.jobs = jobs
         self.workers: list[Worker] = []
         self.inbox: queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]] = queue.SimpleQueue()
-        self.tell: events.Tell = events.nobody
+        self.tell: events.Tell = events.ignore
         self.note: engines.Note = lambda what, one, why: None
 
     def start(self) -> Worker:

@@ -77,7 +77,7 @@ def holder(run_id: str) -> int:
 
 
 def worked(
-    portions: list[task.Portion], tell: events.Tell = events.nobody, options: engines.Options = OPTIONS
+    portions: list[task.Portion], tell: events.Tell = events.ignore, options: engines.Options = OPTIONS
 ) -> tuple[list[task.Result], list[str]]:
     """Runs portions on workers of this machine; the results, and why tasks were begun again."""
     retries: list[str] = []
@@ -134,7 +134,7 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
     problem._problem.cache_clear()
     task.make_ready(portion.whole)
     assert problem._problem.cache_info().misses == 1
-    assert task.perform(portion.whole, "cpu", events.nobody) == ("done", "")
+    assert task.perform(portion.whole, "cpu", events.ignore) == ("done", "")
     assert problem._problem.cache_info().misses == 1, "built once, before the task came"
     assert [one.seeds for one in schedule.open_tasks(wanted(TWO))] == [(0,)], "of the other cell nothing is open"
     monkeypatch.setattr(dense, "limit", lambda: 1)
