@@ -375,7 +375,7 @@ def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.co
 
 
 def finish(outcome: schedule.Outcome | None, out: rich.console.Console) -> None:
-    """Prints the outcome of a list of runs, if this process knows it, and exits with 1 where something is left to do."""
+    """Prints the outcome of a list of runs, if this process knows it; exits with 1 where something is left to do."""
     if outcome is None:
         return
     words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"
