@@ -61,7 +61,7 @@ def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
         portion.whole._replace(seeds=(seed,))
         for portion in portions
         for seed in sorted(portion.missing & portion.mine)
-        if not _there(portion.whole.cell, seed)
+        if not _is_complete(portion.whole.cell, seed)
     ]
 
 
@@ -151,7 +151,7 @@ def _missing(
     for portion in portions:
         cell = portion.whole.cell
         absent = [seed for seed in portion.whole.seeds if cell.run_id(seed) not in stored[cell.suite]]
-        there = [seed for seed in absent if _there(cell, seed)]
+        there = [seed for seed in absent if _is_complete(cell, seed)]
         _send(cell, [seed for seed in there if seed in portion.mine], sending)
         missing = frozenset(absent) - frozenset(there)
         outcome.kept.extend(cell.run_id(seed) for seed in sorted(portion.mine - missing))
@@ -172,7 +172,7 @@ def _settle(
         if result.said == "busy":
             outcome.busy.append(run_id)
             display.note("busy", one, result.reason)
-        elif _there(cell, seed):
+        elif _is_complete(cell, seed):
             (outcome.kept if result.said == "kept" else outcome.ran).append(run_id)
             display.note(run_folder.status(folder), one, _line(folder))
         else:
@@ -193,7 +193,7 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
                     run_folder.write(folder, facts.replace(status="failed", reason=reason))
 
 
-def _there(cell: config.Cell, seed: int) -> bool:
+def _is_complete(cell: config.Cell, seed: int) -> bool:
     """Says whether the folder of a run is complete."""
     return run_folder.status(run_folder.folder(cell.suite, cell.run_id(seed))) in statuses.ENDED
 

@@ -135,7 +135,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _run(folder: pathlib.Path) -> fields.Json:
-    """Returns the facts of the run in a folder; one that says it is running and is held by no process was interrupted."""
+    """Returns the facts of the run in a folder; a run that says `running` and is held by no process was interrupted."""
     run = run_folder.read_plain(folder)
     if run is None:
         raise FileNotFoundError(f"{folder} holds no run")

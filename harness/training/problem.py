@@ -140,7 +140,7 @@ def _problem(
     product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     margins = pattern.margins(layers, facts.shape)
-    place = saddles.Place(data_, model, loss, layers, facts.shape, goal, exact)
+    place = saddles.Setting(data_, model, loss, layers, facts.shape, goal, exact)
     return Problem(
         facts=facts,
         arrays=arrays,

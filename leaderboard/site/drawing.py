@@ -214,7 +214,7 @@ def spectra(run: document.Run) -> Drawing | None:
 
 
 def _bins(product: float) -> float:
-    return float(histogram.place(np.asarray(product)))
+    return float(histogram.bins_from_zero(np.asarray(product)))
 
 
 def _losses(cell: cells.Cell) -> list[tuple[int, float, float, float]]:

@@ -186,15 +186,15 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
     low, high = math.log10(min(positive)), math.log10(max(positive))
     width = max(high - low, 1e-9)
 
-    def place(value: float) -> float:
+    def on_axis(value: float) -> float:
         return 0.0 if value <= 0 else round(100 * (math.log10(value) - low) / width, 2)
 
     return {
         key: Strip(
-            min(place(one) for one, _ in ends),
-            max(place(other) for _, other in ends),
-            place(statistics.median(one for one, _ in ends)),
-            tuple((place(one), round(place(other) - place(one), 2)) for one, other in ends),
+            min(on_axis(one) for one, _ in ends),
+            max(on_axis(other) for _, other in ends),
+            on_axis(statistics.median(one for one, _ in ends)),
+            tuple((on_axis(one), round(on_axis(other) - on_axis(one), 2)) for one, other in ends),
         )
         for key, ends in margins.items()
         if ends

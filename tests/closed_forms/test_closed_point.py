@@ -92,7 +92,7 @@ def test_the_whole_spectrum_follows_from_one_forward_pass(name: str) -> None:
     quick = {"xla_backend_optimization_level": 0}  # compiled fast, run once
     hessian = jax.jit(jax.hessian(lambda theta: goal.risk(theta, batch)), compiler_options=quick)
     shift = 0.3 if head.shifts else 0.0
-    for place in (closed_point.Place(0), closed_point.Place(1, shift, 0.5)):
+    for place in (closed_point.ClosedPoint(0), closed_point.ClosedPoint(1, shift, 0.5)):
         found = closed_point.spectrum(head, inputs, about, batch, place)
         params = closed_point.params(head, inputs, K, place)
         theta = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
@@ -131,12 +131,14 @@ def test_a_shift_moves_the_eigenvalues_of_the_last_bias() -> None:
     assert head is not None
     batch = data(inputs, about.name)
 
-    def at(place: closed_point.Place) -> spectra.Spectrum:
+    def at(place: closed_point.ClosedPoint) -> spectra.Spectrum:
         return closed_point.spectrum(head, inputs, about, batch, place)
 
-    plain = step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1))])
+    plain = step_sizes.certified([at(closed_point.ClosedPoint(0)), at(closed_point.ClosedPoint(1))])
     assert [round(0.5 * (one.low + one.high), 9) for one in plain.candidates] == [1.0]
-    assert step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1, 0.5))]).candidates == ()
+    assert (
+        step_sizes.certified([at(closed_point.ClosedPoint(0)), at(closed_point.ClosedPoint(1, 0.5))]).candidates == ()
+    )
 
 
 def test_a_shift_needs_a_bias() -> None:
@@ -144,7 +146,7 @@ def test_a_shift_needs_a_bias() -> None:
     head = heads.find(layers)[0]
     assert head is not None
     with pytest.raises(ValueError, match="no shift"):
-        closed_point.spectrum(head, inputs, about, data(inputs, about.name), closed_point.Place(0, 0.5))
+        closed_point.spectrum(head, inputs, about, data(inputs, about.name), closed_point.ClosedPoint(0, 0.5))
 
 
 def test_data_that_are_not_finite_are_said() -> None:
@@ -153,4 +155,6 @@ def test_data_that_are_not_finite_are_said() -> None:
     assert head is not None
     batch = data(inputs, about.name)
     with pytest.raises(FloatingPointError):
-        closed_point.spectrum(head, inputs, about, batch._replace(x=batch.x.at[0].set(jnp.inf)), closed_point.Place(0))
+        closed_point.spectrum(
+            head, inputs, about, batch._replace(x=batch.x.at[0].set(jnp.inf)), closed_point.ClosedPoint(0)
+        )

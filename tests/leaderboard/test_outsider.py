@@ -236,11 +236,11 @@ def test_activations_of_the_page_are_those_of_the_zoo(outsider: ModuleType) -> N
 def test_the_page_has_the_thresholds_of_the_code() -> None:
     """`python -m harness.cli.thresholds` prints what stands at the end of the page; nobody writes a number by hand."""
     assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + thresholds.table())
-    known = {one.name: one.value for one in thresholds.found()}
+    known = {one.name: one.value for one in thresholds.collect()}
     assert {"records.verdict.MARGIN", "records.ends.GAP[float32]", "records.ends.FLAT", "curvature.logdet.CUT"} <= set(
         known
     )
-    assert all(one.meaning for one in thresholds.found()), "a number in capitals says nothing of itself"
+    assert all(one.meaning for one in thresholds.collect()), "a number in capitals says nothing of itself"
 
 
 def test_the_page_names_whatever_a_cell_may_have() -> None:
