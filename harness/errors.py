@@ -37,6 +37,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of what an error says, or the name of its type if it says nothing."""
-    said = str(error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    """Returns the first line of what an error says; empty if it says nothing."""
+    return (str(error).strip().splitlines() or [""])[0]

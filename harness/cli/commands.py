@@ -149,11 +149,7 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs",
-            min=1,
-            max=1000,
-            help="Tasks at once. Default: one for each core that memory has room for; 1 on an accelerator; "
-            "a cluster's room.",
+            "--jobs", min=1, max=1000, help="Tasks at once; each may use all cores. Default: 1, a cluster's room"
         ),
     ] = None,
     shard: Annotated[
@@ -334,18 +330,10 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
 
         together.follow(portions, options)
         return None
-    expected = schedule.open_tasks(portions)
-    if wanted.engine == "local" and options.jobs is None:
-        from harness.jobs.engines import local
-
-        options = options._replace(jobs=local.default_jobs(options))
-        if options.jobs and options.jobs > 1 and len(expected) > 1 and not wanted.as_json:
-            words = f"up to {options.jobs} tasks at once, one for each core that memory has room for (--jobs)"
-            console().print(words, highlight=False)
     try:
         with (
             signals.handled(),
-            engines.opened(wanted.engine, options, expected) as workers,
+            engines.opened(wanted.engine, options, schedule.open_tasks(portions)) as workers,
             progress.shown(console(stderr=wanted.as_json), as_json=wanted.as_json) as display,
         ):
             opened = None if wanted.no_store else client.open_store(workspace.store(wanted.store))

@@ -2,7 +2,7 @@
 """Exponents of the linearised map at a global minimum: mu of gradient descent, lambda of SGD (mathematics, section 2).
 
 At a point where every example is fitted, the Hessian of any batch is a Gauss-Newton matrix, everything happens in the
-range of B' (data_space.py), and with the rows R_i of the factor and batches S of b examples
+range of B' (harness/risk/jacobian.py), and with the rows R_i of the factor and batches S of b examples
 
     mu     = max_i log|1 - eta h_i|, h the eigenvalues other than 0 of the whole batch
     lambda = lim (1/n) log|prod_{t<n} (I - (eta/b) sum_{i in S_t} R_i'R_i)|.

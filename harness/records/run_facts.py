@@ -64,6 +64,9 @@ class RunFacts:
         left_out: Which diagnostics, or numbers of them, were not measured, and why.
         cell: The recipe in plain values, every default written out.
         reason: Why it failed; stands in the file only where it did.
+        extra: Keys of a newer version, kept as they are.
+
+    Nobody changes the lists and mappings in it; `replace` gives new facts.
     """
 
     schema: int = SCHEMA
@@ -110,6 +113,7 @@ class RunFacts:
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     cell: dict[str, Any] = dataclasses.field(default_factory=dict)
     reason: str | None = None
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def group(self) -> tuple[int, ...]:
@@ -136,18 +140,20 @@ class RunFacts:
     def plain(self) -> dict[str, Any]:
         """Returns them as `run.json` holds them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        extra = values.pop("extra")
         if self.reason is None:
             del values["reason"]
-        return values
+        return {**values, **extra}
 
 
 def of(plain: Mapping[str, Any]) -> RunFacts:
-    """Returns the facts that a `run.json` of this version or an older one holds; unknown keys are dropped.
+    """Returns the facts that a `run.json` holds; keys that this version does not know are kept apart.
 
     Values are not checked: a stranger's file is read by leaderboard.export.document.
     """
-    known = {field.name for field in dataclasses.fields(RunFacts)}
+    known = {field.name for field in dataclasses.fields(RunFacts)} - {"extra"}
     values = {name: value for name, value in plain.items() if name in known}
+    values["extra"] = {name: value for name, value in plain.items() if name not in known}
     if "verdict" in values:
         values["verdict"] = verdict.current(values["verdict"])
     return RunFacts(**values)

@@ -40,8 +40,6 @@ from harness import records, workspace
 from harness.curvature import spectrum
 from harness.records import run_facts, spectra, verdict
 
-SCHEMA = 1
-
 FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from harness import config, errors, specs
 from harness import records as record_file
 from harness.curvature import spectrum as spectra
-from harness.records import histogram, run_folder, statuses
+from harness.records import histogram, run_facts, run_folder, statuses
 from harness.records.run_facts import RunFacts
 from harness.runs import conclusions, events, facts, keys, lanes, measure, outline, ownership
 from harness.runtime import device as devices
@@ -145,9 +145,9 @@ def open_run(orders: Orders, seed: int, beside: Sequence[int], folder: pathlib.P
         ready: The problem.
     """
     known = facts.initial(orders.cell, seed, ready, orders.device, orders.command)
-    earlier = run_folder.read(folder)
-    if earlier and earlier.together is not None and earlier.dataset == known.dataset:
-        known = earlier.replace(reason=None)
+    earlier = run_folder.read_plain(folder)
+    if earlier and earlier.get("together") and earlier.get("dataset") == known.dataset:
+        known = run_facts.of({**known.plain(), **earlier, "reason": None})  # what an older version left out is today's
     else:
         run_folder.clear(folder)
         known = known.replace(together=list(beside))

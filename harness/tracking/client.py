@@ -94,7 +94,7 @@ def open_store(uri: str) -> Store:
         client = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except (exceptions.MlflowException, OSError) as error:
-        why = errors.first_line(error)
+        why = errors.first_line(error) or type(error).__name__
         raise errors.InputError(f"the store {store.shown(uri)} cannot be opened: {why}") from error
     return Store(uri, client, points.database(uri))
 
@@ -161,9 +161,9 @@ def away() -> Iterator[None]:
     except exceptions.MlflowException as error:
         if error.error_code not in AWAY_CODES:
             raise
-        raise StoreAway(errors.first_line(error)) from error
+        raise StoreAway(errors.first_line(error) or type(error).__name__) from error
     except OSError as error:
-        raise StoreAway(errors.first_line(error)) from error
+        raise StoreAway(errors.first_line(error) or type(error).__name__) from error
 
 
 def retried(write: Callable[[], None]) -> None:

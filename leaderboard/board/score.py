@@ -28,6 +28,7 @@ from leaderboard.export import document
 
 Aim = Literal["target", "minimum", "infimum"]
 
+LOSSES = (config.HalfMse, config.SmoothedCe, config.Ce, config.Output)
 _LOSS: pydantic.TypeAdapter[config.Loss] = pydantic.TypeAdapter(config.Loss)
 
 
@@ -149,8 +150,10 @@ def aim(run: document.Run) -> Aim | None:
 @functools.lru_cache(maxsize=256)
 def _loss(part: str) -> config.Loss | None:
     """Returns the `loss` part of a cell from its JSON; None where this version does not understand it."""
+    fields = json.loads(part)
+    known = {field for kind in LOSSES for field in kind.model_fields}
     try:
-        return _LOSS.validate_json(part)
+        return _LOSS.validate_python({name: value for name, value in fields.items() if name in known})
     except ValueError:
         return None
 

@@ -100,6 +100,8 @@ def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str
     _require_run_of(manifest, seed, run)
     facts = parsing.parse_json(facts_text, "run.json")
     recorded = [records.load(line) for line in records_text.splitlines()]
+    if any("sigma_min" in one.values and "sigma_min_lower_error" not in one.values for one in recorded):
+        raise ValueError(f"{place} is of an older version, whose error bars held less; make the bundle anew")
     kept = _spectra(files.get(f"{place}/spectra.jsonl"), place, run)
     histograms = histogram.chosen(kept, recorded)  # of the spectra beside it, not of what the run says
     run = run.model_copy(

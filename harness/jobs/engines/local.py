@@ -17,7 +17,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pathlib
 import queue
 import signal
 import subprocess
@@ -29,13 +28,7 @@ from typing import IO, Any, NamedTuple
 from harness import errors, workspace
 from harness.jobs import engines, task, worker
 from harness.runs import events
-from harness.runtime import lapack, memory
-
-WORKER_BYTES = 2 * 2**30
-"""Memory that a worker of a small network is given room for: its libraries and compiled programs take most of it."""
-
-ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*")
-"""Names in /dev by which an accelerator is known without asking it."""
+from harness.runtime import lapack
 
 GRACE = 10.0
 """Seconds that a worker has to leave when the parent has no more use for it."""
@@ -81,22 +74,10 @@ class Worker:
     listener: threading.Thread = dataclasses.field(default_factory=threading.Thread)
 
 
-def default_jobs(options: engines.Options) -> int:
-    """Returns the default number of workers: one for each core, as far as memory has room for them.
-
-    One where there is an accelerator, or where a run is shared among devices.
-    """
-    elsewhere = options.device == "auto" and any(any(pathlib.Path("/dev").glob(name)) for name in ACCELERATORS)
-    if options.devices > 1 or options.device not in ("auto", "cpu") or elsewhere:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, memory.spare() // WORKER_BYTES))
-
-
 @contextlib.contextmanager
 def opened(options: engines.Options, expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
     """Opens the engine and starts workers for the `expected` tasks, `--jobs` at most, which make ready for them."""
-    crew = Crew(options, options.jobs or default_jobs(options))
+    crew = Crew(options, options.jobs or 1)
     try:
         for one in expected[: crew.jobs]:
             _send(crew.start(), {"expect": one.dump()})

@@ -55,7 +55,7 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
         answers(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
-        first = errors.first_line(error)
+        first = errors.first_line(error) or type(error).__name__
         token = "; one that asks for a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         hint = "" if address == "local" or os.environ.get("RAY_AUTH_MODE") == "token" else token
         raise errors.InputError(

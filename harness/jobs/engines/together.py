@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine of several processes that train one run together: no workers, this process is one.
+"""The engine of processes that train one run together (harness/runtime/distributed.py): no workers, this is one.
 
 The leader announces each task by its cell's name, as a number, and its place among the cell's groups; the others, which
 were given the same specs, do the same.

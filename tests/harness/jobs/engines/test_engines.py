@@ -52,7 +52,7 @@ steps: 10000000
 checkpoints: 1000
 seeds: 2
 """
-OPTIONS = engines.Options(device="cpu", jobs=1)
+OPTIONS = engines.Options(device="cpu")
 
 
 def shortened(steps: int, checkpoints: int, seeds: int = 2) -> str:
