@@ -170,7 +170,7 @@ HOSTILE: dict[str, tuple[Callable[[Files], Files], str]] = {
         lambda files: rewritten(files, "seed-0/records.jsonl", lambda content: content[:-40]),
         "records.jsonl line",
     ),
-    "older": (records(lambda values: values.pop("sigma_min_lower_error")), "seed-0 is of an older version"),
+    "older": (records(lambda line: line["values"].pop("sigma_min_lower_error")), "seed-0 is of an older version"),
     "no records": (raw("seed-0/records.jsonl", b""), "seed-0 has no record"),
     "records of numbers": (raw("seed-0/records.jsonl", b"1\n2\n"), "is not {step, values}"),
     "yaml bomb": (raw("cell.yaml", b"a: &a [x]\nb: [*a, *a]\n"), "cell.yaml|anchors"),
