@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small specs, configurations and problems for tests: one base, of which a test replaces the parts that it is about.
+"""Small networks, configurations and problems for tests: a base, of which a test replaces the parts it is about.
 
 A module that replaces the same parts in every test says so once: `cell = functools.partial(builders.cell, ...)`.
 """
@@ -12,9 +12,11 @@ from typing import Any
 
 import jax
 
+import zoo
 from harness import config, specs
 from harness.runs import measure
 from harness.training import problem as problems
+from zoo import layer, model
 
 Part = dict[str, Any]
 
@@ -47,8 +49,20 @@ def sgd(learning_rate: Any, batch_size: int, **fields: Any) -> Part:
 
 def quadratic(*eigenvalues: float) -> dict[str, Part]:
     """Returns the data, model and loss whose risk has these eigenvalues everywhere."""
-    model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
-    return {"data": {"name": "point"}, "model": model, "loss": {"name": "output"}}
+    diagonal = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
+    return {"data": {"name": "point"}, "model": diagonal, "loss": {"name": "output"}}
+
+
+def layers(family: str, inputs: layer.Shape, outputs: int, **fields: Any) -> layer.Layers:
+    """Returns the layers of a family with these fields, for examples of a shape."""
+    row = zoo.FAMILIES[family]
+    return row.layers(row.config.model_validate({"family": family, **fields}), inputs, outputs)
+
+
+def network(family: str, inputs: layer.Shape, outputs: int, **fields: Any) -> model.Model:
+    """Returns the network of a family with these fields, for examples of a shape."""
+    row = zoo.FAMILIES[family]
+    return zoo.build(family, row.config.model_validate({"family": family, **fields}), inputs=inputs, outputs=outputs)
 
 
 BASE: Part = {

@@ -169,7 +169,10 @@ def same(left: Sequence[Record], right: Sequence[Record], c: float = 1.0) -> Non
 @pytest.mark.parametrize(("activation", "seed", "c"), [("tanh", 0, 3.7), ("tanh", 1, 1e-3), ("relu", 2, 250.0)])
 def test_a_loss_times_c_and_a_step_over_c_are_the_same_run(method: str, activation: str, seed: int, c: float) -> None:
     it = net(activation, seed)
-    same(descended(it, 1.0, ETA, method), descended(it, c, ETA / c, method), c)
+    one = descended(it, 1.0, ETA, method)
+    same(one, descended(it, c, ETA / c, method), c)
+    half = descended(it, 1.0, ETA / 2, method)
+    assert half[0].values["sigma_min"] != pytest.approx(one[0].values["sigma_min"], rel=1e-6), "another map"
 
 
 @METHODS

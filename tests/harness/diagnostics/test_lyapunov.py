@@ -204,27 +204,18 @@ def test_three_formulations_of_lambda_agree(home: pathlib.Path) -> None:
     assert found["lambda"] - found["lambda_error"] <= found["lambda_upper"]
 
 
-def test_a_factor_is_not_needed(home: pathlib.Path) -> None:
-    one = cell()
+@pytest.mark.parametrize(("loss", "eta"), [("half_mse", 0.5), ("ce", 20.0)])
+def test_a_factor_is_not_needed(loss: str, eta: float, home: pathlib.Path) -> None:
+    """Under cross-entropy, labels count by their curvature."""
+    one = cell(loss={"name": loss}, optimizer=builders.sgd(eta, 2))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
     key = jax.random.key(3)
-    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, 0.5, key).drawn
-    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, 0.5, key)
+    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, eta, key).drawn
+    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, eta, key)
     assert free.shape == dense_logs.shape
     # The same batches: in the end both vectors point the same way, and every step agrees.
-    assert free[-500:] == pytest.approx(dense_logs[-500:], abs=1e-7)
-
-
-def test_without_a_factor_labels_count_by_their_curvature(home: pathlib.Path) -> None:
-    one = cell(loss={"name": "ce"}, optimizer=builders.sgd(20.0, 2))
-    ready = problem.problem(one)
-    theta = problem.start(one, ready, jax.random.key(0))
-    found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
-    key = jax.random.key(3)
-    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, 20.0, key).drawn
-    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, 20.0, key)
     assert free[-500:] == pytest.approx(dense_logs[-500:], abs=1e-7)
 
 
