@@ -290,7 +290,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
         ["3 runs taken, 0 there already, 0 not taken", "3 runs sent, 0 there already"],
     )
     assert len(from_store.read(store_uri).runs) == 3
-    for source in incoming.found([folder]):
+    for source in incoming.run_folders([folder]):
         here = home / "runs" / "quickstart" / source.name
         assert {file.name for file in here.iterdir()} == {"cell.yaml", "records.jsonl", "run.json"}
         assert (here / "records.jsonl").read_bytes() == (source / "records.jsonl").read_bytes()
@@ -302,7 +302,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
 
 
 def test_import_keeps_what_is_here_and_says_so(elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str) -> None:
-    first, *_ = incoming.found([elsewhere])
+    first, *_ = incoming.run_folders([elsewhere])
     command_line.invoke(gdzoo.app, ["store", "import", str(first)])
     run_folder.write_plain(first, {**(run_folder.read_plain(first) or {}), "started": "2026-11-23T10:00:00Z"})
     said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
@@ -369,7 +369,7 @@ def test_import_refuses_what_is_not_a_whole_run_and_takes_the_others(
     elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str, spoil: Any, why: str
 ) -> None:
     outside = sorted(home.parent.iterdir())
-    spoil(incoming.found([elsewhere])[0])
+    spoil(incoming.run_folders([elsewhere])[0])
     said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
     assert said.exit_code == errors.EXIT_FAILED and why in said.stdout, said.stdout
     assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
@@ -391,7 +391,7 @@ def test_a_half_copied_run_leaves_nothing(
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space left"):
-        incoming.take(incoming.found([elsewhere])[0])
+        incoming.take(incoming.run_folders([elsewhere])[0])
     assert list((home / "runs").rglob("*")) == [home / "runs" / "quickstart"]
 
 

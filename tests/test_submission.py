@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from harness import errors, specs, workspace
-from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, pull_request, submissions, trust, verify
+from leaderboard.bundles import claim, consistency, pull_request, reading, submissions, trust, verify
+from leaderboard.export import labels
 
 ROOT = workspace.CHECKOUT
 SHIPPED = ROOT / "leaderboard" / "submissions"
@@ -45,8 +45,8 @@ def test_the_four_commands_of_the_readme_put_a_network_on_the_board(
         assert command[0] == "gdzoo"
         done = said(sys.executable, str(ROOT / "gdzoo.py"), *command[1:], cwd=home)
     (folder,) = (board / "submissions" / "mine").iterdir()
-    read = bundles.read(folder)
-    assert read.place == f"mine/{folder.name}" and read.manifest.canary is not None
+    read = reading.read(folder)
+    assert read.name == f"mine/{folder.name}" and read.manifest.canary is not None
     assert f"git add specs/mine/mynet.yaml {folder}".split()[2] in done.stdout
     assert str(folder) in done.stdout and "gh pr create" in done.stdout
     assert "recomputed; " in done.stdout and "bits compared" in done.stdout
@@ -131,8 +131,8 @@ def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tm
         (lambda clone, row: _linked(row / "cell.yaml"), "is not a regular file (mode 120000)"),
         (lambda clone, row: _verdict(clone), "verdicts are written where the board is published"),
         (lambda clone, row: _disputed(clone, row.name, "0" * 64), "it is of another bundle"),
-        (lambda clone, row: _disputed(clone, "0" * 12, "0" * 64), "there is no bundle of this cell"),
-        (lambda clone, row: row.rename(row.with_name("0" * 12)), "it holds the cell quickstart/"),
+        (lambda clone, row: _disputed(clone, "0" * 12, "0" * 64), "there is no bundle of this configuration"),
+        (lambda clone, row: row.rename(row.with_name("0" * 12)), "it holds the configuration quickstart/"),
         (lambda clone, row: (row / "cell.yaml").write_text("x"), "its size or SHA-256 differs"),
         (
             lambda clone, row: said("git", "rm", "-q", "specs/quickstart/*.yaml", cwd=clone),
@@ -207,21 +207,21 @@ def test_words_of_strangers_are_text_in_the_comment() -> None:
 
 def test_shipped_rows_are_whole_consistent_and_have_their_verdicts() -> None:
     rows = list(submissions.rows())
-    labels = {(row.bundle.manifest.suite, row.bundle.manifest.label): row.trust.label for row in rows}
+    found = {(row.bundle.manifest.suite, row.bundle.manifest.label): row.trust.label for row in rows}
     held = {(row.bundle.manifest.suite, row.bundle.manifest.cell_id) for row in rows}
     for suite in ("quickstart", "practical", "optimisers"):
         files = sorted((ROOT / "specs" / suite).glob("*.yaml"))
         assert {(suite, cell.cell_id) for file in files for cell in specs.read(file).cells} <= held, suite
-    assert set(labels.values()) <= {"recomputed", "replayed"}, labels
-    assert all(label == "replayed" for (suite, _), label in labels.items() if suite == "quickstart")
+    assert set(found.values()) <= {"recomputed", "replayed"}, found
+    assert all(label == "replayed" for (suite, _), label in found.items() if suite == "quickstart")
     for row in rows:
-        assert all(not run.dirty and run.commit for run in row.bundle.runs), f"{row.bundle.place}: no clean checkout"
+        assert all(not run.dirty and run.commit for run in row.bundle.runs), f"{row.bundle.name}: no clean checkout"
         assert all(check.holds for check in consistency.checks(row.bundle))
 
 
 def test_a_shipped_row_is_replayed() -> None:
     """A sample of one: the smallest, whole, on this machine."""
-    outcome = verify.verify(bundles.read(_row()), "replayed")
+    outcome = verify.verify(reading.read(_row()), "replayed")
     assert [check for check in outcome.checks if not check.holds] == []
     assert outcome.verdict.label == "replayed" or (not outcome.verdict.bits and outcome.verdict.label == "recomputed")
 
@@ -230,7 +230,7 @@ def test_a_shipped_row_is_replayed() -> None:
 def test_all_shipped_rows_are_replayed() -> None:
     for row in submissions.rows():
         outcome = verify.verify(row.bundle, "replayed")
-        assert [submissions.told(check) for check in outcome.checks if not check.holds] == [], row.bundle.place
+        assert [claim.sentence(check) for check in outcome.checks if not check.holds] == [], row.bundle.name
 
 
 def test_workflows_pin_their_actions_and_give_no_rights_to_what_reads_bundles() -> None:
@@ -248,4 +248,4 @@ def test_workflows_pin_their_actions_and_give_no_rights_to_what_reads_bundles() 
     assert submission["permissions"] == {"contents": "read"}
     first = submission["jobs"]["verify"]["steps"][0]["with"]
     assert first["ref"] == "${{ github.event.pull_request.base.sha }}" and first["persist-credentials"] is False
-    assert claim.LEVELS[-1] in str(submission["jobs"]["verify"]["steps"])
+    assert labels.LEVELS[-1] in str(submission["jobs"]["verify"]["steps"])

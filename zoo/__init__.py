@@ -3,6 +3,16 @@
 
 `FAMILIES` is the list of what exists. `build("vgg", config, inputs=(8, 8, 1), outputs=10)` gives a `Model`: two pure
 functions. Importing this package loads neither jax nor flax; building a network does.
+
+Example:
+    >>> import jax, zoo
+    >>> config = zoo.FAMILIES["mlp"].config(family="mlp", hidden=(4,), activation="relu")
+    >>> network = zoo.build("mlp", config, inputs=(1, 1, 2), outputs=3)
+    >>> theta = network.init(jax.random.key(0))
+    >>> sorted(theta)
+    ['dense_0', 'head']
+    >>> network.apply(theta, jax.numpy.ones((5, 1, 1, 2))).shape
+    (5, 3)
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import subprocess
 import tempfile
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import errors, workspace
+from harness.cli import data as data_commands
+from harness.cli import store as store_commands
+from harness.cli.options import Device, Devices, Specs, Store, console
 from harness.runtime import signals
 
 if TYPE_CHECKING:
@@ -21,24 +25,10 @@ if TYPE_CHECKING:
 
     from harness import specs
     from harness.jobs import engines, schedule
-    from harness.tracking import client
 
 app = typer.Typer()
-store_app = typer.Typer(help="The database that holds the runs.", no_args_is_help=True)
-data_app = typer.Typer(help="The data sets.", no_args_is_help=True)
-app.add_typer(store_app, name="store")
-app.add_typer(data_app, name="data")
-
-Specs = Annotated[
-    list[pathlib.Path], typer.Argument(help="Spec files, or folders of them.", metavar="SPEC...", show_default=False)
-]
-Store = Annotated[
-    str | None, typer.Option("--store", help="URI of the store. Default: MLFLOW_TRACKING_URI, else mlflow.db here.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
-Devices = Annotated[
-    int, typer.Option("--devices", min=1, max=4096, help="Devices that share the examples of each batch.")
-]
+app.add_typer(store_commands.app, name="store")
+app.add_typer(data_commands.app, name="data")
 
 
 @app.command("list")
@@ -78,7 +68,7 @@ def new(
 
 @app.command()
 def check(specs: Specs, device: Device = "auto") -> None:
-    """Validate specs without training: shapes, sizes, what the theorem says, one step of each spec's first cell.
+    """Validate specs without training: shapes, sizes, what the theorem says, one step of each one's first network.
 
     The column `bad η` lists the step sizes at which the map is singular: `exactly {1}`, `none`, what is possible, `?`.
     The statements behind it (F1 to F14) are ours and not peer-reviewed; docs/theorems.md has their proofs.
@@ -159,7 +149,11 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", min=1, max=1000, help="Tasks at once; each may use all cores. Default: 1, a cluster's room"
+            "--jobs",
+            min=1,
+            max=1000,
+            help="Tasks at once. Default: one for each core that memory has room for; 1 on an accelerator; "
+            "a cluster's room.",
         ),
     ] = None,
     shard: Annotated[
@@ -189,8 +183,8 @@ def run(
 ) -> None:
     """Make the missing runs exist; go on with what was cut off. A diverged run is a result.
 
-    A task is a group of seeds of one cell. Training is done in other processes: one that dies is begun again where it
-    was. Ctrl-C or SIGTERM: what is at hand is finished and written, exit code 75; twice: at once.
+    A task is a group of seeds of one configuration. Training is done in other processes: one that dies is begun again
+    where it was. Ctrl-C or SIGTERM: the current units are finished and written, exit code 75; twice: at once.
     """
     from harness.jobs import engines
     from harness.runtime import distributed
@@ -201,9 +195,7 @@ def run(
     options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address, together)
     if together is not None:
         engine = engines.TOGETHER
-    outcome = run_specs(
-        specs, seeds=seeds, store=store, no_store=no_store, engine=engine, options=options, shard=shard, as_json=json
-    )
+    outcome = run_specs(specs, Wanted(seeds, store, no_store, engine, options, shard, json))
     if outcome is None:
         return
     out = console(stderr=json)
@@ -225,7 +217,7 @@ def status(
         list[pathlib.Path] | None, typer.Argument(help="Spec files or folders; default: all of specs/.")
     ] = None,
 ) -> None:
-    """Say how many runs of each cell are finished, diverged, running, interrupted, failed or missing."""
+    """Say how many runs of each configuration are finished, diverged, running, interrupted, failed or missing."""
     from harness import specs as spec_module
     from harness.cli import overview
 
@@ -277,128 +269,6 @@ def ui(
             raise typer.Exit(errors.EXIT_DONE) from None
 
 
-@store_app.command("init")
-def store_init(store: Store = None) -> None:
-    """Make what is missing of the store: database, tables, and an experiment for each suite.
-
-    Safe to say twice, and from many processes at once. A store from another MLflow is left alone.
-    """
-    from harness.tracking import store as stores
-
-    uri = workspace.store(store)
-    with console().status("making the store ready"):
-        done = stores.init(uri)
-    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
-
-
-@store_app.command("upgrade")
-def store_upgrade(store: Store = None) -> None:
-    """Bring a store from an earlier MLflow up to date.
-
-    Of a SQLite file a copy is kept beside it. Back a PostgreSQL database up before: pg_dump -Fc.
-    """
-    from harness.tracking import store as stores
-
-    uri = workspace.store(store)
-    with console().status("upgrading the store"):
-        done = stores.upgrade(uri)
-    console().print(f"store {stores.shown(uri)}: {done}", highlight=False, soft_wrap=True)
-
-
-@store_app.command("check")
-def store_check(store: Store = None) -> None:
-    """Say in which state the store is and what it holds, and change nothing. Exit code 2 where it cannot be used."""
-    import rich.table
-
-    from harness.tracking import store as stores
-
-    uri = workspace.store(store)
-    drawn = rich.table.Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    drawn.add_row("store", stores.shown(uri))
-    for name, value in stores.report(uri).items():
-        drawn.add_row(name, value)
-    console().print(drawn, highlight=False)
-    stores.require(uri)
-
-
-@store_app.command("copy")
-def store_copy(
-    target: Annotated[str, typer.Argument(help="URI of a store that is new or holds no run.", metavar="URI")],
-    store: Store = None,
-) -> None:
-    """Copy all that the store holds into another: a backup, a restore, or the move from SQLite to PostgreSQL.
-
-    Whole or not at all. Artifacts stay where they are, and the runs of the copy name those places.
-    """
-    from harness.tracking import store as stores
-
-    with console().status("") as status:
-        copied = stores.copy(
-            workspace.store(store), target, lambda table, rows: status.update(f"copying {table}: {rows:,} rows")
-        )
-    words = f"{copied.get('runs', 0):,} runs with {copied.get('metrics', 0):,} points in {stores.shown(target)}"
-    console().print(words, highlight=False, soft_wrap=True)
-
-
-@store_app.command("sync")
-def store_sync(store: Store = None) -> None:
-    """Send to the store what it does not hold of the run folders here: after it was away, or was made anew.
-
-    Runs that somebody is at are left to them. Exit code 1 where the store did not take everything.
-    """
-    from harness.tracking import client, queue
-
-    bring(queue.folders(workspace.runs()), client.open_store(workspace.store(store)))
-
-
-def bring(folders: Sequence[pathlib.Path], opened: client.Store) -> None:
-    """Sends run folders to a store, shows how far it is, prints what came of it, and exits with 1 where some wait.
-
-    Raises:
-        errors.InputError: If the store does not answer.
-    """
-    from harness.jobs import progress
-    from harness.tracking import client, queue
-
-    with progress.bar(console(stderr=True), len(folders)) as bar:
-
-        def step(folder: pathlib.Path) -> None:
-            bar.begin(folder.name, 1)
-            bar.end()
-
-        try:
-            synced = queue.sync(opened, folders, step)
-        except client.StoreAway as error:
-            raise errors.InputError(f"the store does not answer: {error}") from error
-    words = f"{len(synced.sent)} runs sent, {len(synced.there)} there already"
-    words += f", {len(synced.waiting)} wait: the store is away" if synced.waiting else ""
-    console().print(words, highlight=False)
-    if synced.waiting:
-        raise typer.Exit(errors.EXIT_FAILED)
-
-
-@data_app.command("prepare")
-def data_prepare(
-    name: Annotated[str, typer.Argument(help="A data set of `gdzoo list datasets`, or any of tensorflow-datasets.")],
-    source: Annotated[
-        pathlib.Path | None, typer.Option("--from", help="Folder with the upstream files, instead of the network.")
-    ] = None,
-) -> None:
-    """Download a data set (or take it from a folder) and write it where `gdzoo run` reads it."""
-    from harness import data
-
-    console().print(f"preparing {name} in {workspace.data()}; this can take minutes", highlight=False, soft_wrap=True)
-    data.prepare(name, source)
-    console().print(f"{name} is ready", highlight=False)
-
-
-def console(*, stderr: bool = False) -> rich.console.Console:
-    """Returns the terminal; colours follow NO_COLOR and whether it is one."""
-    import rich.console
-
-    return rich.console.Console(stderr=stderr)
-
-
 def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[specs.Spec]:
     """Checks specs and prints what would be run, what the theorem says, the loss across one step, and what it takes.
 
@@ -416,17 +286,30 @@ def check_specs(paths: Sequence[pathlib.Path], *, device: str = "auto") -> list[
     return found
 
 
-def run_specs(
-    paths: Sequence[pathlib.Path],
-    *,
-    seeds: int | None = None,
-    store: str | None = None,
-    no_store: bool = False,
-    engine: str = "local",
-    options: engines.Options | None = None,
-    shard: str = "1/1",
-    as_json: bool = False,
-) -> schedule.Outcome | None:
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """How the runs of specs are to be made.
+
+    Attributes:
+        seeds: How many seeds of each cell; None for as many as its spec asks for.
+        store: URI of the store; None for the default.
+        no_store: Whether there is to be none.
+        engine: Who trains: a name in ENGINES.
+        options: What the engine is told.
+        shard: Which share of the runs: `I/N`.
+        as_json: Whether events are printed as JSON.
+    """
+
+    seeds: int | None = None
+    store: str | None = None
+    no_store: bool = False
+    engine: str = "local"
+    options: engines.Options | None = None
+    shard: str = "1/1"
+    as_json: bool = False
+
+
+def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome | None:
     """Makes the missing runs of specs exist, in their folders and (unless there is to be none) in the store.
 
     The workers are started first: they load their libraries while this process loads MLflow. Of processes that train
@@ -440,23 +323,32 @@ def run_specs(
     from harness.jobs import engines, progress, schedule, task
     from harness.tracking import client
 
-    part = task.shard(shard)
+    part = task.shard(wanted.shard)
     found = spec_module.read_all(paths)
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
     cells = [cell for spec in found for cell in spec.cells]
-    portions = schedule.wanted(cells, seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
-    if options is not None and options.together is not None and not options.together.leads:
+    portions = schedule.wanted(cells, wanted.seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
+    options = wanted.options or engines.Options()
+    if options.together is not None and not options.together.leads:
         from harness.jobs.engines import together
 
         together.follow(portions, options)
         return None
+    expected = schedule.open_tasks(portions)
+    if wanted.engine == "local" and options.jobs is None:
+        from harness.jobs.engines import local
+
+        options = options._replace(jobs=local.default_jobs(options))
+        if options.jobs and options.jobs > 1 and len(expected) > 1 and not wanted.as_json:
+            words = f"up to {options.jobs} tasks at once, one for each core that memory has room for (--jobs)"
+            console().print(words, highlight=False)
     try:
         with (
             signals.handled(),
-            engines.opened(engine, options or engines.Options(), schedule.open_tasks(portions)) as workers,
-            progress.shown(console(stderr=as_json), as_json=as_json) as display,
+            engines.opened(wanted.engine, options, expected) as workers,
+            progress.shown(console(stderr=wanted.as_json), as_json=wanted.as_json) as display,
         ):
-            opened = None if no_store else client.open_store(workspace.store(store))
+            opened = None if wanted.no_store else client.open_store(workspace.store(wanted.store))
             return schedule.work(portions, opened, workers, display)
     except KeyboardInterrupt:
         raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
@@ -483,7 +375,7 @@ def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.co
 
 
 def finish(outcome: schedule.Outcome | None, out: rich.console.Console) -> None:
-    """Prints what came of a list of runs, if this process knows, and exits with 1 where something is left to do."""
+    """Prints the outcome of a list of runs, if this process knows it; exits with 1 where something is left to do."""
     if outcome is None:
         return
     words = f"{len(outcome.ran)} runs made, {len(outcome.kept)} there already"

@@ -42,7 +42,7 @@ class Threshold(NamedTuple):
     meaning: str
 
 
-def found() -> Iterator[Threshold]:
+def collect() -> Iterator[Threshold]:
     """Yields every number that PLACES name in capitals, in the order of the files; loads what they load."""
     for pattern in PLACES:
         for path in sorted(workspace.CHECKOUT.glob(pattern)):
@@ -52,7 +52,7 @@ def found() -> Iterator[Threshold]:
 
 def table() -> str:
     """Returns them as a table in Markdown."""
-    rows = [f"| `{one.name}` | {shown(one.value)} | {one.meaning.replace('|', chr(92) + '|')} |" for one in found()]
+    rows = [f"| `{one.name}` | {shown(one.value)} | {one.meaning.replace('|', chr(92) + '|')} |" for one in collect()]
     return "\n".join(["| constant | value | what it is |", "| --- | --- | --- |", *rows]) + "\n"
 
 

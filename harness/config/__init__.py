@@ -3,6 +3,13 @@
 
 One file for each part: `data`, `loss`, `start`, `optimizer`, `diagnostics`; `recipe` is all that changes a number, and
 `cell` is a recipe with the names of its spec. Nothing here knows what is done with them.
+
+Example:
+    >>> from harness import config
+    >>> config.Gd(name="gd", learning_rate=0.5).batch_size is None  # every step sees the whole batch
+    True
+    >>> config.checkpoint_steps(steps=300, checkpoints=5)
+    (0, 1, 7, 45, 300)
 """
 
 from __future__ import annotations

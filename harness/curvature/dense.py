@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dense: the whole matrix, all its eigenvalues, in float64. The reference for everything else."""
+"""Dense: the whole matrix, all its eigenvalues, in float64. The reference for everything else.
+
+Example:
+    >>> import jax.numpy as jnp
+    >>> from harness.curvature import dense, operators
+    >>> hessian = operators.hessian(lambda theta: 0.5 * jnp.sum(jnp.array([1.0, 2.0, 3.0]) * theta**2))
+    >>> dense.matrix(hessian, 3)((jnp.ones(3),)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
+"""
 
 from __future__ import annotations
 

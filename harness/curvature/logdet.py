@@ -6,6 +6,13 @@ complement, where log|1 - eta x| is smooth, estimate the trace by Rademacher pro
 Gauss quadrature gives its quadratic form. Where the trace of H is known, eta x is added to the function, so that its
 slope at 0 is gone and with it most of the probes' spread, and the trace is taken off again exactly. Sources: Hutchinson
 1990; Ubaru, Chen & Saad, SIAM J. Matrix Anal. 2017.
+
+Example:
+    >>> import numpy as np
+    >>> from harness.curvature import logdet, spectrum
+    >>> known = spectrum.Spectrum(np.array([-1.0, 0.5]), np.zeros(2), complete=True, size=2, products=2)
+    >>> f"{logdet.exact(known, 0.5).value:.6f}"  # log(1.5 * 0.75)
+    '0.117783'
 """
 
 from __future__ import annotations

@@ -3,6 +3,14 @@
 
 An `Operator` takes the point (any tree of arrays: parameters, data) and gives `matvec: (P,) -> (P,)`. It is called
 inside compiled code, so the point is an argument and one compiled program serves all points.
+
+Example:
+    >>> import jax.numpy as jnp
+    >>> from harness.curvature import operators
+    >>> hessian = operators.hessian(lambda theta, scale: 0.5 * scale * jnp.sum(jnp.array([1.0, 2.0, 3.0]) * theta**2))
+    >>> product = hessian((jnp.zeros(3), 2.0))  # linearised at the point: one gradient; each product about two more
+    >>> product(jnp.ones(3)).tolist()
+    [2.0, 4.0, 6.0]
 """
 
 from __future__ import annotations

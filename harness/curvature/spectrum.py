@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrum: what is known of the eigenvalues of a symmetric operator, each with its error bar."""
+"""Spectrum: what is known of the eigenvalues of a symmetric operator, each with its error bar.
+
+Example:
+    >>> import numpy as np
+    >>> from harness.curvature import spectrum
+    >>> known = spectrum.Spectrum(np.array([-1.0, 0.5, 4.0]), np.full(3, 1e-9), complete=True, size=3, products=3)
+    >>> spectrum.count_above(known, level=2.0), spectrum.count_negative(known)
+    (1, 1)
+"""
 
 from __future__ import annotations
 

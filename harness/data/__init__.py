@@ -3,6 +3,15 @@
 
 Stored images are read through tensorflow-datasets, without TensorFlow; generated sets are drawn in memory. Nothing here
 loads either before `load` or `prepare` is called, save for the sets that are named by `tfds`.
+
+Example:
+    >>> from harness import data
+    >>> from harness.config.data import LinearTeacher
+    >>> teacher = LinearTeacher(name="linear_teacher", examples=8, shape=(1, 1, 2), singular_values=(2.0, 1.0))
+    >>> data.facts(teacher).task, data.facts(teacher).examples
+    ('regression', 8)
+    >>> data.load(teacher).x.shape
+    (8, 1, 1, 2)
 """
 
 from __future__ import annotations

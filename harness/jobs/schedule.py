@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from harness import config, errors
 from harness.jobs import engines, progress, task
-from harness.records import run_folder, statuses, verdict
+from harness.records import run_folder, statuses
 from harness.tracking import client, queue
 
 
@@ -61,7 +61,7 @@ def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
         portion.whole._replace(seeds=(seed,))
         for portion in portions
         for seed in sorted(portion.missing & portion.mine)
-        if not _there(portion.whole.cell, seed)
+        if not _is_complete(portion.whole.cell, seed)
     ]
 
 
@@ -151,7 +151,7 @@ def _missing(
     for portion in portions:
         cell = portion.whole.cell
         absent = [seed for seed in portion.whole.seeds if cell.run_id(seed) not in stored[cell.suite]]
-        there = [seed for seed in absent if _there(cell, seed)]
+        there = [seed for seed in absent if _is_complete(cell, seed)]
         _send(cell, [seed for seed in there if seed in portion.mine], sending)
         missing = frozenset(absent) - frozenset(there)
         outcome.kept.extend(cell.run_id(seed) for seed in sorted(portion.mine - missing))
@@ -163,7 +163,7 @@ def _missing(
 def _settle(
     result: task.Result, missing: frozenset[int], sending: queue.Uploads, outcome: Outcome, display: progress.Display
 ) -> None:
-    """Has what came of a task sent, and says it."""
+    """Reports the result of a task and has its runs sent to the store."""
     cell = result.task.cell
     seeds = [seed for seed in result.task.seeds if seed in missing]
     for seed in seeds:
@@ -172,7 +172,7 @@ def _settle(
         if result.said == "busy":
             outcome.busy.append(run_id)
             display.note("busy", one, result.reason)
-        elif _there(cell, seed):
+        elif _is_complete(cell, seed):
             (outcome.kept if result.said == "kept" else outcome.ran).append(run_id)
             display.note(run_folder.status(folder), one, _line(folder))
         else:
@@ -193,7 +193,7 @@ def _fail(folder: pathlib.Path, reason: str) -> None:
                     run_folder.write(folder, facts.replace(status="failed", reason=reason))
 
 
-def _there(cell: config.Cell, seed: int) -> bool:
+def _is_complete(cell: config.Cell, seed: int) -> bool:
     """Says whether the folder of a run is complete."""
     return run_folder.status(run_folder.folder(cell.suite, cell.run_id(seed))) in statuses.ENDED
 
@@ -217,11 +217,11 @@ def _finish(sending: queue.Uploads, outcome: Outcome, display: progress.Display)
 
 
 def _line(folder: pathlib.Path) -> str:
-    """Returns what came of a run that was trained to its end, in a line."""
+    """Returns the outcome of a run that was trained to its end, in a line."""
     facts = run_folder.read(folder)
     assert facts is not None, "a run that was trained to its end has a folder"
     if facts.status == "diverged":
         return f"at step {facts.diverged_at} ({facts.seconds:.0f} s)"
     values = run_folder.read_records(folder)[-1].values
     sharpness = f", η·λ_max {values['eta_sharpness']:.3g}" if "eta_sharpness" in values else ""
-    return f"loss {values['loss']:.3g}{sharpness}, {verdict.words(facts)} ({facts.seconds:.0f} s)"
+    return f"loss {values['loss']:.3g}{sharpness}, {facts.verdict_in_words} ({facts.seconds:.0f} s)"

@@ -58,7 +58,7 @@ class Portion(NamedTuple):
 
     Attributes:
         whole: The cell with all wanted seeds.
-        missing: Those that are not there yet, whosever they are.
+        missing: Those that are not there yet, of this share or another.
         mine: Those that are this process's share (`--shard`).
     """
 
@@ -67,7 +67,7 @@ class Portion(NamedTuple):
     mine: frozenset[int]
 
     def tasks(self, groups: Iterable[Sequence[int]]) -> list[Task]:
-        """Returns the groups of seeds that are left to do here: those whose first seed is, whosever the others are."""
+        """Returns the groups of seeds left to do here: those whose first seed is of this share."""
         return [
             self.whole._replace(seeds=tuple(group))
             for group in groups
@@ -141,7 +141,7 @@ def make_ready(task: Task) -> None:
 
 
 def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
-    """Runs a task in this process, and says what came of it and why.
+    """Runs a task in this process; returns its outcome and the reason.
 
     Args:
         task: What to run.

@@ -9,7 +9,7 @@ whatever libraries print goes to stderr.
     {"task": TASK}     ->  {"event": [kind, run_id, step, values, status]} ..., {"result": [said, reason]}
     on its own         ->  {"input": MESSAGE} where there is no such device
 
-SIGTERM ends the run at hand after the current unit. So does the end of stdin: the parent is gone.
+SIGTERM ends the current run after its current unit. So does the end of stdin: the parent is gone.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _listen(orders: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 
 def _say(replies: TextIO, message: dict[str, Any]) -> None:
-    """Writes a whole line; where nobody reads, that is a reason to stop."""
+    """Writes a whole line; a closed pipe means that the parent is gone, which is a reason to stop."""
     with signals.shielded():
         try:
             replies.write(json.dumps(message) + "\n")

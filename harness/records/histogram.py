@@ -32,7 +32,7 @@ MOST = 3
 """Spectra of a run that are kept: the first, that of the least sigma_min, the last."""
 
 
-def place(products: np.ndarray) -> np.ndarray:
+def bins_from_zero(products: np.ndarray) -> np.ndarray:
     """Returns where eta lambda lies on the axis, in bins."""
     return np.asarray(BINS * np.copysign(np.log10(1 + STEEPNESS * np.abs(products)), products))
 
@@ -44,7 +44,7 @@ def of(step: int, known: spectrum.Spectrum, eta: float) -> dict[str, Any]:
         step; complete (whether all eigenvalues are known); first (the bin of the first count); counts, from the first
         bin to the last that is not empty.
     """
-    bins = np.floor(np.clip(place(eta * known.values) + SLACK, -FURTHEST, FURTHEST - 1)).astype(int)
+    bins = np.floor(np.clip(bins_from_zero(eta * known.values) + SLACK, -FURTHEST, FURTHEST - 1)).astype(int)
     first = int(bins.min())
     return {"step": step, "complete": known.complete, "first": first, "counts": np.bincount(bins - first).tolist()}
 

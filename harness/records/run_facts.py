@@ -116,6 +116,19 @@ class RunFacts:
         """The seeds that the run is trained beside, itself among them."""
         return tuple(self.together or (self.seed,))
 
+    @property
+    def verdict_in_words(self) -> str:
+        """The verdict in a few words, with what it rests on."""
+        notes = [verdict.Doubt(**self.doubt).words] if self.doubt else []
+        if self.failure_probability:
+            notes.append(f"false with probability {self.failure_probability:.2g} at most")
+        if bad := self.bad_step:
+            since = f" from step {bad['step']} on" if bad["step"] else ""
+            apart = f"|1 − ηλ| = {bad['distance']:.2g}"
+            near = f"within one rounding of a bad step size, {apart}" if bad["distance"] else "bad"
+            notes.append(f"η = {bad['eta']:.4g}{since} is {near} ({bad['source']})")
+        return f"{self.verdict} ({'; '.join(notes)})" if notes else str(self.verdict)
+
     def replace(self, **changes: Any) -> RunFacts:
         """Returns the facts with some of them changed."""
         return dataclasses.replace(self, **changes)

@@ -88,7 +88,7 @@ def _locked(path: pathlib.Path) -> Iterator[TextIO]:
                 if last:
                     handle.seek(0)
                     raise Busy(handle.read().strip() or "another process") from error
-                time.sleep(0.02)  # somebody who only asks for the status holds it for less
+                time.sleep(0.02)  # a process that only reads the status holds it for less
         yield handle
 
 

@@ -12,18 +12,24 @@ set (harness/theory/__init__.py). That is a statement about the map, not about t
 makes it.
 
 Of the whole map, not of points, `gdzoo certify` says that it is `certified` (harness/theory/certify.py).
+
+Example:
+    >>> from harness import records
+    >>> from harness.records import verdict
+    >>> known = {"sigma_min": 0.2, "sigma_min_error": 1e-9, "sigma_min_lower": 0.1, "sigma_min_lower_error": 1e-9}
+    >>> verdict.verdict([records.Record(0, known)], singular=False)
+    'invertible'
+    >>> verdict.doubt([records.Record(0, known), records.Record(9, known | {"sigma_min_lower": 0.0})]).words
+    'at step 9: the lower bound of σ_min is 0: nothing excludes an eigenvalue at 1/η among those that were never seen'
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness import records
-
-if TYPE_CHECKING:
-    from harness.records.run_facts import RunFacts
 
 Verdict = Literal["invertible", "undecided", "singular"]
 Because = Literal["nothing recorded", "not measured", "not finite", "within error bars", "nothing excluded"]
@@ -77,18 +83,6 @@ class Doubt(NamedTuple):
 def current(word: Any) -> Any:
     """Returns a verdict in today's words; anything else as it is."""
     return OLDER.get(word, word) if isinstance(word, str) else word
-
-
-def words(facts: RunFacts) -> str:
-    """Returns the verdict of a run in a few words, with what it rests on."""
-    notes = [Doubt(**facts.doubt).words] if facts.doubt else []
-    if facts.failure_probability:
-        notes.append(f"false with probability {facts.failure_probability:.2g} at most")
-    if bad := facts.bad_step:
-        since = f" from step {bad['step']} on" if bad["step"] else ""
-        near = f"within one rounding of a bad step size, |1 − ηλ| = {bad['distance']:.2g}" if bad["distance"] else "bad"
-        notes.append(f"η = {bad['eta']:.4g}{since} is {near} ({bad['source']})")
-    return f"{facts.verdict} ({'; '.join(notes)})" if notes else str(facts.verdict)
 
 
 def verdict(run: Sequence[records.Record], *, singular: bool, proven: bool = False) -> Verdict:

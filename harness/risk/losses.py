@@ -6,6 +6,16 @@ every critical step size scales with that convention. With K outputs f, targets 
 regression, probabilities for planted ones), weights w_i and decay d,
 
     L(theta) = sum_i w_i l(f_theta(x_i), y_i) / sum_i w_i + d/2 |theta|^2
+
+Example:
+    >>> import numpy as np
+    >>> from harness import config
+    >>> from harness.risk import losses
+    >>> labels, weights = np.eye(2), np.ones(2)
+    >>> losses.constant(config.HalfMse(name="half_mse"), labels, weights)  # predicts (1/2, 1/2) everywhere
+    0.25
+    >>> losses.infimum(config.HalfMse(name="half_mse"), labels, weights)
+    0.0
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Kind = Literal["attained", "approached", "unknown"]
-"""Of the infimum of the risk: some prediction attains it, none does, or nobody knows it."""
+"""Of the infimum of the risk: some prediction attains it, none does, or it is not known."""
 
 
 @dataclasses.dataclass(frozen=True)

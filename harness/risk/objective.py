@@ -3,6 +3,20 @@
 
 Parameters are flattened once, here; optimisers and curvature work on vectors theta of shape (P,). The data travel as an
 argument, so that one compiled program serves every batch, seed and step size, in float32 and in float64 alike.
+
+Example:
+    >>> import jax, jax.numpy as jnp, zoo
+    >>> from harness import config
+    >>> from harness.risk import objective
+    >>> fields = zoo.FAMILIES["mlp"].config(family="mlp", hidden=(4,), activation="tanh")
+    >>> network = zoo.build("mlp", fields, inputs=(1, 1, 2), outputs=3)
+    >>> goal = objective.objective(network, config.HalfMse(name="half_mse"))
+    >>> goal.size  # (2 + 1) * 4 + (4 + 1) * 3
+    27
+    >>> batch = objective.Batch(jnp.ones((5, 1, 1, 2)), jnp.zeros((5, 3)), jnp.ones(5))
+    >>> theta = goal.init(jax.random.key(0)).astype("float64")
+    >>> goal.risk(theta, batch).shape, jax.grad(goal.risk)(theta, batch).shape
+    ((), (27,))
 """
 
 from __future__ import annotations

@@ -31,5 +31,5 @@ class Event(NamedTuple):
 Tell = Callable[[Event], None]
 
 
-def nobody(_event: Event) -> None:
-    """Tells nobody."""
+def ignore(_event: Event) -> None:
+    """Does nothing with it."""

@@ -48,11 +48,11 @@ class Stacked(NamedTuple):
 def stack(runs: dict[int, Lane], count: int, ready: problem.Problem) -> Stacked:
     """Returns so many lanes as one training state.
 
-    A lane that is nobody's is a copy of the first that is somebody's, and stands still: bits may depend on the number
-    of lanes.
+    A lane without a run is a copy of the first one that has a run, and stands still: bits may depend on the number of
+    lanes.
 
     Args:
-        runs: The lanes that are somebody's, by index.
+        runs: The lanes that have a run, by index.
         count: How many lanes there are.
         ready: The problem.
     """

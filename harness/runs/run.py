@@ -49,11 +49,11 @@ class Orders:
     cell: config.Cell
     device: str
     command: str
-    tell: events.Tell = events.nobody
+    tell: events.Tell = events.ignore
 
 
 def run_seeds(
-    cell: config.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.nobody
+    cell: config.Cell, seeds: Sequence[int], *, device: str, command: str, tell: events.Tell = events.ignore
 ) -> list[pathlib.Path]:
     """Runs some seeds of a cell, or what is missing of them, and returns their folders.
 
@@ -162,7 +162,7 @@ def open_run(orders: Orders, seed: int, beside: Sequence[int], folder: pathlib.P
 
 
 def run_together(orders: Orders, runs: Sequence[Run], ready: problem.Problem) -> None:
-    """Runs some seeds to their ends side by side, and writes into each folder what came of it."""
+    """Runs some seeds to their ends side by side, and writes into each folder how they ended."""
     for run in runs:
         run.note(status="running")
         run_folder.write_cell(run.folder, specs.dump(orders.cell))

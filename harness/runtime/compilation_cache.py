@@ -5,7 +5,7 @@ They lie in `JAX_COMPILATION_CACHE_DIR`, else in `gdzoo/xla` of `XDG_CACHE_HOME`
 for all of them. jax names an entry by the program, the flags, jaxlib and the features of the CPU, not by the number of
 threads, so that each number has a folder. `JAX_ENABLE_COMPILATION_CACHE=false` turns it off.
 
-Whoever may write there may run code here, as jax says; share it with nobody whom you do not trust.
+Write access to that folder is as good as running code here, as jax says: share it with people you trust alone.
 """
 
 from __future__ import annotations

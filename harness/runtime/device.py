@@ -127,7 +127,7 @@ def check(precision: str) -> None:
     """Refuses to train in a precision that the device only imitates.
 
     A TPU has no float64; XLA makes one of pairs of float32, of less precision and range. So it trains in float32 only,
-    and what is measured in float64 is measured on its host's CPU (`sharding.exact`). Not measured: no TPU was at hand.
+    and what is measured in float64 is measured on its host's CPU (`sharding.exact`). Not measured on a TPU.
 
     Raises:
         errors.InputError: If it is float64 and the device is a TPU.

@@ -39,7 +39,7 @@ def check() -> None:
 
 
 def taken() -> bool:
-    """Says whether a signal waits; whoever asks answers it, and it raises nothing any more."""
+    """Says whether a signal waits, and takes it: the caller must act on it, for it raises nothing any more."""
     global _waiting
     found, _waiting = _waiting, False
     return found

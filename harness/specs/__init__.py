@@ -3,6 +3,14 @@
 
 A spec is complete: no inheritance, no code. Its one `grid` field maps dotted paths to lists of values; the cells are
 their product. A cell is named by the SHA-256 of the canonical JSON of everything that changes a number.
+
+Example:
+    >>> from harness import specs, workspace
+    >>> spec = specs.read(workspace.CHECKOUT / "specs" / "quickstart" / "mlp.yaml")
+    >>> [cell.label for cell in spec.cells]
+    ['mlp · activation=relu', 'mlp · activation=gelu']
+    >>> spec.cells[0].cell_id
+    'f6565df66103'
 """
 
 from __future__ import annotations

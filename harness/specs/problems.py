@@ -38,7 +38,7 @@ class Problem(NamedTuple):
 
 def input_error(document: strict_yaml.Document, found: Iterable[Problem]) -> errors.InputError:
     """Returns the error that lists problems in the order of the file, strict_yaml.MAX_PROBLEMS at most."""
-    ordered = sorted(found, key=lambda problem: strict_yaml.place(document, problem.path, key=problem.key))
+    ordered = sorted(found, key=lambda problem: strict_yaml.position(document, problem.path, key=problem.key))
     lines = (strict_yaml.message(document, each.path, each.text + each.where, key=each.key) for each in ordered)
     return errors.InputError(strict_yaml.listed(list(lines)))
 

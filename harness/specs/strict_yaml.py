@@ -97,7 +97,7 @@ def load(text: str, file: str) -> Document:
     return document
 
 
-def place(document: Document, path: Path, *, key: bool = False) -> Position:
+def position(document: Document, path: Path, *, key: bool = False) -> Position:
     """Returns line and column of what stands at a path, or of the nearest thing around it that is written down.
 
     Args:
@@ -112,8 +112,8 @@ def place(document: Document, path: Path, *, key: bool = False) -> Position:
 
 
 def message(document: Document, path: Path, text: str, *, key: bool = False) -> str:
-    """Returns `file:line:column: dotted.path: text`; the arguments are those of `place`, and what is wrong."""
-    return _message(document.file, place(document, path, key=key), path, text)
+    """Returns `file:line:column: dotted.path: text`; the arguments are those of `position`, and what is wrong."""
+    return _message(document.file, position(document, path, key=key), path, text)
 
 
 def listed(problems: list[str]) -> str:

@@ -42,7 +42,7 @@ POSITIONS = 4096
 """Most products Q K of positions and outputs for which M is made."""
 
 
-class Place(NamedTuple):
+class ClosedPoint(NamedTuple):
     """One closed point.
 
     Attributes:
@@ -77,7 +77,7 @@ class Values(NamedTuple):
 
 
 def spectrum(
-    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: Place
+    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: ClosedPoint
 ) -> spectra.Spectrum:
     """Returns the distinct eigenvalues of H at a closed point; `size` is the number of parameters.
 
@@ -109,7 +109,7 @@ def spectrum(
 
 
 def eigenvalues(
-    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: Place
+    head: heads.Head, inputs: layer.Shape, loss: config.Loss, batch: objective.Batch, place: ClosedPoint
 ) -> Values:
     """Returns what `spectrum` does with multiplicities, without weight decay; raises what it does."""
     if place.shift and not head.shifts:
@@ -147,7 +147,7 @@ def parameters(layers: layer.Layers, inputs: layer.Shape) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract))
 
 
-def params(head: heads.Head, inputs: layer.Shape, outputs: int, place: Place) -> model.Params:
+def params(head: heads.Head, inputs: layer.Shape, outputs: int, place: ClosedPoint) -> model.Params:
     """Returns the closed point itself, as float64 parameters of the whole network."""
     whole = jax.eval_shape(_model(head.layers, inputs).init, jax.random.key(0))
     found: model.Params = {**_below(head, inputs, place)}
@@ -161,7 +161,7 @@ def params(head: heads.Head, inputs: layer.Shape, outputs: int, place: Place) ->
     return found
 
 
-def offset(head: heads.Head, place: Place, outputs: int) -> jax.Array:
+def offset(head: heads.Head, place: ClosedPoint, outputs: int) -> jax.Array:
     """Returns c (K,) float64: what the network gives at the point for every example."""
     outer = head.layers[head.outer]
     assert isinstance(outer, layer.Dense)
@@ -180,7 +180,7 @@ def _model(layers: layer.Layers, inputs: layer.Shape) -> model.Model:
     return model.from_module(lambda rngs: builders.network(layers, inputs, rngs))
 
 
-def _below(head: heads.Head, inputs: layer.Shape, place: Place) -> model.Params:
+def _below(head: heads.Head, inputs: layer.Shape, place: ClosedPoint) -> model.Params:
     """Returns the parameters below B, float64: a start of the family's, moved a little so that none is 0."""
     drawn = _model(head.body, inputs).init(jax.random.key(place.seed))
     moves = np.random.default_rng([place.seed, 1])
@@ -197,7 +197,7 @@ def activation(head: heads.Head, shift: float) -> tuple[float, float]:
 
 
 def _moments(
-    head: heads.Head, inputs: layer.Shape, x: jax.Array, gradients: jax.Array, place: Place
+    head: heads.Head, inputs: layer.Shape, x: jax.Array, gradients: jax.Array, place: ClosedPoint
 ) -> tuple[np.ndarray, float, int]:
     """Returns M, a bound of the sum of the moduli of its terms, and the number of units n.
 

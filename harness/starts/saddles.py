@@ -58,7 +58,7 @@ class Saddle(NamedTuple):
     radius: float = math.nan
 
 
-class Place(NamedTuple):
+class Setting(NamedTuple):
     """What a saddle is planted in.
 
     Attributes:
@@ -80,7 +80,7 @@ class Place(NamedTuple):
     batch: objective.Batch
 
 
-def planted(start: config.Start, place: Place) -> Saddle:
+def planted(start: config.Start, place: Setting) -> Saddle:
     """Returns the point of a spec's `start` that is planted, for which starts.refusal has nothing to say.
 
     Raises:
@@ -105,7 +105,7 @@ def planted(start: config.Start, place: Place) -> Saddle:
     return made._replace(radius=start.radius)
 
 
-def minimum(place: Place) -> Saddle:
+def minimum(place: Setting) -> Saddle:
     """Returns the parameters that the planted targets of a data set come from: a global minimum."""
     assert isinstance(place.data.targets, config.Planted)
     theta = place.objective.init(jax.random.key(place.data.targets.planted)).astype("float64")
@@ -130,13 +130,13 @@ def flat(params: Any) -> jax.Array:
     return jnp.concatenate([jnp.asarray(leaf, "float64").ravel() for leaf in jax.tree.leaves(params)])
 
 
-def _head(start: config.HeadSaddle | config.Origin, place: Place) -> Saddle:
+def _head(start: config.HeadSaddle | config.Origin, place: Setting) -> Saddle:
     head, missing = heads.find(place.layers)
     assert head is not None, missing
     outer = place.layers[head.outer]
     best = tuple(optimal(place.loss, place.batch).tolist()) if getattr(outer, "bias", False) else ()
     bare, seed = (True, 0) if isinstance(start, config.Origin) else (False, start.seed)
-    at = closed_point.Place(seed, c=best, bare=bare)
+    at = closed_point.ClosedPoint(seed, c=best, bare=bare)
     known = closed_point.eigenvalues(head, place.inputs, place.loss, place.batch, at)
     paired = known.paired if known.times else np.zeros(0)
     values = np.concatenate([known.single, -paired, np.zeros(1)])
@@ -146,7 +146,7 @@ def _head(start: config.HeadSaddle | config.Origin, place: Place) -> Saddle:
     return Saddle(flat(params), 0.0 if least > -known.error else least, True, float(negative))
 
 
-def _deep_linear(start: config.DeepLinearSaddle, place: Place) -> Saddle:
+def _deep_linear(start: config.DeepLinearSaddle, place: Setting) -> Saddle:
     """The best map of rank k, W_D...W_1 = U_k U_k'B, with B the regression and U_k its k strongest directions."""
     weights = np.asarray(place.batch.weights / jnp.sum(place.batch.weights))
     x = np.asarray(place.batch.x).reshape(len(weights), -1)
@@ -178,12 +178,12 @@ def _deep_linear(start: config.DeepLinearSaddle, place: Place) -> Saddle:
     return Saddle(flat(params), least if white else math.nan, white, float(len(missing) * free) if white else math.nan)
 
 
-def zoo_model(place: Place) -> model.Model:
+def zoo_model(place: Setting) -> model.Model:
     """Returns the network of a place."""
     return model.from_module(lambda rngs: builders.network(place.layers, place.inputs, rngs))
 
 
-def _zero_units(start: config.ZeroUnitSaddle, place: Place) -> Saddle:
+def _zero_units(start: config.ZeroUnitSaddle, place: Setting) -> Saddle:
     """Looks for the weights of each unit, from random ones, by least squares of what would pull it to the outputs."""
     found = heads.units(place.layers)
     assert found is not None
@@ -259,7 +259,7 @@ def _unpulled(
     )
 
 
-def _zero_attention(start: config.ZeroUnitSaddle, place: Place) -> Saddle:
+def _zero_attention(start: config.ZeroUnitSaddle, place: Setting) -> Saddle:
     """Silences the last attention head where the rest of the network is critical, and puts it where nothing pulls it.
 
     With the head's output weights W_O at 0 nothing depends on its queries, keys and values w, and the gradient in W_O
@@ -290,7 +290,7 @@ def _zero_attention(start: config.ZeroUnitSaddle, place: Place) -> Saddle:
     return Saddle(theta, float(np.min((c - np.sqrt(c**2 + 4 * reach)) / 2)), False, math.nan)
 
 
-def _split(start: config.SplitSaddle, place: Place) -> Saddle:
+def _split(start: config.SplitSaddle, place: Setting) -> Saddle:
     """Splits that unit of the last hidden layer of a critical narrower network whose splitting bends the risk most."""
     assert isinstance(place.model, mlp.Config)
     hidden = (*place.model.hidden[:-1], place.model.hidden[-1] - 1)
@@ -364,7 +364,7 @@ def _critical(
     return np.asarray(found)
 
 
-def _split_curvatures(params: Any, inner: str, place: Place, share: float) -> np.ndarray:
+def _split_curvatures(params: Any, inner: str, place: Setting, share: float) -> np.ndarray:
     """Returns for each unit gamma (1 - gamma) u'(aS)u / ((1 - gamma)^2 + gamma^2) at its least over unit vectors u.
 
     With z the unit's preactivations, a its outgoing weights and g_i the gradient of the loss of example i in its

@@ -6,6 +6,14 @@ every step size eta the map G(theta) = theta - eta grad L(theta) is non-singular
 exception: G takes a set of positive measure to a null set, which happens where 1/eta is an eigenvalue of the Hessian H
 on a set of positive measure. This file says which ingredients of a network the paper names, and which bad step sizes
 are known before anything is computed. What the paper does not say is in STATEMENTS, and ours; DOCUMENT has the proofs.
+
+Example:
+    >>> from harness import specs, theory, workspace
+    >>> relu, gelu = specs.read(workspace.CHECKOUT / "specs" / "quickstart" / "mlp.yaml").cells
+    >>> theory.of(relu).covered, theory.of(relu).bad  # eta = 1 and no other step size is bad
+    ('theorem 1', 'exactly {1}')
+    >>> theory.of(gelu).one_piece, theory.of(gelu).bad
+    (True, 'none')
 """
 
 from __future__ import annotations
@@ -229,7 +237,7 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer
         known = bad_steps.Known((), (), FIXED_VOLUME)
     remarks = [
         *([MINIBATCH] if optimizer.batch_size else []),
-        *([MOMENTUM] if hasattr(optimizer, "momentum") else []),
+        *([MOMENTUM] if optimizer.momentum is not None else []),
         *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
         *([] if _constant(optimizer) else [SCHEDULED]),
     ]

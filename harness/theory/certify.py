@@ -167,7 +167,7 @@ def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     used = optimizers.step_sizes(cell, eta)
     ranges = [step_sizes.certified(one.spectrum for one in group) for group in pieces.values()]
     sound = sum(_sound(group, used, range_) for group, range_ in zip(pieces.values(), ranges, strict=True))
-    result, why = _verdict(says, cell, eta, used, found, len(pieces), sound, size)
+    result, why = _Case(says, cell, eta, used, found, len(pieces), sound, size).verdict()
     return Certificate(cell, eta, used, size, says, result, why, found, missing, _all(ranges), len(pieces), sound)
 
 
@@ -178,54 +178,61 @@ def _sound(group: Sequence[evidence.Evidence], used: optimizers.StepSizes, certi
     return all(step_sizes.within(certified, used.values))
 
 
-def _verdict(
-    says: theory.Theory,
-    cell: config.Cell,
-    eta: float,
-    used: optimizers.StepSizes,
-    found: Sequence[evidence.Evidence],
-    visited: int,
-    sound: int,
-    size: int,
-) -> tuple[Verdict, str]:
-    """Returns the verdict on the whole map at eta and all step sizes of its schedule, and what it rests on."""
-    match = theory.matches(says, used, cell.precision)
-    near = "" if match is None else theory.told(says, match)
-    if match is not None and match.exact:
-        return "singular", near
-    result, why = _measured(says, cell, eta, used, found, visited, sound, size)
-    return result, f"{why.rstrip('.')}; {near}" if near else why
+class _Case(NamedTuple):
+    """What a verdict on the whole map rests on.
 
+    Attributes:
+        says: What the theorem says of the cell.
+        cell: The cell.
+        eta: Its step size, before a schedule.
+        used: All step sizes of its schedule.
+        found: The points that were asked.
+        visited: How many pieces they lie on.
+        sound: How many of those pieces are certified.
+        size: The number of parameters P.
+    """
 
-def _measured(
-    says: theory.Theory,
-    cell: config.Cell,
-    eta: float,
-    used: optimizers.StepSizes,
-    found: Sequence[evidence.Evidence],
-    visited: int,
-    sound: int,
-    size: int,
-) -> tuple[Verdict, str]:
-    """Returns the verdict where no step size is known to be bad."""
-    if all(says.excludes(float(one), cell.precision) for one in used.values):
-        return "certified", says.others
-    if not found:
-        return "undecided", f"no point: {_no_point(says, cell, size)}"
-    if not says.one_piece:
-        return "undecided", f"certified on {sound} of {visited} pieces visited; nothing is said of the others"
-    if sound and len(used.values) > 1:
-        return "certified", f"one piece, and the points leave none of the {len(used.values)} step sizes over (F9)"
-    if sound:
-        best = max((one for one in found if one.certifies(eta)), key=lambda one: one.sigma(eta)[0])
-        value, error = best.sigma(eta)
-        sure = "" if best.spectrum.complete else f", false with probability {exclusion.FAILURE:g} at most"
-        return "certified", f"one piece, and σ_min = {value:.3g} ± {error:.1g} at a point ({best.method}; F3){sure}"
-    if len(used.values) > 1:
-        return "undecided", f"the points leave some of the {len(used.values)} step sizes of the schedule over"
-    if not all(one.spectrum.complete for one in found):
-        return "undecided", f"no point excludes that 1/η = {1 / eta:.4g} is an eigenvalue"
-    return "undecided", f"σ_min is within {verdict.MARGIN:g} error bars of 0 at every point"
+    says: theory.Theory
+    cell: config.Cell
+    eta: float
+    used: optimizers.StepSizes
+    found: Sequence[evidence.Evidence]
+    visited: int
+    sound: int
+    size: int
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """Returns the verdict on the whole map at eta and all step sizes of its schedule, and what it rests on."""
+        match = theory.matches(self.says, self.used, self.cell.precision)
+        near = "" if match is None else theory.told(self.says, match)
+        if match is not None and match.exact:
+            return "singular", near
+        result, why = self._measured()
+        return result, f"{why.rstrip('.')}; {near}" if near else why
+
+    def _measured(self) -> tuple[Verdict, str]:
+        """Returns the verdict where no step size is known to be bad."""
+        sizes = len(self.used.values)
+        if all(self.says.excludes(float(eta), self.cell.precision) for eta in self.used.values):
+            return "certified", self.says.others
+        if not self.found:
+            return "undecided", f"no point: {_no_point(self.says, self.cell, self.size)}"
+        if not self.says.one_piece:
+            pieces = f"{self.sound} of {self.visited} pieces visited"
+            return "undecided", f"certified on {pieces}; nothing is said of the others"
+        if self.sound and sizes > 1:
+            return "certified", f"one piece, and the points leave none of the {sizes} step sizes over (F9)"
+        if self.sound:
+            certifying = (point for point in self.found if point.certifies(self.eta))
+            best = max(certifying, key=lambda point: point.sigma(self.eta)[0])
+            value, error = best.sigma(self.eta)
+            sure = "" if best.spectrum.complete else f", false with probability {exclusion.FAILURE:g} at most"
+            return "certified", f"one piece, and σ_min = {value:.3g} ± {error:.1g} at a point ({best.method}; F3){sure}"
+        if sizes > 1:
+            return "undecided", f"the points leave some of the {sizes} step sizes of the schedule over"
+        if not all(point.spectrum.complete for point in self.found):
+            return "undecided", f"no point excludes that 1/η = {1 / self.eta:.4g} is an eigenvalue"
+        return "undecided", f"σ_min is within {verdict.MARGIN:g} error bars of 0 at every point"
 
 
 def _whole_matrices(cell: config.Cell, size: int) -> bool:

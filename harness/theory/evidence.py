@@ -77,7 +77,7 @@ def whole_map(
 
     Where no whole matrix is made, points by Lanczos, if there are no closed ones.
     """
-    closed, missing = _closed(data_, model_, loss, points)
+    closed, missing = _closed_points(data_, model_, loss, points)
     if not whole:
         return closed or _lanczos(data_, model_, loss, points), missing
     left = step_sizes.certified(one.spectrum for one in closed)
@@ -87,7 +87,7 @@ def whole_map(
 
 
 @functools.lru_cache(maxsize=8)
-def _closed(
+def _closed_points(
     data_: config.Data, model_: config.Model, loss: config.Loss, points: int
 ) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why."""
@@ -100,7 +100,7 @@ def _closed(
     found: list[Evidence] = []
     for seed in range(points):
         shift = 0.5 * seed if head.shifts else 0.0
-        place = closed_point.Place(seed, shift, 0.5 if seed else 0.0)
+        place = closed_point.ClosedPoint(seed, shift, 0.5 if seed else 0.0)
         try:
             with _explaining(ready, rows=1):
                 spectrum = closed_point.spectrum(head, facts.shape, loss, ready.exact, place)
@@ -163,7 +163,7 @@ def pieces(
     network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
     signs = piece_of(layers, facts.shape, network, ready.exact.x)
     spectrum_at = dense.known(operators.hessian(goal.risk), size)
-    place = saddles.Place(data_, model_, loss, layers, facts.shape, goal, ready.exact)
+    place = saddles.Setting(data_, model_, loss, layers, facts.shape, goal, ready.exact)
 
     def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):

@@ -133,6 +133,6 @@ def sync(store: client.Store, folders: Sequence[pathlib.Path], step: Callable[[p
 
 
 def folders(root: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the folders below `root`, one level for suites and one for runs, of runs that nobody is at."""
+    """Returns the folders below `root`, one level for suites and one for runs, of runs that no process holds."""
     found = sorted(file.parent for file in root.glob("*/*/run.json"))
     return [folder for folder in found if run_folder.status(folder) in (*statuses.ENDED, "failed", "interrupted")]

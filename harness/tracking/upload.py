@@ -135,7 +135,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _run(folder: pathlib.Path) -> fields.Json:
-    """Returns the facts of the run in a folder; one that says it is running while nobody is at it was interrupted."""
+    """Returns the facts of the run in a folder; a run that says `running` and is held by no process was interrupted."""
     run = run_folder.read_plain(folder)
     if run is None:
         raise FileNotFoundError(f"{folder} holds no run")
@@ -275,7 +275,7 @@ def _log_files(destination: Destination, source: Source) -> None:
 
 
 def _close(destination: Destination, source: Source) -> None:
-    """Gives the run in the store its status and its end, unless somebody is still at it."""
+    """Gives the run in the store its status and its end, unless a process still holds it."""
     status, ended = fields.STATUS[source.run["status"]], source.started + round(1000 * source.run["seconds"])
     if status != "RUNNING":
         destination.opened.client.set_terminated(destination.run_id, status=status, end_time=ended)

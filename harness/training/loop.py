@@ -27,7 +27,7 @@ class State(NamedTuple):
         theta: (S, P) parameters in the training precision. optimizer: State of the optax transformation, each leaf (S,
         ...). step: (S,) int, steps taken. live: (S,) bool: False once the loss or the gradient at theta is not finite,
         or the loss is low enough, where theta
-            then stays; or once somebody says that a lane has ended.
+            then stays; or once the caller marks the lane as ended.
         reached: (S,) bool: True once the loss is low enough.
     """
 

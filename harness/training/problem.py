@@ -1,5 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiment: a cell made ready to run, and what is measured at a point of its runs."""
+"""The experiment: a cell made ready to run, and what is measured at a point of its runs.
+
+Example:
+    >>> import jax
+    >>> from harness import specs, workspace
+    >>> from harness.training import problem
+    >>> cell = specs.read(workspace.CHECKOUT / "specs" / "controls" / "c1-quadratic.yaml").cells[0]
+    >>> ready = problem.problem(cell)
+    >>> ready.size, ready.examples, ready.infimum
+    (4, 1, nan)
+    >>> problem.start(cell, ready, jax.random.key(0)).shape
+    (4,)
+"""
 
 from __future__ import annotations
 
@@ -128,7 +140,7 @@ def _problem(
     product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
     unflatten = objective.flattening(jax.eval_shape(network.init, jax.random.key(0)))
     margins = pattern.margins(layers, facts.shape)
-    place = saddles.Place(data_, model, loss, layers, facts.shape, goal, exact)
+    place = saddles.Setting(data_, model, loss, layers, facts.shape, goal, exact)
     return Problem(
         facts=facts,
         arrays=arrays,

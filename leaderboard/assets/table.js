@@ -237,7 +237,7 @@
       body.append(row);
     }
     if (rowsStand !== true) table.tBodies[0].replaceChildren(body);
-    const unit = (name === "cells" ? " cell" : " run") + (count === 1 ? "" : "s");
+    const unit = (name === "cells" ? " configuration" : " run") + (count === 1 ? "" : "s");
     shown.textContent = (order.length === count ? "" : order.length.toLocaleString("en-US") + " of ") + count.toLocaleString("en-US") + unit;
     find("everything").hidden = !location.hash;
     find("pager").hidden = pages === 1;

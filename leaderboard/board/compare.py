@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import errors, metrics, workspace
 from harness.records import run_folder
 from leaderboard.board import cell as cells
-from leaderboard.board import interval, number, table
-from leaderboard.export import document, from_store
+from leaderboard.board import entries, interval, number
+from leaderboard.export import document, from_store, parsing
 
 MOST = 8
 """Columns, at most."""
@@ -34,7 +35,7 @@ MISSING = "·"
 WIDTH = 24
 
 
-def found(names: Sequence[str], uri: str) -> list[cells.Cell]:
+def columns_of(names: Sequence[str], uri: str) -> list[cells.Cell]:
     """Returns the columns that some names stand for: run_ids or cell_ids, or beginnings that only one of them has.
 
     Args:
@@ -46,9 +47,10 @@ def found(names: Sequence[str], uri: str) -> list[cells.Cell]:
     """
     if len(names) > MOST:
         raise errors.InputError(f"{len(names)} runs are too many for one table; at most {MOST} stand side by side")
-    here = {path.name: path for path in sorted(workspace.runs().glob("*/*-s*")) if (path / "run.json").is_file()}
-    there = {} if all(_named(name, here) for name in names) else from_store.listed(uri)
-    return [_column(name, here, there) for name in names]
+    folders = sorted(workspace.runs().glob("*/*-s*"))
+    in_folders = {folder.name: folder for folder in folders if (folder / "run.json").is_file()}
+    in_store = {} if all(_run_ids(name, in_folders) for name in names) else from_store.unread_runs(uri)
+    return [_column(name, in_folders, in_store) for name in names]
 
 
 def settings(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
@@ -123,39 +125,46 @@ def title(column: cells.Cell) -> str:
     return "\n".join([run.label, *which])
 
 
-def _named(name: str, ids: dict[str, Any]) -> list[str]:
+def _run_ids(name: str, ids: Iterable[str]) -> list[str]:
     """Returns the run_ids that a name stands for: one run, or all seeds of one cell; several cells are ambiguous."""
     if name in ids:
         return [name]
     return [run_id for run_id in ids if run_id.startswith(name)] if len(name) >= LEAST else []
 
 
-def _column(name: str, here: dict[str, Any], there: dict[str, from_store.Listed]) -> cells.Cell:
-    known = {**there, **here}
-    run_ids = _named(name, here) or _named(name, there)
+def _column(
+    name: str, in_folders: Mapping[str, pathlib.Path], in_store: Mapping[str, from_store.UnreadRun]
+) -> cells.Cell:
+    known = {**in_store, **in_folders}
+    run_ids = _run_ids(name, in_folders) or _run_ids(name, in_store)
     owners = sorted({run_id.rpartition("-s")[0] for run_id in run_ids})
     if not run_ids:
         near = errors.nearest(name, [*known, *{run_id.rpartition("-s")[0] for run_id in known}])
         raise errors.InputError(
-            f"there is no run or cell '{name}' in {workspace.runs()} or in the store{near}; a name is a run_id "
-            f"(`0123456789ab-s0`), a cell_id, or at least {LEAST} characters of one; the board and MLflow show them"
+            f"there is no run or configuration '{name}' in {workspace.runs()} or in the store{near}; "
+            f"a name is a run_id (`0123456789ab-s0`), a cell_id, or at least {LEAST} characters of one; "
+            "the board and MLflow show them"
         )
     if len(owners) > 1:
-        raise errors.InputError(f"'{name}' begins {len(owners)} cells: {', '.join(owners[:5])}; write more of it")
-    runs = [_read(run_id, here, there) for run_id in run_ids]
+        raise errors.InputError(
+            f"'{name}' begins {len(owners)} configurations: {', '.join(owners[:5])}; write more of it"
+        )
+    runs = [_read(run_id, in_folders, in_store) for run_id in run_ids]
     return cells.Cell(tuple(sorted(runs, key=lambda run: run.seed)))
 
 
-def _read(run_id: str, here: dict[str, Any], there: dict[str, from_store.Listed]) -> document.Run:
-    if run_id not in here:
-        return there[run_id].read()
-    folder = here[run_id]
+def _read(
+    run_id: str, in_folders: Mapping[str, pathlib.Path], in_store: Mapping[str, from_store.UnreadRun]
+) -> document.Run:
+    if run_id not in in_folders:
+        return in_store[run_id].read()
+    folder = in_folders[run_id]
     facts = {**(run_folder.read_plain(folder) or {}), "status": run_folder.status(folder)}
     if facts["status"] == "running":
         raise errors.InputError(f"run {run_id} is still going on; compare it when it has ended")
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in ("records.jsonl", "cell.yaml")]
-        return document.parse_run(json.dumps(facts), *texts)
+        return parsing.parse_run(json.dumps(facts), *texts)
     except (OSError, ValueError) as error:
         raise errors.InputError(f"run {run_id} cannot be read: {error}") from error
 
@@ -200,7 +209,7 @@ def _end(column: cells.Cell, name: str) -> str:
         if name == "sigma_min":
             return _sigma(run)
         bound = metrics.METRICS[name].bound if run.curvature == "lanczos" else ""
-        return number.show(cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
+        return entries.shown_metric(name, cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
     spread = interval.spread([cells.at(run, name, -1) for run in column.ended])
     middle = number.show(spread.median)
     span = number.show_range(spread.values, middle)
@@ -214,7 +223,7 @@ def _sigma(run: document.Run) -> str:
         return number.MISSING
     partial = run.curvature == "lanczos"
     found = cells.Margin(value, cells.error_bar(run, "sigma_min", -1), 0, lower if partial else None)
-    return table.margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
+    return entries.shown_margin(found, metrics.METRICS["sigma_min"].bound if partial else "")
 
 
 def _curve(column: cells.Cell, name: str) -> Sequence[float | None]:

@@ -30,7 +30,7 @@ from pydantic import Field
 from harness import errors
 from harness.config import canonical
 from leaderboard.board import cell as cells
-from leaderboard.board import interval, score, table
+from leaderboard.board import interval, score, settings
 from leaderboard.export import document, from_store
 
 FILE = pathlib.Path(__file__).parent.with_name("reference.json")
@@ -100,7 +100,7 @@ def problem(run: document.Run) -> str | None:
 
 def optimiser(run: document.Run) -> str:
     """Returns what tells one optimiser from another: its settings and how its step size is chosen."""
-    return f"{table.optimizer(run)}, η = {table.learning_rate(run)}".replace("\u00a0", " ")
+    return f"{settings.optimizer(run)}, η = {settings.learning_rate(run)}".replace("\u00a0", " ")
 
 
 def reference(path: pathlib.Path = FILE) -> Reference:

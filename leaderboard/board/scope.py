@@ -25,8 +25,10 @@ def sentences(rows: Sequence[cells.Cell]) -> str:
     share = "none" if not submitted else "all" if submitted == len(rows) else f"{submitted} of {len(rows)}"
     return (
         f"{len(networks):,} network{_s(networks)} of {sizes} parameters on {_data(rows)}. "
-        f"{len(runs):,} run{_s(runs)} of {len(rows):,} cell{_s(rows)}, each looked at on {_ends(looks)} of its steps; "
-        f"{share} of the cells {'was' if submitted == 1 else 'were'} submitted as bundles that anyone can check."
+        f"{len(runs):,} run{_s(runs)} of {len(rows):,} configuration{_s(rows)}, "
+        f"each looked at on {_ends(looks)} of its steps; "
+        f"{share} of the configurations {'was' if submitted == 1 else 'were'} submitted "
+        "as bundles that anyone can check."
     )
 
 

@@ -55,21 +55,21 @@ GOALS: dict[Aim, Goal] = {
         "met the target of its spec from every seed",
         "The loss came down to the target that the spec sets, where the run ended. A target is no minimum: nothing is "
         "said of what lies below it.",
-        "cells with a target",
+        "configurations with a target",
     ),
     "minimum": Goal(
         "Global minimum",
         "at a global minimum from every seed",
         f"The loss is at an infimum that is attained, up to {GAPS} of what the best constant prediction is above it, "
         f"and no eigenvalue is known to be negative by more than {number.show(ends.FLAT)} λ_max.",
-        "cells with an attained infimum, no target",
+        "configurations with an attained infimum, no target",
     ),
     "infimum": Goal(
         "Near infimum",
         "approaching an infimum from every seed",
         "No prediction attains the infimum (ce on labels), and every example is classified right: scaling the outputs "
         "leads to it.",
-        "cells with ce on labels, no target",
+        "configurations with ce on labels, no target",
     ),
 }
 """By aim. The one source of these words for page, terminal, files and MLflow."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from harness.records import ends, verdict
 from leaderboard.board import cell as cells
-from leaderboard.board import score, table
+from leaderboard.board import entries, score
 
 UNTESTED = "not tested here"
 """What is said of a count that is asked of nothing on this board."""
@@ -19,7 +19,7 @@ class Tally:
     """One count.
 
     Attributes:
-        flag: The name in table.flags that the filter shows.
+        flag: The name in `flags` that the filter shows.
         heading: What is counted.
         count: How many.
         total: Of how many.
@@ -42,7 +42,7 @@ class Tally:
 
 def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
     """Returns the counts of a board's cells."""
-    held = {flag: sum(flag in table.flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
+    held = {flag: sum(flag in flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
     asked = {goal: sum(score.hits(cell, goal) is not None for cell in rows) for goal in score.GOALS}
     known = [run.end.point for cell in rows for run in cell.ended if run.end is not None]
     stationary = [point for point in known if point in ends.STATIONARY_WORDS]
@@ -52,7 +52,7 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "I − ηH invertible at every logged step",
             held["invertible"],
             len(rows),
-            "cells",
+            "configurations",
             f"For every seed σ_min is above 0, with rounding {verdict.MARGIN:g} times as large, at each step that was "
             "looked at; with heavy ball the map of (θ, v) is invertible everywhere.",
         ),
@@ -73,7 +73,25 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "ended at the edge of stability",
             held["edge"],
             len(rows),
-            "cells",
+            "configurations",
             f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
         ),
     ]
+
+
+def flags(cell: cells.Cell) -> list[str]:
+    """Returns the names of the counts on the overview that this cell belongs to."""
+    found = cells.verdict(cell)
+    # Differences between the lower bounds that Lanczos gives prove no crossing.
+    crossed = not entries.bound(cell, "n_above_inv_eta") and any(cells.crossings_of(run) for run in cell.ended)
+    end = cells.at_end(cell, "eta_sharpness").median
+    came = {goal: score.hits(cell, goal) for goal in score.GOALS}
+    names: dict[str, bool] = {
+        "invertible": found == "invertible",
+        "crossed": crossed,
+        **{goal: share is not None and share.hits == share.trials for goal, share in came.items()},
+        "saddle": any(run.end and run.end.point == "strict saddle" for run in cell.ended),
+        "edge": end is not None and score.EDGE.low <= end <= score.EDGE.high,
+        "diverged": cells.diverged(cell)[0] > 0,
+    }
+    return [name for name, belongs in names.items() if belongs]

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import functools
-import json
-
-import zoo
-from harness import config, theory
+from harness import theory
 from harness.records import verdict as verdict_rule
 from harness.runs import conclusions
 from harness.training import optimizers
-from leaderboard.export import document
+from leaderboard.export import cell_theory, document
 
 LABELS: dict[theory.Covered, str] = {
     "theorem 1": "Theorem 1",
@@ -25,12 +21,12 @@ LABELS: dict[theory.Covered, str] = {
 
 def known(run: document.Run) -> theory.Theory | None:
     """Returns what the theorem says of a run's map; None if this version does not understand its cell."""
-    return _known(json.dumps(run.cell, sort_keys=True), run.dataset.shape, run.dataset.classes)
+    return cell_theory.theory_of(run.cell_text, run.dataset.shape, run.dataset.classes)
 
 
 def match(run: document.Run) -> theory.Match | None:
     """Returns the known bad step that a step size of a run is, or is next to; None if there is none."""
-    says, fields = known(run), _fields(json.dumps(run.cell, sort_keys=True))
+    says, fields = known(run), cell_theory.recipe_of(run.cell_text)
     if says is None or fields is None or run.eta is None or not says.bad_steps:
         return None
     used = optimizers.step_sizes(fields, run.eta, conclusions.made(run.steps, run.diverged_at))
@@ -39,7 +35,7 @@ def match(run: document.Run) -> theory.Match | None:
 
 def iterated(run: document.Run) -> str:
     """Says which map the verdict on a run with mini-batches is about; empty for a full batch, or without a verdict."""
-    says, fields = known(run), _fields(json.dumps(run.cell, sort_keys=True))
+    says, fields = known(run), cell_theory.recipe_of(run.cell_text)
     if says is None or fields is None or run.verdict is None:
         return ""
     return theory.iterated(says, fields.optimizer, match(run))
@@ -64,24 +60,3 @@ def proven(run: document.Run) -> str | None:
     """Returns why the map of a run's optimizer is singular at no step size, whatever the network; None if it may be."""
     row = optimizers.OPTIMIZERS.get(str(run.part("optimizer").get("name")))
     return theory.FIXED_VOLUME if row is not None and row.never_singular else None
-
-
-@functools.lru_cache(maxsize=8192)
-def _fields(cell: str) -> config.Recipe | None:
-    try:
-        return config.Recipe.model_validate_json(cell)
-    except ValueError:  # of an older or newer version, or of somebody's own
-        return None
-
-
-@functools.lru_cache(maxsize=8192)
-def _known(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory | None:
-    fields = _fields(cell)
-    if fields is None:
-        return None
-    try:
-        zoo.check(fields.model.family, fields.model, shape, classes)
-    except ValueError:  # a network that does not fit these inputs
-        return None
-    layers = zoo.FAMILIES[fields.model.family].layers(fields.model, shape, classes)
-    return theory.says(layers, shape, fields.loss, fields.optimizer)

@@ -9,9 +9,8 @@
     seed-N/states.safetensors    parameters and optimiser state at a few checkpoint steps
 
 docs/bundle.md says what every number in them is, so that an outsider can compute it again.
-A bundle holds no code, no path and no pickle, and its SHA-256 is that of `bundle.json`. Everything in it is read as a
-stranger's: names from a fixed list, regular files of bounded size, hashes before content, content through
-leaderboard/export/document.py and harness/records/tensors.py.
+A bundle holds no code, no path and no pickle, and its SHA-256 is that of `bundle.json`. It is read by
+leaderboard/bundles/reading.py, as a stranger's.
 """
 
 from __future__ import annotations
@@ -19,47 +18,23 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pathlib
-import re
-import stat
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import pydantic
 from pydantic import Field
 
 from harness import config, errors, records, specs
 from harness.curvature import spectrum
-from harness.records import histogram, run_folder, spectra, statuses, tensors
+from harness.records import run_folder, spectra, statuses
 from harness.risk import layout
 from leaderboard.export import document, text
 
 SCHEMA: Literal[1] = 1
 MANIFEST = "bundle.json"
 SEED_FILES = ("run.json", "records.jsonl", "spectra.jsonl", "states.safetensors")
-NAMES = re.compile(rf"bundle\.json|cell\.yaml|seed-(?:0|[1-9][0-9]?)/(?:{'|'.join(map(re.escape, SEED_FILES))})")
-"""What a file of a bundle may be called: at most 100 seeds."""
-
-LIMITS = {
-    MANIFEST: 1 << 18,
-    "cell.yaml": 1 << 17,
-    "run.json": 1 << 18,
-    "records.jsonl": 1 << 24,
-    "spectra.jsonl": 1 << 23,
-    "states.safetensors": 1 << 25,
-}
-"""Bytes of a file, at most."""
-
-TOTAL = 1 << 28
-"""Bytes of all files together, at most."""
-
-RATIO = 200
-"""How many times its size a file of a zip may become, at most."""
-
 STATES = 5
 """States of a run that are handed in, at most: the first, the last two, and others evenly between."""
 
@@ -70,7 +45,7 @@ SPECTRA_BYTES = 1 << 19
 """Bytes that the spectra of a run may take; beyond it they are left out."""
 
 
-class Entry(document.Part):
+class File(document.Part):
     """One file of a bundle."""
 
     sha256: document.Digest
@@ -84,8 +59,9 @@ class Manifest(document.Part):
         schema_: Version of the form of bundles.
         label: What tables call the cell.
         seeds: How many seeds it holds: 0, 1, 2, ...
-        canary: What the machine that made the runs computes (harness/runtime/canary.py); None where no bits are
-        promised. left_out: What is not in it, and why. files: Every other file.
+        canary: What the machine that made the runs computes (harness/runtime/canary.py); None promises no bits.
+        left_out: What is not in it, and why.
+        files: Every other file.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -97,7 +73,7 @@ class Manifest(document.Part):
     seeds: Annotated[int, Field(ge=1, le=100)]
     canary: document.Digest | None = None
     left_out: dict[document.Name, document.Line] = Field(default={}, max_length=20)
-    files: dict[str, Entry] = Field(max_length=2 + 100 * len(SEED_FILES))
+    files: dict[str, File] = Field(max_length=2 + 100 * len(SEED_FILES))
 
 
 class Bundle(NamedTuple):
@@ -128,8 +104,8 @@ class Bundle(NamedTuple):
     states: dict[int, dict[int, dict[str, np.ndarray]]]
 
     @property
-    def place(self) -> str:
-        """Its folder among the submissions: `suite/cell_id`."""
+    def name(self) -> str:
+        """`suite/cell_id`: also the path of its folder among the submissions."""
         return f"{self.manifest.suite}/{self.manifest.cell_id}"
 
 
@@ -180,10 +156,10 @@ def make(cell: config.Cell, folders: Sequence[pathlib.Path], canary: str | None)
         "canary": canary,
         "left_out": left_out,
     }
-    return signed(files, manifest)
+    return with_manifest(files, manifest)
 
 
-def signed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
+def with_manifest(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Returns the files with a `bundle.json` that says a manifest and the size and SHA-256 of each of them."""
     others = {name: content for name, content in sorted(files.items()) if name != MANIFEST}
     entries = {
@@ -193,7 +169,7 @@ def signed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str,
     return {MANIFEST: said.encode(), **others}
 
 
-def chosen(steps: Iterable[int], most: int = STATES) -> list[int]:
+def chosen_steps(steps: Iterable[int], most: int = STATES) -> list[int]:
     """Returns which of some increasing steps are handed in: the first, the last two, others evenly between."""
     known = list(steps)
     if len(known) <= most:
@@ -220,272 +196,22 @@ def _states(folder: pathlib.Path, steps: Sequence[int], places: Any) -> bytes | 
     most = min(STATES, STATE_BYTES // max(size, 1))
     if most < 2:
         return None
-    taken = chosen(known, most) if most > 3 else list(known)[-most:]
+    taken = chosen_steps(known, most) if most > 3 else list(known)[-most:]
     metadata = {"layout": json.dumps(places)} if places else None
-    return writer.save(packed({step: known[step] for step in taken}), metadata=metadata)
+    return writer.save(stacked({step: known[step] for step in taken}), metadata=metadata)
 
 
-def packed(states: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def stacked(states: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Returns some states of a run as arrays that have one row for each, and `step` (k,) int64."""
     names = sorted(set.intersection(*(set(arrays) for arrays in states.values())) - {"previous"})
     rows = {name: np.ascontiguousarray(np.stack([arrays[name] for arrays in states.values()])) for name in names}
     return {"step": np.array(list(states), "<i8"), **rows}
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
+def zipped(files: Mapping[str, bytes]) -> bytes:
     """Returns the files as one zip, the same bytes for the same files."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return held.getvalue()
-
-
-def read(path: pathlib.Path) -> Bundle:
-    """Reads a bundle: a folder, or a zip.
-
-    Raises:
-        errors.InputError: There is nothing of that name.
-        errors.Rejected: It is no bundle; says why, in one line.
-    """
-    if not os.path.lexists(path):
-        raise errors.InputError(f"{path}: there is no such folder or file; `gdzoo submit` makes bundles")
-    try:
-        return parse(_of_folder(path) if path.is_dir() and not path.is_symlink() else _of_zip(path))
-    except (ValueError, OSError) as error:
-        raise errors.Rejected(f"{path}: rejected: {text.clean(str(error))[:300]}") from None
-
-
-def parse(files: Mapping[str, bytes]) -> Bundle:
-    """Returns the bundle of some files.
-
-    Raises:
-        ValueError: They are none; says why.
-    """
-    if MANIFEST not in files:
-        raise ValueError(f"it has no {MANIFEST}")
-    manifest = _manifest(files)
-    runs, facts, recorded, kept, states, layouts = [], {}, {}, {}, {}, {}
-    cell_yaml = _text(files["cell.yaml"], "cell.yaml")
-    for seed in range(manifest.seeds):
-        place = f"seed-{seed}"
-        said = _text(files[f"{place}/run.json"], f"{place}/run.json")
-        lines = _text(files[f"{place}/records.jsonl"], f"{place}/records.jsonl")
-        try:
-            run = document.parse_run(said, lines, cell_yaml)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
-        _check(run, manifest, seed)
-        facts[seed] = document.parse_json(said, "run.json")
-        recorded[seed] = [records.load(line) for line in lines.splitlines()]
-        kept[seed] = _known(files.get(f"{place}/spectra.jsonl"), place, run)
-        found = histogram.chosen(kept[seed], recorded[seed])  # of what stands beside it, not of what it says
-        runs.append(
-            run.model_copy(
-                update={"histograms": tuple(map(document.Histogram.model_validate_json, map(json.dumps, found)))}
-            )
-        )
-        layouts[seed] = layout.load(facts[seed].get("layout"), run.parameters, f"{place}: layout")
-        states[seed] = _held(files.get(f"{place}/states.safetensors"), place, run, layouts[seed])
-    together = {seed: _together(facts[seed].get("together"), seed, manifest.seeds) for seed in facts}
-    profiles = {seed: profile if isinstance(profile := facts[seed].get("profile"), dict) else {} for seed in facts}
-    cell = _cell(cell_yaml, runs[0])
-    if manifest.seeds < cell.seeds:
-        raise ValueError(f"it holds {manifest.seeds} of the {cell.seeds} seeds that its cell asks for")
-    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
-    return Bundle(manifest, digest, cell, tuple(runs), together, profiles, layouts, recorded, kept, states)
-
-
-def _manifest(files: Mapping[str, bytes]) -> Manifest:
-    """Returns the manifest, when the files are exactly those that it names, each with its size and hash."""
-    said = _text(files[MANIFEST], MANIFEST)
-    plain = document.parse_json(said, MANIFEST)
-    if isinstance(plain, dict) and (plain.get("schema") != SCHEMA or type(plain["schema"]) is not int):
-        raise ValueError(f"{MANIFEST} has the schema {str(plain.get('schema'))[:20]}; this version reads {SCHEMA}")
-    try:
-        manifest = Manifest.model_validate_json(json.dumps(plain))
-    except pydantic.ValidationError as error:
-        raise ValueError(f"{MANIFEST}: {document.explain(error)}") from None
-    wanted = {"cell.yaml", *(f"seed-{seed}/{name}" for seed in range(manifest.seeds) for name in SEED_FILES[:2])}
-    if missing := sorted(wanted - set(manifest.files)):
-        raise ValueError(f"it has no {missing[0]}")
-    if strange := sorted(set(manifest.files) ^ (set(files) - {MANIFEST})):
-        raise ValueError(f"{strange[0][:80]!r} is named in {MANIFEST} or is there, not both")
-    for name, entry in manifest.files.items():
-        seed = int(name[5:].partition("/")[0]) if name.startswith("seed-") else 0
-        if not NAMES.fullmatch(name) or seed >= manifest.seeds:
-            raise ValueError(f"{name[:80]!r} is no file of a bundle of {manifest.seeds} seeds")
-        if len(files[name]) != entry.bytes or hashlib.sha256(files[name]).hexdigest() != entry.sha256:
-            raise ValueError(f"{name} is not the file that {MANIFEST} names: its size or SHA-256 differs")
-    return manifest
-
-
-def _check(run: document.Run, manifest: Manifest, seed: int) -> None:
-    """Makes sure that a run is the one of its place.
-
-    Raises:
-        ValueError: It is another.
-    """
-    for name, said in (("suite", run.suite), ("spec", run.spec), ("cell_id", run.cell_id), ("label", run.label)):
-        if said != getattr(manifest, name):
-            raise ValueError(
-                f"seed-{seed} is of {name} {said[:80]!r}, {MANIFEST} says {getattr(manifest, name)[:80]!r}"
-            )
-    if run.spec_hash != manifest.spec_hash or run.seed != seed:
-        raise ValueError(f"seed-{seed} holds the run {run.run_id}")
-    if run.status not in statuses.ENDED:
-        raise ValueError(f"seed-{seed} is {run.status}: a bundle holds runs that ended")
-    if not run.steps or run.eta is None:
-        raise ValueError(f"seed-{seed} has no record")
-
-
-def _cell(cell_yaml: str, run: document.Run) -> config.Cell:
-    try:
-        cell = specs.parse(cell_yaml, file="cell.yaml", suite=run.suite, name=run.spec).cells[0]
-    except errors.InputError as error:
-        raise ValueError(str(error).splitlines()[0]) from None
-    if cell.spec_hash != run.spec_hash:
-        raise ValueError("cell.yaml is not written out: this version reads another cell in it")
-    return cell
-
-
-def _together(said: object, seed: int, seeds: int) -> tuple[int, ...]:
-    if not isinstance(said, list) or not all(type(one) is int and 0 <= one < seeds for one in said):
-        raise ValueError(f"seed-{seed}: together is not a list of seeds of this bundle")
-    if seed not in said or len(set(said)) != len(said):
-        raise ValueError(f"seed-{seed}: together does not hold the seed itself once")
-    return tuple(said)
-
-
-def _known(content: bytes | None, place: str, run: document.Run) -> dict[int, spectrum.Spectrum]:
-    """Returns the spectra of a run by step, each a list of finite numbers that increase."""
-    if content is None:
-        return {}
-    found = {}
-    for number, line in enumerate(_text(content, f"{place}/spectra.jsonl").splitlines(), start=1):
-        name = f"{place}/spectra.jsonl line {number}"
-        document.parse_json(line, name)
-        try:
-            step, known = spectra.load(line)
-            right = known.values.ndim == 1 and 0 < len(known.values) <= known.size == run.parameters
-            right = right and bool(np.isfinite(known.values).all() and np.isfinite(known.errors).all())
-            right = right and bool((np.diff(known.values) >= 0).all() and (known.errors >= 0).all())
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{name} is no spectrum ({type(error).__name__})") from None
-        if not right or (known.complete and len(known.values) != known.size) or type(known.complete) is not bool:
-            raise ValueError(f"{name} is no spectrum of {run.parameters} parameters")
-        if step not in run.steps or step in found:
-            raise ValueError(f"{name} is of step {step}, which has no record or a spectrum already")
-        found[step] = known
-    return found
-
-
-def _held(
-    content: bytes | None, place: str, run: document.Run, places: tuple[layout.Leaf, ...]
-) -> dict[int, dict[str, np.ndarray]]:
-    """Returns the states of a run by step; their shapes are of as many parameters as the run says it has."""
-    if content is None:
-        return {}
-    name = f"{place}/states.safetensors"
-    states = tensors.states(tensors.load(content, name), name)
-    said = tensors.metadata(content, name).get("layout")
-    if said is not None and layout.load(document.parse_json(said, name), run.parameters, name) != places:
-        raise ValueError(f"{name} says another layout than run.json")
-    for step, arrays in states.items():
-        if step not in run.steps:
-            raise ValueError(f"{name} has a state at step {step}, which has no record")
-        if arrays["theta"].shape != (run.parameters,) or arrays["theta"].dtype != run.precision:
-            raise ValueError(f"{name} has no theta of {run.parameters} numbers in {run.precision}")
-    return states
-
-
-def _text(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not UTF-8") from error
-
-
-def _limit(name: str) -> int:
-    return LIMITS[name.rpartition("/")[2]]
-
-
-def _of_folder(path: pathlib.Path) -> dict[str, bytes]:
-    """Returns the files of a folder: regular ones with allowed names, two levels deep; anything else is refused."""
-    files: dict[str, bytes] = {}
-    budget = TOTAL
-    todo = [(path, "")]
-    while todo:
-        folder, prefix = todo.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = f"{prefix}{entry.name}"
-                facts = entry.stat(follow_symlinks=False)
-                if not prefix and stat.S_ISDIR(facts.st_mode) and re.fullmatch(r"seed-(0|[1-9][0-9]?)", entry.name):
-                    todo.append((pathlib.Path(entry.path), f"{entry.name}/"))
-                    continue
-                if not NAMES.fullmatch(name):
-                    raise ValueError(f"{name[:80]!r} is not a file of a bundle")
-                if not stat.S_ISREG(facts.st_mode):
-                    raise ValueError(f"{name} is not a regular file")
-                with open(entry.path, "rb") as handle:
-                    files[name] = handle.read(min(_limit(name), budget) + 1)
-                budget = within(name, len(files[name]), budget)
-    return files
-
-
-def _of_zip(path: pathlib.Path) -> dict[str, bytes]:
-    """Returns the files of a zip: by name from a fixed list, each read up to its limit; nothing is ever extracted."""
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("it is neither a folder nor a regular file")
-    if path.stat().st_size > TOTAL:
-        raise ValueError(f"it is larger than {TOTAL >> 20} MiB")
-    files: dict[str, bytes] = {}
-    budget = TOTAL
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_zip(archive, path)
-            for info in archive.infolist():
-                with archive.open(info) as handle:
-                    files[info.filename] = handle.read(min(_limit(info.filename), budget) + 1)
-                budget = within(info.filename, len(files[info.filename]), budget)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
-        raise ValueError(f"it is no zip that can be read: {str(error)[:80]}") from None
-    return files
-
-
-def _check_zip(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
-    """Makes sure that a zip holds nothing but files of a bundle, each once, and no byte beside them.
-
-    Raises:
-        ValueError: It does.
-    """
-    names = [info.filename for info in archive.infolist()]
-    if len(names) > 2 + 100 * len(SEED_FILES):
-        raise ValueError(f"it holds {len(names)} files, more than any bundle")
-    for info in archive.infolist():
-        kind = info.external_attr >> 16
-        if not NAMES.fullmatch(info.filename) or info.orig_filename != info.filename:
-            raise ValueError(f"{info.orig_filename[:80]!r} is not a file of a bundle")
-        if kind and not stat.S_ISREG(kind) and stat.S_IFMT(kind):
-            raise ValueError(f"{info.filename} is not a regular file")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-            raise ValueError(f"{info.filename} is encrypted, or packed in a way that is not read")
-        if info.file_size > RATIO * max(info.compress_size, 1) or info.file_size > _limit(info.filename):
-            raise ValueError(f"{info.filename} would become {info.file_size} bytes")
-    if len(set(names)) != len(names):
-        raise ValueError("it holds a file twice")
-    size = path.stat().st_size
-    with open(path, "rb") as handle:
-        begins = handle.read(4)
-        handle.seek(max(0, size - 22))
-        ends = handle.read(22)
-    if begins != b"PK\x03\x04" or ends[:4] != b"PK\x05\x06" or archive.comment:
-        raise ValueError("it has bytes before or behind the zip")
-
-
-def within(name: str, size: int, budget: int) -> int:
-    """Returns the budget that a file of some size leaves."""
-    if size > _limit(name) or size > budget:
-        raise ValueError(f"{name} is larger than {min(_limit(name), budget) >> 10} KiB")
-    return budget - size

@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A claim that was checked: what was said, what was found, how far they may be apart, and whether that holds."""
+"""One comparison: what a bundle claims, what was found, how far they may be apart, and whether the claim holds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Level = Literal["reported", "recomputed", "replayed"]
-LEVELS: tuple[Level, ...] = ("reported", "recomputed", "replayed")
-"""How far a bundle was checked, each level including those before."""
+from leaderboard.export import labels
 
 
-Label = Literal["reported", "recomputed", "replayed", "disputed"]
-"""What a row is called after it was checked."""
+class Subject(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        level: The level of checking that promises it.
+        what: What it is.
+        where: Of which seed and step.
+    """
+
+    level: labels.Level
+    what: str
+    where: str
 
 
 class Check(NamedTuple):
     """One comparison.
 
     Attributes:
-        level: The level that promises it.
-        what: What is compared.
-        where: Of which seed and step.
+        level: See Subject.
+        what: See Subject.
+        where: See Subject.
         claimed: As it is printed.
         found: As it is printed.
         tolerance: How far they may be apart, as it is printed.
         used: Which share of the tolerance was used: more than 1 where the claim does not hold.
     """
 
-    level: Level
+    level: labels.Level
     what: str
     where: str
     claimed: str
@@ -43,25 +51,25 @@ class Check(NamedTuple):
         return self.used <= 1
 
 
-def same(level: Level, what: str, where: str, claimed: object, found: object) -> Check:
-    """Returns the check of something that is the same or not."""
+def same(subject: Subject, claimed: object, found: object) -> Check:
+    """Returns the check that two things are the same."""
     used = 0.0 if claimed == found and type(claimed) is type(found) else math.inf
-    return Check(level, what, where, shown(claimed), shown(found), "the same", used)
+    return Check(*subject, shown(claimed), shown(found), "the same", used)
 
 
-def near(level: Level, what: str, where: str, claimed: float, found: float, room: float) -> Check:
-    """Returns the check of a number that may be as far from the one found as `room`; infinite ones must be the same."""
+def near(subject: Subject, claimed: float, found: float, tolerance: float) -> Check:
+    """Returns the check that two numbers differ by `tolerance` at most; infinite ones must be the same."""
     if claimed == found or (math.isnan(claimed) and math.isnan(found)):
         used = 0.0
     else:
-        apart = abs(claimed - found)
-        used = apart / room if room > 0 and math.isfinite(apart) else math.inf
-    return Check(level, what, where, shown(claimed), shown(found), f"± {room:.2g}" if room else "the same", used)
+        difference = abs(claimed - found)
+        used = difference / tolerance if tolerance > 0 and math.isfinite(difference) else math.inf
+    return Check(*subject, shown(claimed), shown(found), f"± {tolerance:.2g}" if tolerance else "the same", used)
 
 
-def holds(level: Level, what: str, where: str, claimed: str, found: str, wanted: str, right: bool) -> Check:
-    """Returns the check of a relation, `wanted` saying which."""
-    return Check(level, what, where, claimed, found, wanted, 0.0 if right else math.inf)
+def related(subject: Subject, claimed: str, found: str, relation: str, holds: bool) -> Check:
+    """Returns the check of a relation between two things, which `relation` names."""
+    return Check(*subject, claimed, found, relation, 0.0 if holds else math.inf)
 
 
 def shown(value: object) -> str:
@@ -91,10 +99,16 @@ class Line(NamedTuple):
 
 def lines(checks: Iterable[Check]) -> list[Line]:
     """Returns a line for each thing that was checked, in the order of their first checks."""
-    found: dict[tuple[str, str], list[Check]] = {}
+    grouped: dict[tuple[str, str], list[Check]] = {}
     for check in checks:
-        found.setdefault((check.level, check.what), []).append(check)
+        grouped.setdefault((check.level, check.what), []).append(check)
     return [
         Line(max(alike, key=lambda check: check.used), len(alike), sum(not check.holds for check in alike))
-        for alike in found.values()
+        for alike in grouped.values()
     ]
+
+
+def sentence(check: Check) -> str:
+    """Returns a check that does not hold in a line."""
+    pair = f"{check.claimed} is claimed, {check.found} was found"
+    return f"{check.what}, {check.where}: {pair}; allowed: {check.tolerance}"

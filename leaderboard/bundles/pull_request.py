@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import errors, specs
-from leaderboard.bundles import bundle, claim, trust, verify
-from leaderboard.export import text
+from leaderboard.bundles import bundle, process, reading, trust, verify
+from leaderboard.bundles import files as bundle_files
+from leaderboard.export import labels, text
 
 BUNDLE = re.compile(r"leaderboard/submissions/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})/([a-z0-9./-]{1,60})")
 SPEC = re.compile(r"specs/[A-Za-z0-9._-]{1,80}/[A-Za-z0-9._-]{1,80}\.yaml")
@@ -43,9 +44,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m leaderboard.bundles.pull_request", description=__doc__)
     parser.add_argument("base", help="the branch that it is for: a commit")
     parser.add_argument("head", help="what it brings: a commit")
-    parser.add_argument("--to", default="recomputed", choices=claim.LEVELS, help="how far bundles are checked")
+    parser.add_argument("--to", default="recomputed", choices=labels.LEVELS, help="how far bundles are checked")
     parser.add_argument("--challenge", default="", help="what segments are drawn with; default: drawn now")
-    parser.add_argument("--seconds", type=int, default=verify.SECONDS, help="CPU seconds for each bundle")
+    parser.add_argument("--seconds", type=int, default=process.SECONDS, help="CPU seconds for each bundle")
     parser.add_argument("--output", type=pathlib.Path, help="folder for comment.md and the verdicts")
     asked = parser.parse_args(words)
     try:
@@ -59,7 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
         asked.output.mkdir(parents=True, exist_ok=True)
         (asked.output / "comment.md").write_text(comment, encoding="utf-8")
         for outcome in outcomes:
-            file = asked.output / f"{outcome.bundle.place}.json"
+            file = asked.output / f"{outcome.bundle.name}.json"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(trust.dump(outcome.verdict))
     right = not refused and all(outcome.confirmed for outcome in outcomes)
@@ -67,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def check(
-    base: str, head: str, level: claim.Level, challenge: str, seconds: int
+    base: str, head: str, level: labels.Level, challenge: str, seconds: int
 ) -> tuple[list[verify.Outcome], list[str]]:
     """Returns what was found of the bundles that HEAD brings, and why others, or all, are refused.
 
@@ -84,9 +85,9 @@ def check(
     for suite, cell_id in brought:
         place = f"leaderboard/submissions/{suite}/{cell_id}"
         try:
-            found = bundle.parse(_files(head, place))
-            if found.place != f"{suite}/{cell_id}":
-                raise ValueError(f"it holds the cell {found.place}")
+            found = reading.parse(_files(head, place))
+            if found.name != f"{suite}/{cell_id}":
+                raise ValueError(f"it holds the configuration {found.name}")
             _require_spec(head, found)
             outcomes.append(verify.verify(found, level, challenge=challenge, seconds=seconds))
         except (ValueError, errors.Rejected, errors.InputError) as error:
@@ -109,7 +110,7 @@ def _check_dispute(head: str, path: str, place: str) -> None:
     content = _git("show", f"{head}:{path}") or b""
     said = _git("show", f"{head}:leaderboard/submissions/{place}/{bundle.MANIFEST}")
     if len(content) > trust.MAX_BYTES or said is None:
-        raise ValueError("it is too large, or there is no bundle of this cell")
+        raise ValueError("it is too large, or there is no bundle of this configuration")
     dispute = trust.parse(content, path, trust.Dispute)
     if f"{dispute.suite}/{dispute.cell_id}" != place or dispute.bundle != hashlib.sha256(said).hexdigest():
         raise ValueError("it is of another bundle than the one that lies there")
@@ -160,14 +161,14 @@ def _files(head: str, place: str) -> dict[str, bytes]:
     """
     listed = (_git("ls-tree", "-r", "-l", "-z", head, f"{place}/") or b"").decode("utf-8", errors="replace")
     files: dict[str, bytes] = {}
-    budget = bundle.TOTAL
+    budget = bundle_files.TOTAL
     for line in listed.split("\0")[:-1]:
         facts, _, path = line.partition("\t")
         mode, _, blob, size = facts.split()
         name = path.removeprefix(f"{place}/")
-        if not bundle.NAMES.fullmatch(name) or mode != "100644":
+        if not bundle_files.NAMES.fullmatch(name) or mode != "100644":
             raise ValueError(f"{text.clean(name)[:80]!r} is not a file of a bundle")
-        budget = bundle.within(name, int(size), budget)
+        budget = bundle_files.budget_left(name, int(size), budget)
         files[name] = _git("cat-file", "blob", blob) or b""
     return files
 
@@ -181,7 +182,7 @@ def _require_spec(head: str, found: bundle.Bundle) -> None:
     path = f"specs/{found.manifest.suite}/{found.manifest.spec}.yaml"
     listed = (_git("ls-tree", "-l", head, path) or b"").split()
     if len(listed) < 4 or int(listed[3]) > 1 << 17:
-        raise ValueError(f"there is no {path} in it; a pull request brings the spec of its cells")
+        raise ValueError(f"there is no {path} in it; a pull request brings the spec of its configurations")
     content = _git("cat-file", "blob", listed[2].decode()) or b""
     spec = specs.parse(content.decode("utf-8"), file=path, suite=found.manifest.suite, name=found.manifest.spec)
     if found.manifest.spec_hash not in {cell.spec_hash for cell in spec.cells}:
@@ -194,7 +195,7 @@ def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
         return "No bundle is brought: there is nothing to recompute.\n"
     lines = [*(f"- **refused** {_cell(why)}" for why in refused)]
     if outcomes:
-        lines += ["", "| cell | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]
+        lines += ["", "| configuration | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]
     for outcome in outcomes:
         verdict, manifest = outcome.verdict, outcome.bundle.manifest
         how = "bits" if verdict.bits else "within tolerances"
@@ -202,9 +203,13 @@ def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
         lines.append(_row(name, verdict.label, count, how, f"{verdict.seconds:.0f}"))
     failed = [(one, pair) for one in outcomes for pair in one.verdict.pairs if pair.failed]
     if failed:
-        lines += ["", "| cell | what | where | claimed | found | allowed |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| configuration | what | where | claimed | found | allowed |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
     for one, pair in failed:
-        lines.append(_row(one.bundle.place, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
+        lines.append(_row(one.bundle.name, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
     return "\n".join(lines).strip() + "\n"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was submitted, for the board: bundles with what the verifier found of them and what is said against them.
+"""Submissions: bundles on the board, with what the verifier found of them and what is said against them.
 
 The label of a row comes from its verdict file, which names the bundle by its hash; without one, or where it is of
 another version of the bundle, the build says so. A bundle that is none stops the build with its name, as a run of the
@@ -19,8 +19,8 @@ from harness import errors, workspace
 from harness.tracking import store
 from leaderboard import folder as files
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, trust
-from leaderboard.export import document
+from leaderboard.bundles import claim, consistency, reading, trust
+from leaderboard.export import document, labels
 
 Kind = Literal["submissions", "verdicts", "disputes"]
 
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     trust: document.Trust
 
 
-def place(kind: Kind, suite: str, cell_id: str) -> pathlib.Path:
+def path_of(kind: Kind, suite: str, cell_id: str) -> pathlib.Path:
     """Returns where the bundle of a cell lies among the submissions, or its verdict or dispute."""
     name = cell_id if kind == "submissions" else f"{cell_id}.json"
     return workspace.board() / kind / suite / name
@@ -45,10 +45,10 @@ def place(kind: Kind, suite: str, cell_id: str) -> pathlib.Path:
 
 def folders() -> list[pathlib.Path]:
     """Returns the folders of all submitted bundles, sorted."""
-    return sorted(_inside(workspace.board() / "submissions", 2))
+    return sorted(_entries_below(workspace.board() / "submissions", 2))
 
 
-def found(path: pathlib.Path) -> list[pathlib.Path]:
+def bundles_in(path: pathlib.Path) -> list[pathlib.Path]:
     """Returns the bundles that a path given by a person means: itself, or those up to three levels below it.
 
     Raises:
@@ -58,7 +58,9 @@ def found(path: pathlib.Path) -> list[pathlib.Path]:
         raise errors.InputError(f"{path}: there is no such folder or file; `gdzoo submit` makes bundles")
     if not path.is_dir() or (path / bundles.MANIFEST).exists():
         return [path]
-    below = [folder for depth in (1, 2, 3) for folder in _inside(path, depth) if (folder / bundles.MANIFEST).exists()]
+    below = [
+        folder for depth in (1, 2, 3) for folder in _entries_below(path, depth) if (folder / bundles.MANIFEST).exists()
+    ]
     if not below:
         raise errors.InputError(f"{path}: holds no bundle ({bundles.MANIFEST}), and no folder of bundles")
     return below
@@ -72,57 +74,53 @@ def rows() -> Iterator[Row]:
     """
     known = set()
     for folder in folders():
-        found = bundles.read(folder)
-        if found.place != f"{folder.parent.name}/{folder.name}":
-            raise errors.Rejected(f"{folder}: rejected: it holds the cell {found.place}")
-        known.add(found.place)
-        yield Row(found, _trust(found))
+        bundle = reading.read(folder)
+        if bundle.name != f"{folder.parent.name}/{folder.name}":
+            raise errors.Rejected(f"{folder}: rejected: it holds the configuration {bundle.name}")
+        known.add(bundle.name)
+        yield Row(bundle, _trust(bundle))
     for kind in ("verdicts", "disputes"):
-        for file in sorted(_inside(workspace.board() / kind, 2)):
+        for file in sorted(_entries_below(workspace.board() / kind, 2)):
             if f"{file.parent.name}/{file.stem}" not in known:
-                raise errors.Rejected(f"{file}: rejected: no bundle of this cell was submitted; remove it")
+                raise errors.Rejected(f"{file}: rejected: no bundle of this configuration was submitted; remove it")
 
 
-def _trust(found: bundles.Bundle) -> document.Trust:
+def _trust(bundle: bundles.Bundle) -> document.Trust:
     """Returns the label of a bundle, by its own numbers, its verdict and its dispute."""
-    manifest = found.manifest
-    wrong = [check for check in consistency.checks(found) if not check.holds]
+    manifest = bundle.manifest
+    wrong = [check for check in consistency.checks(bundle) if not check.holds]
     if wrong:
-        raise errors.Rejected(f"{found.place}: rejected: {told(wrong[0])}")
-    label: claim.Label = "reported"
+        raise errors.Rejected(f"{bundle.name}: rejected: {claim.sentence(wrong[0])}")
+    label: labels.Label = "reported"
     bits, why = False, ""
-    file = place("verdicts", manifest.suite, manifest.cell_id)
+    file = path_of("verdicts", manifest.suite, manifest.cell_id)
     if file.exists():
         verdict = trust.read(file, trust.Verdict)
-        _require_of(verdict, found, file)
+        _require_of(verdict, bundle, file)
         label, bits = verdict.label, verdict.bits
-        why = next((f"{p.what}, {p.where}: {p.claimed} is claimed, {p.found} was found" for p in verdict.pairs if p.failed), "")  # fmt: skip  # noqa: E501
-    file = place("disputes", manifest.suite, manifest.cell_id)
+        failed = [pair for pair in verdict.pairs if pair.failed]
+        if failed:
+            why = "{0.what}, {0.where}: {0.claimed} is claimed, {0.found} was found".format(failed[0])
+    file = path_of("disputes", manifest.suite, manifest.cell_id)
     if file.exists():
         dispute = trust.read(file, trust.Dispute)
-        _require_of(dispute, found, file)
-        label, why = "disputed", trust.told(dispute)
+        _require_of(dispute, bundle, file)
+        label, why = "disputed", trust.dispute_line(dispute)
     return document.Trust(
-        suite=manifest.suite, cell_id=manifest.cell_id, label=label, bundle=found.digest, bits=bits, why=why
+        suite=manifest.suite, cell_id=manifest.cell_id, label=label, bundle=bundle.digest, bits=bits, why=why
     )
 
 
-def _require_of(said: trust.Verdict | trust.Dispute, found: bundles.Bundle, file: pathlib.Path) -> None:
+def _require_of(statement: trust.Verdict | trust.Dispute, bundle: bundles.Bundle, file: pathlib.Path) -> None:
     """Makes sure that a file speaks of a bundle.
 
     Raises:
         errors.Rejected: It speaks of another, or of another version.
     """
-    if f"{said.suite}/{said.cell_id}" != found.place or said.bundle != found.digest:
+    if f"{statement.suite}/{statement.cell_id}" != bundle.name or statement.bundle != bundle.digest:
         raise errors.Rejected(
-            f"{file}: rejected: it is of the bundle {said.bundle[:12]}, and {found.digest[:12]} lies there"
+            f"{file}: rejected: it is of the bundle {statement.bundle[:12]}, and {bundle.digest[:12]} lies there"
         )
-
-
-def told(check: claim.Check) -> str:
-    """Returns a check that does not hold in a line."""
-    pair = f"{check.claimed} is claimed, {check.found} was found"
-    return f"{check.what}, {check.where}: {pair}; allowed: {check.tolerance}"
 
 
 def merged(board: document.Export | None, submitted: list[Row]) -> document.Export:
@@ -135,7 +133,7 @@ def merged(board: document.Export | None, submitted: list[Row]) -> document.Expo
     own: dict[tuple[str, str], dict[str, document.Run]] = {}
     for run in runs:
         own.setdefault((run.suite, run.cell_id), {})[run.run_id] = run
-    labels = []
+    trusted = []
     for row in submitted:
         manifest = row.bundle.manifest
         here = own.get((manifest.suite, manifest.cell_id))
@@ -143,14 +141,16 @@ def merged(board: document.Export | None, submitted: list[Row]) -> document.Expo
             runs += row.bundle.runs
             note = store.tags(manifest.suite).get("mlflow.note.content", "")
             suites.setdefault(manifest.suite, document.Suite(name=manifest.suite, note=note))
-        elif {name: _core(run) for name, run in here.items()} != {run.run_id: _core(run) for run in row.bundle.runs}:
+        elif {name: _results(run) for name, run in here.items()} != {
+            run.run_id: _results(run) for run in row.bundle.runs
+        }:
             continue
-        labels.append(row.trust)
-    return document.compose(list(suites.values()), runs, labels)
+        trusted.append(row.trust)
+    return document.compose(list(suites.values()), runs, trusted)
 
 
-def _core(run: document.Run) -> tuple[object, ...]:
-    """Returns what makes a run the very run of a bundle."""
+def _results(run: document.Run) -> tuple[object, ...]:
+    """Returns what tells a run from another one of the same cell and seed."""
     return run.started, run.status, run.eta, run.steps, run.curves
 
 
@@ -169,17 +169,18 @@ def write(content: Mapping[str, bytes], folder: pathlib.Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_said(said: trust.Verdict | trust.Dispute) -> pathlib.Path:
+def write_statement(statement: trust.Verdict | trust.Dispute) -> pathlib.Path:
     """Writes a verdict or a dispute where the site reads it, and returns the file."""
-    file = place("verdicts" if isinstance(said, trust.Verdict) else "disputes", said.suite, said.cell_id)
+    kind: Kind = "verdicts" if isinstance(statement, trust.Verdict) else "disputes"
+    file = path_of(kind, statement.suite, statement.cell_id)
     try:
-        files.replace(file, trust.dump(said))
+        files.replace(file, trust.dump(statement))
     except OSError as error:
         raise errors.InputError(f"{file}: cannot be written: {error.strerror or error}") from error
     return file
 
 
-def _inside(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
+def _entries_below(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
     """Yields what lies so deep below a folder, but for names that begin with a dot and READMEs."""
     if not root.is_dir():
         return
@@ -189,54 +190,56 @@ def _inside(root: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
         if depth == 1:
             yield entry
         else:
-            yield from _inside(entry, depth - 1)
+            yield from _entries_below(entry, depth - 1)
 
 
-def verified(folder: pathlib.Path, level: claim.Level) -> bool:
+def has_verdict(folder: pathlib.Path, level: labels.Level) -> bool:
     """Says whether a submitted bundle has a verdict of its own that went as far as a level, or further.
 
     Raises:
         errors.Rejected: The bundle or the verdict is none.
     """
-    file = place("verdicts", folder.parent.name, folder.name)
+    file = path_of("verdicts", folder.parent.name, folder.name)
     if not file.exists():
         return False
     verdict = trust.read(file, trust.Verdict)
-    own = verdict.bundle == bundles.read(folder).digest
-    return own and claim.LEVELS.index(verdict.level) >= claim.LEVELS.index(level)
+    own = verdict.bundle == reading.read(folder).digest
+    return own and labels.LEVELS.index(verdict.level) >= labels.LEVELS.index(level)
 
 
-def further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
+def goes_further(folder: pathlib.Path, verdict: trust.Verdict) -> bool:
     """Says whether a submitted bundle has a verdict already that says more than a new one: one is never lowered.
 
     A new one that disputes it always counts.
     """
-    file = place("verdicts", folder.parent.name, folder.name)
+    file = path_of("verdicts", folder.parent.name, folder.name)
     if verdict.label == "disputed" or not file.exists():
         return False
     known = trust.read(file, trust.Verdict)
     if known.bundle != verdict.bundle or known.label == "disputed":
         return False
-    return claim.LEVELS.index(known.label) > claim.LEVELS.index(verdict.label)
+    return labels.LEVELS.index(known.label) > labels.LEVELS.index(verdict.label)
 
 
-def take(source: pathlib.Path) -> list[pathlib.Path]:
-    """Takes verdicts that a process without rights found, `<suite>/<cell_id>.json`, after checking each; their files.
+def accept_verdicts(source: pathlib.Path) -> list[pathlib.Path]:
+    """Takes the verdicts in a folder, `<suite>/<cell_id>.json`, after checking all of them; returns their files.
+
+    Whoever made them had no right to write to the board.
 
     Raises:
         errors.Rejected: One is none, or is of no bundle that was submitted.
     """
-    taken = []
-    for file in sorted(_inside(source, 2)):
+    verdicts = []
+    for file in sorted(_entries_below(source, 2)):
         verdict = trust.read(file, trust.Verdict)
-        folder = place("submissions", verdict.suite, verdict.cell_id)
+        folder = path_of("submissions", verdict.suite, verdict.cell_id)
         if not folder.is_dir():
             raise errors.Rejected(f"{file}: rejected: no bundle {verdict.suite}/{verdict.cell_id} was submitted")
-        _require_of(verdict, bundles.read(folder), file)
-        taken.append(verdict)
-    return [write_said(verdict) for verdict in taken]
+        _require_of(verdict, reading.read(folder), file)
+        verdicts.append(verdict)
+    return [write_statement(verdict) for verdict in verdicts]
 
 
 if __name__ == "__main__":
-    for written in take(pathlib.Path(sys.argv[1])):
+    for written in accept_verdicts(pathlib.Path(sys.argv[1])):
         sys.stdout.write(f"{written}\n")

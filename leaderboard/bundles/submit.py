@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness import config, errors, workspace
 from harness.records import run_folder, statuses
-from leaderboard.bundles import bundle, claim, submissions, verify
+from leaderboard.bundles import bundle, process, reading, submissions, verify
+from leaderboard.export import labels
 
 if TYPE_CHECKING:
     import rich.console
@@ -34,10 +35,10 @@ class Made(NamedTuple):
 
 def bundles_of(
     cells: Sequence[config.Cell],
-    level: claim.Level,
+    level: labels.Level,
     *,
     seconds: int,
-    tell: verify.Tell,
+    tell: process.Tell,
     pack: pathlib.Path | None = None,
 ) -> list[Made]:
     """Makes, verifies and writes a bundle of each cell; one that is not confirmed is not written.
@@ -52,23 +53,23 @@ def bundles_of(
         outcome, files = _verified(cell, mine, level, seconds, tell)
         folder = None
         if outcome.confirmed:
-            folder = submissions.place("submissions", cell.suite, cell.cell_id)
+            folder = submissions.path_of("submissions", cell.suite, cell.cell_id)
             submissions.write(files, folder)
-            if not submissions.further(folder, outcome.verdict):
-                submissions.write_said(outcome.verdict)
+            if not submissions.goes_further(folder, outcome.verdict):
+                submissions.write_statement(outcome.verdict)
             if pack is not None:
                 pack.mkdir(parents=True, exist_ok=True)
-                (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.pack(files))
+                (pack / f"{cell.suite}-{cell.cell_id}.zip").write_bytes(bundle.zipped(files))
         made.append(Made(outcome, folder))
     return made
 
 
 def _verified(
-    cell: config.Cell, mine: str | None, level: claim.Level, seconds: int, tell: verify.Tell
+    cell: config.Cell, mine: str | None, level: labels.Level, seconds: int, tell: process.Tell
 ) -> tuple[verify.Outcome, dict[str, bytes]]:
     files = bundle.make(cell, _folders(cell), mine)
     try:
-        read = bundle.parse(files)
+        read = reading.parse(files)
     except ValueError as error:
         raise errors.Rejected(f"{cell.suite}/{cell.label}: no bundle can be made: {error}") from None
     return verify.verify(read, level, seconds=seconds, tell=tell), files
@@ -93,7 +94,7 @@ def canary() -> str:
         capture_output=True,
         text=True,
         cwd=workspace.CHECKOUT,
-        env=verify.environment(workspace.home()),
+        env=process.environment(workspace.home()),
     )
     if done.returncode:
         raise errors.Rejected(f"the canary failed: {' '.join(done.stderr.splitlines()[-1:])[:200]}")
@@ -110,7 +111,7 @@ def commands(paths: Sequence[pathlib.Path], made: Sequence[Made]) -> list[list[s
     """Returns the commands that bring what was submitted to the public board, word by word."""
     first = made[0].outcome.bundle.manifest
     name = f"submit-{first.suite}-{first.spec}-{first.cell_id}"
-    title = f"Submit {first.suite}/{first.spec}: {len(made)} cell{'s' if len(made) > 1 else ''}"
+    title = f"Submit {first.suite}/{first.spec}: {len(made)} configuration{'s' if len(made) > 1 else ''}"
     shown = [_relative(path) for path in paths]
     return [
         ["git", "switch", "-c", name],

@@ -3,7 +3,7 @@
 
 On a machine of the same canary and profile: not at all. Elsewhere by `RULES`: a share of what the number is measured
 against, plus the error bars of both. The shares are some hundred times what was seen between instruction sets and
-thread counts (`gdzoo verify --json` prints each pair; leaderboard/README.md has the measurement).
+thread counts (`gdzoo verify --json` prints each pair; leaderboard/submissions/README.md has the measurement).
 """
 
 from __future__ import annotations
@@ -121,19 +121,6 @@ BARS = frozenset(metric.error for metric in metrics.METRICS.values() if metric.e
 
 SPLIT = frozenset(("crossings_between", "jumps_between", "changes_unresolved"))
 """Counts of which some may be left open, by how much the others cost: between the same three 1 of 9 parted, by 1."""
-
-REDEFINED = BARS | {
-    *("log_abs_det", "state_log_abs_det", "batch_log_abs_det_worst", "batch_log_abs_det_median", "n_negative"),
-    *("sigma_min_lower", "critical_steps"),
-    *("lambda", "lambda_lower", "lambda_upper", "absorption", "mean_square_step"),
-    *(name for name, metric in metrics.METRICS.items() if metric.group == "kinks"),
-}
-"""Metrics that mean something else, or are drawn from other keys, than in records of the first version."""
-
-
-def older(values: Values) -> bool:
-    """Says whether a record is of the first version, whose Lanczos drew from other keys and whose bars held less."""
-    return "sigma_min" in values and "sigma_min_lower_error" not in values
 
 
 STATE = 1e-6

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trust: what was found when a bundle was checked, as a file that the site reads, and what somebody says against it.
+"""Trust: verdicts, what was found when a bundle was checked, and disputes, what somebody says against it, as files.
 
 A verdict is made by `gdzoo verify` and by nothing else. It names the bundle by its SHA-256 and carries one of its own,
 so that it speaks of those bytes alone and an edited one is noticed; who may publish one is decided where it is
-published (leaderboard/README.md). A dispute is a person's, with a reason, and needs no number of ours to agree.
+published (docs/verifying.md). A dispute is a person's, with a reason, and needs no number of ours to agree.
 
     leaderboard/submissions/<suite>/<cell_id>/     a bundle
     leaderboard/verdicts/<suite>/<cell_id>.json    what the verifier found
@@ -25,19 +25,19 @@ from harness import errors
 from harness.config import canonical
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim
-from leaderboard.export import document
+from leaderboard.export import document, labels, parsing
 
 SCHEMA: Literal[1] = 1
 DOMAIN = "gdzoo-verdict-1:"
 MAX_BYTES = 1 << 20
 
-Found = TypeVar("Found", bound=pydantic.BaseModel)
+Statement = TypeVar("Statement", bound=pydantic.BaseModel)
 
 
 class Pair(document.Part):
     """The worst of all comparisons of one thing."""
 
-    level: claim.Level
+    level: labels.Level
     what: document.Line
     checks: document.Count
     failed: document.Count
@@ -47,7 +47,7 @@ class Pair(document.Part):
     tolerance: document.Line
 
 
-class Said(document.Part):
+class VerdictBody(document.Part):
     """What a verdict says of one bundle.
 
     Attributes:
@@ -71,8 +71,8 @@ class Said(document.Part):
     suite: document.Name
     cell_id: document.CellId
     bundle: document.Digest
-    label: claim.Label
-    level: claim.Level
+    label: labels.Label
+    level: labels.Level
     bits: bool
     challenge: document.Line
     segments: tuple[tuple[document.Count, document.Count], ...] = Field(default=(), max_length=1000)
@@ -86,7 +86,7 @@ class Said(document.Part):
     pairs: tuple[Pair, ...] = Field(max_length=1000)
 
 
-class Verdict(Said):
+class Verdict(VerdictBody):
     """What was found of one bundle, and the hash of that.
 
     Attributes:
@@ -100,7 +100,7 @@ class Verdict(Said):
         if self.sha256 != digest(self.model_dump(mode="json", by_alias=True)):
             raise ValueError("its sha256 is not that of what it says")
         failed = any(pair.failed for pair in self.pairs)
-        allowed = ["disputed"] if failed else claim.LEVELS[: claim.LEVELS.index(self.level) + 1]
+        allowed = ["disputed"] if failed else labels.LEVELS[: labels.LEVELS.index(self.level) + 1]
         if self.label not in allowed:
             raise ValueError(f"the label {self.label} does not follow from its pairs")
         return self
@@ -155,11 +155,11 @@ def pairs(checks: list[claim.Check]) -> list[dict[str, Any]]:
     ]
 
 
-def told(said: Dispute) -> str:
-    """Returns what a dispute says, with the numbers that were found and whose they are, in a line."""
-    numbers = ", ".join(f"{name} = {claim.shown(value)}" for name, value in said.counter.items())
+def dispute_line(dispute: Dispute) -> str:
+    """Returns the reason of a dispute, the numbers that were found, and whose they are, in a line."""
+    numbers = ", ".join(f"{name} = {claim.shown(value)}" for name, value in dispute.counter.items())
     found = f" (found: {numbers})" if numbers else ""
-    return f"{said.reason}{found}; {said.by or 'nobody named'}, {said.date}"
+    return f"{dispute.reason}{found}; {dispute.by or 'nobody named'}, {dispute.date}"
 
 
 def dump(found: Verdict | Dispute, *, indent: int | None = 1) -> bytes:
@@ -170,15 +170,15 @@ def dump(found: Verdict | Dispute, *, indent: int | None = 1) -> bytes:
 
 def verdict(plain: dict[str, Any]) -> Verdict:
     """Returns the verdict of plain values, hashed."""
-    filled = Said.model_validate_json(json.dumps(plain)).model_dump(mode="json", by_alias=True)
+    filled = VerdictBody.model_validate_json(json.dumps(plain)).model_dump(mode="json", by_alias=True)
     return Verdict.model_validate_json(json.dumps({**filled, "sha256": digest(filled)}))
 
 
-def dispute(found: bundles.Bundle, reason: str, numbers: Sequence[str], by: str) -> Dispute:
+def dispute(bundle: bundles.Bundle, reason: str, numbers: Sequence[str], by: str) -> Dispute:
     """Returns what somebody says against a bundle.
 
     Args:
-        found: The bundle.
+        bundle: The bundle.
         reason: In words.
         numbers: What they found, each as NAME=NUMBER.
         by: Who says it.
@@ -197,9 +197,9 @@ def dispute(found: bundles.Bundle, reason: str, numbers: Sequence[str], by: str)
             ) from None
     plain = {
         "schema": SCHEMA,
-        "suite": found.manifest.suite,
-        "cell_id": found.manifest.cell_id,
-        "bundle": found.digest,
+        "suite": bundle.manifest.suite,
+        "cell_id": bundle.manifest.cell_id,
+        "bundle": bundle.digest,
         "reason": reason,
         "counter": counter,
         "by": by,
@@ -208,10 +208,10 @@ def dispute(found: bundles.Bundle, reason: str, numbers: Sequence[str], by: str)
     try:
         return Dispute.model_validate_json(json.dumps(plain))
     except pydantic.ValidationError as error:
-        raise errors.InputError(f"a dispute needs a reason and finite numbers: {document.explain(error)}") from None
+        raise errors.InputError(f"a dispute needs a reason and finite numbers: {parsing.explain(error)}") from None
 
 
-def read(path: pathlib.Path, kind: type[Found]) -> Found:
+def read(path: pathlib.Path, kind: type[Statement]) -> Statement:
     """Reads a verdict or a dispute.
 
     Raises:
@@ -225,7 +225,7 @@ def read(path: pathlib.Path, kind: type[Found]) -> Found:
         raise errors.Rejected(f"{path}: rejected: {str(error)[:300]}") from None
 
 
-def parse(content: bytes, name: str, kind: type[Found]) -> Found:
+def parse(content: bytes, name: str, kind: type[Statement]) -> Statement:
     """Returns the verdict or dispute that a file holds.
 
     Raises:
@@ -233,8 +233,8 @@ def parse(content: bytes, name: str, kind: type[Found]) -> Found:
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES >> 10} KiB")
-    plain = document.parse_json(content.decode("utf-8"), name)
+    plain = parsing.parse_json(content.decode("utf-8"), name)
     try:
         return kind.model_validate_json(json.dumps(plain))
     except pydantic.ValidationError as error:
-        raise ValueError(document.explain(error)) from None
+        raise ValueError(parsing.explain(error)) from None

@@ -31,7 +31,7 @@ import pydantic
 from harness import errors
 from harness.tracking import client as clients
 from harness.tracking import store
-from leaderboard.export import document, text
+from leaderboard.export import document, parsing, text
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -59,7 +59,7 @@ class Source(NamedTuple):
     pages: Mapping[str, str] = {}
 
 
-class Listed(NamedTuple):
+class UnreadRun(NamedTuple):
     """A run that a store holds, not yet read.
 
     Attributes:
@@ -69,15 +69,15 @@ class Listed(NamedTuple):
     read: Callable[[], document.Run]
 
 
-def listed(uri: str) -> dict[str, Listed]:
+def unread_runs(uri: str) -> dict[str, UnreadRun]:
     """Returns the runs of a store by their run_id, without reading them; of two suites' the last.
 
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
-    client, found = _asked(uri)
+    client, found = _searched(uri)
     return {
-        run.data.tags["gdzoo.run_id"]: Listed(functools.partial(_read_run, client, run, suite.name))
+        run.data.tags["gdzoo.run_id"]: UnreadRun(functools.partial(_read_run, client, run, suite.name))
         for suite, runs in found
         for run in runs
     }
@@ -95,7 +95,7 @@ def opened(uri: str) -> Source:
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
-    client, found = _asked(uri)
+    client, found = _searched(uri)
     pages = {
         f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
             f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
@@ -106,7 +106,7 @@ def opened(uri: str) -> Source:
     return Source([suite for suite, _ in found], len(pages), _read_all(client, found), pages)
 
 
-def _asked(uri: str) -> tuple[Any, Found]:
+def _searched(uri: str) -> tuple[Any, SuiteRuns]:
     """Returns MLflow's client for a store, and what its searches find there."""
     _require_readable(uri)
     clients.quieten()
@@ -202,14 +202,14 @@ def load(path: pathlib.Path) -> document.Export:
         if path.stat().st_size > MAX_EXPORT_BYTES:
             raise errors.InputError(f"{path}: larger than {MAX_EXPORT_BYTES >> 20} MiB")
         source = path.read_text(encoding="utf-8")
-        document.parse_json(source, path.name)
+        parsing.parse_json(source, path.name)
         return document.Export.model_validate_json(source)
     except OSError as error:
         raise errors.InputError(
             f"{path}: cannot be read ({error.strerror}); `gdzoo board build` writes one as site/{FILE}"
         ) from error
     except pydantic.ValidationError as error:
-        raise errors.InputError(f"{path}: not an export of gdzoo: {document.explain(error)}") from error
+        raise errors.InputError(f"{path}: not an export of gdzoo: {parsing.explain(error)}") from error
     except ValueError as error:
         raise errors.InputError(f"{path}: not an export of gdzoo: {error}") from error
 
@@ -228,31 +228,31 @@ def _require_readable(uri: str) -> None:
     raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
 
 
-Found = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+SuiteRuns = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
 
 
-def _search(client: Any) -> Found:
+def _search(client: Any) -> SuiteRuns:
     """Returns each suite of a store with the MLflow runs that count, sorted by name."""
-    found: Found = []
+    found: SuiteRuns = []
     for experiment in _pages(client.search_experiments, filter_string="tags.`gdzoo.suite` LIKE '%'"):
         place = f"experiment {text.clean(experiment.name)[:80]!r}"
         try:
             note = experiment.tags.get("mlflow.note.content", "")
             suite = document.Suite(name=experiment.tags["gdzoo.suite"], note=note)
         except pydantic.ValidationError as error:
-            raise errors.InputError(f"{place} in the store: {document.explain(error)}") from error
+            raise errors.InputError(f"{place} in the store: {parsing.explain(error)}") from error
         if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
         found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
     return [(suite, runs) for suite, runs in found if runs]
 
 
-def _read_all(client: Any, found: Found) -> Iterator[document.Run]:
+def _read_all(client: Any, found: SuiteRuns) -> Iterator[document.Run]:
     """Yields the checked runs, READERS at a time: a store behind a server keeps one waiting for each."""
     todo = ((run, suite.name) for suite, runs in found for run in runs)
     with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
         while batch := list(itertools.islice(todo, 4 * READERS)):
-            yield from readers.map(lambda one: _read_run(client, *one), batch)
+            yield from readers.map(lambda item: _read_run(client, *item), batch)
 
 
 def _pages(search: Any, **arguments: Any) -> list[Any]:
@@ -285,7 +285,7 @@ def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
 
 def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
     try:
-        checked = document.parse_run(*_artifacts(client, run))
+        checked = parsing.parse_run(*_artifacts(client, run))
         tags = run.data.tags
         for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
             if tags.get(tag) != value:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from harness.records import run_folder
 from harness.tracking import fields
-from leaderboard.export import document, from_store, text
+from leaderboard.export import document, from_store, parsing, text
 
 DEPTH = 4
 """How far below a named folder run folders are looked for: a workspace, its runs/, a suite, a run."""
@@ -33,19 +33,19 @@ class Taken(NamedTuple):
 
     Attributes:
         source: The folder.
-        word: `taken`, `there` (this workspace has the very same run), `other` (it has the same run_id, but from
+        word: `taken`, `present` (this workspace has the very same run), `conflict` (it has the same run_id, but from
             another start), `refused` (it is not a whole run of ours).
         why: For the last two, in a line.
         folder: Where the run lies now, unless it was not taken.
     """
 
     source: pathlib.Path
-    word: Literal["taken", "there", "other", "refused"]
+    word: Literal["taken", "present", "conflict", "refused"]
     why: str
     folder: pathlib.Path | None
 
 
-def found(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+def run_folders(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Returns the run folders in some folders and below them, at most DEPTH deep, sorted; links are not followed."""
     return sorted({folder for root in roots for folder in _below(root.absolute(), DEPTH)})
 
@@ -69,7 +69,7 @@ def take(source: pathlib.Path) -> Taken:
         why = (
             "" if same else f"one that was begun at {here.get('started')} is here; move {target} away to take this one"
         )
-        return Taken(source, "there" if same else "other", why, target)
+        return Taken(source, "present" if same else "conflict", why, target)
     partial = target.with_name(f".{target.name}.incoming-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
@@ -102,7 +102,7 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
     files = {file.name: file for file in _files(folder)}
     if missing := [name for name in from_store.ARTIFACTS if name not in files]:
         raise ValueError(f"it has no {missing[0]}")
-    run = document.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
+    run = parsing.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
     if (run.suite, run.run_id) != (suite or folder.parent.name, run_id or folder.name):
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
     if fault := fields.fault(run_folder.read_plain(folder) or {}):

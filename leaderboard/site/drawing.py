@@ -129,7 +129,7 @@ def fan(board: Sequence[cells.Cell]) -> Drawing | None:
         band = "" if low == high else _path([*low, *reversed(high)]) + "Z"
         lines.append(Line(f"{cell.first.label}, {len(cell.ended)} seeds", _path(median), band))
     steps = [0, *(10**power for power in range(20) if 10**power <= last)]
-    title = f"loss over the steps, {len(lines)} cells: the median of all seeds in a band from the least to the largest"
+    title = f"loss over the steps, {len(lines)} configurations: the median of all seeds in a band from least to largest"
     return Drawing(
         title,
         "step",
@@ -214,7 +214,7 @@ def spectra(run: document.Run) -> Drawing | None:
 
 
 def _bins(product: float) -> float:
-    return float(histogram.place(np.asarray(product)))
+    return float(histogram.bins_from_zero(np.asarray(product)))
 
 
 def _losses(cell: cells.Cell) -> list[tuple[int, float, float, float]]:

@@ -43,12 +43,10 @@ class Plot:
     """One plot of curves over the steps; `assets/plot.js` makes it, with what a page says of its runs (`Shown`).
 
     Attributes:
+        metric: The METRICS name on the vertical axis.
         title: Its heading.
         caption: What to see in it, in a sentence or two.
-        metric: The METRICS name on the vertical axis.
-        label: What the axis says.
         scale: `log` or `linear`.
-        error: The METRICS name of the error bars; empty for none.
         lower: The METRICS name of lower bounds, to which bars reach down; empty for none.
         lines: Horizontal reference lines, (value, label).
         floor: Whether the running minimum is drawn bold.
@@ -57,18 +55,21 @@ class Plot:
         notes: Sentences that are added to the caption where the page says so, by the field of `Shown`.
     """
 
+    metric: str
     title: str
     caption: str
-    metric: str
-    label: str
     scale: str = "log"
-    error: str = ""
     lower: str = ""
     lines: tuple[tuple[float, str], ...] = ()
     floor: bool = False
     near: float = 0
     alone: bool | None = None
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def plain(self) -> dict[str, object]:
+        """Returns it for the script, with what METRICS says: the label of its axis, and what its error bars are."""
+        row = metrics.METRICS[self.metric]
+        return {**dataclasses.asdict(self), "label": row.label, "error": row.error or ""}
 
 
 class Shown(NamedTuple):
@@ -104,23 +105,6 @@ class Strip(NamedTuple):
     dots: tuple[tuple[float, float], ...]
 
 
-def _plot(
-    metric: str,
-    title: str,
-    caption: str,
-    *,
-    scale: str = "log",
-    lines: tuple[tuple[float, str], ...] = (),
-    floor: bool = False,
-    near: float = 0,
-    alone: bool | None = None,
-    lower: str = "",
-    **notes: str,
-) -> Plot:
-    row = metrics.METRICS[metric]
-    return Plot(title, caption, metric, row.label, scale, row.error or "", lower, lines, floor, near, alone, notes)
-
-
 SHARPNESS = (
     "Largest eigenvalue of the Hessian. At 1/η the map I − ηH is singular along it; above 2/η the linearised map is "
     "unstable along it."
@@ -128,11 +112,11 @@ SHARPNESS = (
 SHADED = "Shaded: at a saddle, until it left."
 
 PLOTS = (
-    _plot("loss", "Loss", "The empirical risk over all training examples; steps and loss both on logarithmic axes."),
-    _plot("sharpness", "Sharpness", SHARPNESS, scale="linear", alone=True),
+    Plot("loss", "Loss", "The empirical risk over all training examples; steps and loss both on logarithmic axes."),
+    Plot("sharpness", "Sharpness", SHARPNESS, scale="linear", alone=True),
     # Runs may have their own step sizes; 1 and 2 serve each of them.
-    _plot("eta_sharpness", "Sharpness", SHARPNESS, scale="linear", lines=((1.0, "1"), (2.0, "2")), alone=False),
-    _plot(
+    Plot("eta_sharpness", "Sharpness", SHARPNESS, scale="linear", lines=((1.0, "1"), (2.0, "2")), alone=False),
+    Plot(
         "sigma_min",
         "Distance from singular",
         "Least singular value of I − ηH at each logged step with its error bar; the bold line is the least so far, "
@@ -140,28 +124,30 @@ PLOTS = (
         floor=True,
         near=verdict.MARGIN,
         lower="sigma_min_lower",
-        upper="Each value is an upper bound; its bar reaches down to the lower one.",
+        notes={"upper": "Each value is an upper bound; its bar reaches down to the lower one."},
     ),
-    _plot(
+    Plot(
         "log_abs_det",
         "Volume",
         "log |det(I − ηH)|: by how much a step stretches volume; it falls to −∞ where the map is singular.",
         scale="linear",
     ),
-    _plot(
+    Plot(
         "n_above_inv_eta",
         "Eigenvalues above 1/η",
         "How many eigenvalues lie beyond the singular set; a change between two looks is a crossing of 1/η or, where "
         "the risk has pieces, a jump at a kink.",
         scale="linear",
     ),
-    _plot("grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", stay=SHADED),
-    _plot(
+    Plot(
+        "grad_norm", "Gradient", "Norm of the gradient of the risk over all training examples.", notes={"stay": SHADED}
+    ),
+    Plot(
         "lambda_min",
         "Least eigenvalue",
         "Negative where the risk bends down: at a strict saddle, and along most trajectories.",
         scale="linear",
-        stay=SHADED,
+        notes={"stay": SHADED},
     ),
 )
 """The plots of every page, in their order."""
@@ -200,15 +186,15 @@ def strips(board: list[cells.Cell]) -> dict[str, Strip]:
     low, high = math.log10(min(positive)), math.log10(max(positive))
     width = max(high - low, 1e-9)
 
-    def place(value: float) -> float:
+    def on_axis(value: float) -> float:
         return 0.0 if value <= 0 else round(100 * (math.log10(value) - low) / width, 2)
 
     return {
         key: Strip(
-            min(place(one) for one, _ in ends),
-            max(place(other) for _, other in ends),
-            place(statistics.median(one for one, _ in ends)),
-            tuple((place(one), round(place(other) - place(one), 2)) for one, other in ends),
+            min(on_axis(one) for one, _ in ends),
+            max(on_axis(other) for _, other in ends),
+            on_axis(statistics.median(one for one, _ in ends)),
+            tuple((on_axis(one), round(on_axis(other) - on_axis(one), 2)) for one, other in ends),
         )
         for key, ends in margins.items()
         if ends

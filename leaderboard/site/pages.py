@@ -8,7 +8,6 @@ the scripts in `assets/` add sorting, filtering and plots.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -21,11 +20,23 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from harness import metrics, theory
+from harness import metrics, theory, workspace
 from harness.specs import expected
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
-from leaderboard.board import interval, number, optimisers, phase, scope, score, table, tally, theorem
+from leaderboard.board import (
+    entries,
+    interval,
+    number,
+    optimisers,
+    phase,
+    scope,
+    score,
+    settings,
+    table,
+    tally,
+    theorem,
+)
 from leaderboard.export import document, from_store
 from leaderboard.site import drawing, figure, spreadsheet
 from leaderboard.site import rows as row_tables
@@ -33,6 +44,8 @@ from leaderboard.site import rows as row_tables
 HERE = pathlib.Path(__file__).resolve().parent.parent
 ASSETS = HERE / "assets"
 TEMPLATES = HERE / "templates"
+DOCUMENTS = ("mathematics", "theorems", "bundle")
+"""Pages of docs/ that lie beside the site, as text that a browser shows, for the method page to link."""
 SUMS = "SHA256SUMS"
 CURVES = 6
 """Cells whose first seeds a spec's page draws over each other, at most."""
@@ -64,6 +77,8 @@ def render(
     for asset in sorted(ASSETS.iterdir()):
         if asset.suffix in (".css", ".js", ".svg"):
             files[f"a/{asset.name}"] = asset.read_bytes()
+    for name in DOCUMENTS:
+        files[f"docs/{name}.txt"] = (workspace.CHECKOUT / "docs" / f"{name}.md").read_bytes()
     files["data/plots.js"] = _plots()
     for run in board.runs:
         files[f"data/{run_path(run)}.js"] = _script(run)
@@ -131,7 +146,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "at": cells.at,
-        "bound": table.bound,
+        "bound": entries.bound,
         "cell_path": cell_path,
         "columns": table.COLUMNS,
         "covered": theory.COVERED,
@@ -152,14 +167,14 @@ def _environment() -> jinja2.Environment:
         "views": table.VIEWS,
         "arithmetic": theory.ARITHMETIC,
         "labels": theorem.LABELS,
-        "learning_rate": table.learning_rate,
+        "learning_rate": settings.learning_rate,
         "marks": cells.MARKS,
         "maths": _maths,
         "metrics": metrics.METRICS,
-        "optimizer": table.optimizer,
+        "optimizer": settings.optimizer,
         "run_path": run_path,
         "verdicts": cells.VERDICTS,
-        "shown_margin": table.margin,
+        "shown_margin": entries.shown_margin,
     }
     return environment
 
@@ -250,20 +265,20 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
     }
 
 
-def _crossings(run: document.Run) -> table.Entry:
+def _crossings(run: document.Run) -> entries.Entry:
     """Returns what the column of crossings says of one run."""
-    return table.crossings((run,), table.bound(cells.Cell((run,)), "n_above_inv_eta") and "≈")
+    return entries.crossings_of((run,), entries.bound(cells.Cell((run,)), "n_above_inv_eta") and "≈")
 
 
 def _whole(run: document.Run, name: str) -> str:
     """Returns a number of a whole run as it is printed."""
     metric = metrics.METRICS[name]
-    return number.show(run.summary[name], run.summary.get(metric.error or ""), metric.bound)
+    return entries.shown_metric(name, run.summary[name], run.summary.get(metric.error or ""), metric.bound)
 
 
 def _numbers(run: document.Run, alone: cells.Cell, names: list[str]) -> list[tuple[int, list[str]]]:
     """Returns step and printed numbers of the logged steps whose numbers stand in the page."""
-    signs = {name: table.bound(alone, name) for name in names}
+    signs = {name: entries.bound(alone, name) for name in names}
     return [(run.steps[at], [_number(run, name, at, signs[name]) for name in names]) for at in _looks(run)]
 
 
@@ -271,8 +286,10 @@ def _number(run: document.Run, name: str, at: int, sign: str) -> str:
     """Returns a number as it is printed: of sigma_min, where that is all that is known, the interval."""
     value, error = cells.at(run, name, at), cells.error_bar(run, name, at)
     if name == "sigma_min" and sign and value is not None:
-        return table.margin(cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign)
-    return number.show(value, error, sign)
+        return entries.shown_margin(
+            cells.Margin(value, error, run.steps[at], cells.at(run, "sigma_min_lower", at)), sign
+        )
+    return entries.shown_metric(name, value, error, sign)
 
 
 def _looks(run: document.Run) -> list[int]:
@@ -310,7 +327,6 @@ def _method() -> dict[str, Any]:
     return {
         "wilson": wilson,
         "statements": theory.STATEMENTS,
-        "document": theory.DOCUMENT,
         "reference": optimisers.reference(),
     }
 
@@ -347,7 +363,7 @@ def _script(run: document.Run) -> bytes:
 
 def _plots() -> bytes:
     """Returns what every page's plots are as a script."""
-    said = json.dumps([dataclasses.asdict(plot) for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
+    said = json.dumps([plot.plain() for plot in figure.PLOTS], sort_keys=True, allow_nan=False)
     return f'GDZ.put("plots",{said});\n'.encode()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from leaderboard.board import cell as cells
-from leaderboard.board import number, table, theorem
+from leaderboard.board import entries, number, settings, table, tally, theorem
 from leaderboard.export import document
 from leaderboard.site import figure
 
@@ -38,7 +38,7 @@ FACETS = {
     "suite": Facet("Suite", lambda cell: cell.first.suite),
     "spec": Facet("Spec", lambda cell: cell.first.spec),
     "family": Facet("Family", lambda cell: str(cell.first.part("model")["family"])),
-    "activation": Facet("Activation", lambda cell: table.activation(cell.first)),
+    "activation": Facet("Activation", lambda cell: settings.activation(cell.first)),
     "regularity": Facet("Regularity", lambda cell: _regularity(cell.first)),
     "optimizer": Facet("Optimiser", lambda cell: str(cell.first.part("optimizer")["name"])),
     "data": Facet("Data", lambda cell: cell.first.dataset.name),
@@ -59,7 +59,7 @@ class Table:
 
     name: str
     rows: Sequence[cells.Cell]
-    entries: dict[str, list[table.Entry]]
+    entries: dict[str, list[entries.Entry]]
     strips: Sequence[figure.Strip | None]
 
 
@@ -67,19 +67,19 @@ def of_cells(rows: Sequence[cells.Cell], own: Collection[str] = ()) -> Table:
     """Returns the table of cells; those whose `suite/cell_id` is in `own` say that they are the reader's."""
     strips = figure.strips(list(rows))
     found = [strips.get(f"{cell.first.suite}/{cell.first.cell_id}") for cell in rows]
-    entries = _entries(rows)
-    entries["cell"] = [
+    columns = _entries(rows)
+    columns["cell"] = [
         entry._replace(note=f"{OWN} · {entry.note}") if f"{cell.first.suite}/{cell.first.cell_id}" in own else entry
-        for entry, cell in zip(entries["cell"], rows, strict=True)
+        for entry, cell in zip(columns["cell"], rows, strict=True)
     ]
-    return Table("cells", rows, entries, found)
+    return Table("cells", rows, columns, found)
 
 
 def of_runs(rows: Sequence[cells.Cell]) -> Table:
     """Returns the table of the runs of some cells, in the order of the cells and their seeds."""
     alone = [cells.Cell((run,), cell.trust) for cell in rows for run in cell.runs]
-    entries = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
-    return Table("runs", alone, entries, [None] * len(alone))
+    columns = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
+    return Table("runs", alone, columns, [None] * len(alone))
 
 
 def label(made: Table, key: str) -> str:
@@ -88,12 +88,12 @@ def label(made: Table, key: str) -> str:
     return of_run.get(key, table.COLUMNS[key].label)
 
 
-def _status(run: document.Run) -> table.Entry:
+def _status(run: document.Run) -> entries.Entry:
     """Returns the status of a run, and how many of its steps are logged."""
     steps = f"{run.steps[-1]} of {run.cell.get('steps', '?')} steps" if run.steps else "no step logged"
     mark = "unlearned" if cells.unlearned(run) else run.status if run.status in cells.MARKS else ""
     note = f"{steps}; learned nothing" if mark == "unlearned" else steps
-    return table.Entry(run.status, float(STATUSES.index(run.status)), note, mark)
+    return entries.Entry(run.status, float(STATUSES.index(run.status)), note, mark)
 
 
 def ident(made: Table, cell: cells.Cell) -> str:
@@ -151,14 +151,14 @@ def scripts(made: Table) -> dict[str, bytes]:
 
 def _flags(made: Table, at: int) -> list[str]:
     mine = made.name == "cells" and made.entries["cell"][at].note.startswith(OWN)
-    return table.flags(made.rows[at]) + (["mine"] if mine else [])
+    return tally.flags(made.rows[at]) + (["mine"] if mine else [])
 
 
 def _signs() -> dict[str, tuple[str, str]]:
     return {str(name): row for rows in (cells.VERDICTS, cells.MARKS, cells.TRUST) for name, row in rows.items()}
 
 
-def _entries(rows: Sequence[cells.Cell]) -> dict[str, list[table.Entry]]:
+def _entries(rows: Sequence[cells.Cell]) -> dict[str, list[entries.Entry]]:
     used = {key for view in table.VIEWS.values() for key in view.columns}
     return {key: [column.entry(cell) for cell in rows] for key, column in table.COLUMNS.items() if key in used}
 
@@ -167,21 +167,21 @@ def _complete(cell: cells.Cell) -> str:
     return "with marks" if cells.marks(cell) else "complete"
 
 
-def _column(entries: Sequence[table.Entry], *, notes: bool = True) -> dict[str, Any]:
+def _column(column: Sequence[entries.Entry], *, notes: bool = True) -> dict[str, Any]:
     """Returns a column: what sorts it, and what is printed where that is not the number itself."""
-    sort = [_short(entry.sort) for entry in entries]
-    main = ["" if _plain(entry, value) else entry.main for entry, value in zip(entries, sort, strict=True)]
+    sort = [_short(entry.sort) for entry in column]
+    main = ["" if _plain(entry, value) else entry.main for entry, value in zip(column, sort, strict=True)]
     words = all(isinstance(value, str) for value in sort)
-    same = words and [entry.main for entry in entries] == sort
+    same = words and [entry.main for entry in column] == sort
     return {
         "sort": _words(sort) if words else sort,
         "main": {"words": [""], "at": [0] * len(main)} if same else _words(main),
-        "note": _words([entry.note for entry in entries]) if notes else None,
-        "mark": _words([entry.mark for entry in entries]),
+        "note": _words([entry.note for entry in column]) if notes else None,
+        "mark": _words([entry.mark for entry in column]),
     }
 
 
-def _plain(entry: table.Entry, value: float | str | None) -> bool:
+def _plain(entry: entries.Entry, value: float | str | None) -> bool:
     """Says whether an entry prints its own number."""
     return isinstance(value, float) and entry.main == number.show(value)
 

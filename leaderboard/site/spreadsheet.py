@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from leaderboard.board import cell as cells
-from leaderboard.board import interval, score, table, theorem
+from leaderboard.board import interval, score, settings, theorem
 from leaderboard.export import document
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -21,16 +21,17 @@ TEXTS: dict[str, Callable[[cells.Cell], object]] = {
     "cell_id": lambda cell: cell.first.cell_id,
     "label": lambda cell: cell.first.label,
     "family": lambda cell: cell.first.part("model")["family"],
-    "activation": lambda cell: table.activation(cell.first) or None,
+    "activation": lambda cell: settings.activation(cell.first) or None,
     "dataset": lambda cell: cell.first.dataset.name,
     "parameters": lambda cell: cell.first.parameters,
-    "optimizer": lambda cell: table.optimizer(cell.first),
-    "learning_rate": lambda cell: table.learning_rate(cell.first),
+    "optimizer": lambda cell: settings.optimizer(cell.first),
+    "learning_rate": lambda cell: settings.learning_rate(cell.first),
     "curvature": lambda cell: cell.first.curvature,
     "seeds_asked": lambda cell: cell.seeds,
     "seeds_ended": lambda cell: len(cell.ended),
     "seeds_diverged": lambda cell: cells.diverged(cell)[0],
     "verdict": cells.verdict,
+    "failure_probability": lambda cell: sum(map(theorem.failure, cell.runs)),
     "theorem": lambda cell: known.covered if (known := theorem.known(cell.first)) else None,
     "one_piece": lambda cell: known.one_piece if (known := theorem.known(cell.first)) else None,
     "target_met": lambda cell: found.hits if (found := score.hits(cell, "target")) else None,
@@ -57,7 +58,7 @@ WHOLE = {
 }
 """What is no text, and no number that can be between two whole ones."""
 
-REAL = {"margin_error", "gradients_to_target"}
+REAL = {"margin_error", "gradients_to_target", "failure_probability"}
 
 
 def _lower(cell: cells.Cell) -> interval.Spread:

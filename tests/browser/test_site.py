@@ -22,7 +22,7 @@ from leaderboard import folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number
 from leaderboard.bundles import submissions
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import pages
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
@@ -149,7 +149,7 @@ def test_infinity_is_a_number_and_what_is_missing_sorts_last_both_ways(visit: Op
 def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     page = visit("index.html")
     page.get_by_label("Search").fill("vgg relu")
-    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 cells'")
+    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 configurations'")
     assert _labels(page) == ["vgg · activation=relu"]
     assert page.url.endswith("#q=vgg+relu")
     page.get_by_role("button", name="Show all").click()
@@ -160,7 +160,7 @@ def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     assert _labels(page) == ["mlp-sgd"]
     assert page.url.endswith("#show=edge&optimizer=sgd")
     page = visit("index.html#least=1.6")
-    page.wait_for_function("document.getElementById('shown').textContent === '0 of 8 cells'")
+    page.wait_for_function("document.getElementById('shown').textContent === '0 of 8 configurations'")
 
 
 def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
@@ -196,7 +196,7 @@ def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
 
 def test_the_table_narrows_to_analytic_risks(visit: Open) -> None:
     page = visit("index.html#regularity=analytic")
-    page.wait_for_function("document.getElementById('shown').textContent.includes(' of 8 cells')")
+    page.wait_for_function("document.getElementById('shown').textContent.includes(' of 8 configurations')")
     assert _labels(page) == ["mlp · activation=gelu"], "every other one here has kinks, or is not understood"
     assert page.get_by_label("Regularity").input_value() == "analytic"
 
@@ -221,7 +221,7 @@ def test_a_row_made_by_the_script_is_the_row_of_the_page(visit: Open) -> None:
 
 def test_the_view_can_be_saved_as_csv_and_json(visit: Open, board: document.Export) -> None:
     page = visit("index.html#view=minima&q=strangers")
-    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 cells'")
+    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 configurations'")
     with page.expect_download() as download:
         page.get_by_role("button", name="This view as CSV").click()
     assert download.value.suggested_filename == "gdzoo-cells-minima.csv"
@@ -263,7 +263,7 @@ def test_chosen_runs_lie_over_each_other(visit: Open, board: document.Export) ->
 def test_a_strange_link_does_no_harm(visit: Open, fragment: str) -> None:
     page = visit("index.html" + fragment)
     page.wait_for_function("document.getElementById('shown').textContent")
-    assert re.fullmatch(r"8 cells|[01] of 8 cells", page.locator("#shown").inner_text())
+    assert re.fullmatch(r"8 configurations|[01] of 8 configurations", page.locator("#shown").inner_text())
     assert page.locator("img").count() == 0
 
 
@@ -383,7 +383,7 @@ def test_the_stay_at_a_saddle_is_shaded(browser: sync_api.Browser, sample: Modul
     lines = [json.loads(line) for line in sample.records(said).splitlines()]
     lines[0]["values"] |= {"escape_steps": 29.0, "escape_watched": 29.0}
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    run = document.parse_run(json.dumps(said), text, sample.cell_yaml(said))
+    run = parsing.parse_run(json.dumps(said), text, sample.cell_yaml(said))
     folder.write(pages.render(document.compose([document.Suite(name=run.suite, note="")], [run])), tmp_path, pages.SUMS)
     page = browser.new_page()
     page.goto((tmp_path / f"{pages.run_path(run)}.html").as_uri())

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import types
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from harness import config
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
 from harness.starts import closed_point, heads
@@ -25,9 +25,12 @@ family = functools.partial(builders.layers, outputs=K)
 ROW, IMAGE = (1, 1, 4), (4, 4, 1)
 
 
+LOSSES = {"half_mse": config.HalfMse, "smoothed_ce": config.SmoothedCe, "ce": config.Ce, "output": config.Output}
+
+
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
-    return types.SimpleNamespace(name=name, weight_decay=decay, smoothing=0.1 if name == "smoothed_ce" else 0.0)
+    return LOSSES[name](name=name, weight_decay=decay)
 
 
 def data(inputs: layer.Shape, name: str) -> objective.Batch:
@@ -85,7 +88,7 @@ def test_the_whole_spectrum_follows_from_one_forward_pass(name: str) -> None:
     quick = {"xla_backend_optimization_level": 0}  # compiled fast, run once
     hessian = jax.jit(jax.hessian(lambda theta: goal.risk(theta, batch)), compiler_options=quick)
     shift = 0.3 if head.shifts else 0.0
-    for place in (closed_point.Place(0), closed_point.Place(1, shift, 0.5)):
+    for place in (closed_point.ClosedPoint(0), closed_point.ClosedPoint(1, shift, 0.5)):
         found = closed_point.spectrum(head, inputs, about, batch, place)
         params = closed_point.params(head, inputs, K, place)
         theta = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
@@ -124,12 +127,14 @@ def test_a_shift_moves_the_eigenvalues_of_the_last_bias() -> None:
     assert head is not None
     batch = data(inputs, about.name)
 
-    def at(place: closed_point.Place) -> spectra.Spectrum:
+    def at(place: closed_point.ClosedPoint) -> spectra.Spectrum:
         return closed_point.spectrum(head, inputs, about, batch, place)
 
-    plain = step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1))])
+    plain = step_sizes.certified([at(closed_point.ClosedPoint(0)), at(closed_point.ClosedPoint(1))])
     assert [round(0.5 * (one.low + one.high), 9) for one in plain.candidates] == [1.0]
-    assert step_sizes.certified([at(closed_point.Place(0)), at(closed_point.Place(1, 0.5))]).candidates == ()
+    assert (
+        step_sizes.certified([at(closed_point.ClosedPoint(0)), at(closed_point.ClosedPoint(1, 0.5))]).candidates == ()
+    )
 
 
 def test_a_shift_needs_a_bias() -> None:
@@ -137,7 +142,7 @@ def test_a_shift_needs_a_bias() -> None:
     head = heads.find(layers)[0]
     assert head is not None
     with pytest.raises(ValueError, match="no shift"):
-        closed_point.spectrum(head, inputs, about, data(inputs, about.name), closed_point.Place(0, 0.5))
+        closed_point.spectrum(head, inputs, about, data(inputs, about.name), closed_point.ClosedPoint(0, 0.5))
 
 
 def test_data_that_are_not_finite_are_said() -> None:
@@ -146,4 +151,6 @@ def test_data_that_are_not_finite_are_said() -> None:
     assert head is not None
     batch = data(inputs, about.name)
     with pytest.raises(FloatingPointError):
-        closed_point.spectrum(head, inputs, about, batch._replace(x=batch.x.at[0].set(jnp.inf)), closed_point.Place(0))
+        closed_point.spectrum(
+            head, inputs, about, batch._replace(x=batch.x.at[0].set(jnp.inf)), closed_point.ClosedPoint(0)
+        )

@@ -11,7 +11,6 @@ import functools
 import math
 import pathlib
 import re
-import types
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import theory
+from harness import config, theory
 from harness.risk import losses, objective
 from harness.theory import ingredients
 from harness.training import optimizers
@@ -32,7 +31,7 @@ from zoo import layers as modules
 N, K = 7, 3
 family = functools.partial(builders.layers, outputs=K)
 TOLERANCE = 1e-10
-GD = types.SimpleNamespace(name="gd", learning_rate=0.1)
+GD = config.Gd(name="gd", learning_rate=0.1)
 NUMBER, ROW, IMAGE = (1, 1, 1), (1, 1, 4), (4, 4, 1)
 scalar = functools.partial(builders.layers, inputs=NUMBER, outputs=1)
 
@@ -59,9 +58,12 @@ class Net(NamedTuple):
     targets: np.ndarray
 
 
+LOSSES = {"half_mse": config.HalfMse, "smoothed_ce": config.SmoothedCe, "ce": config.Ce, "output": config.Output}
+
+
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
-    return types.SimpleNamespace(name=name, weight_decay=decay, smoothing=0.1 if name == "smoothed_ce" else 0.0)
+    return LOSSES[name](name=name, weight_decay=decay)
 
 
 def match(known: theory.Theory, eta: float, precision: str = "float64") -> theory.Match | None:
@@ -519,8 +521,7 @@ def test_the_table(name: str) -> None:
 
 
 def test_the_ingredients_of_a_cell_are_listed_once_and_in_order() -> None:
-    rate = types.SimpleNamespace(eta_lambda=1.0)
-    sgd = types.SimpleNamespace(name="sgd", learning_rate=rate)
+    sgd = config.Sgd(name="sgd", learning_rate=config.EtaLambda(eta_lambda=1.0), batch_size=4)
     layers = mlp({"leaky_relu": 0.2}, [4, 4])
     known = theory.says(layers, ROW, loss("half_mse", 0.1), sgd)
     names = [row.name for row in known.ingredients]
@@ -625,7 +626,7 @@ def test_every_statement_of_ours_has_its_section_with_hypotheses_proof_and_check
 
 
 def test_remarks_are_about_runs_not_about_maps() -> None:
-    sgd = types.SimpleNamespace(name="sgd", batch_size=4, learning_rate=types.SimpleNamespace(eta_lambda=1.5))
+    sgd = config.Sgd(name="sgd", batch_size=4, learning_rate=config.EtaLambda(eta_lambda=1.5))
     known = theory.says(mlp("relu", [3]), ROW, loss("half_mse"), sgd)
     assert known.remarks == (theory.MINIBATCH, theory.ETA_LAMBDA)
     assert known.covered == "theorem 1"
@@ -640,7 +641,7 @@ def test_momentum_has_the_bad_steps_of_descent_or_none_and_the_paper_does_not_sp
                 covering,
                 NUMBER if covering is quadratic else ROW,
                 loss("output" if covering is quadratic else "half_mse"),
-                types.SimpleNamespace(name=name, learning_rate=0.1, momentum=0.9),
+                config.Momentum(name=name, learning_rate=0.1, momentum=0.9),
             )
             for name in ("heavy_ball", "nesterov")
         }
@@ -657,7 +658,7 @@ def test_momentum_has_the_bad_steps_of_descent_or_none_and_the_paper_does_not_sp
         assert said["heavy_ball"].no_bad_step == theory.FIXED_VOLUME
         assert (said["nesterov"].bad_steps, said["nesterov"].complete) == (plain.bad_steps, plain.complete)
     relu_pool = theory.says(
-        vgg("relu", "max"), IMAGE, loss("ce"), types.SimpleNamespace(name="nesterov", learning_rate=0.1, momentum=0.9)
+        vgg("relu", "max"), IMAGE, loss("ce"), config.Momentum(name="nesterov", learning_rate=0.1, momentum=0.9)
     )
     assert relu_pool.covered == "extension F7", "the worse of the two"
 

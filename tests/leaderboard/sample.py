@@ -11,12 +11,14 @@ import random
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from harness import workspace
 from harness.config import canonical
 from harness.tracking import client
-from leaderboard.export import document, text
+from leaderboard.board import cell as cells
+from leaderboard.export import document, parsing, text
 from leaderboard.export import from_store as exporting
 
 STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
@@ -188,7 +190,43 @@ def _program(text: str, *arguments: object) -> subprocess.Popen[bytes]:
 def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:
     """Returns a checked run."""
     said = facts(name, seed, **changes)
-    return document.parse_run(json.dumps(said), records(said, steps=steps, phase=len(name)), cell_yaml(said))
+    return parsing.parse_run(json.dumps(said), records(said, steps=steps, phase=len(name)), cell_yaml(said))
+
+
+def run_of_rows(seed: int, rows: Sequence[dict[str, Any]], *, every: int = 100, **changes: Any) -> document.Run:
+    """Returns a checked run of the cell `hand` with exactly these records, so many steps apart."""
+    said = facts("hand", seed, **changes)
+    lines = [json.dumps({"step": every * at, "values": row}) for at, row in enumerate(rows)]
+    return parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said))
+
+
+def run_of_curves(seed: int, curves: dict[str, list[Any]], **changes: Any) -> document.Run:
+    """Returns a checked run of the cell `hand` with exactly these curves, at steps 0, 1, 2, ..."""
+    count = len(next(iter(curves.values()), []))
+    rows = [{name: values[at] for name, values in curves.items()} for at in range(count)]
+    return run_of_rows(seed, rows, every=1, **changes)
+
+
+def cell_of_ends(ends: Sequence[str | None], **changes: Any) -> cells.Cell:
+    """Returns a cell whose seeds took 100 steps and ended at these points."""
+    plain = [{"loss": 1.0}, {"loss": 0.5}]
+    points = [{"end": {"point": end, "because": {}}} for end in ends]
+    return cells.Cell(tuple(run_of_rows(seed, plain, **end, **changes) for seed, end in enumerate(points)))
+
+
+def cell_with_target(*reached: int | None) -> cells.Cell:
+    """Returns a cell with a target, whose seeds met it at these steps or missed it in 100, nowhere stationary."""
+    target = {"target": {"loss_gap": 0.2}}
+    end = {"point": "not stationary", "because": {}}
+    plain = [{"loss": 1.0, "eta_sharpness": 1.0}, {"loss": 0.5, "eta_sharpness": 1.0}]
+    runs = [run_of_rows(seed, plain, cell=target, end=end, reached_at=at) for seed, at in enumerate(reached)]
+    return cells.Cell(tuple(runs))
+
+
+def board_of(runs: Sequence[document.Run]) -> document.Export:
+    """Returns a board of these runs."""
+    suites = [document.Suite(name=name, note="") for name in sorted({run.suite for run in runs})]
+    return document.compose(suites, list(runs))
 
 
 def export() -> document.Export:
@@ -267,5 +305,5 @@ def many(count: int, seeds: int = 1) -> document.Export:
                 json.dumps({"step": step, "values": {name: drawn.random() for name in names}})
                 for step in range(0, 300, 6)
             ]
-            runs.append(document.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
+            runs.append(parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
     return document.compose([document.Suite(name="quickstart", note="Drawn.")], runs)

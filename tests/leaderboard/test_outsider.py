@@ -28,7 +28,7 @@ from harness.runs import keys, run
 from harness.training import loop, optimizers
 from harness.training import problem as problems
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import submissions
+from leaderboard.bundles import reading, submissions
 from zoo import activations
 
 PAGE = workspace.CHECKOUT / "docs" / "bundle.md"
@@ -124,7 +124,7 @@ def test_all_eigenvalues_of_a_bundle_are_found_again(
 ) -> None:
     one = cell(family)
     files = bundles.make(one, run.run_seeds(one, [0], device="cpu", command=""), None)
-    read = bundles.parse(files)
+    read = reading.parse(files)
     submissions.write(files, tmp_path / "b")
     problem = outsider.Problem(json.loads(files["seed-0/run.json"])["cell"])
     assert (
@@ -236,11 +236,11 @@ def test_activations_of_the_page_are_those_of_the_zoo(outsider: ModuleType) -> N
 def test_the_page_has_the_thresholds_of_the_code() -> None:
     """`python -m harness.cli.thresholds` prints what stands at the end of the page; nobody writes a number by hand."""
     assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + thresholds.table())
-    known = {one.name: one.value for one in thresholds.found()}
+    known = {one.name: one.value for one in thresholds.collect()}
     assert {"records.verdict.MARGIN", "records.ends.GAP[float32]", "records.ends.FLAT", "curvature.logdet.CUT"} <= set(
         known
     )
-    assert all(one.meaning for one in thresholds.found()), "a number in capitals says nothing of itself"
+    assert all(one.meaning for one in thresholds.collect()), "a number in capitals says nothing of itself"
 
 
 def test_the_page_names_whatever_a_cell_may_have() -> None:

@@ -31,7 +31,7 @@ class Options(NamedTuple):
     Attributes:
         device: auto, cpu, gpu or tpu.
         devices: Devices that share the examples of a batch, in each worker.
-        jobs: Tasks at once; None: 1 locally, as many as fit on a cluster.
+        jobs: Tasks at once; None: locally one for each core, as far as memory has room; as many as fit on a cluster.
         gpus: GPUs that a task takes (ray).
         cpus: Cores that a task takes (ray).
         address: Of the cluster (ray); None: RAY_ADDRESS, else a cluster of this machine alone.
@@ -57,7 +57,7 @@ class Engine(NamedTuple):
 
     Attributes:
         perform: `(portions, tell, note)`: runs the tasks of portions and yields the result of each as it ends.
-        stop: Lets the tasks at hand finish their current unit and write it, and returns when they have.
+        stop: Lets running tasks finish and write their current unit, and returns when they have.
     """
 
     perform: Callable[[Sequence[task.Portion], events.Tell, Note], Generator[task.Result]]

@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 import queue
 import signal
 import subprocess
@@ -28,7 +29,13 @@ from typing import IO, Any, NamedTuple
 from harness import errors, workspace
 from harness.jobs import engines, task, worker
 from harness.runs import events
-from harness.runtime import lapack
+from harness.runtime import lapack, memory
+
+WORKER_BYTES = 2 * 2**30
+"""Memory that a worker of a small network is given room for: its libraries and compiled programs take most of it."""
+
+ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*")
+"""Names in /dev by which an accelerator is known without asking it."""
 
 GRACE = 10.0
 """Seconds that a worker has to leave when the parent has no more use for it."""
@@ -74,10 +81,22 @@ class Worker:
     listener: threading.Thread = dataclasses.field(default_factory=threading.Thread)
 
 
+def default_jobs(options: engines.Options) -> int:
+    """Returns the default number of workers: one for each core, as far as memory has room for them.
+
+    One where there is an accelerator, or where a run is shared among devices.
+    """
+    elsewhere = options.device == "auto" and any(any(pathlib.Path("/dev").glob(name)) for name in ACCELERATORS)
+    if options.devices > 1 or options.device not in ("auto", "cpu") or elsewhere:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, memory.spare() // WORKER_BYTES))
+
+
 @contextlib.contextmanager
 def opened(options: engines.Options, expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
     """Opens the engine and starts workers for the `expected` tasks, `--jobs` at most, which make ready for them."""
-    crew = Crew(options, options.jobs or 1)
+    crew = Crew(options, options.jobs or default_jobs(options))
     try:
         for one in expected[: crew.jobs]:
             _send(crew.start(), {"expect": one.dump()})
@@ -94,7 +113,7 @@ class Crew:
         self.jobs = jobs
         self.workers: list[Worker] = []
         self.inbox: queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]] = queue.SimpleQueue()
-        self.tell: events.Tell = events.nobody
+        self.tell: events.Tell = events.ignore
         self.note: engines.Note = lambda what, one, why: None
 
     def start(self) -> Worker:

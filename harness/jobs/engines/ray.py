@@ -72,10 +72,10 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
 
 
 def answers(address: str) -> None:
-    """Makes sure that somebody listens at `HOST:PORT`; Ray itself asks for three minutes.
+    """Makes sure that a server listens at `HOST:PORT`; Ray itself would wait three minutes.
 
     Raises:
-        OSError: If nobody does within KNOCK seconds.
+        OSError: If none does within KNOCK seconds.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
@@ -143,7 +143,7 @@ class Cluster:
                 yield result
 
     def stop(self) -> None:
-        """Lets the tasks at hand write what they have, and waits for that; Ctrl-C meanwhile ends them at once."""
+        """Lets running tasks write what they have, and waits for that; Ctrl-C meanwhile ends them at once."""
         left = list(self.at_hand)
         for reference in left:
             ray.cancel(reference)

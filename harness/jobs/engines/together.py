@@ -55,7 +55,7 @@ def follow(portions: Sequence[task.Portion], options: engines.Options) -> None:
     def do(number: int) -> None:
         whole = wholes[number]
         seeds = task.groups(whole)[distributed.agreed(0)]
-        if task.perform(whole._replace(seeds=seeds), words, events.nobody)[0] == "stopped":
+        if task.perform(whole._replace(seeds=seeds), words, events.ignore)[0] == "stopped":
             raise KeyboardInterrupt
 
     distributed.follow(do)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import types
 from typing import Any
 
 import jax
@@ -14,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import workspace
+from harness import config, workspace
 from harness.curvature import dense, lanczos, operators  # noqa: F401 # lanczos: SHARDED
 from harness.risk import gauss_newton, objective
 from tests import builders
 
 SHAPE, K, N = (4, 4, 1), 3, 7
-HALF_MSE = types.SimpleNamespace(name="half_mse", weight_decay=0.0)
+HALF_MSE = config.HalfMse(name="half_mse")
 LOSSES = {
     "half_mse": HALF_MSE,
-    "smoothed_ce": types.SimpleNamespace(name="smoothed_ce", smoothing=0.1, weight_decay=0.0),
-    "ce with decay": types.SimpleNamespace(name="ce", weight_decay=0.2),
+    "smoothed_ce": config.SmoothedCe(name="smoothed_ce"),
+    "ce with decay": config.Ce(name="ce", weight_decay=0.2),
 }
 NETS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [4], "activation": "tanh"},

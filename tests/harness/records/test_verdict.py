@@ -63,15 +63,17 @@ def test_words_of_older_versions_are_read() -> None:
 
 def test_the_verdict_says_what_it_rests_on() -> None:
     plain = {"verdict": "certified"}
-    assert verdict.words(run_facts.of(plain)) == "invertible"
+    assert run_facts.of(plain).verdict_in_words == "invertible"
     likely = run_facts.of({**plain, "failure_probability": 9e-12})
-    assert verdict.words(likely) == "invertible (false with probability 9e-12 at most)"
+    assert likely.verdict_in_words == "invertible (false with probability 9e-12 at most)"
     bad = {"eta": 1.0, "step": 5, "distance": 0.0, "source": "F6, ours"}
     assert (
-        verdict.words(run_facts.of({"verdict": "singular", "bad_step": bad}))
+        run_facts.of({"verdict": "singular", "bad_step": bad}).verdict_in_words
         == "singular (η = 1 from step 5 on is bad (F6, ours))"
     )
     doubt = {"step": 3, "because": "within error bars", "steps": 2}
-    near = verdict.words(run_facts.of({"verdict": "undecided", "doubt": doubt, "bad_step": {**bad, "distance": 6e-17}}))
+    near = run_facts.of(
+        {"verdict": "undecided", "doubt": doubt, "bad_step": {**bad, "distance": 6e-17}}
+    ).verdict_in_words
     assert near.startswith("undecided (at step 3, and 1 more: σ_min is within 100 error bars of 0; η = 1 from step 5")
     assert "within one rounding of a bad step size, |1 − ηλ| = 6e-17" in near

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import jax
@@ -11,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from harness import config
 from harness.curvature import dense, operators
 from harness.risk import objective, trace
 from tests import builders
 from zoo import pattern
 
 LOSSES = {
-    "half_mse": types.SimpleNamespace(name="half_mse", weight_decay=0.0),
-    "smoothed_ce": types.SimpleNamespace(name="smoothed_ce", smoothing=0.2, weight_decay=0.0),
-    "ce with decay": types.SimpleNamespace(name="ce", weight_decay=0.3),
-    "output with decay": types.SimpleNamespace(name="output", weight_decay=0.3),
+    "half_mse": config.HalfMse(name="half_mse"),
+    "smoothed_ce": config.SmoothedCe(name="smoothed_ce", smoothing=0.2),
+    "ce with decay": config.Ce(name="ce", weight_decay=0.3),
+    "output with decay": config.Output(name="output", weight_decay=0.3),
 }
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp", {"hidden": [4, 3], "activation": "relu"}),

@@ -29,7 +29,7 @@ cell = functools.partial(
 )
 
 
-def run(one: config.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.nobody) -> list[pathlib.Path]:
+def run(one: config.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.ignore) -> list[pathlib.Path]:
     return runs.run_seeds(one, which, device="cpu", command="gdzoo run t.yaml", tell=tell)
 
 

@@ -86,7 +86,7 @@ def test_two_processes_give_the_run_of_one(
 
     (home / "runs").rename(tmp_path / "theirs")
     (home / "mlflow.db").write_bytes(ready_store.read_bytes())
-    commands.run_specs([home / "mlp.yaml"], options=engines.Options(device="cpu"))
+    commands.run_specs([home / "mlp.yaml"], commands.Wanted(options=engines.Options(device="cpu")))
     for ours, one in zip(found, records(home), strict=True):
         assert [record["step"] for record in ours] == [record["step"] for record in one] == [0, 1, 6, 40]
         for left, right in zip(ours, one, strict=True):

@@ -14,7 +14,7 @@ import pytest
 
 from harness import workspace
 from harness.runtime import device, lapack
-from leaderboard.bundles import verify
+from leaderboard.bundles import process
 
 NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE")
 
@@ -91,7 +91,7 @@ def test_other_kernels_are_recorded_and_promise_no_bits(monkeypatch: pytest.Monk
 def test_a_verifier_has_the_settings_of_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-    assert verify.environment(tmp_path).items() >= lapack.settings().items()
+    assert process.environment(tmp_path).items() >= lapack.settings().items()
     for name in lapack.settings():
         monkeypatch.setenv(name, "mine")
-        assert verify.environment(tmp_path)[name] == "mine"
+        assert process.environment(tmp_path)[name] == "mine"

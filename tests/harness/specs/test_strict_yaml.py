@@ -239,11 +239,11 @@ def test_limits_are_where_they_are_said_to_be() -> None:
 def test_places_are_lines_and_columns_from_one() -> None:
     document = strict_yaml.load("a: 1\nb:\n  - {c: x,\n     d: y}\n", "x.yaml")
     assert document.value == {"a": 1, "b": [{"c": "x", "d": "y"}]}
-    assert strict_yaml.place(document, ("a",)) == (1, 4)
-    assert strict_yaml.place(document, ("a",), key=True) == (1, 1)
-    assert strict_yaml.place(document, ("b", 0, "d")) == (4, 9)
-    assert strict_yaml.place(document, ("b", 0, "d"), key=True) == (4, 6)
-    assert strict_yaml.place(document, ("b", 0, "missing", "deeper"), key=True) == (3, 5)
+    assert strict_yaml.position(document, ("a",)) == (1, 4)
+    assert strict_yaml.position(document, ("a",), key=True) == (1, 1)
+    assert strict_yaml.position(document, ("b", 0, "d")) == (4, 9)
+    assert strict_yaml.position(document, ("b", 0, "d"), key=True) == (4, 6)
+    assert strict_yaml.position(document, ("b", 0, "missing", "deeper"), key=True) == (3, 5)
     assert strict_yaml.message(document, ("b", 0, "d"), "wrong") == "x.yaml:4:9: b[0].d: wrong"
 
 

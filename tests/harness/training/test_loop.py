@@ -253,7 +253,7 @@ def test_training_precision_is_kept() -> None:
 def test_the_step_sizes_of_a_run_are_those_that_the_trainer_uses(name: str, precision: str) -> None:
     steps, eta = 400, np.asarray(0.37, precision)
     schedule = SCHEDULES[name][0]
-    part = types.SimpleNamespace(name="gd", schedule=schedule)
+    part = config.Gd(name="gd", learning_rate=0.37, schedule=schedule)
     cell = types.SimpleNamespace(optimizer=part, steps=steps, precision=precision)
     rate = loop.trainer(quadratic, optimizers.rule(cell), 1).rate
     every = [float(rate(jnp.asarray(eta), step)) for step in range(steps)]

@@ -32,7 +32,7 @@ def folders(home: pathlib.Path, sample: ModuleType) -> dict[str, pathlib.Path]:
 
 def test_a_name_is_a_run_a_cell_or_the_beginning_of_one(folders: dict[str, pathlib.Path]) -> None:
     relu, gelu = folders["relu1"].name, folders["gelu"].name
-    columns = compare.found([relu, gelu[:5], relu.split("-")[0]], "sqlite:///nowhere.db")
+    columns = compare.columns_of([relu, gelu[:5], relu.split("-")[0]], "sqlite:///nowhere.db")
     assert [[run.run_id for run in column.runs] for column in columns] == [
         [relu],
         [gelu],
@@ -43,9 +43,9 @@ def test_a_name_is_a_run_a_cell_or_the_beginning_of_one(folders: dict[str, pathl
 
 
 def test_only_settings_that_differ_are_told(folders: dict[str, pathlib.Path]) -> None:
-    one, other = (compare.found([folders[name].name], "x")[0] for name in ("relu0", "gelu"))
+    one, other = (compare.columns_of([folders[name].name], "x")[0] for name in ("relu0", "gelu"))
     assert compare.settings([one, other]) == {"model.activation": ["relu", "gelu"]}
-    seeds = [compare.found([folders[name].name], "x")[0] for name in ("relu0", "relu2")]
+    seeds = [compare.columns_of([folders[name].name], "x")[0] for name in ("relu0", "relu2")]
     assert compare.settings(seeds) == {"seed": ["0", "2"], "η": ["0.25", "0.3"]}
     assert compare.settings([one, one]) == {}
 
@@ -53,7 +53,9 @@ def test_only_settings_that_differ_are_told(folders: dict[str, pathlib.Path]) ->
 def test_a_run_shows_error_bars_and_a_cell_the_range_of_its_seeds(
     folders: dict[str, pathlib.Path], sample: ModuleType
 ) -> None:
-    run, cell = (compare.found([name], "x")[0] for name in (folders["relu0"].name, folders["relu0"].name.split("-")[0]))
+    run, cell = (
+        compare.columns_of([name], "x")[0] for name in (folders["relu0"].name, folders["relu0"].name.split("-")[0])
+    )
     rows = compare.ends([run, cell])
     last = [run_folder.read_records(folders[f"relu{seed}"])[-1].values["sigma_min"] for seed in range(3)]
     low, middle, high = (f"{value:.4g}" for value in sorted(last))
@@ -68,7 +70,7 @@ def test_curves_share_one_scale_and_keep_their_last_value(folders: dict[str, pat
     long = compare.sparkline([*[0.0] * 99, 1.0], 0.0, 1.0)
     assert len(long) == compare.WIDTH and long[-1] == "█" and set(long[:-1]) == {"▁"}
     assert set(compare.sparkline([2.0, 2.0], 2.0, 2.0)) == {"▅"}
-    rows = compare.curves(compare.found([folders["relu0"].name, folders["gelu"].name], "x"))
+    rows = compare.curves(compare.columns_of([folders["relu0"].name, folders["gelu"].name], "x"))
     assert list(rows) == ["loss L (log)", "η·λ_max", "σ_min(I − ηH) (log)"]
     losses = [math.log10(record.values["loss"]) for record in run_folder.read_records(folders["relu0"])]
     assert rows["loss L (log)"][0] == compare.sparkline(losses, min(losses), max(losses))
@@ -115,13 +117,13 @@ def test_what_it_cannot_compare_it_says(folders: dict[str, pathlib.Path], store_
     assert "at most 8 stand side by side" in refused(*[relu] * 9)
     twin = folders["gelu"].with_name(f"{relu[:4]}{'0' * 8}-s0")
     shutil.copytree(folders["gelu"], twin)
-    assert f"'{relu[:4]}' begins 2 cells: " in refused(relu[:4])
+    assert f"'{relu[:4]}' begins 2 configurations: " in refused(relu[:4])
     (folders["relu1"] / "records.jsonl").write_text("{", encoding="utf-8")
     assert f"run {folders['relu1'].name} cannot be read: records.jsonl line 1 is not JSON" in refused(
         folders["relu1"].name
     )
     facts: dict[str, Any] = run_folder.read_plain(folders["relu2"]) or {}
     run_folder.write_plain(folders["relu2"], {**facts, "status": "running", "verdict": None})
-    assert compare.found([folders["relu2"].name], "x")[0].first.status == "interrupted"
+    assert compare.columns_of([folders["relu2"].name], "x")[0].first.status == "interrupted"
     with run_folder.claimed(folders["relu2"]):
         assert "is still going on" in refused(folders["relu2"].name)

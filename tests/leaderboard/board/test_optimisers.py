@@ -13,7 +13,7 @@ from harness import errors
 from leaderboard.board import cell as cells
 from leaderboard.board import optimisers
 from leaderboard.bundles import submissions
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import pages
 
 PROBLEMS = ("relu", "gelu", "tanh", "silu")
@@ -28,7 +28,7 @@ def _cell(sample: ModuleType, problem: str, optimizer: dict[str, Any], took: int
     }
     said = sample.facts("hand", 0, cell=part, reached_at=took, spec=problem, seeds=1, **changes)
     lines = [json.dumps({"step": step, "values": {"loss": 1.0}}) for step in (0, took or 300)]
-    return cells.Cell((document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said)),))
+    return cells.Cell((parsing.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said)),))
 
 
 GD, SLOW, SGD = {"name": "gd"}, {"name": "heavy_ball", "momentum": 0.9}, {"name": "sgd", "batch_size": 256}
@@ -94,7 +94,7 @@ def test_what_makes_a_problem_another_and_what_does_not(sample: ModuleType) -> N
     assert key == optimisers.problem(_cell(sample, "relu", SLOW, None).first)
     assert key != optimisers.problem(_cell(sample, "gelu", GD, 100).first)
     said = sample.facts("hand", 0)
-    plain = document.parse_run(json.dumps(said), '{"step": 0, "values": {}}\n', sample.cell_yaml(said))
+    plain = parsing.parse_run(json.dumps(said), '{"step": 0, "values": {}}\n', sample.cell_yaml(said))
     assert optimisers.problem(plain) is None
 
 

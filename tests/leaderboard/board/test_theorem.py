@@ -12,7 +12,7 @@ import pytest
 from harness import theory
 from leaderboard.board import cell as cells
 from leaderboard.board import table, theorem
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import pages
 
 LEAKY = {"model": {"family": "mlp", "hidden": [4], "activation": {"leaky_relu": 0.2}}}
@@ -46,7 +46,7 @@ def test_a_cell_says_what_its_layers_say(sample: ModuleType) -> None:
 
 def test_what_a_run_says_of_itself_is_not_believed(sample: ModuleType) -> None:
     said = sample.facts("relu", theory={"covered": "by a miracle", "bad_steps": "</script>"})
-    run = document.parse_run(json.dumps(said), sample.records(said, phase=len("relu")), sample.cell_yaml(said))
+    run = parsing.parse_run(json.dumps(said), sample.records(said, phase=len("relu")), sample.cell_yaml(said))
     assert run == sample.run("relu")
     assert "miracle" not in page(run)
 
@@ -76,7 +76,7 @@ def test_a_cell_that_is_not_understood_gets_a_dash(sample: ModuleType, cell: dic
     assert theorem.known(run) is None and theorem.match(run) is None
     entry = table.COLUMNS["theorem"].entry(cells.Cell((run,)))
     assert (entry.main, entry.sort, entry.mark) == ("–", None, "n/a")
-    assert "does not understand the cell" in page(run)
+    assert "does not understand the configuration" in page(run)
 
 
 def test_a_schedule_hides_no_bad_step(sample: ModuleType) -> None:
@@ -111,8 +111,8 @@ def test_the_method_page_has_every_statement_that_pages_cite(sample: ModuleType)
 def test_a_field_that_came_later_leaves_the_name_of_a_cell(sample: ModuleType) -> None:
     said = sample.facts("relu")
     said["cell"]["loss"]["weight_decay"] = 0.0
-    run = document.parse_run(json.dumps(said), sample.records(said), sample.cell_yaml(said))
+    run = parsing.parse_run(json.dumps(said), sample.records(said), sample.cell_yaml(said))
     assert run.cell_id == sample.run("relu").cell_id
     said["cell"]["loss"]["weight_decay"] = 0.1
     with pytest.raises(ValueError, match="the cell is not the one that spec_hash"):
-        document.parse_run(json.dumps(said), sample.records(said), sample.cell_yaml(said))
+        parsing.parse_run(json.dumps(said), sample.records(said), sample.cell_yaml(said))

@@ -15,8 +15,7 @@ import typer.testing
 
 from harness import errors, workspace
 from leaderboard.board import cell as cells
-from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import submissions, submit, trust, verify
+from leaderboard.bundles import reading, submissions, submit, trust, verify
 from leaderboard.cli import commands
 from leaderboard.export import document
 from leaderboard.site import pages
@@ -35,7 +34,7 @@ def folder(home: pathlib.Path) -> pathlib.Path:
 
 def verdict(folder: pathlib.Path, **changes: Any) -> trust.Verdict:
     """A verdict of a bundle, reported for free, with changes."""
-    found = verify.verify(bundles.read(folder), "reported", challenge="x").verdict
+    found = verify.verify(reading.read(folder), "reported", challenge="x").verdict
     plain = {**json.loads(trust.dump(found)), **changes}
     plain.pop("sha256")
     return trust.verdict(plain)
@@ -48,7 +47,7 @@ def run(*words: str) -> Any:
 def test_a_row_has_the_label_of_its_verdict_and_a_page_says_it(folder: pathlib.Path) -> None:
     (row,) = submissions.rows()
     assert row.trust.label == "reported" and row.trust.bundle == row.bundle.digest
-    file = submissions.write_said(verdict(folder, label="replayed", level="replayed", bits=True))
+    file = submissions.write_statement(verdict(folder, label="replayed", level="replayed", bits=True))
     (row,) = submissions.rows()
     assert (row.trust.label, row.trust.bits) == ("replayed", True)
     board = submissions.merged(None, [row])
@@ -62,7 +61,7 @@ def test_a_row_has_the_label_of_its_verdict_and_a_page_says_it(folder: pathlib.P
 
 
 def test_a_dispute_beats_a_verdict_and_its_reason_is_shown_as_text(folder: pathlib.Path) -> None:
-    submissions.write_said(verdict(folder, label="replayed", level="replayed"))
+    submissions.write_statement(verdict(folder, label="replayed", level="replayed"))
     reason = "<script>alert(1)</script> the loss is 0.25"
     done = run("dispute", str(folder), "--reason", reason, "--found", "loss=0.25", "--by", "a reader")
     assert done.exit_code == 0, done.output
@@ -86,19 +85,21 @@ def test_a_dispute_without_reason_or_number_is_wrong_input(folder: pathlib.Path,
 
 def test_what_does_not_belong_stops_the_board_with_its_name(folder: pathlib.Path) -> None:
     good = verdict(folder)
-    file = submissions.write_said(good)
+    file = submissions.write_statement(good)
     lost = file.with_name("0" * 12 + ".json")
     shutil.copy(file, lost)
-    with pytest.raises(errors.Rejected, match=f"{lost.name}: rejected: no bundle of this cell was submitted"):
+    with pytest.raises(errors.Rejected, match=f"{lost.name}: rejected: no bundle of this configuration was submitted"):
         list(submissions.rows())
     lost.unlink()
-    submissions.write_said(verdict(folder, bundle="0" * 64))
+    submissions.write_statement(verdict(folder, bundle="0" * 64))
     with pytest.raises(errors.Rejected, match="it is of the bundle 000000000000, and .* lies there"):
         list(submissions.rows())
-    submissions.write_said(good)
+    submissions.write_statement(good)
     other = folder.with_name("0" * 12)
     folder.rename(other)
-    with pytest.raises(errors.Rejected, match=f"{other}: rejected: it holds the cell quickstart/{folder.name}"):
+    with pytest.raises(
+        errors.Rejected, match=f"{other}: rejected: it holds the configuration quickstart/{folder.name}"
+    ):
         list(submissions.rows())
     other.rename(folder)
     (folder / "cell.yaml").write_text("x")
@@ -119,7 +120,7 @@ def test_a_label_that_no_verdict_gives_is_not_taken(folder: pathlib.Path) -> Non
 
 
 def test_the_own_runs_of_a_cell_win_and_its_label_is_of_the_very_runs(folder: pathlib.Path) -> None:
-    submissions.write_said(verdict(folder, label="recomputed", level="recomputed"))
+    submissions.write_statement(verdict(folder, label="recomputed", level="recomputed"))
     (row,) = submissions.rows()
     whole = submissions.merged(None, [row])
     same = submissions.merged(document.compose(list(whole.suites), list(whole.runs)), [row])
@@ -138,17 +139,17 @@ def test_verify_finds_bundles_below_and_says_what_to_do_where_there_are_none(
 ) -> None:
     board = workspace.board()
     for path in (folder, folder.parent, folder.parent.parent, board):
-        assert submissions.found(path) == [folder]
+        assert submissions.bundles_in(path) == [folder]
     (tmp_path / "empty").mkdir()
     for path, message in (
         (tmp_path / "empty", "holds no bundle"),
         (tmp_path / "no", "there is no such folder or file"),
     ):
         with pytest.raises(errors.InputError, match=message):
-            submissions.found(path)
+            submissions.bundles_in(path)
     done = run("verify", str(folder), "--to", "reported")
     assert done.exit_code == 0 and "claimed" in done.output and "verdict:" in done.output
-    assert submissions.verified(folder, "reported") and not submissions.verified(folder, "replayed")
+    assert submissions.has_verdict(folder, "reported") and not submissions.has_verdict(folder, "replayed")
     assert "nothing to verify" in run("verify", str(folder), "--to", "reported", "--missing").output
     lines = run("verify", str(folder), "--to", "reported", "--json").output.splitlines()
     assert len(lines) == 1 and json.loads(lines[0])["label"] == "reported"
@@ -157,17 +158,17 @@ def test_verify_finds_bundles_below_and_says_what_to_do_where_there_are_none(
 
 
 def test_a_verdict_is_never_lowered_by_a_smaller_check(folder: pathlib.Path) -> None:
-    submissions.write_said(verdict(folder, label="replayed", level="replayed"))
+    submissions.write_statement(verdict(folder, label="replayed", level="replayed"))
     done = run("verify", str(folder), "--to", "reported")
     assert done.exit_code == 0 and "the one that is there goes further, and stays" in done.output
-    file = submissions.place("verdicts", "quickstart", folder.name)
+    file = submissions.path_of("verdicts", "quickstart", folder.name)
     assert trust.read(file, trust.Verdict).label == "replayed"
     failed = json.loads(trust.dump(verdict(folder)))
     failed["pairs"][0]["failed"] = 1
     failed.pop("sha256")
     disputed = trust.verdict({**failed, "label": "disputed"})
-    assert not submissions.further(folder, disputed), "what disputes it counts"
-    assert not submissions.further(folder, verdict(folder, bundle="0" * 64)), "and one of another bundle"
+    assert not submissions.goes_further(folder, disputed), "what disputes it counts"
+    assert not submissions.goes_further(folder, verdict(folder, bundle="0" * 64)), "and one of another bundle"
 
 
 def test_verdicts_of_a_process_without_rights_are_checked_before_they_are_taken(
@@ -177,12 +178,12 @@ def test_verdicts_of_a_process_without_rights_are_checked_before_they_are_taken(
     (source / "quickstart").mkdir(parents=True)
     file = source / "quickstart" / f"{folder.name}.json"
     file.write_bytes(trust.dump(verdict(folder, label="replayed", level="replayed")))
-    (taken,) = submissions.take(source)
-    assert taken == submissions.place("verdicts", "quickstart", folder.name)
+    (taken,) = submissions.accept_verdicts(source)
+    assert taken == submissions.path_of("verdicts", "quickstart", folder.name)
     for content in (b"{}", trust.dump(verdict(folder, cell_id="0" * 12)), trust.dump(verdict(folder, bundle="0" * 64))):
         file.write_bytes(content)
         with pytest.raises(errors.Rejected, match="rejected"):
-            submissions.take(source)
+            submissions.accept_verdicts(source)
     assert trust.read(taken, trust.Verdict).label == "replayed", "what was there stays"
 
 
@@ -198,7 +199,7 @@ def test_open_pr_says_each_command_to_git_and_gh_in_order_and_stops_at_one_that_
             f'#!/bin/sh\necho "{name} $*" >> {log}\ntest "$1" != push || {{ echo no way >&2; exit 1; }}\n'
         )
         program.chmod(0o755)
-    outcome = verify.verify(bundles.read(folder), "reported")
+    outcome = verify.verify(reading.read(folder), "reported")
     made = [submit.Made(outcome, folder)]
     out = rich.console.Console(file=io.StringIO(), width=200)
     paths = submit.to_commit(made, [tmp_path / "log"])

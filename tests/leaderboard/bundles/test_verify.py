@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from safetensors import numpy as tensors
 from harness import config, errors, metrics, specs, workspace
 from harness.records import run_folder
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, submit, trust, verify
+from leaderboard.bundles import challenge, claim, comparison, consistency, process, reading, submit, trust, verify
+from leaderboard.export import labels
 
 SPEC = """
 schema: 1
@@ -41,7 +41,7 @@ class Made(NamedTuple):
 
     cell: config.Cell
     files: dict[str, bytes]
-    found: dict[str, verify.Found]
+    found: dict[str, process.Recomputation]
 
 
 WILD = """
@@ -99,22 +99,26 @@ def bundled(home: pathlib.Path, name: str, canary: str | None) -> tuple[config.C
 @pytest.fixture(scope="module")
 def made(home: pathlib.Path) -> Made:
     cell, files = bundled(home, "small", submit.canary())
-    read = bundles.parse(files)
+    read = reading.parse(files)
     found = {
-        "recomputed": verify.recomputed(read, "recomputed", verify.drawn(read, "x")),
-        "replayed": verify.recomputed(read, "replayed", ()),
+        "recomputed": recomputed(read, segments=challenge.drawn_segments(read, "x")),
+        "replayed": recomputed(read, "replayed"),
     }
     return Made(cell, files, found)
 
 
-def judged(made: Made, files: dict[str, bytes], level: claim.Level) -> list[claim.Check]:
+def recomputed(read: bundles.Bundle, level: labels.Level = "recomputed", **asked: Any) -> process.Recomputation:
+    return process.recompute(read, process.Request(level, **asked))
+
+
+def judged(made: Made, files: dict[str, bytes], level: labels.Level) -> list[claim.Check]:
     """What is wrong with a bundle, by what the process computed of the honest one: what it reads is unchanged."""
-    read = bundles.parse(files)
+    read = reading.parse(files)
     checks = list(consistency.checks(read))
     if level != "reported":
-        checks += verify.compared(read, made.found["recomputed"])
+        checks += comparison.parts(read, made.found["recomputed"])
     if level == "replayed":
-        checks += verify.repeated(read, made.found["replayed"])
+        checks += comparison.whole_runs(read, made.found["replayed"])
     return [check for check in checks if not check.holds]
 
 
@@ -122,7 +126,7 @@ def signed(files: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
     """The files with a manifest that is right for them, as a forger would make it."""
     manifest = {**json.loads(files["bundle.json"]), **changes}
     manifest.pop("files")
-    return bundles.signed(files, manifest)
+    return bundles.with_manifest(files, manifest)
 
 
 def edited(files: dict[str, bytes], name: str, edit: Callable[[Any], None]) -> dict[str, bytes]:
@@ -143,31 +147,31 @@ def forged(
 
 
 def test_an_honest_bundle_holds_bit_by_bit(made: Made) -> None:
-    read = bundles.parse(made.files)
-    assert made.found["recomputed"].place["exact"]
+    read = reading.parse(made.files)
+    assert made.found["recomputed"].exact
     assert judged(made, made.files, "replayed") == []
-    whole = list(verify.repeated(read, made.found["replayed"]))
+    whole = list(comparison.whole_runs(read, made.found["replayed"]))
     assert sum(check.what == "loss" for check in whole) == 2 * 8, "every record of every seed was made again"
-    parts = list(verify.compared(read, made.found["recomputed"]))
+    parts = list(comparison.parts(read, made.found["recomputed"]))
     assert {"parameters", "the step size", "loss", "sigma_min", "dataset"} <= {check.what for check in parts}
 
 
 def test_what_lanczos_excluded_is_excluded_again_from_a_start_of_the_verifier_s_own(home: pathlib.Path) -> None:
-    read = bundles.parse(bundled(home, "partial", submit.canary())[1])
+    read = reading.parse(bundled(home, "partial", submit.canary())[1])
     assert [run.verdict for run in read.runs] == ["invertible"] * 2
     assert [run.failure_probability for run in read.runs] == [pytest.approx(3e-12)] * 2
     lowers = []
-    for challenge in ("x", "y"):
-        found = verify.recomputed(read, "recomputed", (), challenge=challenge)
-        again = [one for one in found.rest if one["found"] == "excluded"]
+    for value in ("x", "y"):
+        found = recomputed(read, challenge=value)
+        again = [one for one in found.messages if one["found"] == "excluded"]
         assert [(one["seed"], one["step"]) for one in again] == [(0, 0), (0, 6), (1, 0), (1, 6)]
-        assert all(check.holds for check in verify.compared(read, found))
+        assert all(check.holds for check in comparison.parts(read, found))
         lowers.append([one["lower"] for one in again])
     assert lowers[0] != lowers[1], "who makes a bundle cannot know the start"
-    checked = found._replace(rest=again)
+    checked = found._replace(messages=again)
     for change in ({"lower": 0.0}, {"error": again[0]["lower"]}, {"upper": lowers[0][0] / 2}):
-        other = checked._replace(rest=[{**again[0], **change}])
-        assert [check.what for check in verify.compared(read, other) if not check.holds] == [
+        other = checked._replace(messages=[{**again[0], **change}])
+        assert [check.what for check in comparison.parts(read, other) if not check.holds] == [
             "sigma_min_lower, another start"
         ]
 
@@ -176,7 +180,7 @@ METRICS = sorted(metrics.METRICS)
 
 
 def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> None:
-    read = bundles.parse(made.files)
+    read = reading.parse(made.files)
     recorded, forgeries = read.recorded[1], 0
     for place, record in enumerate(recorded):
         for name, value in record.values.items():
@@ -187,7 +191,7 @@ def test_every_forged_number_of_a_record_is_found_by_its_level(made: Made) -> No
 
             files = forged(made.files, 1, place, change)
             ends = place in (0, len(recorded) - 1)
-            level: claim.Level = "recomputed" if ends else "replayed"
+            level: labels.Level = "recomputed" if ends else "replayed"
             assert judged(made, files, level), f"{name} of the record at step {record.step}"
             forgeries += 1
     assert forgeries > 200
@@ -221,7 +225,7 @@ def test_a_metric_that_is_missing_or_more_is_found(made: Made) -> None:
         assert judged(made, forged(made.files, 0, place, add), "recomputed" if place != 3 else "reported")
 
 
-FACTS: dict[str, tuple[Any, claim.Level | None]] = {
+FACTS: dict[str, tuple[Any, labels.Level | None]] = {
     "eta": (lambda value: value * 1.01, "reported"),
     "verdict": (lambda value: "invertible" if value != "invertible" else "undecided", "reported"),
     "end": (lambda value: {"point": "global minimum", "because": {}}, "reported"),
@@ -267,7 +271,7 @@ def test_a_layout_of_another_network_is_found(made: Made) -> None:
 
     files = edited(made.files, "seed-0/run.json", renamed)
     with pytest.raises(ValueError, match="says another layout than run.json"):
-        bundles.parse(files)
+        reading.parse(files)
     name = "seed-0/states.safetensors"
     files = signed({**files, name: tensors.save(tensors.load(files[name]))})
     assert judged(made, files, "reported") == []
@@ -291,7 +295,7 @@ def test_a_layout_of_another_network_is_found(made: Made) -> None:
 )
 def test_facts_of_another_run_are_no_bundle(made: Made, change: Callable[[dict[str, Any]], None], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        bundles.parse(edited(made.files, "seed-0/run.json", change))
+        reading.parse(edited(made.files, "seed-0/run.json", change))
 
 
 def states(files: dict[str, bytes], seed: int) -> dict[str, np.ndarray]:
@@ -308,11 +312,11 @@ def test_a_forged_state_is_found(made: Made, place: int) -> None:
     arrays = states(made.files, 0)
     assert len(arrays["step"]) == bundles.STATES
     arrays["theta"][place] *= np.float32(1.01)
-    read = bundles.parse(with_states(made.files, 0, arrays))
+    read = reading.parse(with_states(made.files, 0, arrays))
     steps = [int(step) for step in arrays["step"]]
     segments = tuple(itertools.pairwise(steps))
-    found = verify.recomputed(read, "recomputed", segments)
-    wrong = [check for check in verify.compared(read, found) if not check.holds]
+    found = recomputed(read, segments=segments)
+    wrong = [check for check in comparison.parts(read, found) if not check.holds]
     assert wrong and {check.where.split(",")[0] for check in wrong} == {"seed 0"}
 
 
@@ -320,13 +324,13 @@ def test_without_bits_a_forged_state_is_found_and_steps_are_shaken(made: Made) -
     """By tolerances: a state that is moved by 1 % is too far, and how far one rounding error grows is measured."""
     arrays = states(made.files, 0)
     arrays["theta"][2] *= np.float32(1.01)
-    read = bundles.parse(with_states(made.files, 0, arrays))
+    read = reading.parse(with_states(made.files, 0, arrays))
     steps = [int(step) for step in arrays["step"]]
-    found = verify.recomputed(read, "recomputed", tuple(itertools.pairwise(steps)), bits=False)
-    assert not found.place["exact"]
-    walked = [one for one in found.rest if one["found"] == "state"]
+    found = recomputed(read, segments=tuple(itertools.pairwise(steps)), bits=False)
+    assert not found.exact
+    walked = [one for one in found.messages if one["found"] == "state"]
     assert len(walked) == 2 * (bundles.STATES - 1) and all(0 < one["shaken"] < 1 for one in walked)
-    wrong = {check.where for check in verify.compared(read, found) if not check.holds}
+    wrong = {check.where for check in comparison.parts(read, found) if not check.holds}
     assert wrong and all(where.startswith("seed 0, steps") for where in wrong)
 
 
@@ -344,10 +348,10 @@ def test_histograms_are_those_of_the_spectra_beside_them_whatever_a_run_says(mad
     def forge(facts: dict[str, Any]) -> None:
         facts["histograms"] = [{"step": 0, "complete": True, "first": 100, "counts": [234]}]
 
-    honest = bundles.parse(made.files).runs[0].histograms
+    honest = reading.parse(made.files).runs[0].histograms
     assert [one.step for one in honest] == [0, 40] and all(one.complete for one in honest)
-    assert sum(honest[0].counts) == bundles.parse(made.files).runs[0].parameters
-    assert bundles.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
+    assert sum(honest[0].counts) == reading.parse(made.files).runs[0].parameters
+    assert reading.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
 
 
 def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
@@ -357,13 +361,13 @@ def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
     arrays = states(made.files, 0)
     arrays["theta"][2] *= np.float32(1.01)
     forged_ = with_states(made.files, 0, arrays)
-    monkeypatch.setattr(verify, "drawn", lambda read, _: verify.every(read))
-    outcome = verify.verify(bundles.parse(signed(forged_, canary=None)))
+    monkeypatch.setattr(challenge, "drawn_segments", lambda read, _: challenge.every_segment(read))
+    outcome = verify.verify(reading.parse(signed(forged_, canary=None)))
     assert (outcome.verdict.label, outcome.verdict.bits) == ("reported", False)
     assert outcome.verdict.note.startswith("not recomputed: the bits are other here, and in ")
-    assert verify.verify(bundles.parse(forged_)).verdict.label == "disputed", "a machine of its canary can tell"
-    monkeypatch.setattr(verify, "_one_piece", lambda _: True)
-    smooth = verify.verify(bundles.parse(signed(forged_, canary=None)))
+    assert verify.verify(reading.parse(forged_)).verdict.label == "disputed", "a machine of its canary can tell"
+    monkeypatch.setattr(comparison, "one_piece", lambda _: True)
+    smooth = verify.verify(reading.parse(signed(forged_, canary=None)))
     assert smooth.verdict.label == "disputed", "and where the risk is one piece, any"
 
 
@@ -374,7 +378,7 @@ def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
         files = made.files
         for seed in range(2):
             files = edited(files, f"seed-{seed}/run.json", lambda facts: change(facts["profile"]))
-        return bool(verify.recomputed(bundles.parse(files), "recomputed", ()).place["exact"])
+        return bool(recomputed(reading.parse(files)).exact)
 
     assert promised(lambda profile: profile.pop("lapack_kernels"))
     assert not promised(lambda profile: profile.update(lapack_kernels="SkylakeX"))
@@ -397,7 +401,7 @@ def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Ma
             "seed-1/states.safetensors": made.files["seed-0/states.safetensors"],
         }
     )
-    outcome = verify.verify(bundles.parse(swapped))
+    outcome = verify.verify(reading.parse(swapped))
     assert outcome.verdict.label == "disputed" and not outcome.confirmed
     assert {pair.what for pair in outcome.verdict.pairs if pair.failed} >= {"parameters", "loss"}
 
@@ -405,7 +409,7 @@ def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Ma
         facts["eta"] = float(np.float32(facts["eta"] * 1.1))
 
     files = edited(edited(made.files, "seed-0/run.json", faster), "seed-1/run.json", faster)
-    checks = verify.compared(bundles.parse(files), made.found["recomputed"])
+    checks = comparison.parts(reading.parse(files), made.found["recomputed"])
     assert any(check.what == "the step size" and not check.holds for check in checks)
 
 
@@ -428,7 +432,7 @@ def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypa
     """Another instruction set and thread count stand for another machine; the bundle lies in another folder."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
     monkeypatch.setenv("NPROC", "1")
-    read = bundles.parse(made.files)
+    read = reading.parse(made.files)
     outcome = verify.verify(read, "replayed")  # elsewhere that is all segments, and the whole runs
     assert not outcome.verdict.bits and outcome.verdict.canary != read.manifest.canary
     assert [check for check in outcome.checks if not check.holds] == []
@@ -443,7 +447,7 @@ def test_a_last_bit_is_no_dispute_and_a_twentieth_is(made: Made, factor: float, 
     def change(values: dict[str, Any]) -> None:
         values["lambda_upper"] *= factor
 
-    outcome = verify.verify(bundles.parse(forged(made.files, 1, -1, change)), challenge="x")
+    outcome = verify.verify(reading.parse(forged(made.files, 1, -1, change)), challenge="x")
     assert (outcome.verdict.label, outcome.verdict.bits) == (label, False)
     assert outcome.verdict.note.startswith("other bits: 1 of ")
     wrong = {check.what for check in outcome.checks if not check.holds}
@@ -453,21 +457,21 @@ def test_a_last_bit_is_no_dispute_and_a_twentieth_is(made: Made, factor: float, 
 def test_there_a_number_that_is_off_is_still_found(made: Made) -> None:
     """Without bits: the numbers that matter, at the last record, off by 5 %."""
     files, here = signed(made.files, canary=None), made.found["recomputed"]
-    other = here._replace(place={**here.place, "exact": False})
+    other = here._replace(machine={**here.machine, "exact": False})
     for name in ("loss", "grad_norm", "sharpness", "lambda_min", "sigma_min", "log_abs_det", "mu", "lambda"):
 
         def change(values: dict[str, Any], name: str = name) -> None:
             values[name] *= 1.05
 
-        read = bundles.parse(forged(files, 0, -1, change))
-        checks = verify.compared(read, other)
+        read = reading.parse(forged(files, 0, -1, change))
+        checks = comparison.parts(read, other)
         assert any(check.what == name and not check.holds for check in checks), name
 
 
 def test_a_run_that_diverged_is_confirmed_at_its_step_and_another_step_is_found(home: pathlib.Path, made: Made) -> None:
-    canary = bundles.parse(made.files).manifest.canary
+    canary = reading.parse(made.files).manifest.canary
     _, files = bundled(home, "wild", canary)
-    read = bundles.parse(files)
+    read = reading.parse(files)
     assert {run.status for run in read.runs} == {"diverged"}
     outcome = verify.verify(read)
     assert [check for check in outcome.checks if not check.holds] == []
@@ -477,7 +481,7 @@ def test_a_run_that_diverged_is_confirmed_at_its_step_and_another_step_is_found(
     def later(facts: dict[str, Any]) -> None:
         facts["diverged_at"] += 1
 
-    checks = verify.verify(bundles.parse(edited(files, "seed-0/run.json", later))).checks
+    checks = verify.verify(reading.parse(edited(files, "seed-0/run.json", later))).checks
     assert [check.what for check in checks if not check.holds] == ["diverged_at"]
 
 
@@ -486,7 +490,7 @@ def test_without_states_the_end_is_not_confirmed_and_the_label_says_so(
 ) -> None:
     monkeypatch.setattr(bundles, "STATE_BYTES", 10)
     _, files = bundled(home, "wild", None)
-    read = bundles.parse(files)
+    read = reading.parse(files)
     assert "states.safetensors" in read.manifest.left_out and not any(read.states.values())
     outcome = verify.verify(read)
     assert outcome.confirmed and outcome.verdict.label == "reported"
@@ -496,9 +500,9 @@ def test_without_states_the_end_is_not_confirmed_and_the_label_says_so(
 
 def test_a_cell_of_many_seeds_that_end_at_steps_of_their_own_has_a_verdict(made: Made) -> None:
     """Each seed then has segments of its own."""
-    read = bundles.parse(made.files)
+    read = reading.parse(made.files)
     many = {seed: {step + seed: {} for step in (0, 10, 20, 30, 40)} for seed in range(100)}
-    segments = verify.every(read._replace(states=many))  # type: ignore[arg-type]
+    segments = challenge.every_segment(read._replace(states=many))  # type: ignore[arg-type]
     assert len(segments) == 130
     outcome = verify.verify(read, "reported")
     said = {**json.loads(trust.dump(outcome.verdict)), "segments": segments}
@@ -507,59 +511,35 @@ def test_a_cell_of_many_seeds_that_end_at_steps_of_their_own_has_a_verdict(made:
 
 
 def test_segments_depend_on_the_challenge_and_hold_the_suspicious_one(made: Made) -> None:
-    read = bundles.parse(made.files)
+    read = reading.parse(made.files)
     steps = list(read.states[0])
-    drawn = {verify.drawn(read, str(number)) for number in range(20)}
-    assert len(drawn) > 1 and verify.drawn(read, "7") == verify.drawn(read, "7")
+    drawn = {challenge.drawn_segments(read, str(number)) for number in range(20)}
+    assert len(drawn) > 1 and challenge.drawn_segments(read, "7") == challenge.drawn_segments(read, "7")
     assert all((steps[-2], steps[-1]) in segments for segments in drawn)
     arrays = states(made.files, 0)
     arrays["theta"][1] += 10  # a jump: both segments beside it are far too long
-    jumped = bundles.parse(with_states(made.files, 0, arrays))
+    jumped = reading.parse(with_states(made.files, 0, arrays))
     beside = {(steps[0], steps[1]), (steps[1], steps[2])}
-    assert all(beside & set(verify.drawn(jumped, str(number))) for number in range(20))
+    assert all(beside & set(challenge.drawn_segments(jumped, str(number))) for number in range(20))
 
 
 def test_the_verifier_has_limits(made: Made) -> None:
-    read = bundles.parse(made.files)
+    read = reading.parse(made.files)
     with pytest.raises(errors.Rejected, match="its recomputation took more than 1 CPU seconds"):
-        verify.recomputed(read, "replayed", (), seconds=1)
+        recomputed(read, "replayed", seconds=1)
 
 
 def test_a_cell_that_takes_more_memory_than_allowed_ends_in_a_line(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "MEMORY", 2 << 30)
-    read = bundles.parse(made.files)
+    monkeypatch.setattr(process, "MEMORY", 2 << 30)
+    read = reading.parse(made.files)
     wide = read.cell.model.model_copy(update={"hidden": (60_000, 60_000)})
     with pytest.raises(errors.Rejected) as caught:
-        verify.recomputed(read._replace(cell=read.cell.model_copy(update={"model": wide}), states={}), "recomputed", ())
+        recomputed(read._replace(cell=read.cell.model_copy(update={"model": wide}), states={}))
     assert str(caught.value).count("\n") == 0 and len(str(caught.value)) < 500
 
 
-def test_the_process_reaches_nothing(tmp_path: pathlib.Path) -> None:
-    """What `_alone` refuses, tried: a connection, a program, a file elsewhere; its own folder stays open."""
-    code = f"""
-import socket, subprocess, pathlib
-from harness.jobs import recompute
-recompute._alone(pathlib.Path({str(tmp_path / "in")!r}))
-def refused(what):
-    try:
-        what()
-    except PermissionError:
-        return True
-    return False
-pathlib.Path({str(tmp_path / "in" / "a")!r}).write_text("x")
-print(refused(lambda: socket.create_connection(("127.0.0.1", 9))), refused(lambda: subprocess.run(["true"])),
-      refused(lambda: pathlib.Path({str(tmp_path / "out")!r}).write_text("x")))
-"""
-    (tmp_path / "in").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workspace.CHECKOUT, capture_output=True, text=True, env={**os.environ}
-    )
-    assert done.stdout.split() == ["True"] * 3, done.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_verdict_is_hashed_and_its_label_follows(made: Made) -> None:
-    outcome = verify.verify(bundles.parse(made.files), "reported")
+    outcome = verify.verify(reading.parse(made.files), "reported")
     said = json.loads(trust.dump(outcome.verdict))
     assert said["label"] == "reported" and trust.Verdict.model_validate_json(json.dumps(said)) == outcome.verdict
     for change in ({"label": "replayed"}, {"level": "replayed"}, {"bits": True}):

@@ -14,7 +14,7 @@ import typer.testing
 
 from harness import errors
 from leaderboard.bundles import submit
-from leaderboard.cli import commands
+from leaderboard.cli import bundles, commands
 from leaderboard.export import from_store
 
 
@@ -58,8 +58,8 @@ def test_cells_that_were_run_here_are_marked_unless_all_were(
 
     (home / "runs" / runs[0].suite / runs[0].run_id).mkdir(parents=True)
     said, page = built()
-    assert "1 of the cells were run here and are marked: index.html#show=mine" in said
-    assert page.count("★ yours") == 1 and "1 cell of yours" in page
+    assert "1 of the configurations were run here and are marked: index.html#show=mine" in said
+    assert page.count("★ yours") == 1 and "1 configuration of yours" in page
     for run in runs:
         (home / "runs" / run.suite / run.run_id).mkdir(parents=True, exist_ok=True)
     said, page = built()
@@ -84,12 +84,12 @@ def test_submit_runs_then_builds_then_says_what_was_found(
 ) -> None:
     done: list[str] = []
     board = from_store.load(source)
-    monkeypatch.setattr(commands.harness_cli, "check_specs", lambda paths, **_: done.append(f"check {paths[0]}") or [])
+    monkeypatch.setattr(bundles.harness_cli, "check_specs", lambda paths, **_: done.append(f"check {paths[0]}") or [])
     monkeypatch.setattr(submit, "bundles_of", lambda cells, level, **_: done.append(f"bundle {level}") or [])
-    monkeypatch.setattr(commands.harness_cli, "run_specs", lambda paths, **_: done.append(f"run {paths[0]}"))
+    monkeypatch.setattr(bundles.harness_cli, "run_specs", lambda paths, *_, **__: done.append(f"run {paths[0]}"))
     held = from_store.Source(list(board.suites), len(board.runs), iter(board.runs))
     monkeypatch.setattr(from_store, "opened", lambda uri: done.append(f"read {uri}") or held)
-    monkeypatch.setattr(commands.harness_cli, "finish", lambda *_: done.append("finish"))
+    monkeypatch.setattr(bundles.harness_cli, "finish", lambda *_: done.append("finish"))
     result = typer.testing.CliRunner().invoke(commands.app, ["submit", "specs/x.yaml"], catch_exceptions=False)
     read = f"read sqlite:///{home / 'mlflow.db'}"
     assert done == ["check specs/x.yaml", "run specs/x.yaml", "finish", "bundle recomputed", read]

@@ -48,7 +48,7 @@ def _edit(old: str, new: str) -> Callable[[pathlib.Path], None]:
     ("spoil", "said"),
     [
         (pathlib.Path.unlink, "index.html: missing"),
-        (_edit("Cells", "cells"), "index.html: changed since it was built"),
+        (_edit("Configurations", "cells"), "index.html: changed since it was built"),
         (_edit('href="method.html"', 'href="methods.html"'), "a link to methods.html, which is not there"),
         (_edit("method.html#columns", "method.html#rows"), "method.html#rows, where no element has this id"),
         (_edit("<h1>", '<h1 onclick="x()">'), "an inline script, style or handler"),

@@ -13,14 +13,14 @@ import pytest
 from harness.records import histogram
 from leaderboard.board import cell as cells
 from leaderboard.board import optimisers
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import drawing
 
 
 def run(sample: ModuleType, seed: int, records: list[dict[str, Any]], **changes: Any) -> document.Run:
     said = sample.facts("hand", seed, **changes)
     lines = "\n".join(json.dumps(record) for record in records)
-    return document.parse_run(json.dumps(said), lines, sample.cell_yaml(said))
+    return parsing.parse_run(json.dumps(said), lines, sample.cell_yaml(said))
 
 
 def logged(step: int, **values: float) -> dict[str, Any]:

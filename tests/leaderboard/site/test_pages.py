@@ -16,7 +16,7 @@ from harness import errors, metrics, theory
 from leaderboard import folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number, table
-from leaderboard.export import document
+from leaderboard.export import document, parsing
 from leaderboard.site import figure
 from leaderboard.site import pages as site_pages
 
@@ -295,7 +295,7 @@ def test_where_a_run_stayed_at_a_saddle_is_known_from_its_escape_or_from_its_rec
     def run(values: list[dict[str, float | str]], start: str = "head_saddle") -> document.Run:
         said = sample.facts("mlp", cell={"start": {"name": start, "perturbation": 1e-7}})
         lines = [json.dumps({"step": 10 * at, "values": one}) for at, one in enumerate(values)]
-        return document.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
+        return parsing.parse_run(json.dumps(said), "\n".join(lines), sample.cell_yaml(said))
 
     rest: list[dict[str, float | str]] = [{"loss": 0.1}] * 30
     assert figure.stay(run([{"escape_steps": 45.0, "escape_watched": 45.0}, *rest])) == (0, 45)
@@ -375,12 +375,13 @@ def test_a_forged_list_removes_nothing_outside(files: dict[str, bytes], tmp_path
 def test_the_old_site_stays_when_a_page_cannot_be_made(
     board: document.Export, files: dict[str, bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from leaderboard.cli import commands
+    from leaderboard.cli import board as board_commands
 
     output = tmp_path / "site"
     folder.write(files, output, site_pages.SUMS)
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     monkeypatch.setattr(site_pages, "_data", lambda *_: {})
     with pytest.raises(Exception, match="'files' is undefined"):
-        commands.build_board("", output, commands.harness_cli.console(), board=document.compose([], []))
+        content = board_commands.Content(document.compose([], []))
+        board_commands.build_board("", output, board_commands.console(), content)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before

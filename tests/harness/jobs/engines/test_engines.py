@@ -40,7 +40,7 @@ LONG = {
     "seeds": 2,
 }
 """A run that is never done; with an end, its seeds train side by side."""
-OPTIONS = engines.Options(device="cpu")
+OPTIONS = engines.Options(device="cpu", jobs=1)
 
 
 def wanted(parts: builders.Part = SHORT, part: tuple[int, int] = (1, 1)) -> list[task.Portion]:
@@ -53,7 +53,7 @@ def holder(run_id: str) -> int:
 
 
 def worked(
-    portions: list[task.Portion], tell: events.Tell = events.nobody, options: engines.Options = OPTIONS
+    portions: list[task.Portion], tell: events.Tell = events.ignore, options: engines.Options = OPTIONS
 ) -> tuple[list[task.Result], list[str]]:
     """Runs portions on workers of this machine; the results, and why tasks were begun again."""
     retries: list[str] = []
@@ -110,7 +110,7 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
     problem._problem.cache_clear()
     task.make_ready(portion.whole)
     assert problem._problem.cache_info().misses == 1
-    assert task.perform(portion.whole, "cpu", events.nobody) == ("done", "")
+    assert task.perform(portion.whole, "cpu", events.ignore) == ("done", "")
     assert problem._problem.cache_info().misses == 1, "built once, before the task came"
     assert [one.seeds for one in schedule.open_tasks(wanted(TWO))] == [(0,)], "of the other cell nothing is open"
     monkeypatch.setattr(dense, "limit", lambda: 1)
@@ -250,7 +250,7 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     names = [cell.run_id(seed) for seed in range(6)]
 
     def share(text: str) -> schedule.Outcome:
-        outcome = commands.run_specs([home / "mine" / "t.yaml"], options=OPTIONS, shard=text)
+        outcome = commands.run_specs([home / "mine" / "t.yaml"], commands.Wanted(options=OPTIONS, shard=text))
         assert outcome is not None
         return outcome
 

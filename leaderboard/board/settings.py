@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a run in a few words: its optimiser, its step size, its activation."""
+
+from __future__ import annotations
+
+from leaderboard.board import number
+from leaderboard.export import document
+
+
+def optimizer(run: document.Run) -> str:
+    """Returns the optimiser and its settings in a few words, for example `sgd, batch 64, reshuffling`."""
+    part = run.part("optimizer")
+    schedule = part.get("schedule")
+    words = [
+        str(part["name"]).replace("_", " "),
+        f"momentum {part['momentum']}" if "momentum" in part else "",
+        f"batch {part['batch_size']}" if part.get("batch_size") else "",
+        str(part.get("sampling", "")) if part.get("batch_size") else "",
+        str(schedule.get("name")) if isinstance(schedule, dict) else "",
+    ]
+    return ", ".join(word for word in words if word not in ("", "replacement", "constant"))
+
+
+def learning_rate(run: document.Run) -> str:
+    """Returns the step size as the spec gives it: a number, or `c / λ_max(0)`."""
+    rate = run.part("optimizer").get("learning_rate")
+    if isinstance(rate, dict) and isinstance(rate.get("eta_lambda"), int | float):
+        return f"{number.show(float(str(rate['eta_lambda'])))}\u00a0/\u00a0λ_max(0)"
+    return number.show(float(rate)) if isinstance(rate, int | float) else number.MISSING
+
+
+def activation(run: document.Run) -> str:
+    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one."""
+    said = run.part("model").get("activation")
+    if isinstance(said, dict):
+        return ", ".join(f"{name} {value}" for name, value in said.items())
+    return str(said or "")
