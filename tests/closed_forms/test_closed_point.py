@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -10,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
 from harness.starts import closed_point, heads
 from harness.theory import step_sizes
+from tests import builders
 from zoo import layer, model
-from zoo import layers as builders
+from zoo import layers as modules
 
 N, K = 7, 3
+family = functools.partial(builders.layers, outputs=K)
 ROW, IMAGE = (1, 1, 4), (4, 4, 1)
 
 
@@ -29,12 +31,6 @@ LOSSES = {"half_mse": config.HalfMse, "smoothed_ce": config.SmoothedCe, "ce": co
 def loss(name: str, decay: float = 0.0) -> Any:
     """Returns the `loss` part of a cell."""
     return LOSSES[name](name=name, weight_decay=decay)
-
-
-def family(name: str, inputs: layer.Shape, **fields: Any) -> layer.Layers:
-    """Returns the layers of a family's configuration."""
-    row = zoo.FAMILIES[name]
-    return row.layers(row.config.model_validate({"family": name, **fields}), inputs, K)
 
 
 def data(inputs: layer.Shape, name: str) -> objective.Batch:
@@ -87,7 +83,7 @@ def test_the_whole_spectrum_follows_from_one_forward_pass(name: str) -> None:
     layers, inputs, about = CASES[name]
     head, why = heads.find(layers)
     assert head is not None, why
-    goal = objective.objective(model.from_module(lambda rngs: builders.network(layers, inputs, rngs)), about)
+    goal = objective.objective(model.from_module(lambda rngs: modules.network(layers, inputs, rngs)), about)
     batch = data(inputs, about.name)
     quick = {"xla_backend_optimization_level": 0}  # compiled fast, run once
     hessian = jax.jit(jax.hessian(lambda theta: goal.risk(theta, batch)), compiler_options=quick)

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config as configs
 from harness import diagnostics
 from harness.curvature import operators, survey
 from harness.diagnostics import gaps
 from harness.risk import objective
+from tests import builders
 from zoo import curve
 from zoo import model as models
 
@@ -103,12 +103,6 @@ def controls() -> list[Control]:
 CONTROLS = {control.name: control for control in controls()}
 TOLERANCE = 1e-10
 HALF = configs.HalfMse(name="half_mse")
-
-
-def built(family: str, fields: dict[str, Any], inputs: tuple[int, int, int], outputs: int) -> models.Model:
-    """Returns a network of the zoo."""
-    config = zoo.FAMILIES[family].config.model_validate({"family": family, **fields})
-    return zoo.build(family, config, inputs=inputs, outputs=outputs)
 
 
 @functools.cache
@@ -257,7 +251,7 @@ def test_d12_at_a_frozen_point_the_zeros_are_exactly_the_reciprocals(name: str, 
 
 
 def test_c12_the_maps_of_both_examples_at_a_minimum() -> None:
-    risk = objective.objective(built("paper_net", {"activation": "relu"}, (1, 1, 1), 1), HALF).risk
+    risk = objective.objective(builders.network("paper_net", (1, 1, 1), 1, activation="relu"), HALF).risk
     for x, eta in ((1.0, 0.15), (1.6, 0.3), (3.0, 0.05)):
         theta, s = jnp.array([x, 1 / x]), x**2 + x**-2
         slopes = {(0.9,): 0.81, (2.5,): 6.25, (0.9, 2.5): 3.53}  # of mu and of both factors of lambda
@@ -280,7 +274,7 @@ PLANTED = {
 
 @pytest.mark.parametrize(("family", "loss"), [("mlp", "half_mse"), ("mlp", "ce"), ("vgg", "half_mse"), ("vit", "ce")])
 def test_c14_at_a_planted_minimum_the_spectrum_is_that_of_the_ntk_gram_matrix(family: str, loss: str) -> None:
-    network = built(family, PLANTED[family], (4, 4, 1), 3)
+    network = builders.network(family, (4, 4, 1), 3, **PLANTED[family])
     goal = objective.objective(network, configs.Ce(name="ce") if loss == "ce" else HALF)
     theta = goal.init(jax.random.key(3)).astype("float64")
     x = jax.random.normal(jax.random.key(4), (5, 4, 4, 1), "float64")

@@ -8,6 +8,7 @@ each, the eigenvalues that random points have in common are exactly those of the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness.risk import objective
 from harness.theory import bad_steps
+from tests import builders
 from zoo import activations, config, layer, model
-from zoo import layers as builders
+from zoo import layers as modules
 
 N, K = 5, 2
+family = functools.partial(builders.layers, outputs=K)
 W = 0.25
 ROW, IMAGE = (1, 1, 3), (4, 4, 1)
 POINTS = 4
@@ -46,7 +48,7 @@ class Fixed:
         self.shapes.append(shape)
         return jnp.zeros(shape) if self.pattern is None else next(self.pattern)
 
-    def activation(self, row: layer.Activation, *_: Any) -> builders.Function:
+    def activation(self, row: layer.Activation, *_: Any) -> modules.Function:
         """Returns an activation whose branch does not depend on its argument."""
         if activations.row(row.function).regularity == "analytic":
             return activations.function(row.function)
@@ -58,21 +60,16 @@ class Fixed:
 
         return branch
 
-    def max_pool(self, *_: Any) -> builders.Function:
+    def max_pool(self, *_: Any) -> modules.Function:
         """Returns a pool that picks the entry of the pattern."""
 
         def pick(x: jax.Array) -> jax.Array:
-            n, height, _, width, _, channels = builders.windows(x).shape
-            flat = builders.windows(x).transpose(0, 1, 3, 5, 2, 4).reshape(n, height, width, channels, 4)
+            n, height, _, width, _, channels = modules.windows(x).shape
+            flat = modules.windows(x).transpose(0, 1, 3, 5, 2, 4).reshape(n, height, width, channels, 4)
             which = jnp.floor(4096 * self._drawn((n, height, width, channels))).astype(int) % 4
             return jnp.take_along_axis(flat, which[..., None], axis=-1)[..., 0]
 
         return pick
-
-
-def family(name: str, inputs: layer.Shape, **fields: Any) -> layer.Layers:
-    row = zoo.FAMILIES[name]
-    return row.layers(row.config.model_validate({"family": name, **fields}), inputs, K)
 
 
 def mlp(activation: str, *hidden: int, bias: bool = True) -> layer.Layers:
@@ -135,10 +132,10 @@ def constant(
 ) -> list[float]:
     """Returns the eigenvalues of H, but 0, that some pattern has at every point: to 6 digits, increasing."""
     fixed = Fixed()
-    kept = {kind: builders.BUILDERS[kind] for kind in (layer.Activation, layer.MaxPool)}
-    builders.BUILDERS.update({layer.Activation: fixed.activation, layer.MaxPool: fixed.max_pool})
+    kept = {kind: modules.BUILDERS[kind] for kind in (layer.Activation, layer.MaxPool)}
+    modules.BUILDERS.update({layer.Activation: fixed.activation, layer.MaxPool: fixed.max_pool})
     try:
-        built = model.from_module(lambda rngs: builders.network(layers, inputs, rngs))
+        built = model.from_module(lambda rngs: modules.network(layers, inputs, rngs))
         goal = objective.objective(built, loss(about, 0.0))
         drawn = np.random.default_rng(1)
         x = drawn.normal(size=(N, *inputs))
@@ -165,7 +162,7 @@ def constant(
             found |= set(_common(np.asarray(hessian(points, [jnp.asarray(row) for row in pattern]))))
         return sorted(found)
     finally:
-        builders.BUILDERS.update(kept)
+        modules.BUILDERS.update(kept)
 
 
 def _common(hessians: np.ndarray) -> Iterator[float]:

@@ -7,6 +7,7 @@ one would be seen. The networks are tiny; the data are seven random examples.
 
 from __future__ import annotations
 
+import functools
 import math
 import pathlib
 import re
@@ -19,18 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config, theory
 from harness.risk import losses, objective
 from harness.theory import ingredients
 from harness.training import optimizers
+from tests import builders
 from zoo import activations, layer, model
-from zoo import layers as builders
+from zoo import layers as modules
 
 N, K = 7, 3
+family = functools.partial(builders.layers, outputs=K)
 TOLERANCE = 1e-10
 GD = config.Gd(name="gd", learning_rate=0.1)
 NUMBER, ROW, IMAGE = (1, 1, 1), (1, 1, 4), (4, 4, 1)
+scalar = functools.partial(builders.layers, inputs=NUMBER, outputs=1)
 
 
 class Net(NamedTuple):
@@ -68,12 +71,6 @@ def match(known: theory.Theory, eta: float, precision: str = "float64") -> theor
     return theory.matches(known, optimizers.StepSizes(np.array([eta]), np.array([0])), precision)
 
 
-def family(name: str, inputs: layer.Shape, outputs: int = K, **fields: Any) -> layer.Layers:
-    """Returns the layers of a family's configuration."""
-    row = zoo.FAMILIES[name]
-    return row.layers(row.config.model_validate({"family": name, **fields}), inputs, outputs)
-
-
 def mlp(activation: Any, hidden: list[int], *, bias: bool = True) -> layer.Layers:
     """Returns an MLP on rows of four numbers."""
     return family("mlp", ROW, hidden=hidden, activation=activation, bias=bias)
@@ -87,7 +84,7 @@ def vgg(activation: str, pool: str, *, bias: bool = True, dense: tuple[int, ...]
 def net(layers: layer.Layers, inputs: layer.Shape, about: Any) -> Net:
     """Builds a network and its risk, through the code that runs take."""
     outputs = layer.output(layers, inputs)[0]
-    built = model.from_module(lambda rngs: builders.network(layers, inputs, rngs))
+    built = model.from_module(lambda rngs: modules.network(layers, inputs, rngs))
     goal = objective.objective(built, about)
     drawn = np.random.default_rng(0)
     x = jnp.asarray(drawn.normal(size=(N, *inputs)))
@@ -304,7 +301,7 @@ def test_the_analytic_twin_has_no_curvature_at_the_origin(name: str) -> None:
 
 def test_the_paper_s_network_of_two_parameters_has_no_bad_step() -> None:
     for activation in ("relu", "leaky_relu", "identity"):
-        layers = family("paper_net", NUMBER, 1, activation=activation)
+        layers = scalar("paper_net", activation=activation)
         it = net(layers, NUMBER, loss("half_mse"))
         assert it.known.complete and not it.known.bad_steps
         for signs in ([1, 1], [1, -1], [-1, 1], [-1, -1]):
@@ -312,10 +309,10 @@ def test_the_paper_s_network_of_two_parameters_has_no_bad_step() -> None:
             for eigenvalue in spectrum(it, theta):
                 if eigenvalue > 0:  # what is bad here is not bad elsewhere in the same quadrant
                     assert np.min(np.abs(1 - spectrum(it, theta * jnp.array([1.3, 1.1])) / eigenvalue)) > 1e-3
-    dead = net(family("paper_net", NUMBER, 1, activation="relu"), NUMBER, loss("half_mse", 0.5))
+    dead = net(scalar("paper_net", activation="relu"), NUMBER, loss("half_mse", 0.5))
     assert etas(dead.known) == [2.0] and dead.known.complete
     assert spectrum(dead, jnp.array([0.3, -0.7])) == pytest.approx(0.5, abs=TOLERANCE)
-    tanh = theory.says(family("paper_net", NUMBER, 1, activation="tanh"), NUMBER, loss("half_mse"), GD)
+    tanh = theory.says(scalar("paper_net", activation="tanh"), NUMBER, loss("half_mse"), GD)
     assert not tanh.complete
 
 
@@ -338,14 +335,14 @@ def test_linear_regression_has_one_spectrum_everywhere() -> None:
 
 
 def test_the_bad_steps_of_a_quadratic_are_those_of_its_spectrum() -> None:
-    layers = family("quadratic", NUMBER, 1, eigenvalues=[4.0, 2.0, 2.0, 1.0, -0.5])
+    layers = scalar("quadratic", eigenvalues=[4.0, 2.0, 2.0, 1.0, -0.5])
     it = net(layers, NUMBER, loss("output"))
     assert etas(it.known) == [1.0, 0.5, 0.25] and it.known.complete
     assert spectrum(it, point(it, 1)) == pytest.approx([-0.5, 1, 2, 2, 4], abs=TOLERANCE)
     decayed = net(layers, NUMBER, loss("output", 0.75))
     assert etas(decayed.known) == pytest.approx([4, 1 / 1.75, 1 / 2.75, 1 / 4.75])
     assert spectrum(decayed, point(decayed, 1)) == pytest.approx([0.25, 1.75, 2.75, 2.75, 4.75], abs=TOLERANCE)
-    falling = theory.says(family("quadratic", NUMBER, 1, eigenvalues=[-1.0]), NUMBER, loss("output"), GD)
+    falling = theory.says(scalar("quadratic", eigenvalues=[-1.0]), NUMBER, loss("output"), GD)
     assert falling.no_bad_step
 
 
@@ -359,15 +356,15 @@ def test_the_bad_steps_of_a_quadratic_are_those_of_its_spectrum() -> None:
 def test_the_bad_steps_of_a_curve_are_those_of_its_plateaus(
     function: str, places: dict[float, int], bad: list[float]
 ) -> None:
-    it = net(family("curve", NUMBER, 1, function=function), NUMBER, loss("output"))
+    it = net(scalar("curve", function=function), NUMBER, loss("output"))
     assert etas(it.known) == bad and it.known.complete and not it.known.one_piece
     assert it.known.covered == "extension F7"
     for theta, curvature in places.items():
         for near in (theta - 0.1, theta + 0.1):
             assert spectrum(it, jnp.array([near])) == pytest.approx([curvature], abs=TOLERANCE)
-    decayed = theory.says(family("curve", NUMBER, 1, function=function), NUMBER, loss("output", 0.5), GD)
+    decayed = theory.says(scalar("curve", function=function), NUMBER, loss("output", 0.5), GD)
     assert etas(decayed) == pytest.approx(sorted((1 / (v + 0.5) for v in set(places.values())), reverse=True))
-    assert theory.says(family("curve", NUMBER, 1, function=function), NUMBER, loss("half_mse"), GD).bad_steps == ()
+    assert theory.says(scalar("curve", function=function), NUMBER, loss("half_mse"), GD).bad_steps == ()
 
 
 # Weight decay: what the data term does not see has the eigenvalue w.
@@ -505,7 +502,7 @@ TABLE = {
     "output bias alone": (HEAD_BIAS, ROW, "half_mse", 0.0, "theorem 1", False, [], False),
     "relu of relu": (mlp("relu", [4, 4], bias=False), ROW, "half_mse", 0.5, "theorem 1", False, [2.0], True),
     "linear": (family("deep_linear", ROW, hidden=[4, 4]), ROW, "ce", 0.5, "theorem 1", True, [2.0], True),
-    "relu last": (family("paper_net", NUMBER, 1, activation="relu"), NUMBER, "ce", 0.0, "theorem 1", False, [], False),
+    "relu last": (scalar("paper_net", activation="relu"), NUMBER, "ce", 0.0, "theorem 1", False, [], False),
 }
 
 

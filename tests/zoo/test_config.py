@@ -40,54 +40,47 @@ def test_a_configuration_refuses_unknown_keys_and_names(family: str, change: dic
         made(family, **change)
 
 
+SIZES = [(family, key) for family, model in TINY.items() for key, value in model.items() if isinstance(value, int)]
+FACTORS = [
+    ("mlp", "gain"),
+    ("deep_linear", "gain"),
+    ("vgg", "gain"),
+    ("vgg", "width"),
+    ("resnet", "gain"),
+    ("vit", "norm_epsilon"),
+]
+WIDTHS = [("mlp", "hidden"), ("deep_linear", "hidden")]
+REFUSED: dict[str, tuple[list[tuple[str, str]], list[Any]]] = {
+    "a size is a positive integer in range": (SIZES, [0, -1, 65537, 1.0, True, "2", None]),
+    "a factor is a positive finite number": (FACTORS, [0, -1.0, math.inf, math.nan, "1", True]),
+    "hidden widths are a list of sizes": (
+        WIDTHS,
+        [[0], [True], [1.0], ["1"], [65537], [1] * 65, "16", {"a": 1}, None],
+    ),
+    "stages are lists of channels": ([("vgg", "stages")], [[], [[]], [[0]], [4], [[4, 4.0]], [[1]] * 17]),
+    "eigenvalues are a list of finite numbers": (
+        [("quadratic", "eigenvalues")],
+        [[], [math.inf], [math.nan], ["1"], [True], [1.0] * 10001, 1.0],
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    ("family", "key"),
-    [(family, key) for family, model in TINY.items() for key, value in model.items() if isinstance(value, int)],
+    ("family", "key", "value"),
+    [
+        pytest.param(family, key, value, id=f"{rule}-{family}.{key}-{place}")
+        for rule, (fields, values) in REFUSED.items()
+        for family, key in fields
+        for place, value in enumerate(values)
+    ],
 )
-@pytest.mark.parametrize("value", [0, -1, 65537, 1.0, True, "2", None])
-def test_a_size_is_a_positive_integer_in_range(family: str, key: str, value: Any) -> None:
+def test_a_value_that_breaks_the_rule_of_its_field_is_refused(family: str, key: str, value: Any) -> None:
     with pytest.raises(pydantic.ValidationError):
         made(family, **{key: value})
-
-
-@pytest.mark.parametrize("family", ["mlp", "deep_linear"])
-@pytest.mark.parametrize("widths", [[0], [True], [1.0], ["1"], [65537], [1] * 65, "16", {"a": 1}, None])
-def test_hidden_widths_are_a_list_of_sizes(family: str, widths: Any) -> None:
-    with pytest.raises(pydantic.ValidationError):
-        made(family, hidden=widths)
 
 
 def test_an_mlp_may_have_no_hidden_layer() -> None:
     assert made("mlp", hidden=[]).model_dump()["hidden"] == ()
-
-
-@pytest.mark.parametrize("stages", [[], [[]], [[0]], [4], [[4, 4.0]], [[1]] * 17])
-def test_vgg_stages_are_lists_of_channels(stages: Any) -> None:
-    with pytest.raises(pydantic.ValidationError):
-        made("vgg", stages=stages)
-
-
-@pytest.mark.parametrize(
-    ("family", "key"),
-    [
-        ("mlp", "gain"),
-        ("deep_linear", "gain"),
-        ("vgg", "gain"),
-        ("vgg", "width"),
-        ("resnet", "gain"),
-        ("vit", "norm_epsilon"),
-    ],
-)
-@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, "1", True])
-def test_a_factor_is_a_positive_finite_number(family: str, key: str, value: Any) -> None:
-    with pytest.raises(pydantic.ValidationError):
-        made(family, **{key: value})
-
-
-@pytest.mark.parametrize("values", [[], [math.inf], [math.nan], ["1"], [True], [1.0] * 10001, 1.0])
-def test_eigenvalues_are_a_list_of_finite_numbers(values: Any) -> None:
-    with pytest.raises(pydantic.ValidationError):
-        made("quadratic", eigenvalues=values)
 
 
 def test_groups_are_for_group_norm() -> None:

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests import builders
 from zoo import layer, layers
 
 OTHERS = {
@@ -37,8 +38,7 @@ NETWORKS = {name: (name, row.settings["tiny"].fields) for name, row in zoo.FAMIL
 def found(label: str, inputs: layer.Shape, outputs: int) -> layer.Layers:
     """Returns the layers of one of NETWORKS."""
     family, fields = NETWORKS[label]
-    row = zoo.FAMILIES[family]
-    return row.layers(row.config.model_validate({"family": family, **fields}), inputs, outputs)
+    return builders.layers(family, inputs, outputs, **fields)
 
 
 def computed(network: layer.Layers, shape: layer.Shape) -> layer.Shape:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import zoo
+from tests import builders
 from zoo import curve, layer, layers
 
 Tree = dict[str, Any]
@@ -27,8 +27,7 @@ def one(each: layer.Layer, shape: layer.Shape) -> layers.Function:
 
 def made(family: str, fields: Tree, shape: layer.Shape, outputs: int) -> tuple[Tree, np.ndarray, np.ndarray]:
     """Returns random parameters, random inputs (2, *shape), and what the family makes of them, in float64."""
-    config = zoo.FAMILIES[family].config.model_validate({"family": family, **fields})
-    network = zoo.build(family, config, inputs=shape, outputs=outputs)
+    network = builders.network(family, shape, outputs, **fields)
     random = np.random.default_rng(0)
     abstract = jax.eval_shape(network.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: 0.5 * random.standard_normal(leaf.shape), abstract)
@@ -309,8 +308,7 @@ def test_the_curves_are_their_formulas_and_their_plateaus_are_what_they_claim() 
 
 
 def test_three_quarters_of_the_starts_of_the_paper_net_are_dead() -> None:
-    config = zoo.FAMILIES["paper_net"].config.model_validate({"family": "paper_net", "activation": "relu"})
-    network = zoo.build("paper_net", config, inputs=(1, 1, 1), outputs=1)
+    network = builders.network("paper_net", (1, 1, 1), 1, activation="relu")
     x = jnp.full((1, 1, 1, 1), 0.9)
     outputs = jax.vmap(lambda key: network.apply(network.init(key), x))(jax.random.split(jax.random.key(0), 4000))
     # The standard error of the share is 0.007.

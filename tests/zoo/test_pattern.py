@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-import zoo
+from tests import builders
 from zoo import layer, pattern
 
 IMAGE = (4, 4, 1)
@@ -32,9 +32,7 @@ NETS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 def built(family: str, fields: dict[str, Any]) -> tuple[layer.Layers, Any]:
-    row = zoo.FAMILIES[family]
-    config = row.config.model_validate({"family": family, **fields})
-    return row.layers(config, IMAGE, 3), zoo.build(family, config, inputs=IMAGE, outputs=3)
+    return builders.layers(family, IMAGE, 3, **fields), builders.network(family, IMAGE, 3, **fields)
 
 
 @pytest.mark.parametrize("family", NETS)
@@ -94,9 +92,8 @@ def test_equal_entries_tie_exactly_in_compiled_code_and_others_are_as_far_apart_
 
 
 def test_blank_parts_of_images_tie_through_a_whole_network() -> None:
-    row = zoo.FAMILIES["vgg"]
-    config = row.config.model_validate({"family": "vgg", "stages": [[3], [4]], "activation": "gelu"})
-    layers, network = row.layers(config, (16, 16, 1), 3), zoo.build("vgg", config, inputs=(16, 16, 1), outputs=3)
+    fields = {"stages": [[3], [4]], "activation": "gelu"}
+    layers, network = (make("vgg", (16, 16, 1), 3, **fields) for make in (builders.layers, builders.network))
     drawn = np.random.default_rng(0)
     x = np.zeros((4, 16, 16, 1))
     x[:, 12:, 12:] = drawn.normal(size=(4, 4, 4, 1))

@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -188,8 +189,13 @@ def test_a_checkpoint_tells_its_cost_and_what_two_cells_compile(home: object, mo
     assert second.verdict == ("met" if second.value == 0 else "missed")
 
 
-def test_without_pytorch_there_is_a_row_that_says_so() -> None:
-    (told,) = products.against_torch("small", 32)
+@pytest.mark.parametrize(
+    "rows",
+    [lambda: products.against_torch("small", 32), lambda: instructions.again("steps", "VGG", "small", 1)],
+    ids=["beside PyTorch", "with our instructions"],
+)
+def test_without_pytorch_there_is_a_row_that_says_so(rows: Callable[[], list[row.Row]]) -> None:
+    (told,) = rows()
     assert told.verdict == "not measured"
     assert "torch is not installed" in told.note
 
@@ -239,12 +245,6 @@ def test_every_layer_of_a_problem_has_its_twin(name: str) -> None:
         side = network.resize or 8
         layers = family.layers(family.config.model_validate(network.fields), (side, side, 1), 10)
         assert classes(layers) <= set(twins.LAYERS)
-
-
-def test_without_pytorch_nothing_is_made_with_our_instructions() -> None:
-    (told,) = instructions.again("steps", "VGG", "small", 1)
-    assert told.verdict == "not measured"
-    assert "torch is not installed" in told.note
 
 
 def test_rows_of_another_process_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:

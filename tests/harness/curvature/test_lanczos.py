@@ -16,6 +16,7 @@ from harness import config as configs
 from harness.curvature import lanczos, logdet, operators, survey
 from harness.curvature import spectrum as spectra
 from harness.risk import objective
+from tests import builders
 
 SIZE = 300
 
@@ -141,10 +142,8 @@ def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
 
 @pytest.mark.parametrize("family", ["mlp", "vit"])
 def test_a_step_copies_no_basis(family: str) -> None:
-    config = zoo.FAMILIES[family].config.model_validate(
-        {"family": family, **zoo.FAMILIES[family].settings["tiny"].fields}
-    )
-    goal = objective.objective(zoo.build(family, config, inputs=(8, 8, 1), outputs=10), configs.Ce(name="ce"))
+    network = builders.network(family, (8, 8, 1), 10, **zoo.FAMILIES[family].settings["tiny"].fields)
+    goal = objective.objective(network, configs.Ce(name="ce"))
     key = jax.random.key(0)
     batch = objective.Batch(jax.random.normal(key, (4, 8, 8, 1)), jnp.eye(10)[:4], jnp.ones(4))
     program = lanczos.lanczos(operators.hessian(goal.risk), goal.size, capacity=40)
@@ -156,8 +155,8 @@ def test_a_step_copies_no_basis(family: str) -> None:
 
 
 def test_a_run_of_m_steps_holds_at_most_m_and_four_vectors() -> None:
-    config = zoo.FAMILIES["mlp"].config.model_validate({"family": "mlp", "hidden": [300, 300], "activation": "tanh"})
-    goal = objective.objective(zoo.build("mlp", config, inputs=(8, 8, 1), outputs=10), configs.Ce(name="ce"))
+    network = builders.network("mlp", (8, 8, 1), 10, hidden=[300, 300], activation="tanh")
+    goal = objective.objective(network, configs.Ce(name="ce"))
     key = jax.random.key(0)
     batch = objective.Batch(jax.random.normal(key, (1, 8, 8, 1)), jnp.eye(10)[:1], jnp.ones(1))
     program = lanczos.lanczos(operators.hessian(goal.risk), goal.size, capacity=16)

@@ -3,28 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
 
 import jax
 import numpy as np
 
-from harness import specs
 from harness.curvature import dense, logdet, operators, survey
-from harness.training import problem
-
-TEXT = {
-    "schema": 1,
-    "title": "a test",
-    "data": {"name": "digits", "examples": 24},
-    "model": {"family": "mlp", "hidden": [4], "activation": "tanh"},
-    "loss": {"name": "half_mse"},
-    "start": {"name": "random"},
-    "optimizer": {"name": "gd", "learning_rate": 0.1},
-    "steps": 1,
-    "seeds": 1,
-}
+from tests import builders
 
 KEYS = 60
 """Draws of the probes at each state."""
@@ -32,8 +18,7 @@ KEYS = 60
 
 def test_95_of_100_error_bars_of_a_log_determinant_hold_the_exact_one(home: pathlib.Path) -> None:
     """Four states, and at each of them sixty draws; one standard error of 8 probes would miss a third of them."""
-    one = specs.parse(json.dumps(TEXT), file="t.yaml", suite="tests", name="t").cells[0]
-    ready = problem.problem(one)
+    ready = builders.problem(data=builders.digits(24))
     operator, size = operators.hessian(ready.objective.risk), ready.objective.size
     hessian, asked = dense.matrix(operator, size), survey.surveyor(operator, size, "lanczos")
     misses, narrow = 0, 0

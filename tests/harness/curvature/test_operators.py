@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config, workspace
 from harness.curvature import dense, lanczos, operators  # noqa: F401 # lanczos: SHARDED
 from harness.risk import gauss_newton, objective
+from tests import builders
 
 SHAPE, K, N = (4, 4, 1), 3, 7
 HALF_MSE = config.HalfMse(name="half_mse")
@@ -32,8 +32,7 @@ NETS: dict[str, dict[str, Any]] = {
 
 
 def made(net: str, loss: Any, chunk: int = objective.CHUNK) -> tuple[objective.Objective, objective.Batch, jax.Array]:
-    config = zoo.FAMILIES[net].config(family=net, **NETS[net])
-    goal = objective.objective(zoo.build(net, config, inputs=SHAPE, outputs=K), loss, chunk=chunk)
+    goal = objective.objective(builders.network(net, SHAPE, K, **NETS[net]), loss, chunk=chunk)
     drawn = np.random.default_rng(0)
     batch = objective.Batch(
         jnp.asarray(drawn.standard_normal((N, *SHAPE))),
@@ -100,8 +99,7 @@ def test_a_linear_is_its_operator_at_every_point_of_one_program(dtype: str) -> N
 @pytest.mark.parametrize(("net", "chunk"), [("mlp", N), ("mlp", 3), ("vgg", 3)])
 def test_a_single_product_is_the_derivative_of_the_gradient(net: str, chunk: int, keep: bool) -> None:
     _, batch, theta = made(net, LOSSES["ce with decay"])
-    config = zoo.FAMILIES[net].config(family=net, **NETS[net])
-    model = zoo.build(net, config, inputs=SHAPE, outputs=K)
+    model = builders.network(net, SHAPE, K, **NETS[net])
     risk = objective.objective(model, LOSSES["ce with decay"], chunk=chunk, keep=keep).risk
     v = jax.random.normal(jax.random.key(1), theta.shape, "float64")
     gradient = jax.jit(jax.grad(risk))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import decimal
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -18,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
 from harness.curvature import dense, operators, rounding, survey
 from harness.curvature import spectrum as spectra
 from harness.records import verdict
 from harness.training import problem
+from tests import builders
 
+ready = functools.partial(builders.problem, precision="float64")
 X = (1.0, 0.5, -0.7)
 START = (0.1, -0.2, 0.3, 0.7, -0.9, 0.4, 0.0, 0.6, -0.8, 1.1)
 X0 = 0.7
@@ -33,21 +33,6 @@ POINT: dict[str, object] = {"name": "point", "x": X0, "target": 1.0}
 @pytest.fixture(autouse=True)
 def digits() -> None:
     decimal.getcontext().prec = 60
-
-
-def ready(data: dict[str, object], **model: object) -> problem.Problem:
-    text = {
-        "schema": 1,
-        "title": "a test",
-        "data": data,
-        "model": {"family": "mlp", "activation": "tanh"} | model,
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.1},
-        "steps": 1,
-        "precision": "float64",
-        "seeds": 1,
-    }
-    return problem.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
 
 
 def tanh(x: Decimal) -> tuple[Decimal, Decimal, Decimal]:
@@ -104,7 +89,7 @@ def two_layers(theta: Sequence[float]) -> np.ndarray:
 @functools.cache
 def asked(targets: tuple[float, ...] | None) -> tuple[problem.Problem, dense.Matrix, object]:
     data: dict[str, object] = POINT if targets is None else {"name": "points", "x": list(X), "values": list(targets)}
-    it = ready(data, hidden=[1, 1] if targets is None else [3])
+    it = ready(data=data, model=builders.mlp(*([1, 1] if targets is None else [3])))
     operator = operators.hessian(it.objective.risk)
     return it, dense.matrix(operator, it.objective.size), rounding.frobenius(operator, it.objective.size)
 
@@ -163,14 +148,13 @@ def test_a_distance_within_the_rounding_of_targets_is_no_certificate(method: sur
 @pytest.mark.parametrize(
     "model",
     [
-        {"hidden": [5], "activation": "gelu"},
-        {"hidden": [5], "activation": "relu"},
+        builders.mlp(5, activation="gelu"),
+        builders.mlp(5, activation="relu"),
         {"family": "vgg", "stages": [[2]], "dense": [4], "activation": "relu"},
     ],
 )
 def test_ordinary_points_keep_small_bars(home: pathlib.Path, model: dict[str, object]) -> None:
-    data = {"name": "gaussian_classes", "examples": 20, "shape": [4, 4, 1], "classes": 3, "separation": 2.0}
-    it = ready(data, **model)
+    it = ready(data=builders.classes(examples=20, shape=[4, 4, 1]), model=model)
     operator, size = operators.hessian(it.objective.risk), it.objective.size
     point = (it.objective.init(jax.random.key(0)).astype("float64"), it.exact)
     known, plain = dense.known(operator, size)(point), dense.spectrum(np.asarray(dense.matrix(operator, size)(point)))

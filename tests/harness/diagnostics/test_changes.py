@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import pathlib
@@ -12,37 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import config, diagnostics, metrics, specs
+from harness import diagnostics, metrics
 from harness.curvature import dense, operators
 from harness.diagnostics import changes, trajectory
 from harness.records import run_folder
-from harness.runs import measure, run
+from harness.runs import run
 from harness.training import problem
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}
-model: {family: mlp, hidden: [4], activation: relu}
-loss: {name: half_mse}
-optimizer: {name: gd, learning_rate: 0.4}
-steps: 12
-checkpoints: 6
-precision: float64
-seeds: 1
-"""
 ETA = 0.4
-
-
-def cell() -> config.Cell:
-    return specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells[0]
+cell = functools.partial(
+    builders.cell,
+    model=builders.mlp(4, activation="relu"),
+    optimizer=builders.gd(ETA),
+    steps=12,
+    checkpoints=6,
+    precision="float64",
+)
 
 
 def told(
     it: problem.Problem, theta: jax.Array, previous: jax.Array | None, above: int | None = None, **given: float
 ) -> tuple[float, ...]:
-    found = measure.measure(it, theta, ETA, jax.random.key(0), previous, ("changes",), above=above, **given)
-    assert found is not None and set(found) == set(changes.METRICS) <= set(metrics.METRICS)
+    found = builders.measured(it, theta, ETA, names=["changes"], previous=previous, above=above, **given)
+    assert set(found) == set(changes.METRICS) <= set(metrics.METRICS)
     return tuple(found[name] for name in changes.METRICS)
 
 
@@ -124,5 +118,4 @@ def test_the_records_of_a_run_account_for_each_change(home: pathlib.Path) -> Non
 def test_an_analytic_risk_needs_no_telling() -> None:
     why = diagnostics.DIAGNOSTICS["changes"].why_not
     assert why(cell()) == ""
-    smooth = specs.parse(SPEC.replace("relu", "gelu"), file="t.yaml", suite="tests", name="t").cells[0]
-    assert why(smooth).endswith("every change of the count is a crossing")
+    assert why(cell(model=builders.mlp(4, activation="gelu"))).endswith("every change of the count is a crossing")

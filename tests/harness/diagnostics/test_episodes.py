@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
 
 import pytest
 
-from harness import specs
 from harness.diagnostics import episodes
 from harness.records import Record, run_folder
 from harness.runs import run as runs
+from tests import builders
 
 
 def run(*rows: tuple[int, float, float]) -> list[Record]:
@@ -71,21 +70,16 @@ def test_the_rate_is_from_the_least_gradient_to_the_last_record_on_the_plateau()
 
 
 def test_a_small_start_of_a_deep_linear_network_has_a_plateau_for_each_direction(home: pathlib.Path) -> None:
-    text = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "linear_teacher", "examples": 8, "shape": [1, 1, 3], "singular_values": [3.0, 0.3]},
-        "model": {"family": "deep_linear", "hidden": [2]},
-        "loss": {"name": "half_mse"},
-        "start": {"name": "origin", "perturbation": 1e-5},
-        "optimizer": {"name": "gd", "learning_rate": 0.05},
-        "precision": "float64",
-        "steps": 3000,
-        "checkpoints": 200,
-        "diagnostics": ["sharpness", "singularity", "departure"],
-        "seeds": 1,
-    }
-    cell = specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0]
+    cell = builders.cell(
+        data={"name": "linear_teacher", "examples": 8, "shape": [1, 1, 3], "singular_values": [3.0, 0.3]},
+        model={"family": "deep_linear", "hidden": [2]},
+        start={"name": "origin", "perturbation": 1e-5},
+        optimizer=builders.gd(0.05),
+        precision="float64",
+        steps=3000,
+        checkpoints=200,
+        diagnostics=["sharpness", "singularity", "departure"],
+    )
     folder = runs.run_seeds(cell, [0], device="cpu", command="")[0]
     found = episodes.summary(run_folder.read_records(folder))
     assert found["episodes"] == 2

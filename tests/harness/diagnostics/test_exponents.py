@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import pathlib
 
@@ -12,40 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import config, specs
 from harness.diagnostics import exponents
-from harness.runs import measure
-from harness.training import loop, problem
+from harness.training import loop
+from tests import builders
 
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "gaussian_classes", "examples": 12, "shape": [1, 1, 3], "classes": 3, "separation": 2.0},
-        "model": {"family": "mlp", "hidden": [3], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.1},
-        "steps": 3,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
-
-
-def quadratic(*eigenvalues: float) -> problem.Problem:
-    model = {"family": "quadratic", "eigenvalues": list(eigenvalues)}
-    return problem.problem(cell(data={"name": "point"}, model=model, loss={"name": "output"}))
-
-
-def measured(ready: problem.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("exponents",))
-    assert found is not None
-    return found
+measured = functools.partial(builders.measured, names=["exponents"])
 
 
 @pytest.mark.parametrize("eta", [0.3, 0.8, 1.1])
 def test_the_exponents_of_a_quadratic_are_those_of_its_eigenvalues(eta: float, home: pathlib.Path) -> None:
-    ready = quadratic(4.0, 2.0, 0.25, -0.5)
+    ready = builders.problem(**builders.quadratic(4.0, 2.0, 0.25, -0.5))
     growths = sorted(math.log(abs(1 - eta * value)) for value in (4.0, 2.0, 0.25, -0.5))
     found = measured(ready, jnp.ones(4), eta)
     # What is left of a direction that is weaker by a factor f after BURN steps is f^(2 BURN).
@@ -56,28 +32,27 @@ def test_the_exponents_of_a_quadratic_are_those_of_its_eigenvalues(eta: float, h
 
 
 def test_a_map_of_one_number_has_one_exponent(home: pathlib.Path) -> None:
-    found = measured(quadratic(3.0), jnp.ones(1), 0.5)
+    found = measured(builders.problem(**builders.quadratic(3.0)), jnp.ones(1), 0.5)
     assert found["exponent"] == pytest.approx(math.log(0.5), abs=1e-14)
     assert found["exponent_error"] < 1e-14
     assert math.isnan(found["second_exponent"])
 
 
 def test_an_exactly_singular_map_has_the_exponent_minus_infinity(home: pathlib.Path) -> None:
-    found = measured(quadratic(2.0), jnp.ones(1), 0.5)
+    found = measured(builders.problem(**builders.quadratic(2.0)), jnp.ones(1), 0.5)
     assert found["exponent"] == -math.inf
     assert found["exponent_error"] == math.inf
 
 
 def test_a_trajectory_that_leaves_finite_numbers_has_none(home: pathlib.Path) -> None:
-    ready = problem.problem(cell(model={"family": "mlp", "hidden": [3], "activation": "square"}))
+    ready = builders.problem(model=builders.mlp(3, activation="square"))
     found = measured(ready, jnp.ones(ready.objective.size), 1e3)
     assert math.isnan(found["exponent"])
     assert found["exponent_error"] == math.inf
 
 
 def test_at_a_planted_minimum_the_exponent_is_the_stability_of_the_minimum(home: pathlib.Path) -> None:
-    data = {"name": "digits", "examples": 40, "targets": {"planted": 3}}
-    ready = problem.problem(cell(data=data, model={"family": "mlp", "hidden": [2], "activation": "tanh"}))
+    ready = builders.problem(data=builders.digits(40, targets={"planted": 3}), model=builders.mlp(2))
     theta = ready.objective.init(jax.random.key(3)).astype("float64")
     top = np.linalg.eigvalsh(np.asarray(jax.jit(jax.hessian(ready.objective.risk))(theta, ready.exact)))[-1]
     found = measured(ready, theta, 2.3 / top)
@@ -85,10 +60,9 @@ def test_at_a_planted_minimum_the_exponent_is_the_stability_of_the_minimum(home:
     assert measured(ready, theta, 1.5 / top)["exponent"] < 1e-3, "linearly stable: nothing grows"
 
 
-@pytest.mark.parametrize("optimizer", ["gd", "sgd"])
-def test_each_growth_is_that_of_the_product_of_dense_hessians(optimizer: str, home: pathlib.Path) -> None:
-    rule = {"name": "gd", "learning_rate": 0.1} if optimizer == "gd" else None
-    ready = problem.problem(cell(optimizer=rule or {"name": "sgd", "learning_rate": 0.1, "batch_size": 4}))
+@pytest.mark.parametrize("optimizer", [builders.gd(0.1), builders.sgd(0.1, 4)], ids=["gd", "sgd"])
+def test_each_growth_is_that_of_the_product_of_dense_hessians(optimizer: builders.Part, home: pathlib.Path) -> None:
+    ready = builders.problem(data=builders.classes(examples=12), model=builders.mlp(3), optimizer=optimizer)
     size, eta, key = ready.objective.size, 0.8, jax.random.key(7)
     theta = jnp.asarray(np.random.default_rng(0).normal(size=size))
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(size, 2)))[0]

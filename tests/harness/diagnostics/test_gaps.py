@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -80,66 +78,3 @@ def test_the_gap_that_is_less_is_sigma_min() -> None:
             found = survey.Survey(spectrum, logdet.exact(spectrum, eta))
             values = diagnostics.measure(diagnostics.Point(eta, 0.0, 0.0, 0.0, 0.0, found), ("gaps", "singularity"))
             assert min(values["gap_above"], values["gap_below"]) == values["sigma_min"]
-
-
-# Invariances of everything that is said of the map I - eta H.
-
-SAME = ("sigma_min", "log_abs_det", "n_above_inv_eta", "n_above_two_inv_eta", "eta_sharpness", "gap_above", "gap_below")
-
-
-def network(theta: jax.Array, x: jax.Array, widths: tuple[int, int, int]) -> jax.Array:
-    inputs, hidden, outputs = widths
-    first, second = theta[: inputs * hidden], theta[inputs * hidden :]
-    return jax.nn.relu(x @ first.reshape(inputs, hidden)) @ second.reshape(hidden, outputs)
-
-
-WIDTHS = (3, 5, 2)
-X = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)))
-Y = jnp.asarray(np.random.default_rng(1).normal(size=(8, 2)))
-
-
-def risk(theta: jax.Array) -> jax.Array:
-    return 0.5 * jnp.mean(jnp.sum((network(theta, X, WIDTHS) - Y) ** 2, axis=-1))
-
-
-HESSIAN = jax.jit(jax.hessian(risk))
-
-
-def readings(matrix: np.ndarray, eta: float) -> dict[str, float]:
-    spectrum = dense.spectrum(matrix)
-    found = survey.Survey(spectrum, logdet.exact(spectrum, eta))
-    return diagnostics.measure(diagnostics.Point(eta, 0.0, 0.0, 0.0, 0.0, found), ("sharpness", "singularity", "gaps"))
-
-
-def same(left: dict[str, float], right: dict[str, float]) -> None:
-    for name in SAME:
-        assert left[name] == pytest.approx(right[name], rel=1e-9, abs=1e-9), name
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_scaling_the_loss_against_the_step_size_changes_nothing(seed: int) -> None:
-    theta = jnp.asarray(np.random.default_rng(seed).normal(size=25))
-    h = np.asarray(HESSIAN(theta))
-    scaled = np.asarray(jax.hessian(lambda t: 3.7 * risk(t))(theta))
-    for eta in (0.1, 0.4, 1.3):
-        same(readings(h, eta), readings(scaled, eta / 3.7))
-        assert readings(h, eta)["sigma_min"] != pytest.approx(readings(scaled, eta)["sigma_min"], rel=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_order_of_units_changes_nothing(seed: int) -> None:
-    drawn = np.random.default_rng(seed)
-    theta, order = drawn.normal(size=25), drawn.permutation(5)
-    first, second = theta[:15].reshape(3, 5)[:, order], theta[15:].reshape(5, 2)[order]
-    moved = jnp.asarray(np.concatenate([first.ravel(), second.ravel()]))
-    same(readings(np.asarray(HESSIAN(jnp.asarray(theta))), 0.4), readings(np.asarray(HESSIAN(moved)), 0.4))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_rescaling_a_relu_changes_the_curvature_and_not_the_network(seed: int) -> None:
-    theta = np.random.default_rng(seed).normal(size=25)
-    moved = jnp.asarray(np.concatenate([3.0 * theta[:15], theta[15:] / 3.0]))
-    theta = jnp.asarray(theta)
-    assert np.asarray(network(moved, X, WIDTHS)) == pytest.approx(np.asarray(network(theta, X, WIDTHS)), rel=1e-12)
-    left, right = (readings(np.asarray(HESSIAN(at)), 0.4) for at in (theta, moved))
-    assert abs(left["sharpness"] - right["sharpness"]) > 1e-2 * left["sharpness"]

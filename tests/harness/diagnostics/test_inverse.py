@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import pathlib
 
@@ -12,33 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
 from harness.diagnostics import inverse
-from harness.runs import measure
-from harness.training import problem as problems
+from tests import builders
 
+measured = functools.partial(builders.measured, names=["inverse"])
+problem = functools.partial(
+    builders.problem,
+    data={"name": "point"},
+    model={"family": "paper_net", "activation": "identity"},
+    optimizer=builders.gd(0.5),
+)
 ROOTS = (-1.8624543789543708, 0.3, 1.562454378954371)
 """Control C4: at eta = 1/2 the diagonal map s -> 3/2 s - 1/2 s^3 sends all three to 0.4365."""
-
-
-def problem(**fields: object) -> problems.Problem:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "point"},
-        "model": {"family": "paper_net", "activation": "identity"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.5},
-        "steps": 3,
-        "seeds": 1,
-    }
-    return problems.problem(specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0])
-
-
-def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("inverse",))
-    assert found is not None
-    return found
 
 
 def gradient(z: np.ndarray) -> np.ndarray:
@@ -77,10 +62,9 @@ def test_a_fold_is_reported_with_its_distance(home: pathlib.Path) -> None:
 
 def test_a_contraction_has_one_preimage(home: pathlib.Path) -> None:
     # The gradient is linear, so eta lambda < 1 holds at every point.
-    model = {"family": "quadratic", "eigenvalues": [4.0, 2.0, 1.0, -0.5, 0.1, 0.0]}
-    ready = problem(model=model, loss={"name": "output"})
+    ready = problem(**builders.quadratic(4.0, 2.0, 1.0, -0.5, 0.1, 0.0))
     for key in range(3):
-        found = measured(ready, jnp.arange(1.0, 7.0), 0.2, key)
+        found = measured(ready, jnp.arange(1.0, 7.0), 0.2, key=key)
         assert found["other_preimages"] == 0
         assert found["inverse_distance"] <= found["inverse_distance_error"] + 1e-14
         assert found["inverse_residual"] < 1e-14
@@ -88,8 +72,7 @@ def test_a_contraction_has_one_preimage(home: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_small_steps_of_a_network_can_be_taken_back(activation: str, home: pathlib.Path) -> None:
-    data = {"name": "digits", "examples": 30}
-    ready = problem(data=data, model={"family": "mlp", "hidden": [4], "activation": activation})
+    ready = problem(data=builders.digits(30), model=builders.mlp(4, activation=activation))
     theta = ready.objective.init(jax.random.key(0)).astype("float64")
     found = measured(ready, theta, 1e-3)
     assert found["other_preimages"] == 0
@@ -101,8 +84,7 @@ def test_small_steps_of_a_network_can_be_taken_back(activation: str, home: pathl
 def test_every_linear_system_is_solved_as_the_dense_matrix_says(
     activation: str, product: float, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = {"name": "gaussian_classes", "examples": 9, "shape": [1, 1, 3], "classes": 3, "separation": 2.0}
-    ready = problem(data=data, model={"family": "mlp", "hidden": [4], "activation": activation})
+    ready = problem(data=builders.classes(), model=builders.mlp(4, activation=activation))
     hessian = jax.jit(lambda z: jax.hessian(ready.objective.risk)(z, ready.exact))
     theta = ready.objective.init(jax.random.key(1)).astype("float64")
     eta = product / float(np.linalg.eigvalsh(hessian(theta))[-1])
@@ -142,8 +124,7 @@ def test_every_linear_system_is_solved_as_the_dense_matrix_says(
 
 
 def test_at_an_exactly_critical_step_a_stall_is_said_and_nothing_is_claimed(home: pathlib.Path) -> None:
-    model = {"family": "quadratic", "eigenvalues": [4.0, 1.0]}
-    found = measured(problem(model=model, loss={"name": "output"}), jnp.ones(2), 0.25)
+    found = measured(problem(**builders.quadratic(4.0, 1.0)), jnp.ones(2), 0.25)
     assert found["inverse_distance_error"] == math.inf
     assert found["inverse_distance"] > 0.1, "a whole line is taken to one point"
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pathlib
 
@@ -11,44 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import diagnostics, metrics, specs
+from harness import diagnostics, metrics
 from harness.curvature import operators
 from harness.diagnostics import kinks
 from harness.risk import objective
-from harness.runs import measure
-from harness.training import problem as problems
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}}
-model: {{family: mlp, hidden: [4], activation: {activation}}}
-loss: {{name: half_mse}}
-optimizer: {{name: gd, learning_rate: 0.1}}
-steps: 2
-precision: float64
-seeds: 1
-"""
-
-
-def ready(activation: str) -> problems.Problem:
-    text = SPEC.format(activation=activation)
-    return problems.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
-
-
-def measured(
-    problem: problems.Problem, theta: jax.Array, eta: float, previous: jax.Array | None = None
-) -> dict[str, float]:
-    found = measure.measure(problem, theta, eta, jax.random.key(0), previous, ("kinks",))
-    assert found is not None
-    return found
+RELU = builders.mlp(4, activation="relu")
+ready = functools.partial(builders.problem, precision="float64")
+measured = functools.partial(builders.measured, names=["kinks"])
 
 
 def test_flips_and_distance_are_counted_over_all_units_and_examples(home: pathlib.Path) -> None:
-    it = ready("relu")
+    it = ready(model=RELU)
     drawn = np.random.default_rng(0)
     theta, before = (jnp.asarray(drawn.normal(size=it.objective.size)) for _ in range(2))
-    found = measured(it, theta, 0.1, before)
+    found = measured(it, theta, 0.1, previous=before)
 
     def inputs(at: jax.Array) -> np.ndarray:  # the parameters are dense_0/bias (4), dense_0/kernel (3, 4), head
         return np.asarray(it.exact.x).reshape(9, 3) @ np.asarray(at[4:16]).reshape(3, 4) + np.asarray(at[:4])
@@ -57,19 +36,19 @@ def test_flips_and_distance_are_counted_over_all_units_and_examples(home: pathli
     assert found["flip_fraction"] == pytest.approx(np.mean(np.sign(inputs(theta)) != np.sign(inputs(before))))
     assert 0 < found["flip_fraction"] < 1
     assert math.isnan(measured(it, theta, 0.1)["flip_fraction"])
-    assert measured(it, theta, 0.1, theta)["flip_fraction"] == 0
+    assert measured(it, theta, 0.1, previous=theta)["flip_fraction"] == 0
     assert set(found) == set(kinks.METRICS) <= set(metrics.METRICS)
 
 
 def test_the_defect_falls_with_the_step_on_one_piece_and_not_across_a_kink(home: pathlib.Path) -> None:
-    smooth = ready("tanh")
+    smooth = ready()
     theta = jnp.asarray(np.random.default_rng(0).normal(size=smooth.objective.size))
     defects = [measured(smooth, theta, eta)["gradient_defect"] for eta in (1e-2, 1e-3, 1e-4)]
     assert defects[0] / defects[1] == pytest.approx(10, rel=0.2)
     assert defects[1] / defects[2] == pytest.approx(10, rel=0.2)
     assert measured(smooth, theta, 1e-2)["kink_distance"] == math.inf
-    assert measured(smooth, theta, 1e-2, theta + 1)["flip_fraction"] == 0
-    kinked = ready("relu")
+    assert measured(smooth, theta, 1e-2, previous=theta + 1)["flip_fraction"] == 0
+    kinked = ready(model=RELU)
     inputs = np.asarray(kinked.exact.x).reshape(9, 3)
     kernel = np.asarray(theta[4:16]).reshape(3, 4)
     # Put a unit so near its kink for an example that a step of eta = 1e-4 crosses it.
@@ -87,8 +66,7 @@ def test_the_defect_falls_with_the_step_on_one_piece_and_not_across_a_kink(home:
 
 
 def test_the_defect_of_a_quadratic_is_within_its_error_bar(home: pathlib.Path) -> None:
-    text = SPEC.format(activation="relu").replace("hidden: [4]", "hidden: []")
-    it = problems.problem(specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0])
+    it = ready(model=builders.mlp(activation="relu"))
     for seed in range(5):
         theta = jnp.asarray(np.random.default_rng(seed).normal(size=it.objective.size))
         for eta in (1e-6, 0.1):
@@ -99,7 +77,7 @@ def test_the_defect_of_a_quadratic_is_within_its_error_bar(home: pathlib.Path) -
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_step_leaves_the_piece_where_the_first_straight_line_is_crossed(seed: int, home: pathlib.Path) -> None:
-    it = ready("relu")
+    it = ready(model=RELU)
     theta = jnp.asarray(np.random.default_rng(seed).normal(size=it.objective.size))
     inputs = np.asarray(it.exact.x).reshape(9, 3)
 
@@ -119,12 +97,12 @@ def test_the_step_leaves_the_piece_where_the_first_straight_line_is_crossed(seed
 
 
 def test_the_exit_is_the_first_of_all_chunks(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = ready("relu")
+    it = ready(model=RELU)
     theta = jnp.asarray(np.random.default_rng(1).normal(size=it.objective.size))
-    whole = measured(it, theta, 0.5, theta + 0.1)
+    whole = measured(it, theta, 0.5, previous=theta + 0.1)
     monkeypatch.setattr(kinks, "CHUNK", 2)
     kinks.programs.cache_clear()
-    pieces = measured(it, theta, 0.5, theta + 0.1)
+    pieces = measured(it, theta, 0.5, previous=theta + 0.1)
     kinks.programs.cache_clear()
     assert pieces["segment_exit"] == pytest.approx(whole["segment_exit"], rel=2 * kinks.WIDTH)
     for name in ("kink_distance", "flip_fraction"):
@@ -132,7 +110,7 @@ def test_the_exit_is_the_first_of_all_chunks(home: pathlib.Path, monkeypatch: py
 
 
 def test_a_point_on_a_kink_leaves_at_once(home: pathlib.Path) -> None:
-    it = ready("relu")
+    it = ready(model=RELU)
     theta = jnp.asarray(np.random.default_rng(0).normal(size=it.objective.size))
     x = np.asarray(it.exact.x).reshape(9, 3)[0]
     kernel = np.asarray(theta[4:16]).reshape(3, 4)
@@ -157,7 +135,7 @@ def test_every_metric_is_some_diagnostic_s() -> None:
 
 def test_the_error_of_the_defect_covers_what_another_order_of_the_examples_changes(home: pathlib.Path) -> None:
     # Where the residuals of examples cancel, the gradient is far smaller than its summands, and rounding is theirs.
-    it = ready("tanh")
+    it = ready()
     drawn = np.random.default_rng(0)
     theta = jnp.asarray(drawn.normal(size=it.objective.size))
     x, pull = jnp.tile(it.exact.x, (40, 1, 1, 1)), drawn.normal(size=(360, 3)) * 1e6

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 import math
 import pathlib
 from typing import Any, NamedTuple
@@ -15,35 +15,22 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from harness import config, diagnostics, specs
+from harness import config, diagnostics
 from harness.curvature import dense, operators
 from harness.diagnostics import lyapunov
 from harness.risk import jacobian as jacobians
-from harness.runs import measure, outline
+from harness.runs import outline
 from harness.training import loop, optimizers, problem
+from tests import builders
 
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {
-            "name": "gaussian_classes",
-            "examples": 6,
-            "shape": [1, 1, 4],
-            "classes": 2,
-            "separation": 2.0,
-            "targets": {"planted": 1},
-        },
-        "model": {"family": "mlp", "hidden": [5], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "start": {"name": "planted_minimum"},
-        "optimizer": {"name": "sgd", "learning_rate": 0.5, "batch_size": 2},
-        "precision": "float64",
-        "steps": 3,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
+cell = functools.partial(
+    builders.cell,
+    data=builders.classes(examples=6, shape=[1, 1, 4], classes=2, targets={"planted": 1}),
+    model=builders.mlp(5),
+    start={"name": "planted_minimum"},
+    optimizer=builders.sgd(0.5, 2),
+    precision="float64",
+)
 
 
 def pair(s: float, eta: float, p: float = 0.5) -> tuple[config.Cell, problem.Problem, jax.Array]:
@@ -54,15 +41,13 @@ def pair(s: float, eta: float, p: float = 0.5) -> tuple[config.Cell, problem.Pro
         data={"name": "paper_pair", "weights": [p, 1 - p]},
         model={"family": "paper_net", "activation": "relu"},
         start={"name": "given", "theta": theta},
-        optimizer={"name": "sgd", "learning_rate": eta, "batch_size": 1},
+        optimizer=builders.sgd(eta, 1),
     )
     return one, problem.problem(one), jnp.asarray(theta)
 
 
 def measured(one: config.Cell, ready: problem.Problem, theta: jax.Array, *names: str) -> dict[str, float]:
-    found = measure.measure(ready, theta, one.optimizer.learning_rate, jax.random.key(0), None, names)
-    assert found is not None
-    return found
+    return builders.measured(ready, theta, one.optimizer.learning_rate, names=names)
 
 
 @pytest.mark.parametrize(("s", "eta", "p"), [(2.05, 0.3, 0.58), (2.5, 0.15, 0.5), (3.2, 0.15, 0.5), (7.0, 0.15, 0.5)])
@@ -219,27 +204,18 @@ def test_three_formulations_of_lambda_agree(home: pathlib.Path) -> None:
     assert found["lambda"] - found["lambda_error"] <= found["lambda_upper"]
 
 
-def test_a_factor_is_not_needed(home: pathlib.Path) -> None:
-    one = cell()
+@pytest.mark.parametrize(("loss", "eta"), [("half_mse", 0.5), ("ce", 20.0)])
+def test_a_factor_is_not_needed(loss: str, eta: float, home: pathlib.Path) -> None:
+    """Under cross-entropy, labels count by their curvature."""
+    one = cell(loss={"name": loss}, optimizer=builders.sgd(eta, 2))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
     key = jax.random.key(3)
-    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, 0.5, key).drawn
-    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, 0.5, key)
+    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, eta, key).drawn
+    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, eta, key)
     assert free.shape == dense_logs.shape
     # The same batches: in the end both vectors point the same way, and every step agrees.
-    assert free[-500:] == pytest.approx(dense_logs[-500:], abs=1e-7)
-
-
-def test_without_a_factor_labels_count_by_their_curvature(home: pathlib.Path) -> None:
-    one = cell(loss={"name": "ce"}, optimizer={"name": "sgd", "learning_rate": 20.0, "batch_size": 2})
-    ready = problem.problem(one)
-    theta = problem.start(one, ready, jax.random.key(0))
-    found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
-    key = jax.random.key(3)
-    dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, 20.0, key).drawn
-    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, 20.0, key)
     assert free[-500:] == pytest.approx(dense_logs[-500:], abs=1e-7)
 
 
@@ -247,7 +223,7 @@ def test_without_a_factor_labels_count_by_their_curvature(home: pathlib.Path) ->
 def test_mean_squares_are_those_of_the_dense_tensor_product(
     sampling: str, batch: int, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell(optimizer={"name": "sgd", "learning_rate": 0.5, "batch_size": batch, "sampling": sampling})
+    one = cell(optimizer=builders.sgd(0.5, batch, sampling=sampling))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
@@ -280,7 +256,7 @@ def test_batches_of_an_epoch_have_no_mean_square_bound(home: pathlib.Path) -> No
         "model": {"family": "mlp", "hidden": [], "activation": "relu"},
         "start": {"name": "given", "theta": [0.001, 0.001]},
     }
-    rate = {"name": "sgd", "learning_rate": 0.911, "batch_size": 1}
+    rate = builders.sgd(0.911, 1)
     product = np.eye(2)
     for x in fields["data"]["x"]:
         product = (np.eye(2) - 0.911 * np.outer([x, 1], [x, 1])) @ product
@@ -305,7 +281,7 @@ def test_batches_of_an_epoch_have_no_mean_square_bound(home: pathlib.Path) -> No
 
 def test_a_period_ends_where_batches_come_again(home: pathlib.Path) -> None:
     """Batches of 4 of 6 examples: three of them are two passes, and the third is no copy of the first."""
-    one = cell(optimizer={"name": "sgd", "learning_rate": 3.0, "batch_size": 4, "sampling": "cyclic"})
+    one = cell(optimizer=builders.sgd(3.0, 4, sampling="cyclic"))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
@@ -319,7 +295,7 @@ def test_a_period_ends_where_batches_come_again(home: pathlib.Path) -> None:
 
 def test_mean_squares_draw_nothing_from_the_system(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ARPACK draws directions where the start spans too few; unseeded, 11 of 300 calls at one point had other bits."""
-    one = cell(optimizer={"name": "sgd", "learning_rate": 0.5, "batch_size": 2})
+    one = cell()
     ready = problem.problem(one)
     found = jacobians.factor(
         ready.objective.outputs, one.loss, problem.start(one, ready, jax.random.key(0)), ready.exact
@@ -336,7 +312,7 @@ def test_mean_squares_draw_nothing_from_the_system(home: pathlib.Path, monkeypat
 
 def test_all_exponents_add_up_to_the_determinant(home: pathlib.Path) -> None:
     """The mean of all exponents is what `determinant` estimates: by QR of the whole frame (NumPy)."""
-    one = cell(optimizer={"name": "sgd", "learning_rate": 0.8, "batch_size": 2})
+    one = cell(optimizer=builders.sgd(0.8, 2))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
@@ -359,7 +335,7 @@ def test_all_exponents_add_up_to_the_determinant(home: pathlib.Path) -> None:
 
 def test_an_epochs_exponent_is_its_own(home: pathlib.Path) -> None:
     """With one batch for the whole epoch every step sees all examples, and lambda is mu."""
-    one = cell(optimizer={"name": "sgd", "learning_rate": 3.0, "batch_size": 6, "sampling": "reshuffling"})
+    one = cell(optimizer=builders.sgd(3.0, 6, sampling="reshuffling"))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
     found = measured(one, ready, theta, "minimum", "stability")
@@ -370,7 +346,7 @@ def test_an_epochs_exponent_is_its_own(home: pathlib.Path) -> None:
 
 def test_a_step_that_annihilates_everything_has_exponent_minus_infinity() -> None:
     found = jacobians.Factor(np.ones((1, 1, 1)), np.ones(1), 1e-16, 1)
-    one = cell(optimizer={"name": "sgd", "learning_rate": 1.0, "batch_size": 1})
+    one = cell(optimizer=builders.sgd(1.0, 1))
     rule = problem.optimizers.rule(one)
     assert lyapunov.mu(found, np.ones(1), 1.0).value == -math.inf
     logs = lyapunov.growths(found, np.ones(1), rule, 1.0, jax.random.key(0))
@@ -400,9 +376,9 @@ class Minimum(NamedTuple):
 
 def minimum(rate: float, batch: int) -> Minimum:
     one = cell(
-        data={"name": "digits", "examples": 8, "targets": {"planted": 1}},
-        model={"family": "mlp", "hidden": [6], "activation": "gelu"},
-        optimizer={"name": "sgd", "learning_rate": {"eta_lambda": rate}, "batch_size": batch},
+        data=builders.digits(8, targets={"planted": 1}),
+        model=builders.mlp(6, activation="gelu"),
+        optimizer=builders.sgd({"eta_lambda": rate}, batch),
     )
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(0))
@@ -476,9 +452,9 @@ def test_kappa_is_not_read_off_what_is_not_resolved() -> None:
 
 def test_what_is_undefined_says_why() -> None:
     why = diagnostics.DIAGNOSTICS["stability"].why_not
-    labels = {"name": "digits", "examples": 6}
+    labels = builders.digits(6)
     assert "not attained" in why(cell(loss={"name": "ce"}, data=labels, start={"name": "random"}))
     decayed = cell(loss={"name": "half_mse", "weight_decay": 0.1}, data=labels, start={"name": "random"})
     assert "no point fits" in why(decayed)
-    assert "whole batch" in why(cell(optimizer={"name": "gd", "learning_rate": 0.1}))
+    assert "whole batch" in why(cell(optimizer=builders.gd(0.1)))
     assert why(cell()) == ""

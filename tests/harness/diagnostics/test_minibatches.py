@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import pathlib
 
 import jax
@@ -11,38 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
 from harness.diagnostics import minibatches
-from harness.runs import measure
-from harness.training import problem as problems
+from tests import builders
 
-
-def problem(curvature: str = "dense", optimizer: dict[str, object] | None = None) -> problems.Problem:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "digits", "examples": 30, "targets": {"planted": 5}},
-        "model": {"family": "mlp", "hidden": [1], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": optimizer or {"name": "sgd", "learning_rate": 0.1, "batch_size": 6},
-        "steps": 3,
-        "curvature": curvature,
-        "seeds": 1,
-    }
-    return problems.problem(specs.parse(json.dumps(text), file="t.yaml", suite="tests", name="t").cells[0])
-
-
-def measured(ready: problems.Problem, theta: jax.Array, eta: float, key: int = 0) -> dict[str, float]:
-    found = measure.measure(ready, theta, eta, jax.random.key(key), None, ("minibatches",))
-    assert found is not None
-    return found
+problem = functools.partial(
+    builders.problem,
+    data=builders.digits(30, targets={"planted": 5}),
+    model=builders.mlp(1),
+    optimizer=builders.sgd(0.1, 6),
+    curvature="dense",
+)
+measured = functools.partial(builders.measured, names=["minibatches"])
 
 
 @pytest.mark.parametrize("curvature", ["dense", "lanczos"])
 def test_at_a_planted_minimum_the_determinant_is_that_of_the_batch_s_gram_matrix(
     curvature: str, home: pathlib.Path
 ) -> None:
-    ready, eta = problem(curvature), 0.7
+    ready, eta = problem(curvature=curvature), 0.7
     theta = ready.objective.init(jax.random.key(5)).astype("float64")
     determinants, sigmas = [], []
     for batch in minibatches.batches(ready.rule, ready.exact, ready.examples):
@@ -66,7 +52,7 @@ def test_at_a_planted_minimum_the_determinant_is_that_of_the_batch_s_gram_matrix
 def test_the_probe_set_is_the_same_for_every_key_and_drawn_as_training_draws(home: pathlib.Path) -> None:
     ready = problem()
     theta = jnp.asarray(np.random.default_rng(0).normal(size=ready.objective.size))
-    assert measured(ready, theta, 0.3, 0) == measured(ready, theta, 0.3, 1)
+    assert measured(ready, theta, 0.3, key=0) == measured(ready, theta, 0.3, key=1)
     first, second = minibatches.batches(ready.rule, ready.exact, ready.examples)[:2]
     assert first.x.shape == (6, 8, 8, 1)
     assert bool((first.x != second.x).any())
@@ -75,7 +61,7 @@ def test_the_probe_set_is_the_same_for_every_key_and_drawn_as_training_draws(hom
 
 
 def test_descent_on_the_whole_batch_has_no_mini_batches(home: pathlib.Path) -> None:
-    ready = problem(optimizer={"name": "gd", "learning_rate": 0.1})
+    ready = problem(optimizer=builders.gd(0.1))
     theta = ready.objective.init(jax.random.key(0))
     with pytest.raises(ValueError, match="whole batch"):
         measured(ready, theta, 0.3)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import pathlib
 
@@ -12,34 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import config, specs
+from harness import config
 from harness.risk import jacobian as jacobians
 from harness.risk import objective
-from harness.runs import measure
 from harness.training import problem
+from tests import builders
 
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "random_labels", "examples": 5, "shape": [1, 1, 4], "classes": 2},
-        "model": {"family": "mlp", "hidden": [6], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.5},
-        "precision": "float64",
-        "steps": 3,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
+LABELS = {"name": "random_labels", "examples": 5, "shape": [1, 1, 4], "classes": 2}
+cell = functools.partial(
+    builders.cell, data=LABELS, model=builders.mlp(6), optimizer=builders.gd(0.5), precision="float64"
+)
 
 
 def measured(one: config.Cell, name: str, theta: jax.Array | None = None) -> tuple[dict[str, float], jax.Array]:
     ready = problem.problem(one)
     at = problem.start(one, ready, jax.random.key(0)).astype("float64") if theta is None else theta
-    found = measure.measure(ready, at, one.optimizer.learning_rate, jax.random.key(0), None, (name, "fit"))
-    assert found is not None
-    return found, at
+    return builders.measured(ready, at, one.optimizer.learning_rate, names=[name, "fit"]), at
 
 
 def test_the_pl_ratio_is_a_rayleigh_quotient_of_the_kernel(home: pathlib.Path) -> None:
@@ -60,10 +48,7 @@ def test_the_pl_ratio_is_a_rayleigh_quotient_of_the_kernel(home: pathlib.Path) -
 
 def test_a_kernel_of_deficient_rank_says_so(home: pathlib.Path) -> None:
     """A linear network of 4 inputs has rank 8 of 2 outputs, whatever N."""
-    linear = cell(
-        model={"family": "deep_linear", "hidden": []},
-        data={"name": "random_labels", "examples": 9, "shape": [1, 1, 4], "classes": 2},
-    )
+    linear = cell(model={"family": "deep_linear", "hidden": []}, data=LABELS | {"examples": 9})
     found, _ = measured(linear, "minimum")
     assert (found["ntk_rank"], found["ntk_deficit"], found["ntk_least"]) == (8, 10, 0)
     assert math.isnan(found["kantorovich"])
@@ -79,7 +64,7 @@ def test_the_kantorovich_number_of_one_product_is_known(home: pathlib.Path) -> N
 
 
 def test_a_small_kantorovich_number_means_a_solution_nearby(home: pathlib.Path) -> None:
-    one = cell(model={"family": "mlp", "hidden": [24], "activation": "tanh"})
+    one = cell(model=builders.mlp(24))
     ready = problem.problem(one)
     theta = problem.start(one, ready, jax.random.key(1)).astype("float64")
     residuals = jax.jit(lambda theta: (ready.objective.outputs(theta, ready.exact.x) - ready.exact.targets).ravel())
@@ -103,7 +88,7 @@ def test_a_small_kantorovich_number_means_a_solution_nearby(home: pathlib.Path) 
 
 def test_above_the_limit_the_largest_eigenvalue_speaks(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for rate in (0.05, 5.0):
-        one = cell(optimizer={"name": "sgd", "learning_rate": rate, "batch_size": 2})
+        one = cell(optimizer=builders.sgd(rate, 2))
         whole, theta = measured(one, "minimum")
         with monkeypatch.context() as patch:
             patch.setattr(jacobians, "LIMIT", 9)
@@ -135,8 +120,7 @@ def test_the_margin_bounds_the_cross_entropy(scale: float, home: pathlib.Path) -
 
 
 def test_rows_that_fill_a_chunk_have_no_margin(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = {"name": "random_labels", "examples": 3, "shape": [1, 1, 4], "classes": 2}
-    one = cell(loss={"name": "ce"}, model={"family": "deep_linear", "hidden": []}, data=data)
+    one = cell(loss={"name": "ce"}, model={"family": "deep_linear", "hidden": []}, data=LABELS | {"examples": 3})
     ready = problem.problem(one)
     x, labels = np.asarray(ready.exact.x).reshape(3, 4), np.asarray(ready.exact.targets)
     monkeypatch.setattr(objective, "CHUNK", 2)
@@ -147,11 +131,9 @@ def test_rows_that_fill_a_chunk_have_no_margin(home: pathlib.Path, monkeypatch: 
 def test_a_step_without_curvature_makes_the_progress_that_the_gradient_promises(home: pathlib.Path) -> None:
     """L = (lambda_1 x^2 + lambda_2 y^2) / 2: both numbers in closed form."""
     curved = cell(
-        data={"name": "point"},
-        model={"family": "quadratic", "eigenvalues": [4.0, 0.5]},
-        loss={"name": "output"},
+        **builders.quadratic(4.0, 0.5),
         start={"name": "given", "theta": [1.0, 2.0]},
-        optimizer={"name": "gd", "learning_rate": 0.3},
+        optimizer=builders.gd(0.3),
     )
     found, _ = measured(curved, "progress")
     gradient = np.array([4.0, 1.0])

@@ -10,29 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import specs
-from harness.runs import measure
-from harness.training import problem
-
-SPEC = """
-schema: 1
-title: a test
-data: {name: gaussian_classes, examples: 12, shape: [1, 1, 3], classes: 2, separation: 1.0}
-model: {family: mlp, hidden: [2], activation: tanh}
-loss: {name: half_mse}
-optimizer: {name: NAME, learning_rate: 0.7, momentum: 0.6}
-steps: 3
-precision: float64
-curvature: dense
-diagnostics: [state, singularity]
-seeds: 1
-"""
+from tests import builders
 
 
 @pytest.mark.parametrize("name", ["heavy_ball", "nesterov"])
 def test_it_is_the_derivative_of_the_step_that_training_takes(name: str) -> None:
-    cell = specs.parse(SPEC.replace("NAME", name), file="t.yaml", suite="tests", name="t").cells[0]
-    ready = problem.problem(cell)
+    ready = builders.problem(
+        data=builders.classes(examples=12, classes=2, separation=1.0),
+        model=builders.mlp(2),
+        optimizer={"name": name, "learning_rate": 0.7, "momentum": 0.6},
+        precision="float64",
+        curvature="dense",
+        diagnostics=["state", "singularity"],
+    )
     size, eta = ready.objective.size, jnp.asarray([0.7])
     key = jax.random.key(0)[None]
 
@@ -52,10 +42,7 @@ def test_it_is_the_derivative_of_the_step_that_training_takes(name: str) -> None
     ]
     derivative = np.array(columns).T / (2 * h)
     singular = np.linalg.svd(derivative, compute_uv=False)
-    found = measure.measure(
-        ready, jnp.asarray(state[:size]), 0.7, jax.random.key(3), names=("fit", "state", "singularity")
-    )
-    assert found is not None
+    found = builders.measured(ready, jnp.asarray(state[:size]), 0.7, names=["fit", "state", "singularity"], key=3)
     assert found["state_sigma_min"] == pytest.approx(singular[-1], abs=1e-8)
     assert found["state_log_abs_det"] == pytest.approx(np.log(singular).sum(), abs=1e-6)
     plain = 0.0 if name == "heavy_ball" else found["log_abs_det"]

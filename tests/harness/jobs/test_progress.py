@@ -11,24 +11,13 @@ import pathlib
 import pytest
 import rich.console
 
-from harness import specs
 from harness.cli import overview
 from harness.jobs import pace, progress, status, task
 from harness.records import run_folder
 from harness.runs import events
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: point}
-model: {family: quadratic, eigenvalues: [2.0, 1.0]}
-loss: {name: output}
-optimizer: {name: gd, learning_rate: 0.3}
-steps: 1000
-checkpoints: 12
-seeds: 2
-"""
-(CELL,) = specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells
+CELL = builders.cell(**builders.quadratic(2.0, 1.0), optimizer=builders.gd(0.3), steps=1000, checkpoints=12, seeds=2)
 STEPS = CELL.checkpoint_steps
 BOTH = task.Task(CELL, (0, 1), "gdzoo run t.yaml")
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import json
 import math
 import pathlib
 
@@ -13,36 +13,25 @@ import pytest
 import rich.console
 from scipy import stats
 
-from harness import config, records, specs
+from harness import records
 from harness.cli import planted
 from harness.records import behaviour as behaviours
 from harness.records import run_folder
 from harness.runs import run as runs
+from tests import builders
 
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {
-            "name": "gaussian_classes",
-            "examples": 6,
-            "shape": [1, 1, 4],
-            "classes": 2,
-            "separation": 2.0,
-            "targets": {"planted": 1},
-        },
-        "model": {"family": "mlp", "hidden": [5], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "start": {"name": "planted_minimum", "perturbation": 1e-6},
-        "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": 1.0}},
-        "precision": "float64",
-        "steps": 2000,
-        "checkpoints": 4,
-        "diagnostics": ["minimum", "stability", "displacement"],
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
+CLASSES = builders.classes(examples=6, shape=[1, 1, 4], classes=2)
+cell = functools.partial(
+    builders.cell,
+    data=CLASSES | {"targets": {"planted": 1}},
+    model=builders.mlp(5),
+    start={"name": "planted_minimum", "perturbation": 1e-6},
+    optimizer=builders.gd({"eta_lambda": 1.0}),
+    precision="float64",
+    steps=2000,
+    checkpoints=4,
+    diagnostics=["minimum", "stability", "displacement"],
+)
 
 
 def recorded(start: dict[str, float], end: dict[str, float], steps: int = 100) -> list[records.Record]:
@@ -50,8 +39,7 @@ def recorded(start: dict[str, float], end: dict[str, float], steps: int = 100) -
 
 
 def behaviour(start: dict[str, float], end: dict[str, float], *, sgd: bool = False) -> behaviours.Behaviour | None:
-    batch = {"name": "sgd", "learning_rate": 0.1, "batch_size": 2}
-    return behaviours.behaviour(cell(optimizer=batch) if sgd else cell(), recorded(start, end))
+    return behaviours.behaviour(cell(optimizer=builders.sgd(0.1, 2)) if sgd else cell(), recorded(start, end))
 
 
 def test_the_sign_of_the_exponent_speaks_where_its_interval_leaves_0_out() -> None:
@@ -85,7 +73,7 @@ def test_of_other_runs_nothing_is_said() -> None:
 def test_runs_do_what_mu_says_on_either_side_of_two(home: pathlib.Path) -> None:
     """At eta lambda_max = 2 mu changes its sign."""
     for rate, said, seen in ((1.9, "attracts", "stayed"), (2.1, "repels", "left")):
-        one = cell(optimizer={"name": "gd", "learning_rate": {"eta_lambda": rate}})
+        one = cell(optimizer=builders.gd({"eta_lambda": rate}))
         folder = runs.run_seeds(one, [0], device="cpu", command="")[0]
         found = behaviours.behaviour(one, run_folder.read_records(folder))
         assert found is not None
@@ -125,9 +113,9 @@ def test_where_none_left_the_median_is_infinite() -> None:
 def test_both_tables_are_printed_for_runs_that_are_there(home: pathlib.Path) -> None:
     minimum = cell(steps=50)
     saddle = cell(
-        data={"name": "gaussian_classes", "examples": 6, "shape": [1, 1, 4], "classes": 2, "separation": 2.0},
+        data=CLASSES,
         start={"name": "head_saddle", "perturbation": 1e-6},
-        optimizer={"name": "gd", "learning_rate": 0.5},
+        optimizer=builders.gd(0.5),
         steps=5,
         diagnostics=["escape"],
     )

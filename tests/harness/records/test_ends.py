@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 from typing import Any
 
@@ -11,27 +11,15 @@ import jax
 import numpy as np
 import pytest
 
-from harness import config, records, specs
+from harness import config, records
 from harness.records import ends
 from harness.runs import measure
 from harness.training import problem
+from tests import builders
 
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "random_labels", "examples": 8, "shape": [1, 1, 3], "classes": 2},
-        "model": {"family": "mlp", "hidden": [4], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.1},
-        "steps": 3,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
-
-
-PLANTED = {"name": "random_labels", "examples": 8, "shape": [1, 1, 3], "classes": 2, "targets": {"planted": 1}}
+LABELS = {"name": "random_labels", "examples": 8, "shape": [1, 1, 3], "classes": 2}
+PLANTED = LABELS | {"targets": {"planted": 1}}
+cell = functools.partial(builders.cell, data=LABELS)
 FLAT: dict[str, float] = {
     "loss": 0.5,
     "loss_gap": 0.5,
@@ -117,16 +105,16 @@ def descended(one: config.Cell, steps: int) -> ends.End:
 
 
 def test_the_cases_that_were_called_global_minima() -> None:
-    rate = {"optimizer": {"name": "gd", "learning_rate": 0.3}, "steps": 40}
+    rate = {"optimizer": builders.gd(0.3), "steps": 40}
     assert descended(cell(**QUADRATIC, **rate), 40).word == "infimum refuted"
     tiny = QUADRATIC | {"model": {"family": "quadratic", "eigenvalues": [1e-7, 2e-7]}}
     assert descended(cell(**tiny, **rate), 2).word == "not stationary"
     teacher = {"name": "linear_teacher", "examples": 20, "shape": [1, 1, 4], "singular_values": [1e-4, 1e-4]}
     ten = {
         "data": teacher,
-        "model": {"family": "mlp", "hidden": [4], "activation": "relu"},
+        "model": builders.mlp(4, activation="relu"),
         "start": {"name": "given", "theta": [0, 0, 0, 0, *np.ravel(0.1 * np.eye(4)), *[0] * 10]},
-        "optimizer": {"name": "gd", "learning_rate": 1e-3},
+        "optimizer": builders.gd(1e-3),
         "precision": "float64",
     }
     found = descended(cell(**ten), 1)
@@ -139,8 +127,7 @@ def test_the_cases_that_were_called_global_minima() -> None:
 def test_a_run_that_stays_at_a_planted_minimum_is_at_a_global_minimum(precision: str) -> None:
     """It begins at 1e-6 from it, so that its gap at the start is no unit."""
     start = {"name": "planted_minimum", "perturbation": 1e-6}
-    rate = {"name": "gd", "learning_rate": 0.1}
-    one = cell(data=PLANTED, start=start, optimizer=rate, precision=precision, diagnostics=["fit", "sharpness"])
+    one = cell(data=PLANTED, start=start, precision=precision, diagnostics=["fit", "sharpness"])
     found = descended(one, 20)
     assert found.word == "global minimum"
     assert 0 <= found.because["relative_gap"] < 1e-10
@@ -189,9 +176,4 @@ def test_what_the_records_do_not_say_has_no_word() -> None:
     assert ends.end(cell(), [records.Record(0, FLAT)], diverged=True) == ("diverged", {})
     bare = {name: FLAT[name] for name in ("loss", "loss_gap", "grad_norm")}
     assert word(bare) == (None, {"loss_gap": 0.5, "grad_norm": 1e-9})
-    output = {
-        "data": {"name": "point"},
-        "model": {"family": "quadratic", "eigenvalues": [1.0]},
-        "loss": {"name": "output"},
-    }
-    assert word({**FLAT, "loss_gap": math.nan}, **output).word is None
+    assert word({**FLAT, "loss_gap": math.nan}, **builders.quadratic(1.0)).word is None

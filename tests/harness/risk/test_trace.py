@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config
 from harness.curvature import dense, operators
 from harness.risk import objective, trace
+from tests import builders
 from zoo import pattern
 
 LOSSES = {
@@ -36,9 +36,7 @@ SHAPE, K = (4, 4, 1), 3
 
 
 def trace_and_diagonal(family: str, fields: dict[str, Any], loss: Any) -> tuple[float, float]:
-    row = zoo.FAMILIES[family]
-    model = zoo.build(family, row.config(family=family, **fields), inputs=SHAPE, outputs=K)
-    goal = objective.objective(model, loss)
+    goal = objective.objective(builders.network(family, SHAPE, K, **fields), loss)
     drawn = np.random.default_rng(0)
     batch = objective.Batch(
         jnp.asarray(drawn.standard_normal((5, *SHAPE))),
@@ -56,8 +54,7 @@ def trace_and_diagonal(family: str, fields: dict[str, Any], loss: Any) -> tuple[
 )
 def test_the_trace_is_that_of_the_dense_hessian(net: str, loss: str) -> None:
     family, fields = NETS[net]
-    config = zoo.FAMILIES[family].config(family=family, **fields)
-    assert pattern.affine_in_each_weight(zoo.FAMILIES[family].layers(config, SHAPE, K))
+    assert pattern.affine_in_each_weight(builders.layers(family, SHAPE, K, **fields))
     found, exact = trace_and_diagonal(family, fields, LOSSES[loss])
     assert found == pytest.approx(exact, rel=1e-12)
 
@@ -70,7 +67,6 @@ def test_the_trace_is_that_of_the_dense_hessian(net: str, loss: str) -> None:
     ],
 )
 def test_it_is_not_claimed_where_it_is_another(family: str, fields: dict[str, Any]) -> None:
-    config = zoo.FAMILIES[family].config(family=family, **fields)
-    assert not pattern.affine_in_each_weight(zoo.FAMILIES[family].layers(config, SHAPE, K))
+    assert not pattern.affine_in_each_weight(builders.layers(family, SHAPE, K, **fields))
     found, exact = trace_and_diagonal(family, fields, LOSSES["half_mse"])
     assert abs(found - exact) > 1e-6 * abs(exact)

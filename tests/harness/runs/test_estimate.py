@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import pathlib
@@ -14,27 +15,19 @@ from harness import config, errors, specs
 from harness.cli import overview
 from harness.runs import estimate, outline
 from harness.runtime import memory
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: digits, examples: 32}
-model: {family: mlp, hidden: [4], activation: gelu}
-loss: {name: half_mse}
-optimizer: {name: gd, learning_rate: 0.2}
-steps: 100
-checkpoints: 4
-seeds: 2
-"""
+cell = functools.partial(
+    builders.cell,
+    data=builders.digits(32),
+    model=builders.mlp(4, activation="gelu"),
+    optimizer=builders.gd(0.2),
+    steps=100,
+    checkpoints=4,
+    seeds=2,
+)
+
 PARTS = estimate.Parts(compile=3.0, step=0.5, checkpoint=2.0, gradient=0.1, temporaries=1000)
-
-
-def cell(**changes: str) -> config.Cell:
-    text = SPEC
-    for old, new in changes.items():
-        (line,) = (line for line in SPEC.splitlines() if line.startswith(f"{old}:"))
-        text = text.replace(line, f"{old}: {new}")
-    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
 
 
 def run(one: config.Cell) -> float:
@@ -43,9 +36,9 @@ def run(one: config.Cell) -> float:
 
 def test_a_run_is_its_steps_its_checkpoints_and_its_ends() -> None:
     assert run(cell()) == pytest.approx(100 * 0.5 + 4 * 2.0)
-    assert run(cell(steps="101")) - run(cell()) == pytest.approx(0.5)
-    assert run(cell(checkpoints="5")) - run(cell()) == pytest.approx(2.0)
-    more = cell(seeds="2\ndiagnostics: [fit, exponents]")
+    assert run(cell(steps=101)) - run(cell()) == pytest.approx(0.5)
+    assert run(cell(checkpoints=5)) - run(cell()) == pytest.approx(2.0)
+    more = cell(diagnostics=["fit", "exponents"])
     price = outline.outline(more).plan.prices["exponents"]
     assert run(more) == pytest.approx(100 * 0.5 + 4 * 2.0 + 0.1 * price)
     assert price > 0
@@ -58,12 +51,12 @@ def test_a_cell_is_scaled_by_the_arithmetic_of_its_gradient() -> None:
         return estimate.scaled(PARTS, one, outline.outline(one), other, outline.outline(other))
 
     assert scaled(one) == PARTS
-    assert scaled(cell(steps="7", checkpoints="3")).step == pytest.approx(PARTS.step)
-    twice = scaled(cell(data="{name: digits, examples: 64}"))
+    assert scaled(cell(steps=7, checkpoints=3)).step == pytest.approx(PARTS.step)
+    twice = scaled(cell(data=builders.digits(64)))
     assert (twice.step, twice.gradient) == (pytest.approx(1.0), pytest.approx(0.2))
-    half = scaled(cell(optimizer="{name: sgd, learning_rate: 0.2, batch_size: 16}"))
+    half = scaled(cell(optimizer=builders.sgd(0.2, 16)))
     assert (half.step, half.gradient) == (pytest.approx(0.25), pytest.approx(0.1))
-    wide = scaled(cell(model="{family: mlp, hidden: [20], activation: gelu}"))
+    wide = scaled(cell(model=builders.mlp(20, activation="gelu")))
     assert 4 < wide.step / PARTS.step < 6, "five times as many weights"
     assert 16 < wide.checkpoint / PARTS.checkpoint < 36, "and five times as many products"
 
@@ -77,7 +70,7 @@ def test_what_is_measured_is_there() -> None:
 
 @pytest.mark.parametrize("method", ["dense", "lanczos"])
 def test_memory_is_that_of_the_matrices_or_of_the_basis(method: str) -> None:
-    one = cell(seeds=f"2\ncurvature: {method}")
+    one = cell(curvature=method)
     rows = memory.COPIES * 5000 if method == "dense" else 161
     assert estimate.held(one, 5000) == 32 * (64 + 10) * 20 + 8 * 5000 * rows
 

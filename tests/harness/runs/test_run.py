@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -12,33 +13,20 @@ import signal
 import numpy as np
 import pytest
 
-from harness import config, errors, specs
+from harness import config, errors
 from harness.records import run_folder
 from harness.runs import events, measure
 from harness.runs import run as runs
 from harness.runtime import signals
 from harness.training import lanes
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: digits, examples: 40}
-model: {family: mlp, hidden: [4], activation: tanh}
-loss: {name: half_mse}
-optimizer: {name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}
-steps: 24
-checkpoints: 4
-diagnostics: [fit]
-seeds: 3
-"""
-
-
-def cell(*changes: tuple[str, str]) -> config.Cell:
-    text = SPEC
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+GD = builders.gd(0.3)
+SGD = builders.sgd(0.3, 8, sampling="reshuffling")
+NESTEROV = {"name": "nesterov", "learning_rate": 0.05, "momentum": 0.9, "schedule": {"name": "cosine", "warmup": 3}}
+cell = functools.partial(
+    builders.cell, data=builders.digits(40), optimizer=SGD, steps=24, checkpoints=4, diagnostics=["fit"], seeds=3
+)
 
 
 def run(one: config.Cell, which: tuple[int, ...] = (0, 1, 2), tell: events.Tell = events.ignore) -> list[pathlib.Path]:
@@ -74,15 +62,11 @@ def test_seeds_side_by_side_are_those_alone_up_to_rounding(home: pathlib.Path, m
         assert run_folder.read_records(folder)[-1].values["loss"] == pytest.approx(end, rel=1e-4)
 
 
-SGD = "{name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}"
-NESTEROV = "{name: nesterov, learning_rate: 0.05, momentum: 0.9, schedule: {name: cosine, warmup: 3}}"
-
-
-@pytest.mark.parametrize("optimizer", [SGD, NESTEROV])
+@pytest.mark.parametrize("optimizer", [SGD, NESTEROV], ids=["sgd", "nesterov"])
 def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
-    optimizer: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: builders.Part, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell((SGD, optimizer))
+    one = cell(optimizer=optimizer)
     whole = bits(run(one))
     for cut in range(12):
         monkeypatch.setenv("GDZOO_HOME", str(home / f"cut-{cut}"))
@@ -111,7 +95,7 @@ def test_seeds_cut_off_at_any_record_go_on_with_the_same_bits(
 def test_a_signal_between_two_checkpoints_saves_what_was_trained(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell(("steps: 24", "steps: 300"), ("checkpoints: 4", "checkpoints: 2"))
+    one = cell(steps=300, checkpoints=2)
     whole = bits(run(one))
     monkeypatch.setenv("GDZOO_HOME", str(home / "cut"))
     monkeypatch.setattr(runs, "PACE", 50)
@@ -142,7 +126,7 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     free = run(cell())
     losses_of = [[record.values["loss"] for record in run_folder.read_records(folder)] for folder in free]
     target = float(np.median([losses[2] for losses in losses_of]))
-    one = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget: {{loss: {target!r}}}"))
+    one = cell(target={"loss": target})
     for folder, losses in zip(run(one), losses_of, strict=True):
         steps = config.checkpoint_steps(24, 4)
         first = next((i for i, loss in enumerate(losses) if loss <= target), 3)
@@ -157,22 +141,21 @@ def test_each_seed_ends_at_its_own_target_or_divergence(home: pathlib.Path) -> N
     run(one)
     assert (folder / "records.jsonl").read_bytes() == before
     assert (facts(folder)["reached_at"], facts(folder)["status"]) == (reached["reached_at"], "finished")
-    gap = cell(("diagnostics: [fit]", f"diagnostics: [fit]\ntarget: {{loss_gap: {target!r}}}"))
+    gap = cell(target={"loss_gap": target})
     assert [facts(folder)["reached_at"] for folder in run(gap)] == [facts(folder)["reached_at"] for folder in run(one)]
-    lone = cell(("learning_rate: 0.3", "learning_rate: 1.0e+9"))
+    lone = cell(optimizer=SGD | {"learning_rate": 1e9})
     assert {facts(folder)["status"] for folder in run(lone)} == {"diverged"}
 
 
-@pytest.mark.parametrize("diagnostics", ["[fit]", "[sweep]"])
+@pytest.mark.parametrize("diagnostic", ["fit", "sweep"])
 def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_target(
-    diagnostics: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    diagnostic: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between checkpoints: each seed at its own step, of the path that it takes without a target."""
-    gd = ("{name: sgd, learning_rate: 0.3, batch_size: 8, sampling: reshuffling}", "{name: gd, learning_rate: 0.3}")
-    every = cell(gd, ("checkpoints: 4", "checkpoints: 25"))
+    every = cell(optimizer=GD, checkpoints=25)
     paths = [run_folder.read_records(folder) for folder in run(every)]
     aim = float(np.mean([path[step].values["loss"] for path, step in zip(paths, (5, 9, 13), strict=True)]))
-    one = cell(gd, ("diagnostics: [fit]", f"diagnostics: {diagnostics}\ntarget: {{loss: {aim!r}}}"))
+    one = cell(optimizer=GD, diagnostics=[diagnostic], target={"loss": aim})
     due = config.checkpoint_steps(24, 4)
     between = 0
     for folder, path in zip(run(one), paths, strict=True):
@@ -181,7 +164,7 @@ def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_targe
         assert [record.step for record in recorded] == [*(at for at in due if at < step), step]
         assert recorded[-1].values["loss"] == pytest.approx(path[step].values["loss"], rel=1e-6)
         assert (facts(folder)["reached_at"], facts(folder)["status"]) == (step, "finished")
-        assert ("sweep_zeros" in recorded[-1].values) == (diagnostics == "[sweep]"), "what is due at the end is asked"
+        assert ("sweep_zeros" in recorded[-1].values) == (diagnostic == "sweep"), "what is due at the end is asked"
         between += step not in due
         # Cut off before the end was written, the run is neither trained further nor recorded twice.
         run_folder.write_plain(folder, {**facts(folder), "status": "running", "reached_at": None})
@@ -200,14 +183,14 @@ def test_with_the_whole_batch_a_run_ends_at_the_very_step_that_reaches_its_targe
 
 
 def test_the_schedule_decides_the_recorded_step_size(home: pathlib.Path) -> None:
-    one = cell(("sampling: reshuffling", "schedule: {name: piecewise, at: [10], factors: [0.5]}"))
+    one = cell(optimizer=builders.sgd(0.3, 8, schedule={"name": "piecewise", "at": [10], "factors": [0.5]}))
     for folder in run(one):
         for record in run_folder.read_records(folder):
             assert record.values["eta"] == float(np.float32(0.3) * np.float32(0.5 if record.step >= 10 else 1))
 
 
 def test_a_falling_step_size_ends_where_the_run_does(home: pathlib.Path) -> None:
-    one = cell((SGD, "{name: gd, learning_rate: 0.25, schedule: {name: linear, to: 0.5}}"))
+    one = cell(optimizer=builders.gd(0.25, schedule={"name": "linear", "to": 0.5}))
     recorded = run_folder.read_records(run(one)[0])
     expected = [float(np.float32(0.25) * np.float32(1 - 0.5 * record.step / 24)) for record in recorded]
     assert [record.values["eta"] for record in recorded] == expected
@@ -250,9 +233,8 @@ def test_a_run_says_what_it_spent_on_training_and_on_measuring(home: pathlib.Pat
 
 def test_small_dense_networks_have_company_and_convolutions_none() -> None:
     assert lanes.groups(cell(), range(11)) == [tuple(range(8)), (8, 9, 10)]
-    vgg = "{family: vgg, stages: [[2]], activation: relu}"
-    convolved = cell(("{family: mlp, hidden: [4], activation: tanh}", vgg))
+    convolved = cell(model={"family": "vgg", "stages": [[2]], "activation": "relu"})
     assert lanes.groups(convolved, range(3)) == [(0,), (1,), (2,)]
     assert lanes.groups(convolved, range(3), accelerator=True) == [(0, 1, 2)]
-    large = cell(("hidden: [4]", "hidden: [65536]"))
+    large = cell(model=builders.mlp(65536))
     assert lanes.lanes(large) == 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import types
 from typing import Any
 
 import jax
@@ -78,25 +80,20 @@ def test_bits_are_those_of_one_core_of_two_and_of_the_next_process() -> None:
     assert one["profile"]["threads"] == device.THREADS
 
 
-SPEC = """\
-schema: 1
-title: bits
-source: "a test"
-data: {name: digits, examples: 100}
-model: {family: mlp, hidden: [64, 64], activation: relu}
-loss: {name: half_mse}
-optimizer: {name: sgd, learning_rate: 0.05, batch_size: 10}
-curvature: lanczos
-steps: 40
-checkpoints: 4
-seeds: 1
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(len(CORES) < 2, reason="needs two cores to compare one with")
 def test_a_run_leaves_the_same_bytes_on_one_core_and_on_two(home: pathlib.Path, store_uri: str) -> None:
-    (home / "bits.yaml").write_text(SPEC)
+    from tests import builders  # not at the top: this file is a script too, and alone on its path
+
+    text = builders.spec_text(
+        data=builders.digits(100),
+        model=builders.mlp(64, 64, activation="relu"),
+        optimizer=builders.sgd(0.05, 10),
+        curvature="lanczos",
+        steps=40,
+        checkpoints=4,
+    )
+    (home / "bits.yaml").write_text(text)
     left = []
     for cores in (CORES[:1], CORES[:2]):
         names = {"GDZOO_HOME": str(home), "OMP_NUM_THREADS": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -175,6 +172,40 @@ def test_a_tpu_trains_in_float32_and_is_measured_on_its_host(monkeypatch: pytest
         assert array.dtype == "float64"
         assert array.committed, "it stays on the host's CPU, and draws the computation there"
     assert not sharding.place(np.ones((2, 1)), "float32").committed
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_freed_memory_is_kept_where_the_c_library_is_glibc() -> None:
+    assert device.keep_memory()
+
+
+class Other:
+    """A C library without mallopt."""
+
+
+class Refusal:
+    """A mallopt that refuses every setting."""
+
+    def __call__(self, _what: int, _value: int) -> int:
+        """Says no."""
+        return 0
+
+
+@pytest.mark.parametrize("library", [Other(), OSError("no such library"), TypeError("a name is needed")])
+def test_another_c_library_is_left_alone(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(_name: None) -> Any:
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(ctypes, "CDLL", opened)
+    assert not device.keep_memory()
+
+
+def test_a_refusal_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = types.SimpleNamespace(mallopt=Refusal())
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: refusing)
+    assert not device.keep_memory()
 
 
 if __name__ == "__main__":

@@ -20,23 +20,16 @@ from harness import errors
 from harness.cli import commands
 from harness.jobs import engines
 from harness.runtime import distributed
+from tests import builders
 
-SPEC = """\
-schema: 1
-title: two processes
-source: "a test"
-data: {name: digits, examples: 85}
-model: {family: mlp, hidden: [4], activation: tanh}
-loss: {name: half_mse}
-optimizer: {name: sgd, learning_rate: 0.05, batch_size: 9}
-precision: float64
-steps: 40
-checkpoints: 4
-diagnostics: [fit, sharpness]
-seeds: 1
-"""
-
-
+SPEC = builders.spec_text(
+    data=builders.digits(85),
+    optimizer=builders.sgd(0.05, 9),
+    precision="float64",
+    steps=40,
+    checkpoints=4,
+    diagnostics=["fit", "sharpness"],
+)
 LOWEST = 65535 - 2**12 + 1
 """The lowest port that jax takes for a job of SLURM."""
 

@@ -13,7 +13,7 @@ import jax
 import pytest
 import rich.console
 
-from harness import errors, specs, workspace
+from harness import errors, workspace
 from harness.curvature import dense, exclusion
 from harness.jobs import engines, progress, schedule, status, task
 from harness.records import run_folder
@@ -22,19 +22,10 @@ from harness.runtime import memory
 from harness.theory import certify
 from harness.tracking import client
 from harness.training import lanes, problem
+from tests import builders
 
 GIB = 2**30
 XLA = "RESOURCE_EXHAUSTED: Out of memory allocating 32000000000 bytes."
-SPEC = """
-schema: 1
-title: a test
-data: {name: point}
-model: {family: quadratic, eigenvalues: [2.0, 1.0]}
-loss: {name: output}
-optimizer: {name: gd, learning_rate: 0.3}
-steps: 1
-seeds: 2
-"""
 
 
 def said(error: Exception, parameters: int, examples: int = 64, rows: int = 0, limit: int = 24 * GIB) -> str:
@@ -101,7 +92,7 @@ def in_this_process(portions: Sequence[task.Portion], tell: events.Tell, note: e
 def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
     home: pathlib.Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (cell,) = specs.parse(SPEC, file="t.yaml", suite="tests", name="t").cells
+    cell = builders.cell(**builders.quadratic(2.0, 1.0), optimizer=builders.gd(0.3), steps=1, seeds=2)
     real = problem.problem(cell)
     asked: list[int] = []
     monkeypatch.setattr(lanes, "lanes", lambda *_, **__: 1)  # seeds side by side share their memory, and its end
@@ -188,21 +179,22 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
 gdzoo.main()
 """
-WIDE = """
-schema: 1
-title: 16 images at a time give 270 million numbers
-data: {name: gaussian_classes, examples: 16, shape: [512, 512, 1], classes: 2, separation: 2.0}
-model: {family: vgg, stages: [[64], [1], [1], [1]], dense: [4], activation: gelu, pool: average}
-loss: {name: half_mse}
-optimizer: {name: gd, learning_rate: 0.3}
-steps: 1
-seeds: 1
-"""
+WIDE = {
+    "data": builders.classes(examples=16, shape=[512, 512, 1], classes=2),
+    "model": {
+        "family": "vgg",
+        "stages": [[64], [1], [1], [1]],
+        "dense": [4],
+        "activation": "gelu",
+        "pool": "average",
+    },
+}
+"""16 images at a time give 270 million numbers."""
 
 
 @pytest.mark.parametrize("command", ["check", "certify"])
 def test_a_command_that_really_does_not_fit_says_one_sentence(command: str, home: pathlib.Path) -> None:
-    (home / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    (home / "wide.yaml").write_text(builders.spec_text(**WIDE), encoding="utf-8")
     words = [sys.executable, "-c", COMMAND, command, str(home / "wide.yaml")]
     done = subprocess.run(words, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == errors.EXIT_FAILED, done.stderr[-2000:]
@@ -236,12 +228,12 @@ def test_a_certificate_s_spectra_are_named_too(
     module = dense if method == "matrix" else exclusion
     monkeypatch.setattr(module, method, lambda *_: fail)
     monkeypatch.setattr(memory, "available", lambda: 33_100)
-    image = "{name: gaussian_classes, examples: 4, shape: [3, 3, 1], classes: 2, separation: 2.0}"
-    text = SPEC.replace("{name: point}", image).replace(
-        "{family: quadratic, eigenvalues: [2.0, 1.0]}", "{family: resnet, channels: [1], blocks: 1, activation: tanh}"
+    cell = builders.cell(
+        data=builders.classes(examples=4, shape=[3, 3, 1], classes=2),
+        model={"family": "resnet", "channels": [1], "blocks": 1, "activation": "tanh"},
+        optimizer=builders.gd(0.3),
+        curvature=curvature,
     )
-    text = text.replace("{name: output}", "{name: half_mse}") + f"curvature: {curvature}\n"
-    (cell,) = specs.parse(text, file="t.yaml", suite="tests", name="t").cells
     with pytest.raises(errors.OutOfMemory, match=words):
         certify.certify(cell, 1)
 

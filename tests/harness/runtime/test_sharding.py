@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
 from harness import config
 from harness.risk import objective
 from harness.runtime import device, sharding
-from zoo import config as configs
+from tests import builders
 
 DEVICES = 8
 EXAMPLES = 84  # not a multiple of 8, and each device's 11 are more than a chunk
@@ -30,8 +29,7 @@ FAMILIES = {
 
 
 def problem(family: str) -> tuple[objective.Objective, np.ndarray, np.ndarray, np.ndarray]:
-    fields: configs.Config = zoo.FAMILIES[family].config.model_validate({"family": family, **FAMILIES[family]})
-    model = zoo.build(family, fields, inputs=(8, 8, 1), outputs=3)
+    model = builders.network(family, (8, 8, 1), 3, **FAMILIES[family])
     random = np.random.default_rng(0)
     x, labels = random.normal(size=(EXAMPLES, 8, 8, 1)), random.integers(0, 3, EXAMPLES)
     goal = objective.objective(model, config.Ce(name="ce", weight_decay=0.01), chunk=4)

@@ -18,25 +18,21 @@ from harness.records import behaviour as behaviours
 from harness.records import run_folder
 from harness.runs import run
 from harness.specs import expected
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: point}
-model: {family: quadratic, eigenvalues: [4.0, -0.5]}
-loss: {name: output}
-start: {name: given, theta: [1.0, 1.0]}
-optimizer: {name: gd, learning_rate: 0.3}
-steps: 1
-precision: float64
-seeds: 1
-grid: {optimizer.learning_rate: [0.3, 0.25]}
-"""
+SPEC = builders.spec_text(
+    **builders.quadratic(4.0, -0.5),
+    start={"name": "given", "theta": [1.0, 1.0]},
+    optimizer=builders.gd(0.3),
+    steps=1,
+    precision="float64",
+    grid={"optimizer.learning_rate": [0.3, 0.25]},
+)
 RIGHT = "expected: {start.sigma_min: [0.2, 0], verdict: [invertible, singular], start.loss: [1.75]}\n"
 
 
 def parse(tail: str = "") -> specs.Spec:
-    return specs.parse(SPEC + tail, file="t.yaml", suite="tests", name="t")
+    return builders.parse(SPEC + tail)
 
 
 def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
@@ -73,7 +69,7 @@ def test_what_cannot_be_expected_is_said_with_its_place(wrong: str, words: str) 
     with pytest.raises(errors.InputError) as error:
         parse(f"expected: {wrong}\n")
     assert words in str(error.value)
-    assert str(error.value).startswith("t.yaml:13:")
+    assert str(error.value).startswith(f"t.yaml:{len(SPEC.splitlines()) + 1}:")
 
 
 def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:

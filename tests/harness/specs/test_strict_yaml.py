@@ -84,6 +84,7 @@ REFUSED: list[tuple[str, str]] = [
     ("-.Inf", FINITE),
     ("9007199254740992", DIGITS),
     ("-9007199254740992", DIGITS),
+    ("9" * 5000, DIGITS),
     ("1e309", "the number is too large for a double; the largest is 1.7976931348623157e308"),
     ("1e-400", "the number is too small for a double; write 0 if zero is meant"),
     ("0." + "1" * 200, "a number has at most 100 characters; write it shorter"),
@@ -109,12 +110,6 @@ def test_an_ambiguous_scalar_is_refused_with_the_plain_spelling(text: str, reaso
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_quoted_scalar_is_text(text: str, quote: str) -> None:
     assert strict_yaml.load(f"a: {quote}{text}{quote}", "x.yaml").value == {"a": text}
-
-
-def test_an_integer_of_5000_digits_is_refused_and_cut() -> None:
-    with pytest.raises(errors.InputError) as error:
-        strict_yaml.load("a: " + "9" * 5000, "x.yaml")
-    assert str(error.value) == f"x.yaml:1:4: a: {'9' * 77}...: {DIGITS}"
 
 
 RANGE = 'not valid YAML: a number in a %YAML line or in an escape such as "\\U0001F600" is out of range'

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import pathlib
 from typing import Any
@@ -13,34 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import config, errors, specs, starts
+from harness import config, errors, starts
 from harness.curvature import dense
-from harness.runs import measure
 from harness.starts import heads, saddles
 from harness.training import problem
+from tests import builders
 from zoo import layer
 
-MLP = {"family": "mlp", "hidden": [6, 5], "activation": "gelu"}
+MLP = builders.mlp(6, 5, activation="gelu")
 VGG = {"family": "vgg", "stages": [[3], [4]], "activation": "tanh", "pool": "average"}
 VIT = {"family": "vit", "patch": 2, "width": 4, "depth": 1, "heads": 2, "mlp_width": 4, "activation": "gelu"}
-DATA = {"name": "gaussian_classes", "examples": 12, "shape": [4, 4, 1], "classes": 3, "separation": 2.0}
+DATA = builders.classes(examples=12, shape=[4, 4, 1])
 TEACHER = {"name": "linear_teacher", "examples": 8, "shape": [1, 1, 3], "singular_values": [3.0, 2.0, 1.0]}
-
-
-def cell(**fields: object) -> config.Cell:
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": DATA,
-        "model": MLP,
-        "loss": {"name": "half_mse"},
-        "start": {"name": "head_saddle", "perturbation": 1e-7},
-        "optimizer": {"name": "gd", "learning_rate": 0.5},
-        "precision": "float64",
-        "steps": 3,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
+cell = functools.partial(
+    builders.cell,
+    data=DATA,
+    model=MLP,
+    start={"name": "head_saddle", "perturbation": 1e-7},
+    optimizer=builders.gd(0.5),
+    precision="float64",
+)
 
 
 def measured(one: config.Cell, *names: str, key: int = 0) -> dict[str, float]:
@@ -48,16 +40,14 @@ def measured(one: config.Cell, *names: str, key: int = 0) -> dict[str, float]:
     theta = problem.start(one, ready, jax.random.key(key))
     planted = problem.planted_at(one, ready)
     rate = one.optimizer.learning_rate
-    found = measure.measure(ready, theta, rate, jax.random.key(key), None, names, planted=planted)
-    assert found is not None
-    return found
+    return builders.measured(ready, theta, rate, names=names, key=key, planted=planted)
 
 
 @pytest.mark.parametrize("name", ["head_saddle", "origin"])
 @pytest.mark.parametrize("loss", ["half_mse", "smoothed_ce", "ce"])
 @pytest.mark.parametrize(
     "model",
-    [MLP, VGG, VIT, {"family": "mlp", "hidden": [6], "activation": "sigmoid"}],
+    [MLP, VGG, VIT, builders.mlp(6, activation="sigmoid")],
     ids=["mlp", "vgg", "vit", "sigmoid"],
 )
 def test_a_head_saddle_is_what_its_construction_says(
@@ -157,16 +147,8 @@ def test_a_relu_network_at_a_head_saddle_is_a_trap_that_a_second_difference_sees
     smooth = problem.problem(cell(model={**MLP, "activation": "tanh"}))
     theta = smooth.planted(cell(model={**MLP, "activation": "tanh"}).start).theta
     kinked = problem.problem(cell(model={**MLP, "activation": "relu"}, start={"name": "random"}))
-    found = measure.measure(
-        kinked,
-        theta,
-        0.5,
-        jax.random.key(0),
-        None,
-        ("saddle",),
-        planted=saddles.Saddle(theta, math.nan, False, math.nan, 0.01),
-    )
-    assert found is not None
+    planted = saddles.Saddle(theta, math.nan, False, math.nan, 0.01)
+    found = builders.measured(kinked, theta, 0.5, names=["saddle"], planted=planted)
     assert found["saddle_least"] == pytest.approx(0, abs=1e-12)
     risk, batch = jax.jit(kinked.objective.risk), kinked.exact
     drawn = np.random.default_rng(0).standard_normal((500, len(theta)))
@@ -180,7 +162,7 @@ def test_a_relu_network_at_a_head_saddle_is_a_trap_that_a_second_difference_sees
 def test_a_split_unit_is_a_saddle_where_its_matrix_says(seed: int, share: float, home: pathlib.Path) -> None:
     """Random labels, which a few units cannot fit: separable classes would send weights to infinity."""
     one = cell(
-        model={"family": "mlp", "hidden": [4], "activation": "tanh"},
+        model=builders.mlp(4),
         data={"name": "random_labels", "examples": 40, "shape": [1, 1, 4], "classes": 3},
         start={"name": "split_saddle", "seed": seed, "share": share},
     )
@@ -197,7 +179,7 @@ def test_a_split_unit_is_a_saddle_where_its_matrix_says(seed: int, share: float,
 def test_gradient_descent_leaves_in_the_predicted_time(model: dict[str, Any], eta: float, home: pathlib.Path) -> None:
     """Within 5 %, five step sizes and three families."""
     start = {"name": "head_saddle", "perturbation": 1e-7, "radius": 1e-3}
-    one = cell(model=model, start=start, optimizer={"name": "gd", "learning_rate": eta})
+    one = cell(model=model, start=start, optimizer=builders.gd(eta))
     found = measured(one, "escape", key=3)
     assert found["escape_ratio"] == pytest.approx(1, abs=0.05)
     assert found["escape_predicted"] > 20
@@ -223,9 +205,7 @@ def test_vector_by_vector_says_what_the_whole_hessian_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is done above 5,000 parameters, where both can be had; repeated eigenvalues with their multiplicity."""
-    one = cell(
-        model=model, data=data, start={**start, "perturbation": 1e-6}, optimizer={"name": "gd", "learning_rate": 0.1}
-    )
+    one = cell(model=model, data=data, start={**start, "perturbation": 1e-6}, optimizer=builders.gd(0.1))
     whole = measured(one, "saddle", "escape")
     monkeypatch.setattr(dense, "limit", lambda: 0)
     found = measured(one, "saddle", "escape")
@@ -240,9 +220,9 @@ def test_vector_by_vector_says_what_the_whole_hessian_says(
 
 def test_a_saddle_beyond_the_dense_method_is_left_in_the_predicted_time(home: pathlib.Path) -> None:
     one = cell(
-        model={"family": "mlp", "hidden": [300], "activation": "tanh"},
+        model=builders.mlp(300),
         start={"name": "head_saddle", "perturbation": 1e-6},
-        optimizer={"name": "gd", "learning_rate": 0.2},
+        optimizer=builders.gd(0.2),
     )
     assert problem.problem(one).objective.size > dense.limit()
     found = measured(one, "saddle", "escape")
@@ -282,14 +262,14 @@ def test_sgd_can_be_attracted_by_a_strict_saddle(home: pathlib.Path) -> None:
         "model": {"family": "deep_linear", "hidden": [1]},
         "start": {"name": "origin", "perturbation": 1e-3, "radius": 0.1},
     }
-    sgd = cell(**fields, optimizer={"name": "sgd", "learning_rate": 1.0, "batch_size": 1})
+    sgd = cell(**fields, optimizer=builders.sgd(1.0, 1))
     found = measured(sgd, "saddle", "escape")
     assert found["saddle_least"] == pytest.approx(-0.28, abs=1e-12)
     exponent = 0.6 * math.log(2.1) + 0.4 * math.log(0.05)
     assert exponent == pytest.approx(-0.753, abs=5e-4)
     assert found["saddle_exponent"] == pytest.approx(exponent, abs=found["saddle_exponent_error"])
     assert found["escape_steps"] == math.inf
-    gd = measured(cell(**fields, optimizer={"name": "gd", "learning_rate": 1.0}), "escape")
+    gd = measured(cell(**fields, optimizer=builders.gd(1.0)), "escape")
     assert gd["saddle_exponent"] == pytest.approx(math.log(1.28), abs=1e-12)
     assert gd["escape_ratio"] == pytest.approx(1, abs=0.1)
 
@@ -303,7 +283,7 @@ def test_sgd_can_be_attracted_by_a_strict_saddle(home: pathlib.Path) -> None:
         return np.where(np.asarray(state.live), np.linalg.norm(np.asarray(state.theta), axis=1), np.inf)
 
     assert np.mean(ends(sgd, 500, 2000) < 1e-6) > 0.97
-    assert np.mean(ends(cell(**fields, optimizer={"name": "gd", "learning_rate": 1.0}), 100, 2000) < 1e-6) == 0
+    assert np.mean(ends(cell(**fields, optimizer=builders.gd(1.0)), 100, 2000) < 1e-6) == 0
 
 
 def test_where_a_saddle_cannot_be_planted_it_says_so() -> None:

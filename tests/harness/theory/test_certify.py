@@ -13,64 +13,37 @@ import numpy as np
 import pytest
 import rich.console
 
-from harness import config, specs
 from harness.cli import certificates
 from harness.curvature import dense, exclusion, operators
 from harness.curvature import spectrum as spectra
 from harness.theory import certify, evidence, step_sizes
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {data}
-model: {model}
-loss: {loss}
-optimizer: {{name: gd, learning_rate: {rate}}}
-steps: 2
-seeds: 1
-precision: float64
-curvature: {curvature}
-"""
-CLASSES = "{name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}"
-MSE = "{name: half_mse}"
-
-
-JUMP = "{{name: piecewise, at: [1], factors: [{factor}]}}"
-
-
-def cell(
-    model: str, rate: str = "0.3", *, data: str = CLASSES, loss: str = MSE, curvature: str = "auto"
-) -> config.Cell:
-    text = SPEC.format(model=model, rate=rate, data=data, loss=loss, curvature=curvature)
-    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
-
-
-TANH = "{family: mlp, hidden: [4, 3], activation: tanh}"
-RELU = "{family: mlp, hidden: [4, 3], activation: relu}"
-RELU6 = "{family: mlp, hidden: [4, 3], activation: relu6}"
+cell = functools.partial(builders.cell, optimizer=builders.gd(0.3), precision="float64", steps=2)
+TANH = builders.mlp(4, 3)
+RELU = builders.mlp(4, 3, activation="relu")
+RELU6 = builders.mlp(4, 3, activation="relu6")
 """Of this one not all bad step sizes are known from its layers."""
 
 
 def test_an_analytic_network_is_certified_at_eta_and_at_every_step_size(home: pathlib.Path) -> None:
-    for rate in ("0.3", "1.0", "{eta_lambda: 1.0}"):
-        found = certify.certify(cell(TANH, rate))
+    for rate in (0.3, 1.0, {"eta_lambda": 1.0}):
+        found = certify.certify(cell(model=TANH, optimizer=builders.gd(rate)))
         assert found.verdict == "certified"
         assert {one.method for one in found.evidence} == {"closed form"}
         assert found.range.candidates == ()
         assert found.range.below > 1e9
     # At eta = 1 the first closed point is no help: the last bias has the eigenvalue 1 there.
-    first, *others = certify.certify(cell(TANH, "1.0")).evidence
+    first, *others = certify.certify(cell(model=TANH, optimizer=builders.gd(1.0))).evidence
     assert not first.certifies(1.0)
     assert all(one.certifies(1.0) for one in others)
 
 
 def test_heavy_ball_is_certified_where_descent_is_singular_and_nesterov_is_not(home: pathlib.Path) -> None:
-    data, model, loss = "{name: point}", "{family: quadratic, eigenvalues: [2.0, 1.0]}", "{name: output}"
-    text = SPEC.format(model=model, rate="0.5, momentum: 0.9", data=data, loss=loss, curvature="auto")
     found = {}
     for name in ("heavy_ball", "nesterov"):
-        one = specs.parse(text.replace("name: gd", f"name: {name}"), file="t.yaml", suite="tests", name="t").cells[0]
-        found[name] = certify.certify(one)
+        optimizer = {"name": name, "learning_rate": 0.5, "momentum": 0.9}
+        found[name] = certify.certify(cell(**builders.quadratic(2.0, 1.0), optimizer=optimizer))
     assert {name: one.verdict for name, one in found.items()} == {"heavy_ball": "certified", "nesterov": "singular"}
     assert found["heavy_ball"].evidence == (), "points of plain descent would say nothing of its map"
     said = list(certificates.sentences(found["heavy_ball"]))
@@ -79,30 +52,30 @@ def test_heavy_ball_is_certified_where_descent_is_singular_and_nesterov_is_not(h
 
 
 def test_closed_and_dense_points_agree_on_the_map(home: pathlib.Path) -> None:
-    found = certify.certify(cell(TANH))
+    found = certify.certify(cell(model=TANH))
     for one in evidence._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
         assert one.certifies(0.3)
         assert one.spectrum.size == found.parameters == len(one.spectrum.values)
 
 
 def test_without_a_closed_point_dense_ones_serve(home: pathlib.Path) -> None:
-    one = "{family: resnet, channels: [2], blocks: 1, activation: tanh}"
-    data = "{name: gaussian_classes, examples: 6, shape: [4, 4, 1], classes: 3, separation: 2.0}"
-    found = certify.certify(cell(one, data=data), 2)
+    one = {"family": "resnet", "channels": [2], "blocks": 1, "activation": "tanh"}
+    data = builders.classes(examples=6, shape=[4, 4, 1])
+    found = certify.certify(cell(model=one, data=data), 2)
     assert found.verdict == "certified"
     assert [point.method for point in found.evidence] == ["dense", "dense"]
     assert "to set to zero" in found.missing
     assert found.range.candidates == ()
 
 
-GELU = "{family: resnet, channels: [3], blocks: 1, activation: gelu, bias: false}"
-IMAGES = "{name: gaussian_classes, examples: 6, shape: [5, 5, 1], classes: 3, separation: 2.0}"
+GELU = {"family": "resnet", "channels": [3], "blocks": 1, "activation": "gelu", "bias": False}
+IMAGES = builders.classes(examples=6, shape=[5, 5, 1])
 
 
 @functools.cache
 def exact(seed: int) -> np.ndarray:
     """Returns all eigenvalues at the point of that seed at which Lanczos is asked, by the dense method."""
-    one = cell(GELU, data=IMAGES, curvature="lanczos")
+    one = cell(model=GELU, data=IMAGES, curvature="lanczos")
     ready = evidence._ready(one.data, one.model, one.loss)
     theta = 2.0**-seed * ready.objective.init(jax.random.key(seed)).astype("float64")
     matrix = dense.matrix(operators.hessian(ready.objective.risk), ready.objective.size)((theta, ready.exact))
@@ -110,7 +83,7 @@ def exact(seed: int) -> np.ndarray:
 
 
 def test_lanczos_points_know_what_the_dense_method_knows_above_their_bound(home: pathlib.Path) -> None:
-    found = certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2)
+    found = certify.certify(cell(model=GELU, data=IMAGES, curvature="lanczos"), 2)
     assert [one.method for one in found.evidence] == ["Lanczos", "Lanczos"]
     for seed, one in enumerate(found.evidence):
         assert one.unseen is not None
@@ -122,7 +95,7 @@ def test_lanczos_points_know_what_the_dense_method_knows_above_their_bound(home:
 
 
 def test_what_lanczos_points_certify_the_dense_method_certifies_too(home: pathlib.Path) -> None:
-    for seed, one in enumerate(certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2).evidence):
+    for seed, one in enumerate(certify.certify(cell(model=GELU, data=IMAGES, curvature="lanczos"), 2).evidence):
         truth, alone = exact(seed), step_sizes.certified([one.spectrum])
         assert 1 / alone.below >= truth[truth <= one.unseen].max()
         for value in truth[truth > 1e-9]:
@@ -143,7 +116,7 @@ def test_the_error_bar_of_a_point_known_in_part_reaches_down_to_what_was_not_see
 
 
 def test_a_lanczos_certificate_says_by_what_it_may_fail(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2)
+    found = certify.certify(cell(model=GELU, data=IMAGES, curvature="lanczos"), 2)
     assert found.verdict == "certified"
     assert found.why.endswith("at a point (Lanczos; F3), false with probability 1e-12 at most")
     assert found.failure == 2e-12
@@ -160,51 +133,53 @@ def test_a_lanczos_certificate_says_by_what_it_may_fail(home: pathlib.Path, caps
 
 
 def test_a_step_size_beyond_what_lanczos_saw_is_undecided(home: pathlib.Path) -> None:
-    beyond = 2 * certify.certify(cell(GELU, data=IMAGES, curvature="lanczos"), 2).range.below
-    found = certify.certify(cell(GELU, repr(beyond), data=IMAGES, curvature="lanczos"), 2)
+    beyond = 2 * certify.certify(cell(model=GELU, data=IMAGES, curvature="lanczos"), 2).range.below
+    found = certify.certify(cell(model=GELU, optimizer=builders.gd(beyond), data=IMAGES, curvature="lanczos"), 2)
     assert (found.verdict, found.why.startswith("no point excludes that 1/η = ")) == ("undecided", True)
-    assert certify.certify(cell(GELU, repr(beyond), data=IMAGES), 1).verdict == "certified", "by the dense method"
+    dense_one = certify.certify(cell(model=GELU, optimizer=builders.gd(beyond), data=IMAGES), 1)
+    assert dense_one.verdict == "certified", "by the dense method"
 
 
 def test_a_network_with_pieces_too_large_for_dense_is_undecided(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense, "LIMIT", 10)
-    one = "{family: paper_net, activation: tanh}"
-    small = certify.certify(cell(one, data="{name: point}"))
+    one = {"family": "paper_net", "activation": "tanh"}
+    small = certify.certify(cell(model=one, data={"name": "point"}))
     assert small.evidence
-    found = certify.certify(cell("{family: mlp, hidden: [7], activation: relu6}"))
+    found = certify.certify(cell(model=builders.mlp(7, activation="relu6")))
     assert found.verdict == "undecided"
     assert found.evidence == ()
     assert found.range == (0.0, ())
     assert found.why == "no point: 52 parameters are more than 10, and the risk has pieces"
-    told = certify.certify(cell(RELU6, curvature="lanczos"))
+    told = certify.certify(cell(model=RELU6, curvature="lanczos"))
     assert told.evidence == ()
     assert told.why == "no point: the spec says `curvature: lanczos`, and the risk has pieces"
 
 
 def test_weight_decay_is_left_over_and_known(home: pathlib.Path) -> None:
-    found = certify.certify(cell(TANH, loss="{name: ce, weight_decay: 0.125}"))
+    loss = {"name": "ce", "weight_decay": 0.125}
+    found = certify.certify(cell(model=TANH, loss=loss))
     assert found.verdict == "certified"
     (left,) = found.range.candidates
     assert left.low <= 8.0 <= left.high
     assert certify.known(found.theory, left) == "F10, ours"
-    assert certify.certify(cell(TANH, "8.0", loss="{name: ce, weight_decay: 0.125}")).verdict == "singular"
+    assert certify.certify(cell(model=TANH, loss=loss, optimizer=builders.gd(8.0))).verdict == "singular"
 
 
 def test_a_map_that_is_the_same_everywhere_leaves_all_its_critical_steps(home: pathlib.Path) -> None:
-    linear = "{family: mlp, hidden: [], activation: relu}"
-    found = certify.certify(cell(linear))
+    linear = builders.mlp(activation="relu")
+    found = certify.certify(cell(model=linear))
     eigenvalues = {round(float(value), 9) for value in found.evidence[0].spectrum.values if value > 1e-9}
     left = {round(2 / (one.low + one.high), 9) for one in found.range.candidates}
     assert left == eigenvalues
     assert len(left) == 4
-    worst = cell(linear, repr(1 / float(found.evidence[0].spectrum.values[-1])))
+    worst = cell(model=linear, optimizer=builders.gd(1 / float(found.evidence[0].spectrum.values[-1])))
     assert certify.certify(worst).verdict == "undecided"
 
 
 def test_a_relu_network_is_certified_from_its_layers(home: pathlib.Path) -> None:
-    found = certify.certify(cell(RELU), 1)
+    found = certify.certify(cell(model=RELU), 1)
     assert (found.verdict, found.why) == ("certified", found.theory.others)
     assert "F12" in found.why
     lines = list(certificates.sentences(found))
@@ -214,71 +189,71 @@ def test_a_relu_network_is_certified_from_its_layers(home: pathlib.Path) -> None
 
 
 def test_a_step_size_that_may_be_bad_is_undecided(home: pathlib.Path) -> None:
-    leaky, decayed = "{family: mlp, hidden: [4, 3], activation: leaky_relu}", "{name: half_mse, weight_decay: 0.25}"
-    assert certify.certify(cell(leaky, "4.0", loss=decayed), 1).verdict == "undecided"
-    assert certify.certify(cell(leaky, "1.0", loss=decayed), 1).verdict == "certified"
+    leaky = builders.mlp(4, 3, activation="leaky_relu")
+    decayed = {"name": "half_mse", "weight_decay": 0.25}
+    assert certify.certify(cell(model=leaky, optimizer=builders.gd(4.0), loss=decayed), 1).verdict == "undecided"
+    assert certify.certify(cell(model=leaky, optimizer=builders.gd(1.0), loss=decayed), 1).verdict == "certified"
 
 
 def test_a_network_with_pieces_is_certified_piece_by_piece(home: pathlib.Path) -> None:
-    found = certify.certify(cell(RELU6))
+    found = certify.certify(cell(model=RELU6))
     assert found.verdict == "undecided"
     assert "certified on 3 of 3 pieces" in found.why
     assert len(found.evidence) == 6
     assert len({one.piece for one in found.evidence}) == 3
-    singular = certify.certify(cell(RELU6, "1.0"))
+    singular = certify.certify(cell(model=RELU6, optimizer=builders.gd(1.0)))
     assert (singular.verdict, singular.sound) == ("singular", 3)
     assert "F6" in singular.why
 
 
 def test_a_start_on_a_kink_is_moved_off_it(home: pathlib.Path) -> None:
     # Corner pixels of digits are 0, and biases start at 0: preactivations of a convolution are 0 there.
-    data = "{name: digits, examples: 3}"
-    conv = "{family: vgg, stages: [[1]], activation: relu, pool: average}"
-    found = certify.certify(cell(conv, data=data), 1)
+    data = builders.digits(3)
+    conv = {"family": "vgg", "stages": [[1]], "activation": "relu", "pool": "average"}
+    found = certify.certify(cell(model=conv, data=data), 1)
     assert len(found.evidence) == 2
     assert all("moved off a kink" in one.where for one in found.evidence)
     assert found.evidence[0].piece == found.evidence[1].piece
 
 
 def test_where_theory_knows_all_bad_steps_it_certifies_the_others(home: pathlib.Path) -> None:
-    bias_free = "{family: mlp, hidden: [4, 3], activation: relu, bias: false}"
-    found = certify.certify(cell(bias_free))
+    bias_free = {"family": "mlp", "hidden": [4, 3], "activation": "relu", "bias": False}
+    found = certify.certify(cell(model=bias_free))
     assert found.verdict == "certified"
     assert found.theory.no_bad_step
-    quadratic = "{family: quadratic, eigenvalues: [4.0, 2.0, -0.5]}"
-    for rate, expected in (("0.3", "certified"), ("0.25", "singular"), ("0.5", "singular")):
-        loss, data = "{name: output}", "{name: point}"
-        one = certify.certify(cell(quadratic, rate, loss=loss, data=data))
+    for rate, expected in ((0.3, "certified"), (0.25, "singular"), (0.5, "singular")):
+        one = certify.certify(cell(**builders.quadratic(4.0, 2.0, -0.5), optimizer=builders.gd(rate)))
         assert one.verdict == expected
         assert [certify.known(one.theory, left) for left in one.range.candidates] == ["C1", "C1"]
 
 
 def test_every_step_size_of_a_schedule_is_asked(home: pathlib.Path) -> None:
-    quadratic, loss, data = "{family: quadratic, eigenvalues: [4.0, 2.0, -0.5]}", "{name: output}", "{name: point}"
+    def jump(rate: float, factor: float) -> builders.Part:
+        return builders.gd(rate, schedule={"name": "piecewise", "at": [1], "factors": [factor]})
+
     for factor, expected in ((2.0, "singular"), (3.0, "certified")):
-        rate = f"0.125, schedule: {JUMP.format(factor=factor)}"
-        found = certify.certify(cell(quadratic, rate, loss=loss, data=data))
+        found = certify.certify(cell(**builders.quadratic(4.0, 2.0, -0.5), optimizer=jump(0.125, factor)))
         assert (found.verdict, found.used.values.tolist()) == (expected, [0.125, 0.125 * factor])
     said = next(iter(certificates.sentences(found)))
     assert said.startswith("all 2 step sizes of the schedule, 0.125 to 0.375: certified")
-    linear = "{family: mlp, hidden: [], activation: relu}"
-    left = certify.certify(cell(linear)).range.candidates[-1]
+    linear = builders.mlp(activation="relu")
+    left = certify.certify(cell(model=linear)).range.candidates[-1]
     middle = 0.5 * (left.low + left.high)
     for factor, expected in ((middle / 0.3, "undecided"), (1.01 * middle / 0.3, "certified")):
-        found = certify.certify(cell(linear, f"0.3, schedule: {JUMP.format(factor=repr(factor))}"))
+        found = certify.certify(cell(model=linear, optimizer=jump(0.3, factor)))
         assert found.verdict == expected, "one step size that is left over is enough"
         assert found.as_dict()["step_sizes"]["count"] == 2
 
 
 def test_next_to_a_bad_step_the_map_is_certified(home: pathlib.Path) -> None:
-    loss, data = "{name: output}", "{name: point}"
-    found = certify.certify(cell("{family: quadratic, eigenvalues: [3.0]}", repr(1 / 3), loss=loss, data=data))
+    found = certify.certify(cell(**builders.quadratic(3.0), optimizer=builders.gd(1 / 3)))
     assert found.verdict == "certified"
     assert "within one rounding" in found.why and "|1 − ηλ| = 5.55e-17" in found.why
 
 
 def test_json_is_plain_and_complete(home: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    certificates.show([cell(TANH), cell(RELU, "1.0")], 2, rich.console.Console(file=io.StringIO()), as_json=True)
+    both = [cell(model=TANH), cell(model=RELU, optimizer=builders.gd(1.0))]
+    certificates.show(both, 2, rich.console.Console(file=io.StringIO()), as_json=True)
     first, second = json.loads(capsys.readouterr().out)
     assert first["verdict"] == "certified"
     assert first["but"] == []
@@ -292,9 +267,8 @@ def test_json_is_plain_and_complete(home: pathlib.Path, capsys: pytest.CaptureFi
 def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
     out = io.StringIO()
     console = rich.console.Console(file=out, width=200)
-    certificates.show(
-        [cell(TANH), cell(RELU), cell("{family: mlp, hidden: [], activation: relu}")], 2, console, as_json=False
-    )
+    three = [cell(model=TANH), cell(model=RELU), cell(model=builders.mlp(activation="relu"))]
+    certificates.show(three, 2, console, as_json=False)
     text = out.getvalue()
     for words in (
         "certified non-singular (F9; rounding of eigenvalues taken 100 times)",
@@ -311,8 +285,8 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("curvature", ["auto", "lanczos"])
 def test_a_hessian_that_is_not_finite_is_no_evidence(curvature: str, home: pathlib.Path) -> None:
-    square = "{family: mlp, hidden: [2, 2, 2, 2, 2, 2, 2], activation: square, gain: 100.0}"
-    found = certify.certify(cell(square, curvature=curvature, loss="{name: output}"), 1)
+    square = {"family": "mlp", "hidden": [2, 2, 2, 2, 2, 2, 2], "activation": "square", "gain": 100.0}
+    found = certify.certify(cell(model=square, curvature=curvature, loss={"name": "output"}), 1)
     assert (found.verdict, found.evidence) == ("undecided", ())
     assert found.why == "no point: the Hessian is not finite where it was asked"
     json.dumps(found.as_dict(), allow_nan=False)
@@ -326,7 +300,7 @@ def test_pieces_whose_hessian_is_not_finite_are_no_evidence(
 
     monkeypatch.setattr(dense, "spectrum", fail)
     evidence.pieces.cache_clear()
-    found = certify.certify(cell(RELU6), 1)
+    found = certify.certify(cell(model=RELU6), 1)
     evidence.pieces.cache_clear()
     assert (found.verdict, found.evidence) == ("undecided", ())
     assert found.why == "no point: no start lies inside a piece, with a Hessian that is finite"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import pathlib
 from fractions import Fraction
@@ -15,36 +15,21 @@ import pytest
 from harness import config, diagnostics, errors, metrics, records, specs
 from harness.cli import overview
 from harness.records import run_folder
-from harness.runs import events, measure, outline
+from harness.runs import events, outline
 from harness.runs import run as runs
 from harness.training import problem
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {{name: digits, examples: 40}}
-model: {{family: mlp, hidden: [4], activation: {activation}}}
-loss: {{name: half_mse}}
-optimizer: {optimizer}
-steps: {steps}
-checkpoints: 5
-curvature: {curvature}
-diagnostics: {diagnostics}
-seeds: 2
-"""
-
-
-def cell(
-    optimizer: str = "{name: gd, learning_rate: {eta_lambda: 0.7}}",
-    *,
-    activation: str = "tanh",
-    steps: int = 20,
-    curvature: str = "dense",
-    diagnostics: str = "auto",
-) -> config.Cell:
-    fields = {"activation": activation, "steps": steps, "curvature": curvature, "diagnostics": diagnostics}
-    text = SPEC.format(optimizer=optimizer, **fields)
-    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells[0]
+cell = functools.partial(
+    builders.cell,
+    data=builders.digits(40),
+    optimizer=builders.gd({"eta_lambda": 0.7}),
+    steps=20,
+    checkpoints=5,
+    curvature="dense",
+    seeds=2,
+)
+parsed = functools.partial(builders.cell, data=builders.digits(30), model=builders.mlp(3), checkpoints=2)
 
 
 def run(cell: config.Cell, seed: int = 0, **options: object) -> pathlib.Path:
@@ -90,10 +75,10 @@ def test_eta_lambda_is_resolved_for_each_seed_and_rounded_to_the_training_precis
 
 def test_probes_are_drawn_for_each_cell_and_training_is_not(home: pathlib.Path) -> None:
     """Two cells that differ in their length alone take the same steps from one seed, and ask with other probes."""
-    optimizer = "{name: sgd, learning_rate: 0.3, batch_size: 4}"
+    sgd = builders.sgd(0.3, 4)
     runs = [
         run_folder.read_records(
-            run(cell(optimizer, steps=steps, curvature="lanczos", diagnostics="[fit, singularity]"))
+            run(cell(optimizer=sgd, steps=steps, curvature="lanczos", diagnostics=["fit", "singularity"]))
         )
         for steps in (20, 21)
     ]
@@ -103,10 +88,10 @@ def test_probes_are_drawn_for_each_cell_and_training_is_not(home: pathlib.Path) 
 
 
 def test_dense_and_lanczos_record_the_same_run(home: pathlib.Path) -> None:
-    optimizer = "{name: gd, learning_rate: 0.3}"
+    optimizer = builders.gd(0.3)
     pairs = zip(
-        run_folder.read_records(run(cell(optimizer))),
-        run_folder.read_records(run(cell(optimizer, curvature="lanczos"))),
+        run_folder.read_records(run(cell(optimizer=optimizer))),
+        run_folder.read_records(run(cell(optimizer=optimizer, curvature="lanczos"))),
         strict=True,
     )
     for dense, sparse in pairs:
@@ -123,14 +108,15 @@ def test_dense_and_lanczos_record_the_same_run(home: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "asked"),
     [
-        ("{name: gd, learning_rate: {eta_lambda: 0.7}}", "auto"),
-        ("{name: sgd, learning_rate: 0.2, batch_size: 8}", f"[{', '.join(diagnostics.DIAGNOSTICS)}]"),
+        (builders.gd({"eta_lambda": 0.7}), "auto"),
+        (builders.sgd(0.2, 8), [*diagnostics.DIAGNOSTICS]),
     ],
 )
 def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
-    optimizer: str, asked: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: builders.Part, asked: object, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = cell(optimizer, activation="tanh" if asked == "auto" else "relu", diagnostics=asked)
+    activation = "tanh" if asked == "auto" else "relu"
+    one = cell(optimizer=optimizer, model=builders.mlp(4, activation=activation), diagnostics=asked)
     whole = run(one)
     expected = (whole / "records.jsonl").read_bytes(), run_folder.load_state(whole)
     spectra = (whole / "spectra.jsonl").read_bytes()
@@ -160,7 +146,7 @@ def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(
 
 
 def test_a_run_keeps_its_spectra_with_their_bits_and_error_bars(home: pathlib.Path) -> None:
-    one = cell("{name: gd, learning_rate: 0.3}", curvature="lanczos")
+    one = cell(optimizer=builders.gd(0.3), curvature="lanczos")
     folder = run(one)
     found, kept = run_folder.read_records(folder), run_folder.read_spectra(folder)
     assert [step for step, _ in kept] == [record.step for record in found]
@@ -174,8 +160,9 @@ def test_a_run_keeps_its_spectra_with_their_bits_and_error_bars(home: pathlib.Pa
 
 
 def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_out(home: pathlib.Path) -> None:
-    sgd = "{name: sgd, learning_rate: 0.2, batch_size: 8}"
-    folder = run(cell(sgd, activation="relu", diagnostics="[sweep, exponents, minibatches]"))
+    sgd = builders.sgd(0.2, 8)
+    relu = builders.mlp(4, activation="relu")
+    folder = run(cell(optimizer=sgd, model=relu, diagnostics=["sweep", "exponents", "minibatches"]))
     facts, found = run_folder.read_plain(folder), run_folder.read_records(folder)
     assert facts is not None
     assert facts["left_out"] == dict.fromkeys(
@@ -221,16 +208,16 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
 
 
 def test_a_diagnostic_s_numbers_do_not_depend_on_those_beside_it(home: pathlib.Path) -> None:
-    sgd = "{name: sgd, learning_rate: 0.2, batch_size: 8}"
-    alone = run_folder.read_records(run(cell(sgd, diagnostics="[exponents]", curvature="lanczos")))[-1].values
-    beside = run_folder.read_records(
-        run(cell(sgd, diagnostics="[singularity, minibatches, exponents]", curvature="lanczos"))
+    sgd = builders.sgd(0.2, 8)
+    alone, beside = (
+        run_folder.read_records(run(cell(optimizer=sgd, diagnostics=names, curvature="lanczos")))[-1].values
+        for names in (["exponents"], ["singularity", "minibatches", "exponents"])
     )
-    assert {name: beside[-1].values[name] for name in alone} == alone
+    assert {name: beside[name] for name in alone} == alone
 
 
 def test_divergence_is_a_result_with_its_step(home: pathlib.Path) -> None:
-    folder = run(cell("{name: gd, learning_rate: 1.0e+6}", activation="identity", steps=200))
+    folder = run(cell(optimizer=builders.gd(1e6), model=builders.mlp(4, activation="identity"), steps=200))
     facts, found = run_folder.read_plain(folder), run_folder.read_records(folder)
     assert facts is not None
     assert facts["status"] == "diverged"
@@ -308,10 +295,10 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     assert (run_folder.read_plain(folder) or {})["eta"] == first["eta"]
 
 
-@pytest.mark.parametrize("rate", ["1.0e-50", "1.0e+39"])
-def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: str, home: pathlib.Path) -> None:
+@pytest.mark.parametrize("rate", [1e-50, 1e39])
+def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: float, home: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match=r"optimizer.learning_rate: the step size is (0|inf) in float32"):
-        run(cell(f"{{name: gd, learning_rate: {rate}}}"))
+        run(cell(optimizer=builders.gd(rate)))
 
 
 def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:
@@ -336,31 +323,15 @@ def test_float64_training_is_float64(home: pathlib.Path) -> None:
     assert jax.config.jax_enable_x64
 
 
-def parsed(**fields: object) -> config.Cell:
-    """Returns the cell of a small spec with some fields given."""
-    text: dict[str, object] = {
-        "schema": 1,
-        "title": "a test",
-        "data": {"name": "digits", "examples": 30},
-        "model": {"family": "mlp", "hidden": [3], "activation": "tanh"},
-        "loss": {"name": "half_mse"},
-        "optimizer": {"name": "gd", "learning_rate": 0.1},
-        "steps": 3,
-        "checkpoints": 2,
-        "seeds": 1,
-    }
-    return specs.parse(json.dumps(text | fields), file="t.yaml", suite="tests", name="t").cells[0]
-
-
 @pytest.mark.parametrize("loss", ["half_mse", "ce"])
 def test_planted_targets_make_their_parameters_a_global_minimum(loss: str, home: pathlib.Path) -> None:
-    one = parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 5}}, loss={"name": loss})
+    one = parsed(data=builders.digits(30, targets={"planted": 5}), loss={"name": loss})
     ready = problem.problem(one)
     theta = ready.objective.init(jax.random.key(5)).astype("float64")
     risk, gradient, _ = (float(value) for value in ready.evaluate(theta, ready.exact))
     assert risk == pytest.approx(ready.infimum, abs=1e-14)
     assert gradient < 1e-14
-    other = problem.problem(parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 6}}))
+    other = problem.problem(parsed(data=builders.digits(30, targets={"planted": 6})))
     labels = problem.problem(parsed())
     assert len({ready.arrays.sha256, other.arrays.sha256, labels.arrays.sha256}) == 3
     assert (ready.arrays.x == labels.arrays.x).all()
@@ -371,7 +342,7 @@ def test_planted_targets_make_their_parameters_a_global_minimum(loss: str, home:
 )
 def test_targets_are_planted_only_where_they_are_a_minimum(loss: dict[str, object]) -> None:
     with pytest.raises(errors.InputError, match="data.targets: planted targets are a global minimum under half_mse"):
-        parsed(data={"name": "digits", "examples": 30, "targets": {"planted": 5}}, loss=loss)
+        parsed(data=builders.digits(30, targets={"planted": 5}), loss=loss)
 
 
 def test_the_paper_s_figure_3(home: pathlib.Path) -> None:
@@ -381,7 +352,7 @@ def test_the_paper_s_figure_3(home: pathlib.Path) -> None:
             data={"name": "paper_pair"},
             model={"family": "paper_net", "activation": "relu"},
             start={"name": "given", "theta": theta},
-            optimizer={"name": "gd", "learning_rate": eta},
+            optimizer=builders.gd(eta),
             steps=3000,
             precision="float64",
         )
@@ -405,10 +376,8 @@ def test_a_given_start_has_the_size_of_the_network(home: pathlib.Path) -> None:
 
 def test_eta_lambda_needs_a_positive_eigenvalue_at_the_start(home: pathlib.Path) -> None:
     one = parsed(
-        data={"name": "point"},
-        model={"family": "quadratic", "eigenvalues": [0.0, -1.0]},
-        loss={"name": "output"},
-        optimizer={"name": "gd", "learning_rate": {"eta_lambda": 1.5}},
+        **builders.quadratic(0.0, -1.0),
+        optimizer=builders.gd({"eta_lambda": 1.5}),
     )
     with pytest.raises(errors.InputError, match="eta_lambda needs a positive eigenvalue"):
         run(one)
@@ -420,7 +389,7 @@ def test_eta_lambda_needs_a_finite_hessian_at_the_start(home: pathlib.Path, curv
         data={"name": "point"},
         model={"family": "paper_net", "activation": "identity"},
         start={"name": "given", "theta": [1e200, 1e200]},
-        optimizer={"name": "gd", "learning_rate": {"eta_lambda": 1.5}},
+        optimizer=builders.gd({"eta_lambda": 1.5}),
         precision="float64",
         curvature=curvature,
     )
@@ -434,7 +403,7 @@ def test_a_start_that_is_not_finite_has_diverged_at_step_0(home: pathlib.Path, c
         data={"name": "point"},
         model={"family": "paper_net", "activation": "identity"},
         start={"name": "given", "theta": [1e200, 1e200]},
-        optimizer={"name": "gd", "learning_rate": 0.1},
+        optimizer=builders.gd(0.1),
         precision="float64",
         curvature=curvature,
     )
@@ -453,7 +422,7 @@ def test_where_the_gradient_and_the_hessian_are_zero_a_run_stays_and_says_so(
         data={"name": "point"},
         model={"family": "deep_linear", "hidden": [1, 1]},
         start={"name": "given", "theta": [0.0, 0.0, 0.0]},
-        optimizer={"name": "gd", "learning_rate": 1.0},
+        optimizer=builders.gd(1.0),
         precision="float64",
         curvature=curvature,
     )
@@ -484,8 +453,7 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
     margins = ready.margins(at, ready.exact.x)
     assert sum(int(np.sum(np.asarray(array) == 0)) for array in margins.values()) == ties
     asked = ("fit", "sharpness", "singularity", "gaps", "critical", "kinks")
-    found = measure.measure(ready, jax.numpy.asarray(theta), 0.3, jax.random.key(0), None, asked)
-    assert found is not None
+    found = builders.measured(ready, jax.numpy.asarray(theta), 0.3, names=asked)
     # relu'(0) = 0: output, gradient and Hessian are those of the dead side.
     assert (found["grad_norm"], found["sharpness"], found["sigma_min"], found["log_abs_det"]) == (0, 0, 1, 0)
     undefined = {"train_accuracy", "chance", "relative_gap", "flip_fraction"}
@@ -495,8 +463,8 @@ def test_on_a_kink_the_numbers_are_those_of_the_side_that_autodiff_takes(
 
 @pytest.mark.parametrize(("eta", "said"), [(1.0, "singular"), (0.9, "invertible")])
 def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str, home: pathlib.Path) -> None:
-    relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
-    one = parsed(model=relu, optimizer={"name": "gd", "learning_rate": eta}, curvature="dense")
+    relu = builders.mlp(3, activation="relu")
+    one = parsed(model=relu, optimizer=builders.gd(eta), curvature="dense")
     facts = run_folder.read_plain(run(one))
     assert facts is not None
     assert facts["verdict"] == said
@@ -504,9 +472,9 @@ def test_a_run_at_a_step_size_known_to_be_bad_is_singular(eta: float, said: str,
 
 
 def test_a_schedule_hides_no_bad_step_that_the_run_took(home: pathlib.Path) -> None:
-    relu = {"family": "mlp", "hidden": [3], "activation": "relu"}
+    relu = builders.mlp(3, activation="relu")
     schedule = {"name": "piecewise", "at": [2], "factors": [2.0]}
-    optimizer = {"name": "gd", "learning_rate": 0.5, "schedule": schedule}
+    optimizer = builders.gd(0.5, schedule=schedule)
     facts = run_folder.read_plain(run(parsed(model=relu, optimizer=optimizer, curvature="dense")))
     assert facts is not None and facts["verdict"] == "singular"
     assert facts["bad_step"] == {"eta": 1.0, "step": 2, "distance": 0.0, "source": "F6, ours"}
@@ -524,10 +492,8 @@ def test_next_to_a_bad_step_the_verdict_is_that_of_the_points(
     precision: str, eta: float, verdict: str, open_at: int, home: pathlib.Path
 ) -> None:
     one = parsed(
-        data={"name": "point"},
-        model={"family": "quadratic", "eigenvalues": [3.0]},
-        loss={"name": "output"},
-        optimizer={"name": "gd", "learning_rate": eta},
+        **builders.quadratic(3.0),
+        optimizer=builders.gd(eta),
         precision=precision,
     )
     facts = run_folder.read_plain(run(one))

@@ -26,49 +26,25 @@ from harness.records import run_folder
 from harness.runs import events
 from harness.tracking import client, upload
 from harness.training import problem
+from tests import builders
 
-SPEC = """
-schema: 1
-title: a test
-data: {name: point}
-model: {family: quadratic, eigenvalues: [2.0, 1.0]}
-loss: {name: output}
-optimizer: {name: gd, learning_rate: 0.3}
-steps: 400
-checkpoints: 300
-seeds: 2
-"""
-TWO = SPEC.replace("seeds: 2", "seeds: 1\ngrid: {optimizer.learning_rate: [0.3, 0.2]}")
+SHORT = {**builders.quadratic(2.0, 1.0), "optimizer": builders.gd(0.3), "steps": 400, "checkpoints": 300, "seeds": 2}
+TWO = SHORT | {"seeds": 1, "grid": {"optimizer.learning_rate": [0.3, 0.2]}}
 """Two tasks: the seeds of one cell would run side by side."""
-
-LONG = """
-schema: 1
-title: a test that is never done
-data: {name: digits, examples: 32}
-model: {family: mlp, hidden: [4], activation: gelu}
-loss: {name: half_mse}
-optimizer: {name: gd, learning_rate: 0.2}
-steps: 10000000
-checkpoints: 1000
-seeds: 2
-"""
+LONG = {
+    "data": builders.digits(32),
+    "model": builders.mlp(4, activation="gelu"),
+    "optimizer": builders.gd(0.2),
+    "steps": 10_000_000,
+    "checkpoints": 1000,
+    "seeds": 2,
+}
+"""A run that is never done; with an end, its seeds train side by side."""
 OPTIONS = engines.Options(device="cpu")
 
 
-def shortened(steps: int, checkpoints: int, seeds: int = 2) -> str:
-    """Returns LONG with an end; its seeds train side by side."""
-    text = LONG.replace("steps: 10000000", f"steps: {steps}").replace(
-        "checkpoints: 1000", f"checkpoints: {checkpoints}"
-    )
-    return text.replace("seeds: 2", f"seeds: {seeds}")
-
-
-def cells(text: str = SPEC) -> tuple[config.Cell, ...]:
-    return specs.parse(text, file="t.yaml", suite="tests", name="t").cells
-
-
-def wanted(text: str = SPEC, part: tuple[int, int] = (1, 1)) -> list[task.Portion]:
-    return schedule.wanted(cells(text), None, part, lambda _: "gdzoo run t.yaml")
+def wanted(parts: builders.Part = SHORT, part: tuple[int, int] = (1, 1)) -> list[task.Portion]:
+    return schedule.wanted(builders.cells(**parts), None, part, lambda _: "gdzoo run t.yaml")
 
 
 def holder(run_id: str) -> int:
@@ -100,7 +76,7 @@ def at_step(run_id: str, step: int, do: Callable[[str], None]) -> events.Tell:
 
 
 def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: pathlib.Path) -> None:
-    cell, _ = cells(TWO)
+    cell, _ = builders.cells(**TWO)
     killed: list[int] = []
 
     def kill(run_id: str) -> None:
@@ -118,7 +94,7 @@ def test_a_killed_worker_is_replaced_and_its_task_goes_on_from_its_folder(home: 
 
 
 def test_a_task_whose_workers_die_has_failed_and_the_others_go_on(home: pathlib.Path) -> None:
-    first, second = cells(TWO)
+    first, second = builders.cells(**TWO)
     die = at_step(first.run_id(0), 3, lambda run_id: os.kill(holder(run_id), signal.SIGSEGV))
     results, retries = worked(wanted(TWO), die)
     said = [(result.task.cell.cell_id, result.said) for result in results]
@@ -146,7 +122,7 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
 
 def test_what_the_user_gave_wrong_is_told_by_the_parent(home: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match="the step size is 0 in float32"):
-        worked(wanted(SPEC.replace("0.3", "1.0e-60")))
+        worked(wanted(SHORT | {"optimizer": builders.gd(1e-60)}))
     with pytest.raises(errors.InputError, match="did you mean 'gpu'"):
         worked(wanted(), options=engines.Options(device="gpuu"))
     with pytest.raises(errors.InputError, match="did you mean 'local'"):
@@ -168,8 +144,8 @@ with local.opened(engines.Options(device="cpu"), schedule.open_tasks(portions)) 
 
 def test_workers_do_not_outlive_their_parent(home: pathlib.Path) -> None:
     (home / "tests").mkdir()
-    (home / "tests" / "t.yaml").write_text(LONG)
-    (cell,) = cells(LONG)
+    (home / "tests" / "t.yaml").write_text(builders.spec_text(**LONG))
+    cell = builders.cell(**LONG)
     folder = run_folder.folder("tests", cell.run_id(0))
     command = [sys.executable, "-c", PARENT, str(home / "tests" / "t.yaml")]
     with subprocess.Popen(command, cwd=workspace.CHECKOUT) as parent:
@@ -182,8 +158,8 @@ def test_workers_do_not_outlive_their_parent(home: pathlib.Path) -> None:
 
 def test_a_second_signal_ends_workers_that_do_not_answer(home: pathlib.Path, store_uri: str) -> None:
     (home / "tests").mkdir()
-    (home / "tests" / "t.yaml").write_text(LONG)
-    (cell,) = cells(LONG)
+    (home / "tests" / "t.yaml").write_text(builders.spec_text(**LONG))
+    cell = builders.cell(**LONG)
     folder = run_folder.folder("tests", cell.run_id(0))
     command = [sys.executable, str(workspace.CHECKOUT / "gdzoo.py"), "run", "tests/t.yaml", "--device", "cpu"]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
@@ -218,10 +194,9 @@ def wait(for_it: Callable[[], bool], seconds: float = 240) -> None:
 
 
 def test_two_jobs_are_two_processes_and_one_problem_stays_in_one(home: pathlib.Path) -> None:
-    text = SPEC.replace("steps: 400\ncheckpoints: 300", "steps: 1") + (
-        "grid: {model.eigenvalues: [[2.0, 1.0], [3.0, 1.0]], optimizer.learning_rate: [0.1, 0.2]}\n"
-    )
-    results, _ = worked(wanted(text), options=OPTIONS._replace(jobs=2))
+    grid = {"model.eigenvalues": [[2.0, 1.0], [3.0, 1.0]], "optimizer.learning_rate": [0.1, 0.2]}
+    parts = {**builders.quadratic(2.0, 1.0), "steps": 1, "seeds": 2, "grid": grid}
+    results, _ = worked(wanted(parts), options=OPTIONS._replace(jobs=2))
     assert [result.said for result in results] == ["done"] * 4, "two seeds side by side in each"
     by_problem: dict[tuple[float, ...], list[int]] = {}
     for result in results:
@@ -253,10 +228,10 @@ def test_shares_are_everything_once_and_even(count: int) -> None:
 
 
 def test_a_group_of_seeds_belongs_to_one_share_however_they_cut_it() -> None:
-    text = SPEC.replace("seeds: 2", "seeds: 10")
+    parts = SHORT | {"seeds": 10}
     groups = [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
     for count in (1, 2, 3, 4, 10):
-        found = [one.seeds for i in range(1, count + 1) for p in wanted(text, (i, count)) for one in p.tasks(groups)]
+        found = [one.seeds for i in range(1, count + 1) for p in wanted(parts, (i, count)) for one in p.tasks(groups)]
         assert sorted(found) == groups
 
 
@@ -270,7 +245,7 @@ def test_a_share_makes_counts_and_sends_its_groups_whole_and_says_what_another_m
     home: pathlib.Path, store_uri: str
 ) -> None:
     (home / "mine").mkdir()
-    (home / "mine" / "t.yaml").write_text(shortened(40, 4, seeds=6))
+    (home / "mine" / "t.yaml").write_text(builders.spec_text(**LONG | {"steps": 40, "checkpoints": 4, "seeds": 6}))
     (cell,) = specs.read(home / "mine" / "t.yaml").cells
     names = [cell.run_id(seed) for seed in range(6)]
 
@@ -332,9 +307,9 @@ def test_ray_begins_a_killed_task_again_and_the_run_is_as_if_it_had_not_been(
 ) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     (home / "tests").mkdir()
-    text = shortened(20000, 40)
-    (home / "tests" / "t.yaml").write_text(text)
-    (cell,) = cells(text)
+    parts = LONG | {"steps": 20000, "checkpoints": 40}
+    (home / "tests" / "t.yaml").write_text(builders.spec_text(**parts))
+    cell = builders.cell(**parts)
     folders = [run_folder.folder("tests", cell.run_id(seed)) for seed in (0, 1)]
     command = [sys.executable, str(workspace.CHECKOUT / "gdzoo.py"), "run", "tests/t.yaml", "--device", "cpu"]
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -353,7 +328,7 @@ def test_ray_begins_a_killed_task_again_and_the_run_is_as_if_it_had_not_been(
     assert [json.loads(line)["step"] for line in got[0].splitlines()] == list(config.checkpoint_steps(20000, 40))
     for folder in folders:
         folder.rename(folder.with_name(f"{folder.name}-ray"))
-    worked(wanted(text))
+    worked(wanted(parts))
     assert [(folder / "records.jsonl").read_text() for folder in folders] == got, "the same bits as without a kill"
 
 
@@ -376,9 +351,9 @@ cluster.shutdown()
 def test_a_task_whose_node_goes_away_is_begun_again_on_another(home: pathlib.Path, store_uri: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     (home / "tests").mkdir()
-    text = shortened(200000, 40)
-    (home / "tests" / "t.yaml").write_text(text)
-    (cell,) = cells(text)
+    parts = LONG | {"steps": 200000, "checkpoints": 40}
+    (home / "tests" / "t.yaml").write_text(builders.spec_text(**parts))
+    cell = builders.cell(**parts)
     folder = run_folder.folder("tests", cell.run_id(0))
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", NODES], **pipes) as nodes:
