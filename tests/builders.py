@@ -123,8 +123,8 @@ def measured(
         names: Names of diagnostics.
         key: Seed of what is drawn.
         previous: theta at the checkpoint step before.
-        known: What else harness.runs.measure.measure is told.
+        known: What else is known of the run there (harness.runs.measure.Where).
     """
-    found = measure.measure(ready, theta, eta, jax.random.key(key), previous, names, **known)
+    found = measure.measure(ready, measure.Where(theta, eta, jax.random.key(key), previous, **known), names)
     assert found is not None
     return found

@@ -100,4 +100,4 @@ def _measuring(
 
     watched = ready._replace(surveyor=ready.surveyor._replace(survey=surveyed))
     theta, _ = problems.problem(name, size).point("float32")
-    return lambda: measure.measure(watched, theta, eta, jax.random.key(7))
+    return lambda: measure.measure(watched, measure.Where(theta, eta, jax.random.key(7)))

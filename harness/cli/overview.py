@@ -15,12 +15,12 @@ import rich.table
 
 from harness import config, diagnostics, errors, specs, theory
 from harness.diagnostics import plan as plans
-from harness.jobs import progress, task
+from harness.jobs import progress
 from harness.records import run_folder, statuses
 from harness.runs import outline
 from harness.runtime import memory
 from harness.theory.ingredients import Ingredient
-from harness.training import optimizers
+from harness.training import optimizers, shared
 
 if TYPE_CHECKING:
     from harness.runs import estimate
@@ -195,7 +195,7 @@ def _estimates(
         for cell in spec.cells:
             own = estimate.scaled(parts[measured], measured, outlines[measured], cell, outlines[cell])
             told.append(estimate.estimate(cell, outlines[cell], own))
-        compiling = parts[measured].compile * len({task.problem(cell) for cell in spec.cells})
+        compiling = parts[measured].compile * len({shared.of(cell) for cell in spec.cells})
         every = compiling + sum(one.run * cell.seeds for one, cell in zip(told, spec.cells, strict=True))
         whole += every
         runs = _ends([one.run for one in told], progress.duration)

@@ -169,7 +169,7 @@ class _Recomputation:
             starts[run.seed] = lanes.Lane(0, theta, None, eta, own_keys)
             if run.steps:
                 at = measure.Checkpoint(0, theta, None, eta, run.reached and run.steps[-1] == 0)
-                values = measure.record_at(cell, ready, self.plan, own_keys, at)
+                values = measure.record_at(self._measured(run), at)
                 self.say(_record(run, 0, values, whole=True))
         early = [step for step in cell.checkpoint_steps if 0 < step <= FIRST]
         for step, thetas, shaken in self._walk_twice(starts, group, early):
@@ -197,7 +197,7 @@ class _Recomputation:
         at = measure.Checkpoint(last, states[last]["theta"], states[before]["theta"], run.eta, run.reached)
         if "changes" in self.plan.taken:
             at = at._replace(above=self._count_above(run, before, states[before]["theta"]))
-        values = measure.record_at(self.asked.cell, self.ready, self.plan, keys.of_run(run.seed), at)
+        values = measure.record_at(self._measured(run), at)
         self.say(_record(run, last, values, whole=True))
 
     def exclude_again(self, run: ClaimedRun, step: int) -> None:
@@ -230,7 +230,7 @@ class _Recomputation:
         ended = int(np.array(state.step)[index])
         if bool(np.array(state.live)[index]):  # its loss is finite in the training precision; is it in float64?
             at = measure.Checkpoint(ended, np.array(state.theta)[index], lane.theta, run.eta)
-            ended = ended if measure.record_at(cell, ready, self.plan, lane.keys, at) is None else -1
+            ended = ended if measure.record_at(self._measured(run), at) is None else -1
         self.say({"found": "divergence", "seed": run.seed, "step": None if ended < 0 else ended})
 
     def repeat(self, group: Sequence[int]) -> None:
@@ -292,13 +292,17 @@ class _Recomputation:
         if theta is None:
             return None
         key, eta = keys.of_run(run.seed).probes, self._step_size(run, step)
-        return measure.measure(self.ready, jnp.asarray(theta), eta, key, names=("fit",))
+        return measure.measure(self.ready, measure.Where(jnp.asarray(theta), eta, key), ("fit",))
 
     def _count_above(self, run: ClaimedRun, step: int, theta: np.ndarray) -> float | None:
         """Returns how many eigenvalues a run counted above 1/eta at a step, by the same survey from the same key."""
         key, eta = keys.at_step(self.asked.cell, keys.of_run(run.seed), step), self._step_size(run, step)
-        values = measure.measure(self.ready, jnp.asarray(theta), eta, key, names=("singularity",))
+        values = measure.measure(self.ready, measure.Where(jnp.asarray(theta), eta, key), ("singularity",))
         return None if values is None else values["n_above_inv_eta"]
+
+    def _measured(self, run: ClaimedRun) -> measure.Measured:
+        """Returns what the records of a run follow from."""
+        return measure.Measured(self.asked.cell, self.ready, self.plan, keys.of_run(run.seed))
 
     def _lane(self, run: ClaimedRun, step: int) -> lanes.Lane:
         """Returns the lane of a run at a submitted state."""

@@ -17,7 +17,7 @@ from harness import config, errors
 from harness.records import run_folder, statuses
 from harness.runs import events
 from harness.specs import expected
-from harness.training import lanes, optimizers
+from harness.training import lanes
 
 Said = Literal["done", "kept", "busy", "failed", "input", "stopped"]
 
@@ -95,11 +95,6 @@ def load(plain: dict[str, Any]) -> Task:
     cell = config.Cell.model_validate_json(json.dumps(plain["cell"]))
     hopes = tuple(config.Expected(name, expected.of_plain(value)) for name, value in plain["expected"])
     return Task(cell.model_copy(update={"expected": hopes}), tuple(plain["seeds"]), plain["command"])
-
-
-def problem(cell: config.Cell) -> tuple[Any, ...]:
-    """Returns what compiled programs and data depend on: tasks that agree in it are best done by one worker."""
-    return (cell.data, cell.model, cell.loss, optimizers.rule(cell), cell.precision, cell.curvature)
 
 
 def shard(text: str) -> tuple[int, int]:

@@ -137,7 +137,7 @@ def time_parts(cell: config.Cell, known: outline.Outline) -> Parts:
     if known.curvature == "dense" and known.parameters <= survey.DENSE_UP_TO:
 
         def ask() -> Any:
-            return measure.measure(ready, theta, float(eta), keys[1], theta, names, planted=planted)
+            return measure.measure(ready, measure.Where(theta, float(eta), keys[1], theta, planted), names)
 
         compiled, checkpoint = _timed(ask), _timed(ask)
         compiling += compiled - checkpoint

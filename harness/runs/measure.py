@@ -40,37 +40,48 @@ class Checkpoint(NamedTuple):
     above: float | None = None
 
 
-def record_at(
-    cell: config.Cell,
-    ready: problem.Problem,
-    plan: plans.Plan,
-    keys: Keys,
-    at: Checkpoint,
-    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
-) -> dict[str, float] | None:
-    """Returns the record of a run at a checkpoint step, None where something is not finite: of these arguments alone.
+class Measured(NamedTuple):
+    """What the records of a run follow from, besides where it is.
 
-    Args:
+    Attributes:
         cell: Its cell.
         ready: The problem.
         plan: What is measured when.
         keys: Its random keys.
-        at: Where.
+    """
+
+    cell: config.Cell
+    ready: problem.Problem
+    plan: plans.Plan
+    keys: Keys
+
+
+def record_at(
+    run: Measured, at: Checkpoint, surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None
+) -> dict[str, float] | None:
+    """Returns the record of a run at a checkpoint step, None where something is not finite: of these arguments alone.
+
+    Args:
+        run: The run.
+        at: Where it is.
         surveyed: Called with the spectrum of the Hessian there, if it was looked at.
     """
-    key, names = at_step(cell, keys, at.step), plan.at(at.step, cell.steps)
-    theta = jnp.asarray(at.theta)
-    eta = step_size_at(ready, at.eta, at.step)
-    previous = None if at.previous is None else jnp.asarray(at.previous)
+    cell, ready, plan, keys = run
+    names = plan.at(at.step, cell.steps)
     earlier = [step for step in cell.checkpoint_steps if step < at.step]
-    previous_eta = step_size_at(ready, at.eta, earlier[-1]) if earlier else None
-    planted = problem.planted_at(cell, ready)
-    values = measure(
-        ready, theta, eta, key, previous, names, surveyed, planted, previous_eta=previous_eta, above=at.above
+    here = Where(
+        theta=jnp.asarray(at.theta),
+        eta=step_size_at(ready, at.eta, at.step),
+        key=at_step(cell, keys, at.step),
+        previous=None if at.previous is None else jnp.asarray(at.previous),
+        planted=problem.planted_at(cell, ready),
+        previous_eta=step_size_at(ready, at.eta, earlier[-1]) if earlier else None,
+        above=at.above,
     )
+    values = measure(ready, here, names, surveyed)
     late = [name for name in plan.at(at.step, at.step) if name not in names]
     if values is not None and late and (at.reached or at_target(cell, values)):  # the record turns out to be the last
-        values |= measure(ready, theta, eta, key, previous, late, planted=planted) or {}
+        values |= measure(ready, here._replace(previous_eta=None, above=None), late) or {}
     return values
 
 
@@ -89,46 +100,56 @@ def at_target(cell: config.Cell, values: dict[str, float]) -> bool:
     return target.loss is not None and values["loss"] <= target.loss
 
 
-def measure(
-    ready: problem.Problem,
-    theta: jax.Array,
-    eta: float,
-    key: jax.Array,
-    previous: jax.Array | None = None,
-    names: Iterable[str] = diagnostics.DEFAULT,
-    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
-    planted: saddles.Saddle | None = None,
-    previous_eta: float | None = None,
-    above: float | None = None,
-) -> dict[str, float] | None:
-    """Returns the metrics of some diagnostics at theta, in float64, or None where something is not finite.
+class Where(NamedTuple):
+    """A point at which diagnostics are asked, and what they need to know of the run there.
 
-    Args:
-        ready: The problem.
-        theta: Where.
+    Attributes:
+        theta: (P,), in any precision.
         eta: Step size.
         key: Random key of Lanczos and its probes.
         previous: theta at the checkpoint step before; None at the first.
-        names: Names in diagnostics.DIAGNOSTICS.
-        surveyed: Called with the spectrum of the Hessian at theta, if one of them reads it.
         planted: The point that the run was planted at, if it was.
         previous_eta: Step size at the checkpoint step before; `eta` unless given.
         above: Eigenvalues that were counted above 1/eta there; counted again where it is not given.
     """
+
+    theta: jax.Array
+    eta: float
+    key: jax.Array
+    previous: jax.Array | None = None
+    planted: saddles.Saddle | None = None
+    previous_eta: float | None = None
+    above: float | None = None
+
+
+def measure(
+    ready: problem.Problem,
+    at: Where,
+    names: Iterable[str] = diagnostics.DEFAULT,
+    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
+) -> dict[str, float] | None:
+    """Returns the metrics of some diagnostics at a point, in float64, or None where something is not finite.
+
+    Args:
+        ready: The problem.
+        at: Where.
+        names: Names in diagnostics.DIAGNOSTICS.
+        surveyed: Called with the spectrum of the Hessian there, if one of them reads it.
+    """
     names = tuple(names)
-    theta = sharding.exact(theta)
+    theta = sharding.exact(at.theta)
     loss, grad_norm, accuracy = (float(v) for v in jax.block_until_ready(ready.evaluate(theta, ready.exact)))
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         return None
-    before = None if previous is None else sharding.exact(previous)
-    nearby = diagnostics.Nearby(theta, before, ready, key, planted, previous_eta, above)
+    before = None if at.previous is None else sharding.exact(at.previous)
+    nearby = diagnostics.Nearby(theta, before, ready, at.key, at.planted, at.previous_eta, at.above)
     found = None
     try:
         if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
-            found = ready.surveyor.survey((theta, ready.exact), eta, key)
+            found = ready.surveyor.survey((theta, ready.exact), at.eta, at.key)
             surveyed(found.spectrum)
         known = ready.infimum, loss, grad_norm, accuracy
-        point = diagnostics.Point(eta, *known, found, nearby, ready.constant, ready.chance)
+        point = diagnostics.Point(at.eta, *known, found, nearby, ready.constant, ready.chance)
         return diagnostics.measure(point, names)
     except FloatingPointError:
         return None

@@ -35,7 +35,7 @@ def outline(cell: config.Cell) -> Outline:
         errors.InputError: If the given start does not fit the network, or this is too large for `curvature: dense`.
     """
     facts = data.facts(cell.data)
-    size = _traced(facts.shape, facts.classes, facts.examples, cell.model, cell.loss, cell.precision)
+    size = _traced(facts, cell.model, cell.loss, cell.precision)
     try:
         starts.check(cell.start, size)
     except errors.InputError as error:
@@ -55,14 +55,13 @@ def plan(cell: config.Cell, parameters: int) -> plans.Plan:
 
 
 @functools.lru_cache(maxsize=64)
-def _traced(
-    shape: tuple[int, ...], classes: int, examples: int, model: config.Model, loss: config.Loss, precision: str
-) -> int:
+def _traced(facts: data.Facts, model: config.Model, loss: config.Loss, precision: str) -> int:
     """Returns the number of parameters of a network whose risk was traced."""
-    network = zoo.build(model.family, model, inputs=shape, outputs=classes)
+    network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
     goal = objective.objective(network, loss)
     for dtype in {precision, "float64"}:
-        sizes = (examples, *shape), (examples, classes), (examples,)
+        examples = facts.examples
+        sizes = (examples, *facts.shape), (examples, facts.classes), (examples,)
         theta, *arrays = (jax.ShapeDtypeStruct(size, dtype) for size in ((goal.size,), *sizes))
         value = jax.eval_shape(lambda theta, *batch: goal.risk(theta, objective.Batch(*batch)), theta, *arrays)
         assert (value.shape, value.dtype) == ((), dtype), f"the risk is {value}"

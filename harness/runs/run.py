@@ -321,7 +321,7 @@ class _Training:
             eta = run.facts.eta
             assert eta is not None, "the step size is found before the first step"
             at = measure.Checkpoint(step, np.asarray(now.theta), run.previous, eta, bool(now.reached), run.above)
-            values = measure.record_at(self.orders.cell, self.ready, self.plan, run.keys, at, surveyed.append)
+            values = measure.record_at(self._measured(run), at, surveyed.append)
         if values is None:
             run.note(diverged_at=step)
             run.ended = True
@@ -341,6 +341,10 @@ class _Training:
             run.write()
         self.orders.tell(events.Event("record", run.facts.run_id, step, values))
         distributed.heed()
+
+    def _measured(self, run: Run) -> measure.Measured:
+        """Returns what the records of a run follow from."""
+        return measure.Measured(self.orders.cell, self.ready, self.plan, run.keys)
 
     def _remember(self, run: Run, last: record_file.Record) -> None:
         """Keeps of a run's last record its step and its count, and whether the run has reached its target there."""

@@ -33,7 +33,7 @@ from harness.risk import jacobian, losses, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
-from harness.training import loop, optimizers
+from harness.training import loop, optimizers, shared
 from zoo import layer, pattern
 
 
@@ -101,22 +101,15 @@ def problem(cell: config.Cell) -> Problem:
     Raises:
         errors.InputError: If the data set cannot be had, or the network is too large for `curvature: dense`.
     """
-    rule = optimizers.rule(cell)
-    ready = _problem(cell.data, cell.model, cell.loss, rule, cell.precision, cell.curvature)
+    ready = _problem(shared.of(cell))
     check_dense(cell, ready.objective.size)
     return ready
 
 
 @functools.lru_cache(maxsize=1)
-def _problem(
-    data_: config.Data,
-    model: config.Model,
-    loss: config.Loss,
-    rule: optimizers.Rule,
-    precision: str,
-    curvature: str,
-) -> Problem:
+def _problem(of: shared.Shared) -> Problem:
     """Returns the problem of what a cell's programs and data depend on."""
+    data_, model, loss, rule, precision, curvature = of
     devices.check(precision)
     facts = data.facts(data_)
     network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)

@@ -29,6 +29,7 @@ from harness import errors, workspace
 from harness.jobs import engines, task, worker
 from harness.runs import events
 from harness.runtime import lapack
+from harness.training import shared
 
 GRACE = 10.0
 """Seconds that a worker has to leave when the parent has no more use for it."""
@@ -39,7 +40,7 @@ class Item(NamedTuple):
 
     Attributes:
         what: A task, or a portion to be divided into tasks.
-        problem: Its problem (task.problem), by number.
+        problem: Its problem (harness.training.shared), by number.
     """
 
     what: task.Portion | task.Task
@@ -124,7 +125,7 @@ class Crew:
         """Runs the tasks of portions; see engines.Engine."""
         self.tell, self.note = tell, note
         numbers: dict[tuple[Any, ...], int] = {}
-        keys = [task.problem(portion.whole.cell) for portion in portions]
+        keys = [shared.of(portion.whole.cell) for portion in portions]
         items = [Item(what, numbers.setdefault(key, len(numbers))) for what, key in zip(portions, keys, strict=True)]
         died: collections.Counter[tuple[str, ...]] = collections.Counter()
         while items or any(one.item for one in self.workers):

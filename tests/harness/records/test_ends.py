@@ -99,7 +99,7 @@ def descended(one: config.Cell, steps: int) -> ends.End:
     for step in (0, steps):
         for _ in range(step):
             theta = theta - float(one.optimizer.learning_rate) * ready.gradient(theta)
-        found = measure.measure(ready, theta, 0.3, jax.random.key(1), None, ("fit", "sharpness"))
+        found = measure.measure(ready, measure.Where(theta, 0.3, jax.random.key(1)), ("fit", "sharpness"))
         told.append(records.Record(step, found or {}))
     return ends.end(one, told, diverged=False)
 
