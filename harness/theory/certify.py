@@ -157,10 +157,11 @@ def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     found: tuple[evidence.Evidence, ...] = ()
     missing = ""
     settled = optimizers.OPTIMIZERS[cell.optimizer.name].never_singular  # no point is needed, and none would say more
+    risk = evidence.Landscape(cell.data, cell.model, cell.loss)
     if says.one_piece and not settled:
-        found, missing = evidence.whole_map(cell.data, cell.model, cell.loss, points, eta, whole=whole)
+        found, missing = evidence.whole_map(risk, points, eta, whole=whole)
     elif whole and not settled:
-        found = evidence.pieces(cell.data, cell.model, cell.loss, cell.start, points)
+        found = evidence.pieces(risk, cell.start, points)
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:
         pieces.setdefault(one.piece, []).append(one)

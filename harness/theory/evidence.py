@@ -20,6 +20,7 @@ import zoo
 from harness import config, data, starts
 from harness.curvature import dense, exclusion, operators, survey
 from harness.curvature import spectrum as spectra
+from harness.data import Facts
 from harness.records import verdict
 from harness.risk import objective
 from harness.runtime import memory
@@ -27,6 +28,7 @@ from harness.starts import closed_point, heads, saddles
 from harness.theory import step_sizes
 from harness.training import problem
 from zoo import layer, model, pattern
+from zoo.model import Model
 
 HALVINGS = 30
 """How often a move is halved to stay on a piece; at a kink, that is in vain."""
@@ -70,40 +72,57 @@ class Evidence(NamedTuple):
         return None if self.spectrum.complete else self.spectrum.rest + self.spectrum.coupling
 
 
-def whole_map(
-    data_: config.Data, model_: config.Model, loss: config.Loss, points: int, eta: float, *, whole: bool
-) -> tuple[tuple[Evidence, ...], str]:
+class Landscape(NamedTuple):
+    """A risk: the parts of a cell that it depends on."""
+
+    data: config.Data
+    model: config.Model
+    loss: config.Loss
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the training set without reading it."""
+        return data.facts(self.data)
+
+    @property
+    def layers(self) -> layer.Layers:
+        """The layers of the network."""
+        return zoo.FAMILIES[self.model.family].layers(self.model, self.facts.shape, self.facts.classes)
+
+    @property
+    def network(self) -> Model:
+        """The network."""
+        return zoo.build(self.model.family, self.model, inputs=self.facts.shape, outputs=self.facts.classes)
+
+
+def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple[tuple[Evidence, ...], str]:
     """Returns points of a risk that is one piece: closed ones, and dense ones where those leave something open.
 
     Where no whole matrix is made, points by Lanczos, if there are no closed ones.
     """
-    closed, missing = _closed_points(data_, model_, loss, points)
+    closed, missing = _closed_points(risk, points)
     if not whole:
-        return closed or _lanczos(data_, model_, loss, points), missing
+        return closed or _lanczos(risk, points), missing
     left = step_sizes.certified(one.spectrum for one in closed)
     if closed and not left.candidates and any(one.certifies(eta) for one in closed):
         return closed, missing
-    return closed + _dense(data_, model_, loss, 1 if closed else points), missing
+    return closed + _dense(risk, 1 if closed else points), missing
 
 
 @functools.lru_cache(maxsize=8)
-def _closed_points(
-    data_: config.Data, model_: config.Model, loss: config.Loss, points: int
-) -> tuple[tuple[Evidence, ...], str]:
+def _closed_points(risk: Landscape, points: int) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why."""
-    facts = data.facts(data_)
-    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
-    head, missing = heads.find(layers)
+    head, missing = heads.find(risk.layers)
     if head is None:
         return (), missing
-    ready = _ready(data_, model_, loss)
+    ready = _ready(risk)
     found: list[Evidence] = []
     for seed in range(points):
         shift = 0.5 * seed if head.shifts else 0.0
         place = closed_point.ClosedPoint(seed, shift, 0.5 if seed else 0.0)
         try:
             with _explaining(ready, rows=1):
-                spectrum = closed_point.spectrum(head, facts.shape, loss, ready.exact, place)
+                spectrum = closed_point.spectrum(head, risk.facts.shape, risk.loss, ready.exact, place)
         except (ValueError, FloatingPointError) as error:
             return (), str(error)
         where = f"{head.inner} = 0, {head.outer} = 0, seed {seed}, shift {shift:g}, offset {place.offset:g}"
@@ -112,9 +131,9 @@ def _closed_points(
 
 
 @functools.lru_cache(maxsize=8)
-def _dense(data_: config.Data, model_: config.Model, loss: config.Loss, points: int) -> tuple[Evidence, ...]:
+def _dense(risk: Landscape, points: int) -> tuple[Evidence, ...]:
     """Returns random points with their dense spectra, where these are finite."""
-    ready = _ready(data_, model_, loss)
+    ready = _ready(risk)
     size = ready.objective.size
     spectrum_at = dense.known(operators.hessian(ready.objective.risk), size)
     found = []
@@ -128,12 +147,12 @@ def _dense(data_: config.Data, model_: config.Model, loss: config.Loss, points: 
 
 
 @functools.lru_cache(maxsize=8)
-def _lanczos(data_: config.Data, model_: config.Model, loss: config.Loss, points: int) -> tuple[Evidence, ...]:
+def _lanczos(risk: Landscape, points: int) -> tuple[Evidence, ...]:
     """Returns random starts, each half as large as the one before, with their outer eigenvalues where they are finite.
 
     Smaller parameters make for smaller curvature, and so for a longer range of step sizes; the first is not shrunk.
     """
-    ready = _ready(data_, model_, loss)
+    ready = _ready(risk)
     goal, size = ready.objective, ready.objective.size
     capacity = survey.capacity(size)
     outer = exclusion.outer(operators.hessian(goal.risk), size, capacity)
@@ -148,22 +167,18 @@ def _lanczos(data_: config.Data, model_: config.Model, loss: config.Loss, points
 
 
 @functools.lru_cache(maxsize=8)
-def pieces(
-    data_: config.Data, model_: config.Model, loss: config.Loss, start: config.Start, points: int
-) -> tuple[Evidence, ...]:
+def pieces(risk: Landscape, start: config.Start, points: int) -> tuple[Evidence, ...]:
     """Returns the starts of the runs of seeds 0, 1, ..., and of each piece a second point.
 
     A point with the same pattern nearby shows that the start is no kink: what is 0 there stays 0. Two seeds that start
     on one piece count as one.
     """
-    ready = _ready(data_, model_, loss)
+    ready = _ready(risk)
     goal, size = ready.objective, ready.objective.size
-    facts = data.facts(data_)
-    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
-    network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
-    signs = piece_of(layers, facts.shape, network, ready.exact.x)
+    facts, layers = risk.facts, risk.layers
+    signs = piece_of(layers, facts.shape, risk.network, ready.exact.x)
     spectrum_at = dense.known(operators.hessian(goal.risk), size)
-    place = saddles.Setting(data_, model_, loss, layers, facts.shape, goal, ready.exact)
+    place = saddles.Setting(*risk, layers, facts.shape, goal, ready.exact)
 
     def evidence(theta: jax.Array, where: str, piece: str) -> list[Evidence]:
         with contextlib.suppress(FloatingPointError), _explaining(ready, rows=0):
@@ -228,11 +243,8 @@ class _Ready(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def _ready(data_: config.Data, model_: config.Model, loss: config.Loss) -> _Ready:
-    facts = data.facts(data_)
-    network = zoo.build(model_.family, model_, inputs=facts.shape, outputs=facts.classes)
-    layers = zoo.FAMILIES[model_.family].layers(model_, facts.shape, facts.classes)
-    activity = layer.activity(layers, facts.shape)
-    goal = objective.fitting(network, loss, activity, facts.examples)
-    arrays = problem.planted(data_, data.load(data_), goal, loss)
+def _ready(risk: Landscape) -> _Ready:
+    activity = layer.activity(risk.layers, risk.facts.shape)
+    goal = objective.fitting(risk.network, risk.loss, activity, risk.facts.examples)
+    arrays = problem.planted(risk.data, data.load(risk.data), goal, risk.loss)
     return _Ready(goal, problem.batch(arrays, "float64"))

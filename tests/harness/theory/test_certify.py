@@ -53,7 +53,7 @@ def test_heavy_ball_is_certified_where_descent_is_singular_and_nesterov_is_not(h
 
 def test_closed_and_dense_points_agree_on_the_map(home: pathlib.Path) -> None:
     found = certify.certify(cell(model=TANH))
-    for one in evidence._dense(found.cell.data, found.cell.model, found.cell.loss, 2):
+    for one in evidence._dense(evidence.Landscape(found.cell.data, found.cell.model, found.cell.loss), 2):
         assert one.certifies(0.3)
         assert one.spectrum.size == found.parameters == len(one.spectrum.values)
 
@@ -76,7 +76,7 @@ IMAGES = builders.classes(examples=6, shape=[5, 5, 1])
 def exact(seed: int) -> np.ndarray:
     """Returns all eigenvalues at the point of that seed at which Lanczos is asked, by the dense method."""
     one = cell(model=GELU, data=IMAGES, curvature="lanczos")
-    ready = evidence._ready(one.data, one.model, one.loss)
+    ready = evidence._ready(evidence.Landscape(one.data, one.model, one.loss))
     theta = 2.0**-seed * ready.objective.init(jax.random.key(seed)).astype("float64")
     matrix = dense.matrix(operators.hessian(ready.objective.risk), ready.objective.size)((theta, ready.exact))
     return np.asarray(dense.spectrum(np.asarray(matrix)).values)
