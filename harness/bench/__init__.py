@@ -77,22 +77,19 @@ def show(what: str, quick: bool, device: str, console: rich.console.Console, *, 
             f"stopped: {len(rows)} rows were measured; they are of one run, so the others need a new one"
         ) from None
     finally:
-        _print(what, quick, device, rows, console, as_json=as_json)
+        _print(_facts(what, quick, device), rows, console, as_json=as_json)
     return not any(each.refused for each in rows)
 
 
-def _print(
-    what: str, quick: bool, device: str, rows: list[row.Row], console: rich.console.Console, *, as_json: bool
-) -> None:
+def _print(facts: dict[str, Any], rows: list[row.Row], console: rich.console.Console, *, as_json: bool) -> None:
     """Prints rows, those of a group together, and what a table needs to be compared with another."""
     groups = {name: place for place, name in enumerate(dict.fromkeys(each.group for each in rows))}
     rows = sorted(rows, key=lambda each: groups[each.group])
-    facts = _facts(what, quick, device)
     if as_json:
         print(json.dumps({**facts, "rows": [each.as_dict() for each in rows]}, ensure_ascii=False, indent=2))
     else:
         row.show(rows, console)
-        console.print(f"{facts['command']}, {facts['date']}, {device}, {facts['clock']}", highlight=False)
+        console.print(f"{facts['command']}, {facts['date']}, {facts['device']}, {facts['clock']}", highlight=False)
 
 
 def _facts(what: str, quick: bool, device: str) -> dict[str, Any]:

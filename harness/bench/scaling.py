@@ -73,7 +73,7 @@ def measured(what: str, values: tuple[int, ...]) -> list[tuple[float, float]]:
         trainer = loop.trainer(goal.risk, steps.rule("gd", None), examples)
         thetas, etas = jax.vmap(goal.init)(keys), jnp.full(lanes, steps.RATE, "float32")
         count = max(3, int(WORK / (examples * goal.size * lanes)))
-        case = functools.partial(_steps, trainer, thetas, etas, keys, batch, count)
+        case = functools.partial(_steps, trainer, (thetas, etas, keys), batch, count)
         case()
         seconds = min(timing.cpu_seconds(case) for _ in range(3)) / count
         found.append((float({"examples": examples, "parameters": goal.size, "seeds": lanes}[what]), seconds))
@@ -81,8 +81,9 @@ def measured(what: str, values: tuple[int, ...]) -> list[tuple[float, float]]:
 
 
 def _steps(
-    trainer: loop.Trainer, thetas: jax.Array, etas: jax.Array, keys: jax.Array, batch: objective.Batch, count: int
+    trainer: loop.Trainer, lanes: tuple[jax.Array, jax.Array, jax.Array], batch: objective.Batch, count: int
 ) -> jax.Array:
+    thetas, etas, keys = lanes
     state = trainer.begin(thetas, etas, jnp.zeros(len(thetas), int))
     return trainer.advance(state, etas, keys, batch, count).theta
 

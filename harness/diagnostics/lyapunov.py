@@ -39,6 +39,7 @@ import scipy.special
 from harness import config
 from harness.risk import jacobian, losses, objective
 from harness.training import loop, optimizers
+from harness.training.problem import Problem
 
 BLOCKS = 32
 """Means of consecutive steps, over which the error is taken."""
@@ -136,15 +137,7 @@ def steepest(found: jacobian.Factor, weights: np.ndarray, eta: float) -> np.ndar
     return np.ascontiguousarray(frame[:, np.argmax(np.abs(1 - eta * values))])
 
 
-def growths_free(
-    outputs: jacobian.Outputs,
-    loss: config.Loss,
-    theta: jax.Array,
-    batch: objective.Batch,
-    rule: optimizers.Rule,
-    eta: float,
-    key: jax.Array,
-) -> np.ndarray:
+def growths_free(problem: Problem, theta: jax.Array, batch: objective.Batch, eta: float, key: jax.Array) -> np.ndarray:
     """Returns the growths of a vector drawn at random, without a factor: products with the Jacobians of mini-batches.
 
     The vector is kept as J'z beside z itself, and made of z anew every SPAN steps: rounding would else leave it parts
@@ -152,12 +145,13 @@ def growths_free(
     digits are lost after some 36 / |lambda| steps (mathematics, section 2). Cost: 2 gradients of a mini-batch a step,
     one of the whole risk every SPAN steps.
     """
+    rule = problem.rule
     assert rule.batch_size is not None
     examples, width = batch.targets.shape
     burn, length = steps(examples, rule.batch_size)
     first, second = jax.random.split(key)
     count = burn + BLOCKS * length
-    run = _run_free(outputs, loss, rule, examples, rule.batch_size, -(-count // SPAN))
+    run = _run_free(problem.objective.outputs, problem.loss, rule, examples, -(-count // SPAN))
     z = jax.random.normal(first, (examples, width), "float64")
     return np.asarray(run(theta, batch, z, eta, second))[:count]
 
@@ -447,9 +441,11 @@ def _run(rule: optimizers.Rule, examples: int, batch: int, count: int) -> Callab
 
 @functools.lru_cache(maxsize=2)
 def _run_free(
-    outputs: jacobian.Outputs, loss: config.Loss, rule: optimizers.Rule, examples: int, batch: int, spans: int
+    outputs: jacobian.Outputs, loss: config.Loss, rule: optimizers.Rule, examples: int, spans: int
 ) -> Callable[..., jax.Array]:
     """Returns the compiled function `(theta, batch, z (N, K), eta, key) -> (spans SPAN,)` of `growths_free`."""
+    assert rule.batch_size is not None
+    batch = rule.batch_size
 
     @jax.jit
     def run(theta: jax.Array, whole: objective.Batch, z: jax.Array, eta: jax.Array, key: jax.Array) -> jax.Array:

@@ -71,7 +71,7 @@ def measure(point: points.Point) -> dict[str, float]:
     burn, _ = lyapunov.steps(examples, rule.batch_size)
     if examples * problem.exact.targets.shape[-1] > jacobian.LIMIT:
         batch = jax.tree.map(lambda leaf: leaf[:examples], problem.exact)
-        logs = lyapunov.growths_free(problem.objective.outputs, problem.loss, theta, batch, rule, eta, first)
+        logs = lyapunov.growths_free(problem, theta, batch, eta, first)
         most = min(len(theta), examples * problem.exact.targets.shape[-1])
         found = lyapunov.exponent(logs, burn, lyapunov.reach(most))
         unknown = {name: math.nan for name in METRICS}

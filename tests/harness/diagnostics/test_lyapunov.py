@@ -213,7 +213,7 @@ def test_a_factor_is_not_needed(loss: str, eta: float, home: pathlib.Path) -> No
     found = jacobians.factor(ready.objective.outputs, one.loss, theta, ready.exact)
     key = jax.random.key(3)
     dense_logs = lyapunov.growths(found, np.ones(6), ready.rule, eta, key).drawn
-    free = lyapunov.growths_free(ready.objective.outputs, one.loss, theta, ready.exact, ready.rule, eta, key)
+    free = lyapunov.growths_free(ready, theta, ready.exact, eta, key)
     assert free.shape == dense_logs.shape
     # The same batches: in the end both vectors point the same way, and every step agrees.
     assert free[-500:] == pytest.approx(dense_logs[-500:], abs=1e-7)
