@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from harness import config
+from harness import config, workspace
 from harness.risk import objective
 from harness.runtime import device, sharding
 from tests import builders
@@ -84,7 +84,8 @@ def report(family: str, precision: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def eight() -> dict[str, Any]:
-    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.harness.runtime.test_sharding"]  # from the root, where `tests` is found
+    done = subprocess.run(command, cwd=workspace.CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
