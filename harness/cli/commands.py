@@ -149,7 +149,10 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", min=1, max=1000, help="Tasks at once; each may use all cores. Default: 1, a cluster's room"
+            "--jobs",
+            min=1,
+            max=1000,
+            help="Tasks at once. Default: one for each core, as memory has room; 1 on an accelerator; a cluster's room",
         ),
     ] = None,
     shard: Annotated[
@@ -330,6 +333,8 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
 
         together.follow(portions, options)
         return None
+    if wanted.engine == "local" and not wanted.as_json and (said := at_once(options)):
+        console().print(said, highlight=False)
     try:
         with (
             signals.handled(),
@@ -340,6 +345,16 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
             return schedule.work(portions, opened, workers, display)
     except KeyboardInterrupt:
         raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
+
+
+def at_once(options: engines.Options) -> str:
+    """Returns how many tasks are run at once, in a line, where nobody said so and it is more than one."""
+    from harness.jobs.engines import local
+
+    count = local.tasks_at_once(options)
+    if options.jobs is not None or count == 1:
+        return ""
+    return f"{count} tasks at once, one for each core as memory has room (--jobs 1: one after the other)"
 
 
 def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> bool:

@@ -12,6 +12,7 @@ from harness import config, errors
 from harness.jobs import engines, progress, task
 from harness.records import run_folder, statuses
 from harness.tracking import client, queue
+from harness.training import lanes
 
 
 class Outcome(NamedTuple):
@@ -56,12 +57,12 @@ def wanted(
 
 
 def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
-    """Returns about what there will be to do, a seed at a time, by the run folders alone: to start workers early."""
+    """Returns about what there will be to do, by the run folders alone and as on a CPU: to start workers early."""
     return [
-        portion.whole._replace(seeds=(seed,))
+        one
         for portion in portions
-        for seed in sorted(portion.missing & portion.mine)
-        if not _is_complete(portion.whole.cell, seed)
+        for one in portion.tasks(lanes.groups(portion.whole.cell, portion.whole.seeds))
+        if not all(_is_complete(one.cell, seed) for seed in one.seeds)
     ]
 
 

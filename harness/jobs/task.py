@@ -125,6 +125,16 @@ def groups(whole: Task) -> list[tuple[int, ...]]:
     return lanes.groups(whole.cell, whole.seeds, accelerator=jax.default_backend() != "cpu")
 
 
+def needs(whole: Task) -> int:
+    """Returns about how many bytes of memory a process takes that runs a group of its seeds, from shapes alone."""
+    from harness.runs import estimate, outline
+
+    try:
+        return estimate.needed(whole.cell, outline.outline(whole.cell).parameters)
+    except errors.InputError:  # it is said when the task is begun
+        return 0
+
+
 def make_ready(task: Task) -> None:
     """Imports, reads and builds what a task needs that may come; what is wrong with it is said when it comes."""
     from harness.runs import keys

@@ -5,7 +5,7 @@ Started by engines/local.py. It reads one JSON object a line and answers in kind
 whatever libraries print goes to stderr.
 
     {"expect": TASK}   ->  nothing; it makes ready for what may come
-    {"groups": TASK}   ->  {"groups": [[0, 1], [2]]}
+    {"groups": TASK}   ->  {"groups": [[0, 1], [2]], "bytes": what one of them needs}
     {"task": TASK}     ->  {"event": [kind, run_id, step, values, status]} ..., {"result": [said, reason]}
     on its own         ->  {"input": MESSAGE} where there is no such device
 
@@ -68,7 +68,8 @@ def _work(
             task.make_ready(task.load(order["expect"]))
             continue
         if "groups" in order:
-            say({"groups": task.groups(task.load(order["groups"]))})
+            whole = task.load(order["groups"])
+            say({"groups": task.groups(whole), "bytes": task.needs(whole)})
             continue
         said, reason = task.perform(task.load(order["task"]), device, tell)
         say({"result": [said, reason]})

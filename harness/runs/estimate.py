@@ -40,6 +40,9 @@ OFTEN = {"changes": 0.5}
 PROGRAMS = 8.0
 """What compiling all programs of a Lanczos checkpoint takes, in compilations of a product, about."""
 
+LOADED = 1280 * 2**20
+"""Bytes of a worker of a small network, at its peak: libraries, and the compilation of programs (specs/quickstart)."""
+
 ENOUGH = 0.2
 """Seconds of steps after which their mean is believed."""
 
@@ -156,6 +159,14 @@ def held(cell: config.Cell, parameters: int) -> int:
     dense = survey.resolve(cell.curvature, parameters) == "dense"
     rows = memory.COPIES * parameters if dense else survey.capacity(parameters) + 1
     return numbers * (8 + 8 + width) + 8 * parameters * rows
+
+
+def needed(cell: config.Cell, parameters: int) -> int:
+    """Returns the bytes of a process that runs a cell, by its layers: libraries and compiled programs, data, spectrum.
+
+    Cost: nothing is computed.
+    """
+    return LOADED + held(cell, parameters) + _estimated(cell)
 
 
 def too_large(cell: config.Cell, parameters: int, parts: Parts | None) -> str:

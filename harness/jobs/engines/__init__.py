@@ -31,7 +31,7 @@ class Options(NamedTuple):
     Attributes:
         device: auto, cpu, gpu or tpu.
         devices: Devices that share the examples of a batch, in each worker.
-        jobs: Tasks at once; None: 1 locally, as many as fit on a cluster.
+        jobs: Tasks at once; None: locally one for each core, as memory has room; as many as fit on a cluster.
         gpus: GPUs that a task takes (ray).
         cpus: Cores that a task takes (ray).
         address: Of the cluster (ray); None: RAY_ADDRESS, else a cluster of this machine alone.

@@ -5,7 +5,9 @@ Not loky and not concurrent.futures: where one worker is killed, these fail the 
 TerminatedWorkerError, BrokenProcessPool). Here a task whose worker died goes on in a fresh one from its run folder,
 once.
 
-Each worker may use all cores: XLA has one pool of threads in each, and the system shares the cores among them (LAPACK
+Where nobody says how many tasks at once, there is one for each core, as long as what they need together fits into
+memory: a worker says what a task needs before it is begun, and one that does not fit beside others waits for them. Each
+worker may use all cores: XLA has one pool of threads in each, and the system shares the cores among them (LAPACK
 has one thread: lapack.py). Workers are in process groups of their own, so that Ctrl-C reaches the parent
 alone, which passes it on as SIGTERM.
 """
@@ -16,6 +18,7 @@ import collections
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import queue
 import signal
@@ -28,8 +31,11 @@ from typing import IO, Any, NamedTuple
 from harness import errors, workspace
 from harness.jobs import engines, task, worker
 from harness.runs import events
-from harness.runtime import lapack
+from harness.runtime import lapack, machine
 from harness.training import shared
+
+LOADED = 2**30
+"""Bytes of a worker that has loaded its libraries and runs nothing, at most."""
 
 GRACE = 10.0
 """Seconds that a worker has to leave when the parent has no more use for it."""
@@ -41,10 +47,12 @@ class Item(NamedTuple):
     Attributes:
         what: A task, or a portion to be divided into tasks.
         problem: Its problem (harness.training.shared), by number.
+        bytes: Memory that it needs; 0 while it is not known.
     """
 
     what: task.Portion | task.Task
     problem: int
+    bytes: int = 0
 
     @property
     def task(self) -> task.Task:
@@ -75,10 +83,24 @@ class Worker:
     listener: threading.Thread = dataclasses.field(default_factory=threading.Thread)
 
 
+def tasks_at_once(options: engines.Options) -> int:
+    """Returns how many tasks are run at once: as many as somebody says, else one for each core of this process.
+
+    Fewer where memory has no room for so many workers that do nothing yet; one where jax may find an accelerator, or
+    where a run is shared among devices.
+    """
+    if options.jobs is not None:
+        return options.jobs
+    cpu = options.device == "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu"
+    if options.devices > 1 or not (cpu or (options.device == "auto" and not machine.accelerated())):
+        return 1
+    return max(1, min(machine.cores(), machine.spare() // LOADED))
+
+
 @contextlib.contextmanager
 def opened(options: engines.Options, expected: Sequence[task.Task]) -> Iterator[engines.Engine]:
-    """Opens the engine and starts workers for the `expected` tasks, `--jobs` at most, which make ready for them."""
-    crew = Crew(options, options.jobs or 1)
+    """Opens the engine and starts workers for the `expected` tasks, which make ready for them."""
+    crew = Crew(options, tasks_at_once(options))
     try:
         for one in expected[: crew.jobs]:
             _send(crew.start(), {"expect": one.dump()})
@@ -93,6 +115,7 @@ class Crew:
     def __init__(self, options: engines.Options, jobs: int) -> None:
         self.device = (options.device, str(options.devices))
         self.jobs = jobs
+        self.room: float = math.inf if options.jobs is not None else machine.spare()
         self.workers: list[Worker] = []
         self.inbox: queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self.tell: events.Tell = events.ignore
@@ -146,7 +169,8 @@ class Crew:
                 raise errors.InputError(message["input"])
             elif "groups" in message and item is not None and isinstance(item.what, task.Portion):
                 one.item = None
-                items[:0] = [item._replace(what=found) for found in item.what.tasks(message["groups"])]
+                needs = int(message["bytes"])
+                items[:0] = [Item(found, item.problem, needs) for found in item.what.tasks(message["groups"])]
             elif "result" in message and item is not None:
                 one.item = None
                 result = task.Result(item.task, *message["result"])
@@ -187,18 +211,24 @@ class Crew:
     def _assign(self, items: list[Item]) -> None:
         """Gives each idle worker what suits it best, after more workers were started if they are of use."""
         busy = sum(one.item is not None for one in self.workers)
-        while len(self.workers) < min(self.jobs, busy + len(items)):
+        while len(self.workers) < min(self.jobs, busy + len(self._fitting(items))):
             self.start()
         for one in self.workers:
-            if one.item is None and one.running and items:
+            fitting = self._fitting(items)
+            if one.item is None and one.running and fitting:
                 others = {other.problem for other in self.workers if other is not one and other.item is not None}
-                item = items.pop(min(range(len(items)), key=lambda i: suits(items[i].problem, one.problem, others)))
+                item = items.pop(min(fitting, key=lambda i: suits(items[i].problem, one.problem, others)))
                 one.item, one.problem, one.step = item, item.problem, -1
                 if isinstance(item.what, task.Task):
                     self.note("begin", item.what, "")
                     _send(one, {"task": item.what.dump()})
                 else:
                     _send(one, {"groups": item.what.whole.dump()})
+
+    def _fitting(self, items: Sequence[Item]) -> list[int]:
+        """Returns which items fit into memory beside those that are at hand; all of them where none is."""
+        at_hand = [one.item.bytes for one in self.workers if one.item is not None]
+        return [i for i, item in enumerate(items) if not at_hand or sum(at_hand) + item.bytes <= self.room]
 
     def _heard(self, one: Worker, message: dict[str, Any]) -> None:
         if "event" in message:

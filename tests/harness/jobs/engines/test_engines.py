@@ -40,7 +40,7 @@ LONG = {
     "seeds": 2,
 }
 """A run that is never done; with an end, its seeds train side by side."""
-OPTIONS = engines.Options(device="cpu")
+OPTIONS = engines.Options(device="cpu", jobs=1)
 
 
 def wanted(parts: builders.Part = SHORT, part: tuple[int, int] = (1, 1)) -> list[task.Portion]:
