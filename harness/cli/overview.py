@@ -67,8 +67,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
         errors.OutOfMemory: If cells do not fit into memory.
     """
     from harness import data
-    from harness.runs import estimate
-    from harness.training import problem
+    from harness.runs import estimate, trial
 
     table = rich.table.Table(box=None, header_style="bold")
     table.add_column("configuration", overflow="fold", ratio=1)
@@ -99,11 +98,12 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
                 away.add(getattr(cell.data, "dataset", cell.data.name))
             refused = estimate.too_large(cell, known.parameters, None)
             if cell in first and known.parameters <= TRIAL_UP_TO and here and not refused:
-                parts[cell] = estimate.time_parts(cell, known)
-                refused = estimate.too_large(cell, known.parameters, parts[cell])
-                before, after = problem.trial(cell)
-                warning = "" if math.isfinite(before + after) else ": not finite, a run will diverge at once"
-                steps.append(f"{cell.suite}/{cell.spec}: loss {before:.4g} → {after:.4g}{warning}")
+                tried = trial.trial(cell, known)
+                parts[cell] = tried.parts
+                refused = estimate.too_large(cell, known.parameters, tried.parts)
+                finite = math.isfinite(tried.before + tried.after)
+                warning = "" if finite else ": not finite, a run will diverge at once"
+                steps.append(f"{cell.suite}/{cell.spec}: loss {tried.before:.4g} → {tried.after:.4g}{warning}")
             too_large += [refused] if refused else []
             table.add_row(
                 rich.markup.escape(cell.label),

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import resource
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -92,7 +90,7 @@ def estimate(cell: config.Cell, known: outline.Outline, parts: Parts) -> Estimat
     """Returns what the runs of a cell take, from the parts of the cell itself (see `scaled`)."""
     ends = sum(price for name, price in _prices(known.plan) if not _always(name))
     run = cell.steps * parts.step + cell.checkpoints * parts.checkpoint + ends * parts.gradient
-    return Estimate(parts.compile, run, _process() + held(cell, known.parameters) + parts.temporaries)
+    return Estimate(parts.compile, run, LOADED + held(cell, known.parameters) + parts.temporaries)
 
 
 def scaled(
@@ -244,13 +242,3 @@ def _counted(model: config.Model, loss: config.Loss, shape: tuple[int, ...], cla
     program = jax.jit(lambda theta, *batch: jax.grad(goal.risk)(theta, objective.Batch(*batch)))
     counted = program.lower(theta, *arrays).cost_analysis() or {}
     return max(float(counted.get("flops", 0.0)) / EXAMPLES, 1.0)
-
-
-@functools.cache
-def _process() -> int:
-    """Returns the bytes of a process that has loaded everything and run nothing: this one, when first asked."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
