@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +16,9 @@ import time
 
 import mlflow
 import pytest
+
+import gdzoo as front_door
+from tests import builders
 
 ROOT = pathlib.Path(__file__).parent.parent
 SPEC = """
@@ -41,10 +46,21 @@ def start(*words: str, home: pathlib.Path, **environment: str) -> subprocess.Pop
     )
 
 
-def gdzoo(*words: str, home: pathlib.Path, **environment: str) -> tuple[int, str, str]:
-    process = start(*words, home=home, **environment)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def gdzoo(*words: str, home: pathlib.Path) -> tuple[int, str, str]:
+    """Says a command in this process, from `home`; returns its exit code, and what it printed and complained of."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(home)
+        patch.setattr(sys, "argv", ["gdzoo", *words])
+        for name, value in {"JAX_PLATFORMS": "cpu", "COLUMNS": "200"}.items():
+            patch.setenv(name, value)
+        try:
+            front_door.main()
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return code, out.getvalue(), err.getvalue()
 
 
 def written(home: pathlib.Path, text: str = SPEC, name: str = "t.yaml") -> str:
@@ -132,7 +148,7 @@ def test_a_diverging_step_size_is_a_result(home: pathlib.Path, store_uri: str) -
     assert "diverged" in (home / "site" / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", builders.tiers([signal.SIGINT, signal.SIGTERM], quick=[signal.SIGINT]))
 def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
     number: signal.Signals, home: pathlib.Path, store_uri: str
 ) -> None:

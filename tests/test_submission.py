@@ -31,6 +31,7 @@ def said(*words: str, cwd: pathlib.Path, check: bool = True, **environment: str)
     return done
 
 
+@pytest.mark.thorough
 def test_the_four_commands_of_the_readme_put_a_network_on_the_board(
     home: pathlib.Path, store_uri: str, tmp_path: pathlib.Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_shipped_rows_are_whole_consistent_and_have_their_verdicts() -> None:
         assert all(check.holds for check in consistency.checks(row.bundle))
 
 
+@pytest.mark.thorough
 def test_a_shipped_row_is_replayed() -> None:
     """A sample of one: the smallest, whole, on this machine."""
     outcome = verify.verify(reading.read(_row()), "replayed")

@@ -20,6 +20,7 @@ from harness.records import run_folder
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import challenge, claim, comparison, consistency, process, reading, submit, trust, verify
 from leaderboard.export import labels
+from tests import builders
 
 SPEC = """
 schema: 1
@@ -306,7 +307,7 @@ def with_states(files: dict[str, bytes], seed: int, arrays: dict[str, np.ndarray
     return signed({**files, f"seed-{seed}/states.safetensors": tensors.save(arrays)})
 
 
-@pytest.mark.parametrize("place", [2, bundles.STATES - 1])
+@pytest.mark.parametrize("place", builders.tiers([2, bundles.STATES - 1], quick=[2]))
 def test_a_forged_state_is_found(made: Made, place: int) -> None:
     """Each state that was handed in, moved by 1 %: by its record, by the segments beside it, or by the start."""
     arrays = states(made.files, 0)
@@ -354,6 +355,7 @@ def test_histograms_are_those_of_the_spectra_beside_them_whatever_a_run_says(mad
     assert reading.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
 
 
+@pytest.mark.thorough
 def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +430,7 @@ def test_another_seed_of_the_same_cell_is_found(made: Made) -> None:
     assert {"loss", "the step size"} <= {check.what for check in found}
 
 
+@pytest.mark.thorough
 def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another instruction set and thread count stand for another machine; the bundle lies in another folder."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
@@ -440,7 +443,13 @@ def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypa
     assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
 
 
-@pytest.mark.parametrize(("factor", "label"), [(1 + 1e-13, "recomputed"), (1.05, "disputed")])
+@pytest.mark.parametrize(
+    ("factor", "label"),
+    [
+        pytest.param(1 + 1e-13, "recomputed", marks=pytest.mark.thorough),
+        (1.05, "disputed"),
+    ],
+)
 def test_a_last_bit_is_no_dispute_and_a_twentieth_is(made: Made, factor: float, label: str) -> None:
     """Machines of one canary may still round differently: what has other bits is judged by tolerances."""
 
