@@ -133,7 +133,7 @@ def test_an_attention_head_that_reaches_no_output_is_a_saddle(home: pathlib.Path
 
 def test_a_search_for_a_critical_point_has_its_limit_and_says_when_it_fails(home: pathlib.Path) -> None:
     def said(**fields: Any) -> str:
-        one = cell(start={"name": "zero_unit_saddle"}, **fields)
+        one = cell(start={"name": "split_saddle", "seed": 0, "share": 0.5}, **fields)
         with pytest.raises(errors.InputError) as caught:
             problem.planted_at(one, problem.problem(one))
         return str(caught.value)
