@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import subprocess
-import sys
 from typing import NamedTuple
 
 import mlflow
@@ -15,21 +12,17 @@ import pytest
 from playwright import sync_api
 
 from harness import config, diagnostics, metrics, specs
-from tests import builders
+from tests import builders, front_door
 
 ROOT = pathlib.Path(__file__).parents[2]
 SUITE = ROOT / "specs" / "quickstart"
 
 
 def gdzoo(*words: str, home: pathlib.Path) -> str:
-    kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR")}
-    places = {"GDZOO_HOME": str(home), "GDZOO_BOARD": str(home / "board")}  # nothing submitted
-    environment = {**kept, **places, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "gdzoo.py"), *words], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Says a command that must succeed; returns what it printed."""
+    code, out, err = front_door.say(*words, home=home)
+    assert code == 0, err
+    return out
 
 
 class Road(NamedTuple):
