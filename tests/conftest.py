@@ -50,8 +50,8 @@ FIRST = (
 )
 """The files that take longest, the longest first: no core idles at the end."""
 
-MATHEMATICS = ("closed_forms", "properties", "curvature", "diagnostics", "starts", "theory")
-"""Folders whose programs run once, and whose numbers are held to error bars."""
+MATHEMATICS = ("closed_forms", "properties", "curvature", "diagnostics", "starts", "theory", "training", "specs")
+"""Folders whose programs run once, and whose numbers are held to error bars, or to others of the same process."""
 
 FULL = 3 * 2**29
 """Bytes of a process from which on what it compiled for one file is forgotten before the next."""
