@@ -38,15 +38,17 @@ device.configure()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 FIRST = (
+    "test_road.py",
     "test_verify.py",
     "test_cli.py",
-    "test_site.py",
-    "test_road.py",
-    "test_submission.py",
-    "test_postgres.py",
-    "test_families.py",
     "test_saddles.py",
     "test_problem.py",
+    "test_site.py",
+    "test_families.py",
+    "test_submission.py",
+    "test_postgres.py",
+    "test_agreement.py",
+    "test_expected.py",
 )
 """The files that take longest, the longest first: no core idles at the end."""
 
