@@ -52,7 +52,17 @@ FIRST = (
 )
 """The files that take longest, the longest first: no core idles at the end."""
 
-MATHEMATICS = ("closed_forms", "properties", "curvature", "diagnostics", "starts", "theory", "training", "specs")
+MATHEMATICS = (
+    "closed_forms",
+    "properties",
+    "risk",
+    "curvature",
+    "diagnostics",
+    "starts",
+    "theory",
+    "training",
+    "specs",
+)
 """Folders whose programs run once, and whose numbers are held to error bars, or to others of the same process."""
 
 FULL = 3 * 2**29
