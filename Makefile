@@ -5,6 +5,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
+# At most four processes, each with whole files of tests, in the order that tests/conftest.py gives them.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
 export PYTHON
 export PYTHONUNBUFFERED := 1
@@ -13,11 +15,11 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo data test slow lint pictures schema constraints clean chromium postgres datafiles
+.PHONY: help install demo data test test-all slow lint pictures schema constraints clean chromium postgres datafiles
 
 help: ## say what can be made
 	@echo "make ..."
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 15
 
 install: .venv/.installed ## make .venv with the exact versions of constraints.txt
 
@@ -31,9 +33,12 @@ data: install datafiles ## bring the real Fashion-MNIST, 70,000 images, with no 
 	@$(BIN)/gdzoo data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
 
 test: .venv/.installed-test chromium postgres datafiles lint ## install all that the tests need, Chromium included, and run them
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(PYTEST)
 
-slow: .venv/.installed-test chromium postgres datafiles ## run the tests that take minutes
+test-all: test ## the same, then the larger cases of what they promise, as continuous integration does
+	@$(PYTEST) -m "thorough and not slow"
+
+slow: .venv/.installed-test chromium postgres datafiles ## run the tests that take minutes (hours together)
 	@$(BIN)/pytest -m slow
 
 lint: .venv/.installed-test ## check style and types

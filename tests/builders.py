@@ -7,10 +7,11 @@ A module that replaces the same parts in every test says so once: `cell = functo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import jax
+import pytest
 
 import zoo
 from harness import config, specs
@@ -19,6 +20,11 @@ from harness.training import problem as problems
 from zoo import layer, model
 
 Part = dict[str, Any]
+
+
+def tiers(cases: Iterable[Any], quick: Container[Any]) -> list[Any]:
+    """Returns cases as parameters of a test; `make test` runs the quick ones, `make test-all` the others too."""
+    return [pytest.param(case, marks=() if case in quick else pytest.mark.thorough) for case in cases]
 
 
 def classes(**fields: Any) -> Part:

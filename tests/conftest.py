@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import os
 import pathlib
@@ -21,6 +22,7 @@ from harness.runtime import lapack
 lapack.limit()  # before anything loads numpy
 
 import jax  # noqa: E402
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 from harness import workspace  # noqa: E402
@@ -35,7 +37,72 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(workspace.CHECKOUT / ".py
 device.configure()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+FIRST = (
+    "test_road.py",
+    "test_verify.py",
+    "test_cli.py",
+    "test_saddles.py",
+    "test_problem.py",
+    "test_site.py",
+    "test_families.py",
+    "test_submission.py",
+    "test_postgres.py",
+    "test_agreement.py",
+    "test_expected.py",
+)
+"""The files that take longest, the longest first: no core idles at the end."""
+
+MATHEMATICS = (
+    "closed_forms",
+    "properties",
+    "risk",
+    "curvature",
+    "diagnostics",
+    "starts",
+    "theory",
+    "training",
+    "specs",
+)
+"""Folders whose programs run once, and whose numbers are held to error bars, or to others of the same process."""
+
+FULL = 3 * 2**29
+"""Bytes of a process from which on what it compiled for one file is forgotten before the next."""
+
 LOOPBACK = ("127.", "::1", "localhost")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the slowest files first."""
+    rank = {name: at for at, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """Lets the garbage collector look no more at what is here to stay: modules and tests."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgetful() -> Iterator[None]:
+    """Forgets compiled programs after a file where the process is large; those on disk are read again."""
+    yield
+    if psutil.Process().memory_info().rss > FULL:
+        jax.clear_caches()
+
+
+@pytest.fixture
+def compiled_quickly() -> Iterator[None]:
+    """Compiles programs in half the time, without what would make them fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True)
+def mathematics(request: pytest.FixtureRequest) -> None:
+    """Compiles quickly what runs once."""
+    if not set(MATHEMATICS).isdisjoint(request.path.parts):
+        request.getfixturevalue("compiled_quickly")
 
 
 @pytest.fixture(autouse=True)

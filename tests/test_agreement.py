@@ -18,8 +18,15 @@ SPECS = pathlib.Path(__file__).parent.parent / "specs" / "quickstart"
 # mlp-sgd.yaml trains the network of mlp.yaml, so the cells of gradient descent are all networks.
 CELLS = {cell.label: cell for spec in specs.read_all([SPECS]) for cell in spec.cells if cell.optimizer.name == "gd"}
 LATER = ("vgg · activation=gelu", "vit · activation=relu")
-"""Cells that wait for the slow tests: a minute each, where the other activation of the network is tested always."""
+"""Cells that wait for the slow tests: a minute each, where the other activation of the network is tested before."""
 STEPS = 40
+
+
+def tier(label: str) -> list[pytest.MarkDecorator]:
+    """Returns the mark of the tier of a cell: none for the MLP, whose programs are small."""
+    if label in LATER:
+        return [pytest.mark.slow]
+    return [] if CELLS[label].model.family == "mlp" else [pytest.mark.thorough]
 
 
 def agree(cell: config.Cell, seed: int) -> None:
@@ -59,7 +66,7 @@ def agree(cell: config.Cell, seed: int) -> None:
         assert found.log_det.error < 2.36, "one standard error is below 1"
 
 
-@pytest.mark.parametrize("label", [pytest.param(label, marks=[pytest.mark.slow] * (label in LATER)) for label in CELLS])
+@pytest.mark.parametrize("label", [pytest.param(label, marks=tier(label)) for label in CELLS])
 def test_dense_and_lanczos_agree_on_quickstart_nets(label: str, home: pathlib.Path) -> None:
     agree(CELLS[label], 0)
 

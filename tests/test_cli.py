@@ -15,6 +15,8 @@ import time
 import mlflow
 import pytest
 
+from tests import builders, front_door
+
 ROOT = pathlib.Path(__file__).parent.parent
 SPEC = """
 schema: 1
@@ -41,12 +43,6 @@ def start(*words: str, home: pathlib.Path, **environment: str) -> subprocess.Pop
     )
 
 
-def gdzoo(*words: str, home: pathlib.Path, **environment: str) -> tuple[int, str, str]:
-    process = start(*words, home=home, **environment)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
 def written(home: pathlib.Path, text: str = SPEC, name: str = "t.yaml") -> str:
     folder = home / "tests"
     folder.mkdir(exist_ok=True)
@@ -67,7 +63,7 @@ def written(home: pathlib.Path, text: str = SPEC, name: str = "t.yaml") -> str:
 )
 def test_a_wrong_spec_says_where_and_what(old: str, new: str, message: str, home: pathlib.Path) -> None:
     path = written(home, SPEC.replace(old, new))
-    code, out, err = gdzoo("run", path, home=home)
+    code, out, err = front_door.say("run", path, home=home)
     assert code == 2
     assert message in err
     assert err.startswith("tests/t.yaml:")
@@ -85,17 +81,17 @@ def test_missing_files_and_wrong_words_are_exit_code_2(home: pathlib.Path, store
         (("run", written(home), "--device", "gpuu"), "did you mean 'gpu'?"),
         (("rum",), "rum"),
     ):
-        code, out, err = gdzoo(*words, home=home)
+        code, out, err = front_door.say(*words, home=home)
         assert (code, "Traceback" in out + err) == (2, False), err
         assert message in err
 
 
 def test_a_data_set_that_needs_the_network_is_refused_at_once(home: pathlib.Path, store_uri: str) -> None:
     path = written(home, SPEC.replace("digits", "fashion_mnist"))
-    code, _, err = gdzoo("run", path, home=home)
+    code, _, err = front_door.say("run", path, home=home)
     assert code == 2
     assert "Three ways out: say `gdzoo data prepare fashion_mnist`" in err
-    code, out, err = gdzoo("check", path, home=home)
+    code, out, err = front_door.say("check", path, home=home)
     assert code == 0, err
     assert "`gdzoo data prepare fashion_mnist` before a run" in out
     assert "one small step" not in out
@@ -103,36 +99,36 @@ def test_a_data_set_that_needs_the_network_is_refused_at_once(home: pathlib.Path
 
 def test_a_store_that_cannot_be_opened_says_what_to_do(home: pathlib.Path) -> None:
     path = written(home)
-    code, _, err = gdzoo("run", path, home=home)
+    code, _, err = front_door.say("run", path, home=home)
     assert code == 2
     assert "gdzoo store init" in err
     assert not (home / "mlflow.db").exists(), "a run never makes a store by accident"
     (home / "mlflow.db").write_text("this is no database", encoding="utf-8")
-    code, out, err = gdzoo("run", path, home=home)
+    code, out, err = front_door.say("run", path, home=home)
     assert code == 2
     assert "mlflow.db" in err
     assert "Traceback" not in out + err
-    code, _, err = gdzoo("run", path, "--store", "mysterious://x", home=home)
+    code, _, err = front_door.say("run", path, "--store", "mysterious://x", home=home)
     assert code == 2
     assert "mysterious" in err
 
 
 def test_a_diverging_step_size_is_a_result(home: pathlib.Path, store_uri: str) -> None:
     path = written(home, SPEC.replace("learning_rate: 0.2", "learning_rate: 1.0e+9").replace("steps: 12", "steps: 60"))
-    code, out, err = gdzoo("run", path, home=home)
+    code, out, err = front_door.say("run", path, home=home)
     assert code == 0, err
     assert "diverged" in out
     assert " at step " in out
     facts = [json.loads(file.read_text()) for file in (home / "runs" / "tests").glob("*/run.json")]
     assert [fact["status"] for fact in facts] == ["diverged", "diverged"]
-    code, out, _ = gdzoo("status", path, home=home)
+    code, out, _ = front_door.say("status", path, home=home)
     assert "2 diverged" in out
-    code, out, err = gdzoo("board", "build", home=home)
+    code, out, err = front_door.say("board", "build", home=home)
     assert code == 0, err
     assert "diverged" in (home / "site" / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", builders.tiers([signal.SIGINT, signal.SIGTERM], quick=[signal.SIGINT]))
 def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
     number: signal.Signals, home: pathlib.Path, store_uri: str
 ) -> None:
@@ -152,7 +148,7 @@ def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
     assert json.loads(lines[0].with_name("run.json").read_text())["status"] == "interrupted"
     killed = mlflow.MlflowClient(tracking_uri=store_uri).search_runs(["1"])  # both seeds, which run side by side
     assert [(one.info.status, one.data.tags["gdzoo.status"]) for one in killed] == [("KILLED", "interrupted")] * 2
-    assert gdzoo("status", path, home=home)[1].strip().endswith("2 interrupted")
+    assert front_door.say("status", path, home=home)[1].strip().endswith("2 interrupted")
     # The same cell, a shorter time later: what was recorded is still there, and nothing of it is made twice.
     process = start("run", path, home=home)
     while lines[0].read_text() == before:
@@ -169,32 +165,32 @@ def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
 
 def test_a_second_run_adds_nothing_and_the_store_alone_suffices(home: pathlib.Path, store_uri: str) -> None:
     path = written(home)
-    assert "2 runs made" in gdzoo("run", path, home=home)[1]
-    assert "0 runs made, 2 there already" in gdzoo("run", path, home=home)[1]
+    assert "2 runs made" in front_door.say("run", path, home=home)[1]
+    assert "0 runs made, 2 there already" in front_door.say("run", path, home=home)[1]
     shutil.rmtree(home / "runs")
-    assert "0 runs made, 2 there already" in gdzoo("run", path, home=home)[1]
-    assert "1 runs made, 2 there already" in gdzoo("run", path, "--seeds", "3", home=home)[1]
-    code, out, err = gdzoo("board", "build", home=home)
+    assert "0 runs made, 2 there already" in front_door.say("run", path, home=home)[1]
+    assert "1 runs made, 2 there already" in front_door.say("run", path, "--seeds", "3", home=home)[1]
+    code, out, err = front_door.say("board", "build", home=home)
     assert code == 0, err
     assert "3/3" in out
 
 
 def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
-    code, out, err = gdzoo("new", "mine", "--family", "mlp", home=home)
+    code, out, err = front_door.say("new", "mine", "--family", "mlp", home=home)
     assert code == 0, err
     path = home / "specs" / "mine" / "mine.yaml"
     assert str(path.relative_to(home)) in out
-    assert gdzoo("new", "mine", "--family", "mlp", home=home)[0] == 2
+    assert front_door.say("new", "mine", "--family", "mlp", home=home)[0] == 2
     text = path.read_text(encoding="utf-8")
     for old, new in (("steps: 300", "steps: 8"), ("checkpoints: 16", "checkpoints: 3"), ("seeds: 3", "seeds: 1")):
         assert old in text
         text = text.replace(old, new)
     path.write_text(text, encoding="utf-8")
-    code, out, err = gdzoo("check", "specs/mine", home=home)
+    code, out, err = front_door.say("check", "specs/mine", home=home)
     assert code == 0, err
     assert "1 spec, 1 configuration, 1 run: all valid" in out
     assert "all of that, one after the other: about " in out
-    code, out, err = gdzoo("submit", "specs/mine", "--to", "reported", home=home)
+    code, out, err = front_door.say("submit", "specs/mine", "--to", "reported", home=home)
     assert code == 0, err
     assert "page:" in out and "git add specs/mine/mine.yaml" in out.replace(f"{home}/", "")
     assert (home / "site" / "index.html").is_file()
@@ -202,7 +198,7 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
 
 def test_a_cell_that_does_not_fit_is_refused_with_the_number(home: pathlib.Path) -> None:
     wide = SPEC.replace("hidden: [4]", "hidden: [60000, 60000]")
-    code, out, err = gdzoo("check", written(home, wide), home=home)
+    code, out, err = front_door.say("check", written(home, wide), home=home)
     assert code == 1, err
     assert "1 configuration of 1 cannot be run here: tests/t: " in err
     assert "1.87e+03 GB are needed for 3,604,560,010 parameters (the 64 vectors of a Lanczos run, " in err
@@ -231,23 +227,23 @@ def test_our_bug_is_one_line_and_a_report(home: pathlib.Path, tmp_path: pathlib.
 def test_every_list_prints(home: pathlib.Path) -> None:
     from harness.cli import catalogue
 
-    code, out, _ = gdzoo("list", home=home)
+    code, out, _ = front_door.say("list", home=home)
     assert code == 0
     assert all(name in out for name in catalogue.TABLES)
     for name in ("families", "metrics", "specs"):
-        code, out, err = gdzoo("list", name, home=home)
+        code, out, err = front_door.say("list", name, home=home)
         assert code == 0, err
     assert "quickstart/mlp" in out
 
 
 def test_certify_says_what_is_certain_without_training(home: pathlib.Path) -> None:
     path = written(home)
-    code, out, err = gdzoo("certify", path, "--points", "2", home=home)
+    code, out, err = front_door.say("certify", path, "--points", "2", home=home)
     assert code == 0, err
     assert "certified; No step size is bad: " in out
     assert "the map is certified non-singular (F9" in out
     assert not (home / "runs").exists()
-    code, out, _ = gdzoo("certify", path, "--json", home=home)
+    code, out, _ = front_door.say("certify", path, "--json", home=home)
     (one,) = json.loads(out)
     assert (code, one["verdict"], one["but"]) == (0, "certified", [])
 
@@ -255,7 +251,7 @@ def test_certify_says_what_is_certain_without_training(home: pathlib.Path) -> No
 def test_a_network_too_large_for_the_dense_method_is_refused(home: pathlib.Path, store_uri: str) -> None:
     large = SPEC.replace("[4]", "[100]") + "curvature: dense\n"
     for command in ("check", "run", "certify"):
-        code, out, err = gdzoo(command, written(home, large), home=home)
+        code, out, err = front_door.say(command, written(home, large), home=home)
         assert code == 2, err
         assert err.endswith(
             "tests/t: curvature: dense is not allowed for 7,510 parameters; allowed: at most 5,000 on this device; "
@@ -267,7 +263,7 @@ def test_a_network_too_large_for_the_dense_method_is_refused(home: pathlib.Path,
 
 def test_a_control_that_disagrees_ends_with_1(home: pathlib.Path, store_uri: str) -> None:
     short = SPEC.replace("steps: 12", "steps: 1").replace("checkpoints: 4\n", "").replace("seeds: 2", "seeds: 1")
-    code, out, _ = gdzoo("run", written(home, short + "expected: {status: [finished]}\n"), home=home)
+    code, out, _ = front_door.say("run", written(home, short + "expected: {status: [finished]}\n"), home=home)
     assert (code, "controls: 1 agree, 0 disagree" in out) == (0, True)
-    code, out, _ = gdzoo("run", written(home, short + "expected: {verdict: [singular]}\n"), home=home)
+    code, out, _ = front_door.say("run", written(home, short + "expected: {verdict: [singular]}\n"), home=home)
     assert (code, "controls: 0 agree, 1 disagree" in out) == (1, True)

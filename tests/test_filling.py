@@ -23,6 +23,7 @@ from harness import errors
 from harness.records import run_folder
 from harness.tracking import client, queue, upload
 from leaderboard.export import from_store, incoming
+from tests import builders
 
 PATIENT = 60.0
 """Most seconds that a test waits for what takes one; never an assertion on speed."""
@@ -185,10 +186,11 @@ def test_a_run_that_was_killed_is_told_as_killed_not_as_running_for_ever(
     assert (run.info.status, run.data.tags["gdzoo.status"]) == ("KILLED", "interrupted")
 
 
-def test_eight_writers_at_once_lose_nothing_and_double_nothing(
-    store_uri: str, home: pathlib.Path, sample: ModuleType
+@pytest.mark.parametrize("count", builders.tiers([3, 8], quick=[3]))
+def test_writers_at_once_lose_nothing_and_double_nothing(
+    count: int, store_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    sample.write_at_once(store_uri, home / "runs", 8)
+    sample.write_at_once(store_uri, home / "runs", count)
     assert points(store_uri) == recorded(*queue.folders(home / "runs"))
 
 

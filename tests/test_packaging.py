@@ -79,7 +79,7 @@ def machine(tmp_path: pathlib.Path) -> Machine:
 def test_help_is_the_default_and_names_every_target(machine: Machine) -> None:
     shown = machine.run("make").stdout
     assert shown == machine.run("make", "help").stdout
-    for target in ("help", "install", "demo", "test", "slow", "lint", "schema", "constraints", "clean"):
+    for target in ("help", "install", "demo", "test", "test-all", "slow", "lint", "schema", "constraints", "clean"):
         assert re.search(rf"^  {target} +\w", shown, re.MULTILINE), f"make help does not explain {target}"
 
 
@@ -245,7 +245,7 @@ def test_clean_keeps_runs_store_and_venv(machine: Machine) -> None:
     assert not any((machine.checkout / name).exists() for name in drop)
 
 
-def test_continuous_integration_runs_make_test(tmp_path: pathlib.Path) -> None:
+def test_continuous_integration_runs_both_tiers(tmp_path: pathlib.Path) -> None:
     make = tmp_path / "make"
     make.write_text('#!/bin/sh\necho "make $* in $PWD"\n', encoding="utf-8")
     make.chmod(0o755)
@@ -253,7 +253,7 @@ def test_continuous_integration_runs_make_test(tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
         [ROOT / ".ci" / "run"], cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=True
     )
-    assert done.stdout == f"make test in {ROOT}\n"
+    assert done.stdout == f"make test-all in {ROOT}\n"
 
 
 def test_no_shell_script_has_a_syntax_error() -> None:

@@ -26,6 +26,7 @@ import gdzoo
 from harness import errors, workspace
 from harness.tracking import client, points, queue, store, upload
 from leaderboard.export import from_store
+from tests import builders
 
 HERE = workspace.CHECKOUT / "mlflow.db-init"
 INIT = [sys.executable, str(HERE / "init_db.py")]
@@ -71,11 +72,12 @@ def arrive(uri: str, count: int) -> None:
     assert b"tester:tester" not in b"".join(out for out, _ in said)
 
 
-def test_a_cold_database_is_missing_then_made_once_by_all_who_arrive(cold_uri: str) -> None:
+@pytest.mark.parametrize("count", builders.tiers([2, 4], quick=[2]))
+def test_a_cold_database_is_missing_then_made_once_by_all_who_arrive(count: int, cold_uri: str) -> None:
     assert store.check(cold_uri) == ("missing", "the database is empty")
     with pytest.raises(errors.InputError, match="the database is empty; make it with: gdzoo store init --store"):
         client.open_store(cold_uri)
-    arrive(cold_uri, 4)
+    arrive(cold_uri, count)
     assert store.check(cold_uri).word == "ready"
     names = {run.name for run in client.open_store(cold_uri).client.search_experiments()}
     assert {"gdzoo: quickstart", "gdzoo: planted", "gdzoo: literature"} <= names
@@ -158,17 +160,13 @@ def test_it_gives_the_export_that_sqlite_gives(
     assert ask(postgres_uri, "SELECT count(*) FROM metrics") == ask(store_uri, "SELECT count(*) FROM metrics")
 
 
-def test_four_writers_at_once_lose_nothing_and_double_nothing(
-    postgres_uri: str, home: pathlib.Path, sample: ModuleType
+@pytest.mark.parametrize(
+    "count", [2, pytest.param(4, marks=pytest.mark.thorough), pytest.param(64, marks=pytest.mark.slow)]
+)
+def test_writers_at_once_lose_nothing_and_double_nothing(
+    count: int, postgres_uri: str, home: pathlib.Path, sample: ModuleType
 ) -> None:
-    sample.write_at_once(postgres_uri, home / "runs", 4)
-
-
-@pytest.mark.slow
-def test_sixty_four_writers_at_once_lose_nothing_and_double_nothing(
-    postgres_uri: str, home: pathlib.Path, sample: ModuleType
-) -> None:
-    sample.write_at_once(postgres_uri, home / "runs", 64)
+    sample.write_at_once(postgres_uri, home / "runs", count)
 
 
 def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(

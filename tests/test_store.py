@@ -16,6 +16,7 @@ import pytest
 
 from harness import errors, workspace
 from harness.tracking import client, store
+from tests import builders
 
 INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py"), "init"]
 
@@ -198,12 +199,13 @@ def test_a_suite_without_a_description_gets_a_plain_one() -> None:
     assert store.tags("quickstart")["mlflow.note.content"].startswith("# gdzoo: quickstart\n")
 
 
-def test_eight_programs_that_make_one_store_at_once_all_succeed(home: pathlib.Path) -> None:
+@pytest.mark.parametrize("count", builders.tiers([3, 8], quick=[3]))
+def test_programs_that_make_one_store_at_once_all_succeed(count: int, home: pathlib.Path) -> None:
     uri = f"sqlite:///{home}/cold/mlflow.db"
-    several = [subprocess.Popen([*INIT, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(8)]
+    several = [subprocess.Popen([*INIT, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(count)]
     said = [program.communicate() for program in several]
-    assert [program.returncode for program in several] == [0] * 8, said
-    assert sorted(out.split()[-1] for out, _ in said) == [b"made"] + [b"ready"] * 7
+    assert [program.returncode for program in several] == [0] * count, said
+    assert sorted(out.split()[-1] for out, _ in said) == [b"made"] + [b"ready"] * (count - 1)
     assert store.check(uri).word == "ready"
     assert sorted(os.listdir(home / "cold")) == ["mlflow.db", "mlflow.db.lock"]
 

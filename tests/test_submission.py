@@ -18,6 +18,7 @@ import yaml
 from harness import errors, specs, workspace
 from leaderboard.bundles import claim, consistency, pull_request, reading, submissions, trust, verify
 from leaderboard.export import labels
+from tests import builders
 
 ROOT = workspace.CHECKOUT
 SHIPPED = ROOT / "leaderboard" / "submissions"
@@ -31,6 +32,7 @@ def said(*words: str, cwd: pathlib.Path, check: bool = True, **environment: str)
     return done
 
 
+@pytest.mark.thorough
 def test_the_four_commands_of_the_readme_put_a_network_on_the_board(
     home: pathlib.Path, store_uri: str, tmp_path: pathlib.Path
 ) -> None:
@@ -99,12 +101,16 @@ def _checked(clone: pathlib.Path, name: str, *more: str, check: bool = False) ->
     return said(sys.executable, "-m", "leaderboard.bundles.pull_request", "base", name, *more, cwd=clone, check=check)
 
 
-def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("level", builders.tiers(["reported", "recomputed"], quick=["reported"]))
+def test_a_pull_request_is_verified_merged_and_published(
+    level: str, clone: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     _brought(clone, "brought")
     _commit(clone)
     output = tmp_path / "found"
-    done = _checked(clone, "brought", "--output", str(output), "--challenge", "a public value", check=True)
-    assert re.search(r"\| quickstart/.* \| recomputed \| \d+ \| (bits|within tolerances) \| \d+ \|", done.stdout)
+    asked = ("--to", level, "--output", str(output), "--challenge", "a public value")
+    done = _checked(clone, "brought", *asked, check=True)
+    assert re.search(rf"\| quickstart/.* \| {level} \| \d+ \| (bits|within tolerances) \| \d+ \|", done.stdout)
     assert (output / "comment.md").read_text(encoding="utf-8") == done.stdout
     verdict = trust.read(output / "quickstart" / f"{_row().name}.json", trust.Verdict)
     assert verdict.challenge == "a public value"
@@ -112,12 +118,13 @@ def test_a_pull_request_is_verified_merged_and_published(clone: pathlib.Path, tm
     said(sys.executable, "-m", "leaderboard.bundles.submissions", str(output), cwd=clone, GDZOO_BOARD="")
     assert (clone / "leaderboard" / "verdicts" / "quickstart" / f"{_row().name}.json").exists()
     gdzoo = (sys.executable, str(clone / "gdzoo.py"))
-    again = said(*gdzoo, "verify", "leaderboard/submissions/quickstart", "--missing", cwd=clone, GDZOO_BOARD="")
+    words = ("verify", "leaderboard/submissions/quickstart", "--missing", "--to", level)
+    again = said(*gdzoo, *words, cwd=clone, GDZOO_BOARD="")
     assert "nothing to verify" in again.stdout
     said(*gdzoo, "board", "build", "--only-submitted", "--output", "site", cwd=clone, GDZOO_BOARD="")
     said(*gdzoo, "board", "check", "site", cwd=clone)
     export = json.loads((clone / "site" / "export.json").read_text(encoding="utf-8"))
-    assert [one["label"] for one in export["trust"] if one["suite"] == "quickstart"] == ["recomputed"]
+    assert [one["label"] for one in export["trust"] if one["suite"] == "quickstart"] == [level]
     assert not (clone / "mlflow.db").exists(), "the public board needs no store"
 
 
@@ -219,6 +226,7 @@ def test_shipped_rows_are_whole_consistent_and_have_their_verdicts() -> None:
         assert all(check.holds for check in consistency.checks(row.bundle))
 
 
+@pytest.mark.thorough
 def test_a_shipped_row_is_replayed() -> None:
     """A sample of one: the smallest, whole, on this machine."""
     outcome = verify.verify(reading.read(_row()), "replayed")

@@ -3,50 +3,60 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import subprocess
-import sys
+from typing import NamedTuple
 
 import mlflow
 import pytest
 from playwright import sync_api
 
-from harness import diagnostics, metrics, specs
+from harness import config, diagnostics, metrics, specs
+from tests import builders, front_door
 
 ROOT = pathlib.Path(__file__).parents[2]
 SUITE = ROOT / "specs" / "quickstart"
 
 
 def gdzoo(*words: str, home: pathlib.Path) -> str:
-    kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TFDS_DATA_DIR")}
-    places = {"GDZOO_HOME": str(home), "GDZOO_BOARD": str(home / "board")}  # nothing submitted
-    environment = {**kept, **places, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "gdzoo.py"), *words], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Says a command that must succeed; returns what it printed."""
+    code, out, err = front_door.say(*words, home=home)
+    assert code == 0, err
+    return out
 
 
-@pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A workspace in which the quickstart suite was run with one seed and its board built."""
-    home = tmp_path_factory.mktemp("road")
-    gdzoo("store", "init", home=home)
-    cells = sum(len(spec.cells) for spec in specs.read_all([SUITE]))
-    assert f"{cells} runs made" in gdzoo("run", str(SUITE), "--seeds", "1", home=home)
-    assert "page:" in gdzoo("board", "build", home=home)
-    return home
+class Road(NamedTuple):
+    """A workspace in which some specs were run with one seed, and its board built."""
+
+    home: pathlib.Path
+    specs: list[pathlib.Path]
+
+    @property
+    def cells(self) -> list[config.Cell]:
+        """The configurations of the specs."""
+        return [cell for spec in specs.read_all(self.specs) for cell in spec.cells]
+
+    def run(self) -> str:
+        """Makes what is missing of one seed; returns what is printed."""
+        return gdzoo("run", *map(str, self.specs), "--seeds", "1", home=self.home)
 
 
-def test_every_cell_is_in_mlflow_with_all_its_metrics(road: pathlib.Path) -> None:
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{road / 'mlflow.db'}")
+@pytest.fixture(scope="module", params=builders.tiers(["mlp.yaml", "*.yaml"], quick=["mlp.yaml"]))
+def road(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Road:
+    """The MLPs of the quickstart suite; in the larger tier all of it."""
+    road = Road(tmp_path_factory.mktemp("road"), sorted(SUITE.glob(request.param)))
+    gdzoo("store", "init", home=road.home)
+    assert f"{len(road.cells)} runs made" in road.run()
+    assert "page:" in gdzoo("board", "build", home=road.home)
+    return road
+
+
+def test_every_cell_is_in_mlflow_with_all_its_metrics(road: Road) -> None:
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{road.home / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("gdzoo: quickstart")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    expected = {cell.cell_id for spec in specs.read_all([SUITE]) for cell in spec.cells}
+    expected = {cell.cell_id for cell in road.cells}
     assert {run.data.tags["gdzoo.cell_id"] for run in runs} == expected
     for run in runs:
         assert run.info.status == "FINISHED"
@@ -59,15 +69,15 @@ def test_every_cell_is_in_mlflow_with_all_its_metrics(road: pathlib.Path) -> Non
     assert histories == [12, 12]
 
 
-def test_the_browser_reads_table_and_run_pages_from_disk(road: pathlib.Path, browser: sync_api.Browser) -> None:
+def test_the_browser_reads_table_and_run_pages_from_disk(road: Road, browser: sync_api.Browser) -> None:
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(120_000)
     page.on("console", lambda message: wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith("file://") else wrong.append(request.url))
-    page.goto((road / "site" / "index.html").as_uri())
-    labels = {cell.label for spec in specs.read_all([SUITE]) for cell in spec.cells}
+    page.goto((road.home / "site" / "index.html").as_uri())
+    labels = {cell.label for cell in road.cells}
     shown = [text.strip() for text in page.locator("table.cells tbody th a").all_inner_texts()]
     assert sorted(shown) == sorted(labels)
     row = page.locator("table.cells tbody tr", has_text="mlp · activation=relu")
@@ -83,8 +93,9 @@ def test_the_browser_reads_table_and_run_pages_from_disk(road: pathlib.Path, bro
     assert wrong == []
 
 
-def test_a_second_pass_changes_nothing(road: pathlib.Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in (road / "site").rglob("*") if file.is_file()}
-    assert "0 runs made" in gdzoo("run", str(SUITE), "--seeds", "1", home=road)
-    gdzoo("board", "build", home=road)
-    assert {file: file.stat().st_mtime_ns for file in (road / "site").rglob("*") if file.is_file()} == before
+def test_a_second_pass_changes_nothing(road: Road) -> None:
+    site = road.home / "site"
+    before = {file: file.stat().st_mtime_ns for file in site.rglob("*") if file.is_file()}
+    assert "0 runs made" in road.run()
+    gdzoo("board", "build", home=road.home)
+    assert {file: file.stat().st_mtime_ns for file in site.rglob("*") if file.is_file()} == before

@@ -24,6 +24,10 @@ from leaderboard.board import number
 from leaderboard.bundles import submissions
 from leaderboard.export import document, parsing
 from leaderboard.site import pages
+from tests import builders
+
+LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+"""Widths in pixels, and themes."""
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
@@ -471,11 +475,11 @@ def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: d
     assert "The plots need JavaScript" in page.locator("main").inner_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("look", builders.tiers(LOOKS, quick=[(390, "dark")]), ids=str)
 def test_axe_finds_no_violation_on_any_kind_of_page(
-    browser: sync_api.Browser, root: pathlib.Path, board: document.Export, width: int, theme: str
+    browser: sync_api.Browser, root: pathlib.Path, board: document.Export, look: tuple[int, str]
 ) -> None:
+    width, theme = look
     run, other = _run(board, "vgg · activation=relu"), _run(board, "mlp-sgd")
     paths = ["index.html", "index.html#view=minima", "runs.html", "controls.html", "method.html", "data.html"]
     paths += ["optimisers.html"]
@@ -508,11 +512,12 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return output
 
 
-@pytest.mark.parametrize(("width", "theme"), [(320, "light"), (1280, "dark")])
+@pytest.mark.parametrize("look", builders.tiers([(320, "light"), (1280, "dark")], quick=[(320, "light")]), ids=str)
 def test_optimisers_scatter_and_trust_are_readable_by_all(
-    browser: sync_api.Browser, shipped: pathlib.Path, width: int, theme: str
+    browser: sync_api.Browser, shipped: pathlib.Path, look: tuple[int, str]
 ) -> None:
     """The pages that shipped rows fill: drawn, without violation, and without sideways scroll at 320 px."""
+    width, theme = look
     specs = sorted((shipped / "spec" / "optimisers").glob("*.html"))
     cell = next(iter(sorted((shipped / "cell" / "quickstart").glob("*.html"))))
     runs = sorted((shipped / "run" / "practical").glob("*.html"))

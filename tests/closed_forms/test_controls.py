@@ -272,7 +272,15 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize(("family", "loss"), [("mlp", "half_mse"), ("mlp", "ce"), ("vgg", "half_mse"), ("vit", "ce")])
+@pytest.mark.parametrize(
+    ("family", "loss"),
+    [
+        ("mlp", "half_mse"),
+        ("mlp", "ce"),
+        ("vgg", "half_mse"),
+        pytest.param("vit", "ce", marks=pytest.mark.thorough),
+    ],
+)
 def test_c14_at_a_planted_minimum_the_spectrum_is_that_of_the_ntk_gram_matrix(family: str, loss: str) -> None:
     network = builders.network(family, (4, 4, 1), 3, **PLANTED[family])
     goal = objective.objective(network, configs.Ce(name="ce") if loss == "ce" else HALF)

@@ -123,6 +123,10 @@ NETWORKS: dict[str, tuple[layer.Layers, layer.Shape, tuple[float, ...]]] = {
 }
 
 
+QUICK = [name for name in NETWORKS if name.split()[1] in ("mlp", "vgg,")] + ["relu vit without norms"]
+"""Each kind of layer once; the rest are left to `make test-all`."""
+
+
 def loss(name: str, decay: float) -> Any:
     return type("Loss", (), {"name": name, "weight_decay": decay, "smoothing": 0.1 if name == "smoothed_ce" else 0.0})
 
@@ -174,14 +178,20 @@ def _common(hessians: np.ndarray) -> Iterator[float]:
             yield float(value)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", builders.tiers(NETWORKS, QUICK))
 def test_on_no_pattern_is_another_eigenvalue_constant(name: str) -> None:
     layers, inputs, values = NETWORKS[name]
     assert constant(layers, inputs, "half_mse", patterns=8) == list(values)
 
 
 @pytest.mark.parametrize("about", ["ce", "smoothed_ce"])
-@pytest.mark.parametrize("name", ["relu mlp", "relu mlp of one hidden layer", "relu vgg, max", "relu resnet"])
+@pytest.mark.parametrize(
+    "name",
+    builders.tiers(
+        ["relu mlp", "relu mlp of one hidden layer", "relu vgg, max", "relu resnet"],
+        quick=["relu mlp", "relu mlp of one hidden layer"],
+    ),
+)
 def test_under_cross_entropy_none_is(name: str, about: str) -> None:
     layers, inputs, _ = NETWORKS[name]
     assert constant(layers, inputs, about, patterns=5) == []

@@ -16,6 +16,7 @@ import zoo
 from harness import config as configs
 from harness.curvature import operators
 from harness.risk import objective
+from tests import builders
 from zoo import activations, layer, model
 
 N = 6
@@ -65,6 +66,9 @@ ROWS: dict[str, Row] = {
     "curve": tiny("curve"),
     "curve, plateaus": tiny("curve", function="plateaus"),
 }
+QUICK = ("mlp", "deep_linear", "vgg", "vit", "paper_net", "quadratic", "curve")
+"""Each kind of layer once; other families and turns are left to `make test-all`."""
+LABELS = builders.tiers(ROWS, QUICK)
 KEYS = jnp.stack([jax.random.key(seed) for seed in (0, 0, 1)])
 WITH_ACTIVATION = [name for name, row in zoo.FAMILIES.items() if "activation" in row.config.model_fields]
 
@@ -138,7 +142,7 @@ def test_every_family_has_a_row_here() -> None:
     assert {row.family for row in ROWS.values()} == set(zoo.FAMILIES)
 
 
-@pytest.mark.parametrize("label", ROWS)
+@pytest.mark.parametrize("label", LABELS)
 def test_model_is_two_pure_functions_over_a_plain_dict(label: str) -> None:
     row, network = ROWS[label], build(ROWS[label])
 
@@ -166,7 +170,7 @@ def test_model_is_two_pure_functions_over_a_plain_dict(label: str) -> None:
     assert row.family in ("quadratic", "curve") or not np.array_equal(outputs, others)
 
 
-@pytest.mark.parametrize("label", ROWS)
+@pytest.mark.parametrize("label", LABELS)
 def test_hessian_products_are_those_of_the_dense_hessian_and_of_finite_differences(label: str) -> None:
     found = problem(label)
     theta, batch, dense = found.theta, found.batch, found.dense
@@ -182,7 +186,7 @@ def test_hessian_products_are_those_of_the_dense_hessian_and_of_finite_differenc
     assert np.allclose(product, difference, rtol=0, atol=1e-7 * (1 + float(jnp.linalg.norm(difference))))
 
 
-@pytest.mark.parametrize("label", ROWS)
+@pytest.mark.parametrize("label", LABELS)
 def test_gradient_matches_finite_differences_of_the_risk(label: str) -> None:
     found = problem(label)
     risk = quick(found.goal.risk)
@@ -193,7 +197,7 @@ def test_gradient_matches_finite_differences_of_the_risk(label: str) -> None:
     assert slope == pytest.approx(float(difference), rel=1e-6, abs=1e-8)
 
 
-@pytest.mark.parametrize("label", ROWS)
+@pytest.mark.parametrize("label", LABELS)
 def test_equal_shapes_are_compiled_once(label: str) -> None:
     found = problem(label)
     for seed in range(3):
@@ -204,7 +208,7 @@ def test_equal_shapes_are_compiled_once(label: str) -> None:
     assert found.traced == [1]
 
 
-@pytest.mark.parametrize("label", ROWS)
+@pytest.mark.parametrize("label", LABELS)
 def test_float64_is_float64_throughout(label: str) -> None:
     found = problem(label)
     point = (found.theta, found.batch)
@@ -267,7 +271,12 @@ def test_only_single_units_and_given_eigenvalues_cannot_be_permuted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "where"), [(family, where) for family in PERMUTABLE for where in PERMUTABLE[family]]
+    ("family", "where"),
+    [
+        pytest.param(family, where, marks=() if family in QUICK else pytest.mark.thorough)
+        for family in PERMUTABLE
+        for where in PERMUTABLE[family]
+    ],
 )
 def test_the_order_of_units_changes_neither_outputs_nor_spectrum(family: str, where: str) -> None:
     found, outputs = problem(family), quick(problem(family).goal.outputs)
@@ -358,7 +367,7 @@ def test_derivatives_in_chunks_are_those_of_the_whole_in_every_mode(keep: bool) 
             "lanes": jax.vmap(jax.grad(value))(jnp.stack([theta, theta + v])),
         }
 
-    found, known = (asked(risk) for risk in risks[::-1])
+    found, known = (quick(functools.partial(asked, risk))() for risk in risks[::-1])
     for name, leaves in known.items():
         for one, other in zip(jax.tree.leaves(found[name]), jax.tree.leaves(leaves), strict=True):
             assert np.allclose(one, other, rtol=1e-12, atol=1e-12), name

@@ -12,7 +12,6 @@ import importlib.util
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import jax
@@ -76,13 +75,14 @@ SMALL = {
 SHOWN = ("mlp", "vgg", "vit")
 """Families of which bundles are shipped."""
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
-@pytest.fixture(autouse=True)
-def compiled_quickly() -> Iterator[None]:
-    """Programs that run once are compiled without what makes them fast."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+
+def tier(family: str) -> list[pytest.MarkDecorator]:
+    """Returns the mark of the tier of a family."""
+    if family in SHOWN:
+        return [pytest.mark.slow]
+    return [pytest.mark.thorough] if family in ("resnet", "mixer") else []
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def _family(folder: pathlib.Path) -> str:
     return str(json.loads((folder / "seed-0" / "run.json").read_text())["cell"]["model"]["family"])
 
 
-@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in SHOWN)) for f in SMALL])
+@pytest.mark.parametrize("family", [pytest.param(family, marks=tier(family)) for family in SMALL])
 def test_all_eigenvalues_of_a_bundle_are_found_again(
     family: str, outsider: ModuleType, home: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

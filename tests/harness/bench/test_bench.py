@@ -169,6 +169,7 @@ def test_every_chunk_size_is_tried_and_gives_the_same_product() -> None:
     assert all(math.isfinite(each.value) for each in (best, runs))
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_tells_its_cost_and_what_two_cells_compile(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[survey.Survey] = []
     real = survey.Surveyor

@@ -9,10 +9,13 @@ import sqlite3
 import subprocess
 import sys
 
+import pytest
+
 from harness.bench import store
 from leaderboard.export import from_store
 
 
+@pytest.mark.thorough
 def test_the_store_that_is_read_holds_what_the_row_says(home: pathlib.Path) -> None:
     uri = store._made(home, 6)
     store._multiplied(home, uri, 5)

@@ -140,7 +140,7 @@ def test_a_basis_is_one_array_of_a_row_more_than_its_products() -> None:
     assert PROGRAM.combine(grown.rows, np.eye(8)).unsafe_buffer_pointer() == pointer
 
 
-@pytest.mark.parametrize("family", ["mlp", "vit"])
+@pytest.mark.parametrize("family", builders.tiers(["mlp", "vit"], quick=["mlp"]))
 def test_a_step_copies_no_basis(family: str) -> None:
     network = builders.network(family, (8, 8, 1), 10, **zoo.FAMILIES[family].settings["tiny"].fields)
     goal = objective.objective(network, configs.Ce(name="ce"))

@@ -8,6 +8,7 @@ import pathlib
 
 import jax
 import numpy as np
+import pytest
 
 from harness.curvature import dense, logdet, operators, survey
 from tests import builders
@@ -16,6 +17,7 @@ KEYS = 60
 """Draws of the probes at each state."""
 
 
+@pytest.mark.thorough
 def test_95_of_100_error_bars_of_a_log_determinant_hold_the_exact_one(home: pathlib.Path) -> None:
     """Four states, and at each of them sixty draws; one standard error of 8 probes would miss a third of them."""
     ready = builders.problem(data=builders.digits(24))

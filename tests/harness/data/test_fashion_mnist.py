@@ -43,7 +43,7 @@ def raw(package: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28), np.frombuffer(labels, np.uint8, offset=8)
 
 
-@pytest.mark.parametrize(("split", "size"), [("train", 60000), ("test", 10000)])
+@pytest.mark.parametrize(("split", "size"), [pytest.param("train", 60000, marks=pytest.mark.thorough), ("test", 10000)])
 def test_all_images_are_there_with_their_labels(
     split: str, size: int, fashion: pathlib.Path, package: pathlib.Path, part: Part
 ) -> None:

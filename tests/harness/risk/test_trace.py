@@ -50,7 +50,12 @@ def trace_and_diagonal(family: str, fields: dict[str, Any], loss: Any) -> tuple[
 
 @pytest.mark.parametrize(
     ("net", "loss"),
-    [*(("mlp", loss) for loss in LOSSES), ("vgg", "smoothed_ce"), ("resnet", "half_mse"), ("mixer", "ce with decay")],
+    [
+        *(("mlp", loss) for loss in LOSSES),
+        ("vgg", "smoothed_ce"),
+        pytest.param("resnet", "half_mse", marks=pytest.mark.thorough),
+        pytest.param("mixer", "ce with decay", marks=pytest.mark.thorough),
+    ],
 )
 def test_the_trace_is_that_of_the_dense_hessian(net: str, loss: str) -> None:
     family, fields = NETS[net]

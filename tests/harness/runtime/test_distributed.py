@@ -94,6 +94,7 @@ def test_two_processes_give_the_run_of_one(
                 assert left["values"][name] == pytest.approx(right["values"][name], rel=1e-12, abs=0), name
 
 
+@pytest.mark.thorough
 def test_under_slurm_two_processes_find_each_other_and_train_one_run(home: pathlib.Path, store_uri: str) -> None:
     (home / "mlp.yaml").write_text(SPEC)
     leader, other = together(home, under_slurm)

@@ -117,12 +117,15 @@ def test_the_word_of_older_specs_means_the_same() -> None:
     assert [cell.expected for cell in old] == [cell.expected for cell in new]
 
 
-CONTROLS = [cell for one in specs.read_all([workspace.CHECKOUT / "specs" / "controls"]) for cell in one.cells]
+CONTROLS = {one.name: one.cells for one in specs.read_all([workspace.CHECKOUT / "specs" / "controls"])}
+QUICK = ("c1-quadratic", "c2-linear", "c3-critical", "c5-figure-1", "c10-saddles", "c12-two-points", "f6-bias-free")
 
 
 def test_every_control_expects_something() -> None:
-    assert all(cell.expected for cell in CONTROLS)
-    assert {word for cell in CONTROLS for name, word in cell.expected if name == "verdict"} == {
+    every = [cell for cells in CONTROLS.values() for cell in cells]
+    assert all(cell.expected for cell in every)
+    assert sum(len(cell.expected) * cell.seeds for cell in every) > 300
+    assert {word for cell in every for name, word in cell.expected if name == "verdict"} == {
         "invertible",
         "undecided",
         "singular",
@@ -163,14 +166,16 @@ def test_planted_runs_do_what_their_exponents_say(home: pathlib.Path) -> None:
     assert counts["attracts", "stayed"] > 50 and counts["repels", "left"] > 20
 
 
-def test_all_controls_agree(home: pathlib.Path) -> None:
+@pytest.mark.parametrize("spec", builders.tiers(CONTROLS, QUICK))
+def test_all_controls_agree(spec: str, home: pathlib.Path) -> None:
     console = rich.console.Console(file=io.StringIO(), width=200)
-    for cell in CONTROLS:
+    cells = CONTROLS[spec]
+    for cell in cells:
         for seed in range(cell.seeds):
             run.run_seeds(cell, (seed,), device="cpu", command="")
-    agree, disagree, absent = controls.show(CONTROLS, None, console)
+    agree, disagree, absent = controls.show(cells, None, console)
     assert (disagree, absent) == (0, 0), console.file.getvalue()  # type: ignore[attr-defined]
-    assert agree > 300
+    assert agree == sum(len(cell.expected) * cell.seeds for cell in cells)
 
 
 def test_a_range_agrees_with_what_lies_in_it_and_tells_what_was_published() -> None:

@@ -109,7 +109,7 @@ def test_dense_and_lanczos_record_the_same_run(home: pathlib.Path) -> None:
     ("optimizer", "asked"),
     [
         (builders.gd({"eta_lambda": 0.7}), "auto"),
-        (builders.sgd(0.2, 8), [*diagnostics.DIAGNOSTICS]),
+        pytest.param(builders.sgd(0.2, 8), [*diagnostics.DIAGNOSTICS], marks=pytest.mark.thorough),
     ],
 )
 def test_a_run_cut_at_any_checkpoint_ends_with_the_same_bits(

@@ -20,6 +20,7 @@ from harness.records import run_folder
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import challenge, claim, comparison, consistency, process, reading, submit, trust, verify
 from leaderboard.export import labels
+from tests import builders
 
 SPEC = """
 schema: 1
@@ -156,6 +157,7 @@ def test_an_honest_bundle_holds_bit_by_bit(made: Made) -> None:
     assert {"parameters", "the step size", "loss", "sigma_min", "dataset"} <= {check.what for check in parts}
 
 
+@pytest.mark.thorough
 def test_what_lanczos_excluded_is_excluded_again_from_a_start_of_the_verifier_s_own(home: pathlib.Path) -> None:
     read = reading.parse(bundled(home, "partial", submit.canary())[1])
     assert [run.verdict for run in read.runs] == ["invertible"] * 2
@@ -306,7 +308,7 @@ def with_states(files: dict[str, bytes], seed: int, arrays: dict[str, np.ndarray
     return signed({**files, f"seed-{seed}/states.safetensors": tensors.save(arrays)})
 
 
-@pytest.mark.parametrize("place", [2, bundles.STATES - 1])
+@pytest.mark.parametrize("place", builders.tiers([2, bundles.STATES - 1], quick=[2]))
 def test_a_forged_state_is_found(made: Made, place: int) -> None:
     """Each state that was handed in, moved by 1 %: by its record, by the segments beside it, or by the start."""
     arrays = states(made.files, 0)
@@ -354,6 +356,7 @@ def test_histograms_are_those_of_the_spectra_beside_them_whatever_a_run_says(mad
     assert reading.parse(edited(made.files, "seed-0/run.json", forge)).runs[0].histograms == honest
 
 
+@pytest.mark.thorough
 def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +374,7 @@ def test_where_steps_part_without_bits_nothing_is_confirmed_and_nobody_accused(
     assert smooth.verdict.label == "disputed", "and where the risk is one piece, any"
 
 
+@pytest.mark.thorough
 def test_a_profile_of_another_machine_promises_no_bits(made: Made) -> None:
     """What an older version did not record is no difference; what it did, and is otherwise here, is one."""
 
@@ -393,7 +397,8 @@ def test_a_step_size_of_its_own_in_a_record_is_found_for_nothing(made: Made) -> 
     assert "eta of a record" in {check.what for check in wrong}
 
 
-def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Made) -> None:
+@pytest.mark.thorough
+def test_swapped_weights_are_found(made: Made) -> None:
     swapped = signed(
         {
             **made.files,
@@ -405,6 +410,8 @@ def test_swapped_weights_another_step_size_and_a_skipped_step_are_found(made: Ma
     assert outcome.verdict.label == "disputed" and not outcome.confirmed
     assert {pair.what for pair in outcome.verdict.pairs if pair.failed} >= {"parameters", "loss"}
 
+
+def test_another_step_size_is_found(made: Made) -> None:
     def faster(facts: dict[str, Any]) -> None:
         facts["eta"] = float(np.float32(facts["eta"] * 1.1))
 
@@ -428,6 +435,7 @@ def test_another_seed_of_the_same_cell_is_found(made: Made) -> None:
     assert {"loss", "the step size"} <= {check.what for check in found}
 
 
+@pytest.mark.thorough
 def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another instruction set and thread count stand for another machine; the bundle lies in another folder."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
@@ -440,7 +448,13 @@ def test_a_machine_of_other_bits_confirms_within_tolerances(made: Made, monkeypa
     assert any(check.used > 0 for check in outcome.checks), "the bits were others, so this compared something"
 
 
-@pytest.mark.parametrize(("factor", "label"), [(1 + 1e-13, "recomputed"), (1.05, "disputed")])
+@pytest.mark.parametrize(
+    ("factor", "label"),
+    [
+        pytest.param(1 + 1e-13, "recomputed", marks=pytest.mark.thorough),
+        (1.05, "disputed"),
+    ],
+)
 def test_a_last_bit_is_no_dispute_and_a_twentieth_is(made: Made, factor: float, label: str) -> None:
     """Machines of one canary may still round differently: what has other bits is judged by tolerances."""
 
@@ -485,6 +499,7 @@ def test_a_run_that_diverged_is_confirmed_at_its_step_and_another_step_is_found(
     assert [check.what for check in checks if not check.holds] == ["diverged_at"]
 
 
+@pytest.mark.thorough
 def test_without_states_the_end_is_not_confirmed_and_the_label_says_so(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
