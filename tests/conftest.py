@@ -52,19 +52,6 @@ FIRST = (
 )
 """The files that take longest, the longest first: no core idles at the end."""
 
-MATHEMATICS = (
-    "closed_forms",
-    "properties",
-    "risk",
-    "curvature",
-    "diagnostics",
-    "starts",
-    "theory",
-    "training",
-    "specs",
-)
-"""Folders whose programs run once, and whose numbers are held to error bars, or to others of the same process."""
-
 FULL = 3 * 2**29
 """Bytes of a process from which on what it compiled for one file is forgotten before the next."""
 
@@ -96,13 +83,6 @@ def compiled_quickly() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(autouse=True)
-def mathematics(request: pytest.FixtureRequest) -> None:
-    """Compiles quickly what runs once."""
-    if not set(MATHEMATICS).isdisjoint(request.path.parts):
-        request.getfixturevalue("compiled_quickly")
 
 
 @pytest.fixture(autouse=True)
