@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observation: what one process finds at given points on its device, for others to be compared with, to the bit.
+
+For each network: its dense float64 spectrum, a Lanczos survey and the verdict of it at a small size, and STEPS steps of
+gradient descent in float32 and float64. All is compiled anew, so that two processes agree without having shared a
+program. What a TPU imitates is computed where runs compute it, on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harness import errors, workspace
+from harness.bench import problems, steps
+from harness.curvature import dense, operators, rounding, survey
+from harness.curvature import spectrum as spectra
+from harness.records import verdict
+from harness.runtime import device, lapack, sharding
+from harness.training import loop as loops
+from harness.training import problem as training
+
+STEPS = 40
+"""Steps of training that are compared."""
+
+PRECISIONS = ("float32", "float64")
+
+Found = Mapping[str, np.ndarray]
+"""Arrays by `NETWORK/WHAT`."""
+
+
+def points(names: tuple[str, ...], size: problems.Size) -> dict[str, np.ndarray]:
+    """Returns where networks are observed: a point and a step size of the small one, a start of the one that trains."""
+    found = {}
+    for name in names:
+        found[f"{name}/theta"] = problems.problem(name, "small").theta
+        found[f"{name}/eta"] = np.asarray(problems.ETA_LAMBDA / problems.sharpness(name, "small"))
+        found[f"{name}/start"] = np.asarray(problems.untrained(name, size).goal.init(jax.random.key(0)))
+    return found
+
+
+def observe(given: Found, size: problems.Size) -> dict[str, np.ndarray]:
+    """Returns what this process finds at the points; times too, in seconds, under `NETWORK/seconds`."""
+    found: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(key.partition("/")[0] for key in given):
+        parts = curvature(name, given[f"{name}/theta"], float(given[f"{name}/eta"]))
+        for precision in PRECISIONS:
+            try:
+                device.check(precision)
+            except errors.InputError:
+                continue
+            parts[precision] = trained(name, size, given[f"{name}/start"], precision)
+        found |= {f"{name}/{what}": array for what, array in parts.items()}
+    return found
+
+
+def curvature(name: str, theta: np.ndarray, eta: float) -> dict[str, np.ndarray]:
+    """Returns the spectrum with its error bars, the survey that runs make, and what a dense spectrum takes.
+
+    `survey` holds the largest eigenvalue, sigma_min and its lower bound; `survey_errors` their error bars.
+    """
+    made = problems.untrained(name, "small")
+    point = (sharding.exact(jnp.asarray(theta)), training.batch(made.arrays, "float64"))
+    operator, key = operators.hessian(made.goal.risk), jax.random.key(7)
+    whole = dense.matrix(operator, made.goal.size)
+    whole(point)
+    times = [time.perf_counter()]
+    matrix = np.asarray(whole(point))
+    times.append(time.perf_counter())
+    known = dense.spectrum(matrix)
+    times.append(time.perf_counter())
+    known = spectra.widened(known, rounding.frobenius(operator, made.goal.size)(point))
+    seen = survey.surveyor(operator, made.goal.size, "lanczos").spectrum(point, eta, key)
+    sigma, error = spectra.distance_from_one(seen, eta)
+    lower, off = spectra.lower_bound(seen, eta), spectra.lower_error(seen, eta)
+    return {
+        "eigenvalues": known.values,
+        "errors": known.errors,
+        "survey": np.asarray([seen.values[-1], sigma, lower]),
+        "survey_errors": np.asarray([seen.errors[-1], error, off]),
+        "decided": np.asarray(verdict.apart(lower, off)),
+        "seconds": np.diff(times),
+    }
+
+
+def trained(name: str, size: problems.Size, start: np.ndarray, precision: str) -> np.ndarray:
+    """Returns theta (P,) after STEPS steps of gradient descent on all examples, by the loop that runs have."""
+    made = problems.untrained(name, size)
+    trainer = loops.trainer(made.goal.risk, steps.rule("gd", None), len(made.arrays.weights))
+    thetas, etas = jnp.asarray(start, precision)[None], jnp.full(1, made.network.rate, precision)
+    begun = trainer.begin(thetas, etas, jnp.zeros(1, int))
+    keys, batch = jax.random.split(jax.random.key(0), 1), training.batch(made.arrays, precision)
+    return np.asarray(trainer.advance(begun, etas, keys, batch, STEPS).theta[0])
+
+
+class Elsewhere:
+    """Another process that observes the same points, on a device that `--device` names."""
+
+    def __init__(self, choice: str, given: Found, size: problems.Size, folder: pathlib.Path) -> None:
+        """Begins it."""
+        asked, self.answer, self.log = folder / f"{choice}.npz", folder / f"{choice}-found.npz", folder / choice
+        np.savez(asked, **given)  # type: ignore[arg-type]  # numpy's stub takes them for its options
+        command = [sys.executable, "-m", "harness.bench.observation", choice, size, str(asked), str(self.answer)]
+        # Beside this process on one GPU: no memory taken in advance. And no program of another process.
+        alone = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=workspace.CHECKOUT,
+                env={**lapack.settings(), **os.environ, **alone},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def found(self, seconds: float) -> dict[str, np.ndarray] | str:
+        """Returns what it found; a sentence where it failed, or took more seconds from now."""
+        try:
+            code = self.process.wait(max(seconds, 1.0))
+        except subprocess.TimeoutExpired:
+            return f"the process on it took more than {seconds:.0f} s"
+        finally:
+            self.process.kill()
+            self.process.wait()
+        if code:
+            last = (self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"])[-1]
+            return f"the process on it failed: {last[:120]}"
+        with np.load(self.answer) as found:
+            return dict(found)
+
+
+if __name__ == "__main__":
+    choice, size, asked, answer = sys.argv[1:]
+    device.configure(choice)
+    with np.load(asked) as given:
+        np.savez(answer, **observe(dict(given), "full" if size == "full" else "small"))  # type: ignore[arg-type]

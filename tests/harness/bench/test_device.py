@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gdzoo bench device` on a CPU and one small network: what its rows say, also where something is amiss."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import time
+import types
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+
+from harness import bench
+from harness.bench import device, observation, problems, products, row, steps, timing, twins
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One network of each kind, few steps, no PyTorch, and readings of one call."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name, *rest)
+    )
+    monkeypatch.setattr(timing, "SHORTEST", 0.0)
+    monkeypatch.setattr(steps, "STEPS", dict.fromkeys(steps.STEPS, 4))
+    monkeypatch.setattr(device, "NAMES", ("MLP",))
+    cached = bool(getattr(jax.config, "jax_enable_compilation_cache"))  # noqa: B009  # jax declares no such attribute
+    yield
+    jax.config.update("jax_enable_compilation_cache", cached)
+
+
+def by(rows: list[row.Row], word: str) -> row.Row:
+    """Returns the only row whose text contains a word."""
+    (found,) = [each for each in rows if word in each.what]
+    return found
+
+
+def test_a_cpu_agrees_with_itself_to_the_bit() -> None:
+    made = device.agreement(device.Session(quick=True, began=time.monotonic()))
+    for word in (
+        "dense spectrum /",
+        "survey by Lanczos",
+        "the same verdict",
+        "steps in float32",
+        "steps in float64",
+        "other bits",
+    ):
+        assert by(made, word).verdict == "met", by(made, word)
+    assert by(made, "dense spectrum /").value == by(made, "steps in float64").value == by(made, "other bits").value == 0
+    assert by(made, "steps in float32").value == 1
+    assert by(made, "leave the device").value == 0
+    assert 0 < by(made, "solver of a dense spectrum").value < 1
+
+
+def test_a_network_at_full_width_is_surveyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"family": "vgg", "stages": [[2], [3]], "activation": "relu"}
+    monkeypatch.setitem(problems.NETWORKS["small"], "VGG", problems.Network(fields, None, 16, 20, 0.2))
+    made = device.wide_rows("VGG-11", device.Session(quick=True, began=time.monotonic()))
+    assert [each.what for each in made[:2]] == ["a product, 32 examples of 32 at once", "a product, 32 at once"]
+    survey = by(made, "a survey")
+    assert survey.value > 0 and "products, compilation included; λ_max = " in survey.note
+    assert device.FEW < int(survey.note.split()[0]) <= device.ALL_PRODUCTS
+    assert by(made, "a trace").verdict == "not measured"
+
+
+def test_steps_are_timed_against_a_scan_by_hand_and_pytorch_is_told_missing() -> None:
+    made = steps.rows("MLP", "small", 1)
+    assert [each.group.partition(",")[0] for each in made] == ["a step of gd"] * 3 + ["a step of sgd"] * 3
+    assert all(each.value > 0 for each in made if "PyTorch" not in each.what)
+    assert all("is not installed" in each.note for each in made if "PyTorch" in each.what)
+
+
+def test_the_bench_is_these_parts_and_tells_what_each_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def stub(*arguments: object) -> list[row.Row]:
+        asked.append(arguments)
+        jax.jit(lambda x: x * (4.75 + len(asked)))(1.0)
+        return [row.Row("g", "w", 1.0)]
+
+    for module, name in ((device, "agreement"), (steps, "rows"), (products, "one"), (device, "wide_rows")):
+        monkeypatch.setattr(module, name, stub)
+    made = [found for unit in bench.find("device").units(True) for found in unit.rows()]
+    assert [arguments[:-1] for arguments in asked] == [
+        (),
+        ("MLP", "small"),
+        ("MLP", "small", "float32"),
+        ("VGG-11",),
+        ("ViT-Ti",),
+    ]
+    assert by(made, "peak of the process").value > 0.1
+    compiled = [each for each in made if each.group.startswith("compilation")]
+    titles = ["agreement", "a step, MLP", "a product, MLP", "full width, VGG-11", "full width, ViT-Ti"]
+    assert [each.what for each in compiled] == titles
+    assert all(each.value > 0 and int(each.note.split()[0]) > 0 for each in compiled)
+
+
+FOUND = {
+    "MLP/eigenvalues": np.array([-1.0, 2.0]),
+    "MLP/errors": np.array([1e-9, 1e-9]),
+    "MLP/survey": np.array([2.0, 0.5, 0.4]),
+    "MLP/survey_errors": np.array([1e-9, 1e-9, 1e-9]),
+    "MLP/decided": np.array(True),
+    "MLP/float32": np.array([1.0, 1.0 + 1e-6]),
+    "MLP/float64": np.array([1.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "moved", "row_of"),
+    [
+        ("eigenvalues", [0.0, 3e-9], "dense spectrum"),
+        ("survey", [3e-9, 0.0, 0.0], "survey by Lanczos"),
+        ("survey", [0.0, 3e-9, 0.0], "survey by Lanczos"),
+        ("float32", [0.0, 5e-6], "steps in float32"),
+        ("float64", [0.0, 2e-10], "steps in float64"),
+    ],
+)
+def test_what_is_apart_by_more_than_it_may_be_is_missed(what: str, moved: list[float], row_of: str) -> None:
+    own = FOUND | {f"MLP/{what}": FOUND[f"MLP/{what}"] + np.array(moved)}
+    made = device.against("MLP", np.array([0.0, 1.0]), own, FOUND)
+    assert [each.what.partition(": ")[2] for each in made if each.verdict != "met"] == [by(made, row_of).what[5:]]
+    assert all(each.verdict == "met" for each in device.against("MLP", np.array([0.0, 1.0]), FOUND, FOUND))
+
+
+def test_another_verdict_is_missed_and_told() -> None:
+    own = FOUND | {"MLP/decided": np.array(False)}
+    found = by(device.against("MLP", np.zeros(2), own, FOUND), "verdict")
+    assert (found.verdict, found.note) == ("missed", "undecided, and invertible on the CPU")
+
+
+def test_a_device_without_float64_and_a_process_that_failed_have_rows_that_say_so() -> None:
+    own = {key: value for key, value in FOUND.items() if not key.endswith("float64")}
+    assert by(device.against("MLP", np.zeros(2), own, FOUND), "steps in float64").verdict == "not measured"
+    (alone,) = device.against("MLP", np.zeros(2), own, "the process on it failed: why")
+    assert (alone.verdict, alone.note) == ("not measured", "the process on it failed: why")
+    (alone,) = device.again("MLP", own, "the process on it failed: why")
+    assert (alone.verdict, alone.note) == ("not measured", "the process on it failed: why")
+
+
+def test_one_other_bit_is_seen() -> None:
+    other = FOUND | {"MLP/survey": np.nextafter(FOUND["MLP/survey"], 3)}
+    (found,) = device.again("MLP", FOUND | {"MLP/seconds": np.zeros(2)}, other)
+    assert (found.value, found.verdict, found.note) == (1, "missed", "survey")
+
+
+def test_a_device_that_is_not_there_is_answered_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    process = observation.Elsewhere("tpu", FOUND, "small", tmp_path)
+    found = process.found(60)
+    assert isinstance(found, str) and "the process on it failed" in found and "no tpu" in found
+    slow = observation.Elsewhere("cpu", FOUND, "small", tmp_path)
+    assert slow.found(0.0) == "the process on it took more than 0 s"
+    assert slow.process.poll() is not None
+
+
+def test_no_part_is_begun_that_would_not_fit_and_a_failure_is_a_row() -> None:
+    def fails() -> list[row.Row]:
+        raise ValueError("no such program\non this device")
+
+    def disagrees() -> list[row.Row]:
+        raise twins.Disagreement("loss is 1 here and 2 in PyTorch")
+
+    session = device.Session(quick=False)
+    (failed,) = session.unit("a part", fails).rows()
+    assert (failed.verdict, failed.note) == ("not measured", "ValueError: no such program")
+    (refused,) = session.unit("another", disagrees).rows()
+    assert refused.verdict == "refused"
+    assert session.began is not None
+    session.began = time.monotonic() - device.SECONDS + device.SHORTEST - 1
+    (late,) = session.unit("late", fails).rows()
+    assert (late.what, late.verdict) == ("late", "not measured")
+    assert late.note == "would take ~0.75 min here, longer than is left of 8 min"
+
+
+def test_what_does_not_fit_at_full_width_says_how_long_it_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = device.wide("ViT-Ti", quick=True)
+    asked: list[int] = []
+
+    def slow(_made: object, _goal: object, examples: int) -> float:
+        asked.append(examples)
+        return 30.0 * examples
+
+    monkeypatch.setattr(device, "wide", lambda name, quick: small)
+    monkeypatch.setattr(device, "seconds_of", slow)
+    session = device.Session(quick=False, began=time.monotonic())
+    first, product, survey, trace = device.wide_rows("ViT-Ti", session)
+    assert asked == [32] and first.value == 960
+    assert product.note.startswith("would take ~32 min here")
+    minutes = device.ALL_PRODUCTS * 960 / 60
+    assert survey.note.startswith(f"would take ~{minutes:,.2g} min here") and "products of 960 s" in survey.note
+    assert {each.verdict for each in (product, survey, trace)} == {"not measured"}
+
+
+def test_full_width_is_that_of_the_specs() -> None:
+    found = device.wide("ViT-Ti", quick=False)
+    assert found.title == "ViT-Ti, P = 5,362,762, N = 5,000"
+    assert found.arrays[0].shape == (5000, 32, 32, 3)
+
+
+def test_memory_is_the_devices_own_where_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = types.SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": 3 * 2**30, "bytes_limit": 2**37})
+    monkeypatch.setattr(jax, "local_devices", lambda: [told])
+    assert device.memory() == row.Row("memory", "peak of the device, GiB", 3.0, note="of 128")
+
+
+def test_pytorch_that_lacks_the_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is not installed" in str(steps.no_torch())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(twins, "place", lambda: None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert steps.no_torch() == "the PyTorch that is installed has no gpu"
