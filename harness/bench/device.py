@@ -112,7 +112,7 @@ class Session:
         if self.began is None:
             self.began = time.monotonic()
             jax.config.update("jax_enable_compilation_cache", False)  # what a program takes to compile is told
-        longest = max([SHORTEST, *(part.seconds for part in self.parts[1:])])
+        longest = max([SHORTEST, *(part.seconds for part in self.parts)])
         if not self.quick and self.left < longest:
             return [row.absent("left out", title, would_take(longest))]
         began = time.monotonic()
@@ -139,7 +139,7 @@ def units(quick: bool) -> list[Unit]:
     """Returns the parts of the bench; `quick` for small networks, one round, and no limit of time."""
     session = Session(quick)
     rounds = 1 if quick else 3
-    found = [session.unit("agreement", lambda: agreement(session))]
+    found = [session.unit(f"agreement, {name}", functools.partial(agreement, name, session)) for name in NAMES]
     for name in NAMES:
         found.append(session.unit(f"a step, {name}", functools.partial(steps.rows, name, session.size, rounds)))
     for name in NAMES:
@@ -155,53 +155,49 @@ def would_take(seconds: float) -> str:
     return f"would take ~{max(seconds / 60, 0.1):,.2g} min here, longer than is left of {SECONDS / 60:g} min"
 
 
-def agreement(session: Session) -> list[row.Row]:
+def agreement(name: str, session: Session) -> list[row.Row]:
     """Compares what this process finds with what a process on the CPU does, and with one more on the same device."""
-    given = observation.points(NAMES, session.size)
-    here = jax.default_backend()
+    at, here = observation.points(name, session.size), jax.default_backend()
     with tempfile.TemporaryDirectory() as folder:
         others = {
-            choice: observation.Elsewhere(choice, given, session.size, pathlib.Path(folder))
-            for choice in dict.fromkeys(("cpu", here))
+            choice: observation.Elsewhere(choice, at, pathlib.Path(folder)) for choice in dict.fromkeys(("cpu", here))
         }
-        own = observation.observe(given, session.size)
-        answers = {choice: process.found(session.left / 2) for choice, process in others.items()}
-    made = []
-    for name in NAMES:
-        made += [*against(name, given[f"{name}/start"], own, answers["cpu"]), *again(name, own, answers[here])]
-    return [*made, *on_host(own)]
+        own = observation.observe(at)
+        answers = {choice: process.found(session.left) for choice, process in others.items()}
+    return [*against(at, own, answers["cpu"]), *again(name, own, answers[here]), *on_host(name, own)]
 
 
-def against(name: str, start: np.ndarray, own: observation.Found, cpu: observation.Found | str) -> list[row.Row]:
-    """Returns how far a network's spectrum, survey, verdict and training from a start are from those of the CPU."""
+def against(at: observation.Points, own: observation.Found, cpu: observation.Found | str) -> list[row.Row]:
+    """Returns how far spectrum, survey, verdict and training of a network are from those of the CPU."""
     if isinstance(cpu, str):
-        return [row.absent(GROUP, name, cpu)]
-    bars = own[f"{name}/errors"] + cpu[f"{name}/errors"]
-    apart = np.abs(own[f"{name}/eigenvalues"] - cpu[f"{name}/eigenvalues"])
-    largest = np.abs(cpu[f"{name}/eigenvalues"]).max()
-    told = f"{len(bars):,} eigenvalues, at most {apart.max() / largest:.1e} of the largest apart"
-    made = [row.Row(GROUP, f"{name}: dense spectrum / error bars", float((apart / bars).max()), None, WITHIN, told)]
-    seen, known = own[f"{name}/survey"], cpu[f"{name}/survey"]
-    bars = own[f"{name}/survey_errors"] + cpu[f"{name}/survey_errors"]
+        return [row.absent(GROUP, at.name, cpu)]
+
+    def one(what: str, value: float, target: row.Target, note: str = "") -> row.Row:
+        return row.Row(GROUP, f"{at.name}: {what}", value, None, target, note)
+
+    apart, largest = np.abs(own["eigenvalues"] - cpu["eigenvalues"]), np.abs(cpu["eigenvalues"]).max()
+    told = f"{len(apart):,} eigenvalues, at most {apart.max() / largest:.1e} of the largest apart"
+    made = [one("dense spectrum / error bars", float((apart / (own["errors"] + cpu["errors"])).max()), WITHIN, told)]
+    seen, known = own["survey"], cpu["survey"]
     told = f"λ_max {seen[0]:.9g} against {known[0]:.9g}, σ_min {seen[1]:.9g} against {known[1]:.9g}"
-    ends = float((np.abs(seen - known) / bars)[:2].max())
-    made.append(row.Row(GROUP, f"{name}: survey by Lanczos / error bars", ends, None, WITHIN, told))
-    words = ["invertible" if found[f"{name}/decided"] else "undecided" for found in (own, cpu)]
-    same, told = float(words[0] == words[1]), f"{words[0]}, and {words[1]} on the CPU"
-    made.append(row.Row(GROUP, f"{name}: the same verdict", same, None, row.Target(1.0, most=False), told))
-    exact = cpu[f"{name}/float64"]
-    way = np.linalg.norm(exact - start)
+    ends = np.abs(seen - known) / (own["survey_errors"] + cpu["survey_errors"])
+    made.append(one("survey by Lanczos / error bars", float(ends[:2].max()), WITHIN, told))
+    words = ["invertible" if found["decided"] else "undecided" for found in (own, cpu)]
+    told = f"{words[0]}, and {words[1]} on the CPU"
+    made.append(one("the same verdict", float(words[0] == words[1]), row.Target(1.0, most=False), told))
+    exact = cpu["float64"]
+    way = np.linalg.norm(exact - at.start)
     whats = {"float64": "the way they went", "float32": "that of the CPU's float32"}
     for precision, beside in whats.items():
-        what = f"{name}: {observation.STEPS} steps in {precision}, distance / {beside}"
-        if f"{name}/{precision}" not in own:
-            made.append(row.absent(GROUP, what, f"{jax.default_backend()} has no {precision}"))
+        what = f"{observation.STEPS} steps in {precision}, distance / {beside}"
+        if precision not in own:
+            made.append(row.absent(GROUP, f"{at.name}: {what}", f"{jax.default_backend()} has no {precision}"))
             continue
-        drift, theirs = (float(np.linalg.norm(found[f"{name}/{precision}"] - exact) / way) for found in (own, cpu))
+        drift, theirs = (float(np.linalg.norm(found[precision] - exact) / way) for found in (own, cpu))
         if precision == "float64":
-            made.append(row.Row(GROUP, what, drift, None, DRIFT))
+            made.append(one(what, drift, DRIFT))
         else:
-            made.append(row.Row(GROUP, what, drift / theirs, None, ALIKE, f"{drift:.1e} of the way they went"))
+            made.append(one(what, drift / theirs, ALIKE, f"{drift:.1e} of the way they went"))
     return made
 
 
@@ -210,23 +206,19 @@ def again(name: str, own: observation.Found, other: observation.Found | str) -> 
     group, what = "from process to process, on the device", f"{name}: arrays with other bits"
     if isinstance(other, str):
         return [row.absent(group, what, other)]
-    asked = [key for key in own if key.startswith(f"{name}/") and not key.endswith("/seconds")]
-    other_bits = [key.partition("/")[2] for key in asked if own[key].tobytes() != other[key].tobytes()]
-    note = ", ".join(other_bits) or f"of {len(asked)}: {', '.join(key.partition('/')[2] for key in asked)}"
-    return [row.Row(group, what, len(other_bits), None, row.Target(0), note)]
+    asked = [key for key in own if key != "seconds"]
+    differ = [key for key in asked if own[key].tobytes() != other[key].tobytes()]
+    return [row.Row(group, what, len(differ), None, row.Target(0), ", ".join(differ) or f"of {', '.join(asked)}")]
 
 
-def on_host(own: observation.Found) -> list[row.Row]:
+def on_host(name: str, own: observation.Found) -> list[row.Row]:
     """Returns what is not computed on the device."""
-    group = "on the host"
-    made = []
-    for name in NAMES:
-        matrix, solver = own[f"{name}/seconds"]
-        told = f"LAPACK's {solver:.3g} s, after {matrix:.3g} s of products; P = {len(own[f'{name}/eigenvalues']):,}"
-        made.append(row.Row(group, f"{name}: solver of a dense spectrum, share", solver / (matrix + solver), note=told))
+    group, (matrix, solver) = "on the host", own["seconds"]
+    told = f"LAPACK's {solver:.3g} s, after {matrix:.3g} s of products; P = {len(own['eigenvalues']):,}"
+    share = row.Row(group, f"{name}: solver of a dense spectrum, share", solver / (matrix + solver), note=told)
     (place,) = sharding.exact(jnp.zeros(1, "float32")).devices()
     elsewhere = float(place.platform != jax.default_backend())
-    return [*made, row.Row(group, "diagnostics in float64 leave the device", elsewhere, note=f"computed on {place}")]
+    return [share, row.Row(group, f"{name}: float64 leaves the device", elsewhere, note=f"computed on {place}")]
 
 
 def memory() -> row.Row:

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Observation: what one process finds at given points on its device, for others to be compared with, to the bit.
 
-For each network: its dense float64 spectrum, a Lanczos survey and the verdict of it at a small size, and STEPS steps of
+Of a network: its dense float64 spectrum, a Lanczos survey and the verdict of it at a small size, and STEPS steps of
 gradient descent in float32 and float64. All is compiled anew, so that two processes agree without having shared a
 program. What a TPU imitates is computed where runs compute it, on the host.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,40 +36,49 @@ STEPS = 40
 PRECISIONS = ("float32", "float64")
 
 Found = Mapping[str, np.ndarray]
-"""Arrays by `NETWORK/WHAT`."""
+"""Arrays by what they are."""
 
 
-def points(names: tuple[str, ...], size: problems.Size) -> dict[str, np.ndarray]:
-    """Returns where networks are observed: a point and a step size of the small one, a start of the one that trains."""
-    found = {}
-    for name in names:
-        found[f"{name}/theta"] = problems.problem(name, "small").theta
-        found[f"{name}/eta"] = np.asarray(problems.ETA_LAMBDA / problems.sharpness(name, "small"))
-        found[f"{name}/start"] = np.asarray(problems.untrained(name, size).goal.init(jax.random.key(0)))
+class Points(NamedTuple):
+    """Where a network is observed.
+
+    Attributes:
+        name: MLP, VGG or ViT.
+        size: Which of its two sizes trains.
+        theta: (P,) float32 of the small one, whose curvature is looked at there.
+        start: (P,) float32 from which the other trains.
+    """
+
+    name: str
+    size: problems.Size
+    theta: np.ndarray
+    start: np.ndarray
+
+
+def points(name: str, size: problems.Size) -> Points:
+    """Returns where this process begins to observe a network, and others with it."""
+    start = problems.untrained(name, size).goal.init(jax.random.key(0))
+    return Points(name, size, problems.problem(name, "small").theta, np.asarray(start))
+
+
+def observe(at: Points) -> dict[str, np.ndarray]:
+    """Returns what this process finds there: what `curvature` returns, and theta after training in each precision."""
+    found = curvature(at.name, at.theta)
+    for precision in PRECISIONS:
+        with contextlib.suppress(errors.InputError):  # a device without that precision
+            device.check(precision)
+            found[precision] = trained(at, precision)
     return found
 
 
-def observe(given: Found, size: problems.Size) -> dict[str, np.ndarray]:
-    """Returns what this process finds at the points; times too, in seconds, under `NETWORK/seconds`."""
-    found: dict[str, np.ndarray] = {}
-    for name in dict.fromkeys(key.partition("/")[0] for key in given):
-        parts = curvature(name, given[f"{name}/theta"], float(given[f"{name}/eta"]))
-        for precision in PRECISIONS:
-            try:
-                device.check(precision)
-            except errors.InputError:
-                continue
-            parts[precision] = trained(name, size, given[f"{name}/start"], precision)
-        found |= {f"{name}/{what}": array for what, array in parts.items()}
-    return found
+def curvature(name: str, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the dense spectrum with its error bars, and the survey that runs make, at the small network's step size.
 
-
-def curvature(name: str, theta: np.ndarray, eta: float) -> dict[str, np.ndarray]:
-    """Returns the spectrum with its error bars, the survey that runs make, and what a dense spectrum takes.
-
-    `survey` holds the largest eigenvalue, sigma_min and its lower bound; `survey_errors` their error bars.
+    `survey` holds the largest eigenvalue, sigma_min and its lower bound; `survey_errors` their error bars; `seconds`
+    what the matrix and its eigenvalues took.
     """
     made = problems.untrained(name, "small")
+    eta = made.network.rate
     point = (sharding.exact(jnp.asarray(theta)), training.batch(made.arrays, "float64"))
     operator, key = operators.hessian(made.goal.risk), jax.random.key(7)
     whole = dense.matrix(operator, made.goal.size)
@@ -91,24 +102,25 @@ def curvature(name: str, theta: np.ndarray, eta: float) -> dict[str, np.ndarray]
     }
 
 
-def trained(name: str, size: problems.Size, start: np.ndarray, precision: str) -> np.ndarray:
+def trained(at: Points, precision: str) -> np.ndarray:
     """Returns theta (P,) after STEPS steps of gradient descent on all examples, by the loop that runs have."""
-    made = problems.untrained(name, size)
+    made = problems.untrained(at.name, at.size)
     trainer = loops.trainer(made.goal.risk, steps.rule("gd", None), len(made.arrays.weights))
-    thetas, etas = jnp.asarray(start, precision)[None], jnp.full(1, made.network.rate, precision)
+    thetas, etas = jnp.asarray(at.start, precision)[None], jnp.full(1, made.network.rate, precision)
     begun = trainer.begin(thetas, etas, jnp.zeros(1, int))
     keys, batch = jax.random.split(jax.random.key(0), 1), training.batch(made.arrays, precision)
     return np.asarray(trainer.advance(begun, etas, keys, batch, STEPS).theta[0])
 
 
 class Elsewhere:
-    """Another process that observes the same points, on a device that `--device` names."""
+    """Another process that observes a network at the same points, on a device that `--device` names."""
 
-    def __init__(self, choice: str, given: Found, size: problems.Size, folder: pathlib.Path) -> None:
+    def __init__(self, choice: str, at: Points, folder: pathlib.Path) -> None:
         """Begins it."""
         asked, self.answer, self.log = folder / f"{choice}.npz", folder / f"{choice}-found.npz", folder / choice
-        np.savez(asked, **given)  # type: ignore[arg-type]  # numpy's stub takes them for its options
-        command = [sys.executable, "-m", "harness.bench.observation", choice, size, str(asked), str(self.answer)]
+        np.savez(asked, theta=at.theta, start=at.start)
+        command = [sys.executable, "-m", "harness.bench.observation", choice, at.name, at.size]
+        command += [str(asked), str(self.answer)]
         # Beside this process on one GPU: no memory taken in advance. And no program of another process.
         alone = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
         with self.log.open("wb") as log:
@@ -121,11 +133,11 @@ class Elsewhere:
             )
 
     def found(self, seconds: float) -> dict[str, np.ndarray] | str:
-        """Returns what it found; a sentence where it failed, or took more seconds from now."""
+        """Returns what it found; a sentence where it failed, or is not done after so many seconds from now."""
         try:
-            code = self.process.wait(max(seconds, 1.0))
+            code = self.process.wait(max(seconds, 0.1))
         except subprocess.TimeoutExpired:
-            return f"the process on it took more than {seconds:.0f} s"
+            return "the process on it was not done when time was short"
         finally:
             self.process.kill()
             self.process.wait()
@@ -137,7 +149,8 @@ class Elsewhere:
 
 
 if __name__ == "__main__":
-    choice, size, asked, answer = sys.argv[1:]
+    choice, name, size, asked, answer = sys.argv[1:]
     device.configure(choice)
     with np.load(asked) as given:
-        np.savez(answer, **observe(dict(given), "full" if size == "full" else "small"))  # type: ignore[arg-type]
+        at = Points(name, "full" if size == "full" else "small", given["theta"], given["start"])
+    np.savez(answer, **observe(at))  # type: ignore[arg-type]  # numpy's stub takes them for its options

@@ -39,7 +39,7 @@ def by(rows: list[row.Row], word: str) -> row.Row:
 
 
 def test_a_cpu_agrees_with_itself_to_the_bit() -> None:
-    made = device.agreement(device.Session(quick=True, began=time.monotonic()))
+    made = device.agreement("MLP", device.Session(quick=True, began=time.monotonic()))
     for word in (
         "dense spectrum /",
         "survey by Lanczos",
@@ -51,7 +51,7 @@ def test_a_cpu_agrees_with_itself_to_the_bit() -> None:
         assert by(made, word).verdict == "met", by(made, word)
     assert by(made, "dense spectrum /").value == by(made, "steps in float64").value == by(made, "other bits").value == 0
     assert by(made, "steps in float32").value == 1
-    assert by(made, "leave the device").value == 0
+    assert by(made, "leaves the device").value == 0
     assert 0 < by(made, "solver of a dense spectrum").value < 1
 
 
@@ -85,7 +85,7 @@ def test_the_bench_is_these_parts_and_tells_what_each_compiled(monkeypatch: pyte
         monkeypatch.setattr(module, name, stub)
     made = [found for unit in bench.find("device").units(True) for found in unit.rows()]
     assert [arguments[:-1] for arguments in asked] == [
-        (),
+        ("MLP",),
         ("MLP", "small"),
         ("MLP", "small", "float32"),
         ("VGG-11",),
@@ -93,19 +93,20 @@ def test_the_bench_is_these_parts_and_tells_what_each_compiled(monkeypatch: pyte
     ]
     assert by(made, "peak of the process").value > 0.1
     compiled = [each for each in made if each.group.startswith("compilation")]
-    titles = ["agreement", "a step, MLP", "a product, MLP", "full width, VGG-11", "full width, ViT-Ti"]
+    titles = ["agreement, MLP", "a step, MLP", "a product, MLP", "full width, VGG-11", "full width, ViT-Ti"]
     assert [each.what for each in compiled] == titles
     assert all(each.value > 0 and int(each.note.split()[0]) > 0 for each in compiled)
 
 
+AT = observation.Points("MLP", "small", np.zeros(2), np.array([0.0, 1.0]))
 FOUND = {
-    "MLP/eigenvalues": np.array([-1.0, 2.0]),
-    "MLP/errors": np.array([1e-9, 1e-9]),
-    "MLP/survey": np.array([2.0, 0.5, 0.4]),
-    "MLP/survey_errors": np.array([1e-9, 1e-9, 1e-9]),
-    "MLP/decided": np.array(True),
-    "MLP/float32": np.array([1.0, 1.0 + 1e-6]),
-    "MLP/float64": np.array([1.0, 1.0]),
+    "eigenvalues": np.array([-1.0, 2.0]),
+    "errors": np.array([1e-9, 1e-9]),
+    "survey": np.array([2.0, 0.5, 0.4]),
+    "survey_errors": np.array([1e-9, 1e-9, 1e-9]),
+    "decided": np.array(True),
+    "float32": np.array([1.0, 1.0 + 1e-6]),
+    "float64": np.array([1.0, 1.0]),
 }
 
 
@@ -120,39 +121,39 @@ FOUND = {
     ],
 )
 def test_what_is_apart_by_more_than_it_may_be_is_missed(what: str, moved: list[float], row_of: str) -> None:
-    own = FOUND | {f"MLP/{what}": FOUND[f"MLP/{what}"] + np.array(moved)}
-    made = device.against("MLP", np.array([0.0, 1.0]), own, FOUND)
+    own = FOUND | {f"{what}": FOUND[f"{what}"] + np.array(moved)}
+    made = device.against(AT, own, FOUND)
     assert [each.what.partition(": ")[2] for each in made if each.verdict != "met"] == [by(made, row_of).what[5:]]
-    assert all(each.verdict == "met" for each in device.against("MLP", np.array([0.0, 1.0]), FOUND, FOUND))
+    assert all(each.verdict == "met" for each in device.against(AT, FOUND, FOUND))
 
 
 def test_another_verdict_is_missed_and_told() -> None:
-    own = FOUND | {"MLP/decided": np.array(False)}
-    found = by(device.against("MLP", np.zeros(2), own, FOUND), "verdict")
+    own = FOUND | {"decided": np.array(False)}
+    found = by(device.against(AT, own, FOUND), "verdict")
     assert (found.verdict, found.note) == ("missed", "undecided, and invertible on the CPU")
 
 
 def test_a_device_without_float64_and_a_process_that_failed_have_rows_that_say_so() -> None:
-    own = {key: value for key, value in FOUND.items() if not key.endswith("float64")}
-    assert by(device.against("MLP", np.zeros(2), own, FOUND), "steps in float64").verdict == "not measured"
-    (alone,) = device.against("MLP", np.zeros(2), own, "the process on it failed: why")
+    own = {key: value for key, value in FOUND.items() if key != "float64"}
+    assert by(device.against(AT, own, FOUND), "steps in float64").verdict == "not measured"
+    (alone,) = device.against(AT, own, "the process on it failed: why")
     assert (alone.verdict, alone.note) == ("not measured", "the process on it failed: why")
     (alone,) = device.again("MLP", own, "the process on it failed: why")
     assert (alone.verdict, alone.note) == ("not measured", "the process on it failed: why")
 
 
 def test_one_other_bit_is_seen() -> None:
-    other = FOUND | {"MLP/survey": np.nextafter(FOUND["MLP/survey"], 3)}
-    (found,) = device.again("MLP", FOUND | {"MLP/seconds": np.zeros(2)}, other)
+    other = FOUND | {"survey": np.nextafter(FOUND["survey"], 3)}
+    (found,) = device.again("MLP", FOUND | {"seconds": np.zeros(2)}, other)
     assert (found.value, found.verdict, found.note) == (1, "missed", "survey")
 
 
 def test_a_device_that_is_not_there_is_answered_in_a_sentence(tmp_path: pathlib.Path) -> None:
-    process = observation.Elsewhere("tpu", FOUND, "small", tmp_path)
+    process = observation.Elsewhere("tpu", AT, tmp_path)
     found = process.found(60)
     assert isinstance(found, str) and "the process on it failed" in found and "no tpu" in found
-    slow = observation.Elsewhere("cpu", FOUND, "small", tmp_path)
-    assert slow.found(0.0) == "the process on it took more than 0 s"
+    slow = observation.Elsewhere("cpu", AT, tmp_path)
+    assert slow.found(0.0) == "the process on it was not done when time was short"
     assert slow.process.poll() is not None
 
 
