@@ -15,6 +15,7 @@ import pytest
 
 from harness import bench
 from harness.bench import device, observation, problems, products, row, steps, timing, twins
+from harness.risk import objective
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +194,35 @@ def test_what_does_not_fit_at_full_width_says_how_long_it_would_take(monkeypatch
     minutes = device.ALL_PRODUCTS * 960 / 60
     assert survey.note.startswith(f"would take ~{minutes:,.2g} min here") and "products of 960 s" in survey.note
     assert {each.verdict for each in (product, survey, trace)} == {"not measured"}
+
+
+def test_a_survey_that_does_not_fit_is_left_out_where_a_product_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = device.wide("ViT-Ti", quick=True)
+    monkeypatch.setattr(device, "wide", lambda name, quick: small)
+    monkeypatch.setattr(device, "seconds_of", lambda *_: 3.0)
+    monkeypatch.setattr(device, "surveyed", lambda *_: pytest.fail("there was no time for it"))
+    _, product, survey, _ = device.wide_rows("ViT-Ti", device.Session(quick=False, began=time.monotonic()))
+    assert product.value == 3
+    assert survey.verdict == "not measured" and f"at most {device.ALL_PRODUCTS} products of 3 s" in survey.note
+
+
+def test_more_examples_at_once_are_taken_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = device.wide("ViT-Ti", quick=True)
+    few = small._replace(goal=small.goal._replace(chunk=8))
+    taken: list[int] = []
+
+    def surveyed(_made: object, goal: objective.Objective, group: str, what: str) -> row.Row:
+        taken.append(goal.chunk)
+        return row.Row(group, what, 1.0)
+
+    monkeypatch.setattr(device, "wide", lambda name, quick: few)
+    monkeypatch.setattr(device, "AT_ONCE", 16)
+    monkeypatch.setattr(device, "surveyed", surveyed)
+    for seconds, best in (({8: 0.8, 16: 0.8, 32: 1.6}, 16), ({8: 0.8, 16: 3.2, 32: 3.2}, 8)):
+        monkeypatch.setattr(device, "seconds_of", lambda made, goal, examples, found=seconds: found[examples])
+        made = device.wide_rows("ViT-Ti", device.Session(quick=True, began=time.monotonic()))
+        assert by(made, "16 at once / as runs do it").value == pytest.approx(0.5 if best == 16 else 2.0)
+        assert by(made, "a survey").what == f"a survey, {best} at once" and taken[-1] == best
 
 
 def test_full_width_is_that_of_the_specs() -> None:
