@@ -33,6 +33,10 @@ from harness.training import problem as training
 STEPS = 40
 """Steps of training that are compared."""
 
+SHARE = 16
+"""Training is by a SHARE-th of a network's step size. At the whole, rounding grows until it is all that is seen: the
+VGG's 40 steps in float32 end 1.1 of their way from those in float64, 0.46 with a quarter, 0.008 with a sixteenth."""
+
 PRECISIONS = ("float32", "float64")
 
 Found = Mapping[str, np.ndarray]
@@ -106,7 +110,7 @@ def trained(at: Points, precision: str) -> np.ndarray:
     """Returns theta (P,) after STEPS steps of gradient descent on all examples, by the loop that runs have."""
     made = problems.untrained(at.name, at.size)
     trainer = loops.trainer(made.goal.risk, steps.rule("gd", None), len(made.arrays.weights))
-    thetas, etas = jnp.asarray(at.start, precision)[None], jnp.full(1, made.network.rate, precision)
+    thetas, etas = jnp.asarray(at.start, precision)[None], jnp.full(1, made.network.rate / SHARE, precision)
     begun = trainer.begin(thetas, etas, jnp.zeros(1, int))
     keys, batch = jax.random.split(jax.random.key(0), 1), training.batch(made.arrays, precision)
     return np.asarray(trainer.advance(begun, etas, keys, batch, STEPS).theta[0])
