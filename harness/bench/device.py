@@ -3,7 +3,7 @@
 
 The reference is a process of its own on this machine's CPU, whose bits are those of a run with `--device cpu`; on a CPU
 the comparison is of two processes. It ends within SECONDS: a part is begun while there is time for one as long as the
-longest so far, and what does not fit says how long it would take.
+longest of its kind, and what does not fit says how long it would take.
 """
 
 from __future__ import annotations
@@ -115,9 +115,12 @@ class Session:
         if self.began is None:
             self.began = time.monotonic()
             jax.config.update("jax_enable_compilation_cache", False)  # what a program takes to compile is told
-        longest = max([SHORTEST, *(part.seconds for part in self.parts)])
+        kind = title.partition(",")[0]
+        longest = max([SHORTEST, *(part.seconds for part in self.parts if part.title.partition(",")[0] == kind)])
         if not self.quick and self.left < longest:
-            return [row.absent("left out", title, would_take(longest))]
+            left = f"{self.left:.0f} s were left of {SECONDS / 60:g} min"
+            told = f"not begun: {left}, and such a part may take {longest:.0f}"
+            return [row.absent("left out", title, told)]
         began = time.monotonic()
         with timing.compilations() as compiled:
             try:

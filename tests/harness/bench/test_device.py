@@ -174,7 +174,7 @@ def test_no_part_is_begun_that_would_not_fit_and_a_failure_is_a_row() -> None:
     session.began = time.monotonic() - device.SECONDS + device.SHORTEST - 1
     (late,) = session.unit("late", fails).rows()
     assert (late.what, late.verdict) == ("late", "not measured")
-    assert late.note == "would take ~0.75 min here, longer than is left of 8 min"
+    assert late.note == "not begun: 44 s were left of 8 min, and such a part may take 45"
 
 
 def test_what_does_not_fit_at_full_width_says_how_long_it_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
