@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Brings a bare Debian or Ubuntu to where gdzoo runs. The Makefile calls it; each call is harmless to repeat.
 #
-#   scripts/setup.sh packages [EXTRA]   .venv with the exact versions of constraints.txt (and of an extra, e.g. test)
+#   scripts/setup.sh packages [EXTRA]   .venv with the exact versions of constraints.txt (and of an extra, e.g. test),
+#                                       by uv, which checks the hashes too, or by pip where uv cannot
 #   scripts/setup.sh chromium           Chromium, which the browser tests drive
 #   scripts/setup.sh postgres           PostgreSQL, on which the tests of a team's store run
 #   scripts/setup.sh data               the files of Fashion-MNIST, as Debian ships them
@@ -81,20 +82,53 @@ ready_venv() {
     make_venv .venv "$python"
 }
 
-# Runs pip with its output in a log, and says how far it is: a line that renews itself, or one every 15 seconds.
-watched_pip() {
-    log=.venv/install.log
+# Prints where uv is: on PATH, or in the environment $1, into which pip brings the uv of constraints.txt, hash checked.
+find_uv() {
+    command -v uv && return
+    sed -n '/^uv==/,/[^\\]$/p' constraints.txt >"$1/uv.txt"
+    "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+        --no-deps --require-hashes --requirement "$1/uv.txt" >"$1/uv.log" 2>&1 || return
+    [ -x "$1/bin/uv" ] && say "$1/bin/uv"
+}
+
+# Tells uv what the pip of the environment $1 is told (indexes, folders of wheels, certificates, a proxy): uv reads
+# neither pip's files nor PIP_*. Where uv has indexes of its own, and for each variable that is set, nothing is told.
+tell_uv_what_pip_is_told() {
+    ! env | grep -q '^UV_[A-Z_]*INDEX' || return 0
+    told=$("$1/bin/python" -m pip config list 2>/dev/null) || return 0
+    while read -r option variable; do
+        for section in :env: install global; do # pip's order: its variables, its own section, that of all commands
+            value=$(say "$told" | sed -n "s/^$section\.$option=['\"]\(.*\)['\"]\$/\1/p" | sed 's/\\n/ /g; s/^ *//')
+            [ -z "$value" ] || break
+        done
+        [ "$variable" != UV_FIND_LINKS ] || value=$(say "$value" | tr -s ' ' ,)
+        eval "mine=\${$variable:-}"
+        if [ -n "$value" ] && [ -z "$mine" ]; then export "$variable=$value"; fi
+    done <<END
+index.url UV_DEFAULT_INDEX
+extra.index.url UV_INDEX
+no.index UV_NO_INDEX
+find.links UV_FIND_LINKS
+trusted.host UV_INSECURE_HOST
+cert SSL_CERT_FILE
+proxy HTTPS_PROXY
+END
+}
+
+# Runs a command that installs, with its output in the log $1, and says how far it is: a line that renews itself, or
+# one every 15 seconds. Returns what the command returned.
+watched() {
+    log=$1
+    shift
     total=$(grep -c == constraints.txt)
-    # The first name constrains the packages, and the build in older pips; the second the build in newer ones.
-    PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        .venv/bin/python -m pip install --no-input --progress-bar off "$@" >"$log" 2>&1 &
-    pip=$!
-    trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM
+    "$@" >"$log" 2>&1 &
+    installer=$!
+    trap 'kill "$installer" 2>/dev/null; exit 130' INT TERM
     seconds=0
-    while kill -0 "$pip" 2>/dev/null; do
+    while kill -0 "$installer" 2>/dev/null; do
         sleep 1
         seconds=$((seconds + 1))
-        line="  $(grep -Ec '^ *(Collecting|Processing) ' "$log" || :) packages found, $(count_installed) of about $total installed, $seconds s"
+        line="  $(count_found "$log") packages found, $(count_installed) of about $total installed, $seconds s"
         if [ -t 1 ]; then
             printf '\r\033[K%s' "$line"
         elif [ $((seconds % 15)) -eq 0 ]; then
@@ -103,20 +137,51 @@ watched_pip() {
     done
     [ ! -t 1 ] || printf '\r\033[K'
     trap - INT TERM
-    if ! wait "$pip"; then
-        tail -n 20 "$log" >&2
-        stop "pip failed; all it said is in $log. Correct that and say make again" 1
-    fi
+    wait "$installer" || return
     say "Installed: $(count_installed) packages in .venv, $seconds s"
 }
+
+# uv says all it found in one line, pip each package as it comes.
+count_found() { awk '/^ *(Collecting|Processing) / { found++ } /^Resolved / { found = $2 } END { print found + 0 }' "$1"; }
 
 count_installed() { find .venv/lib -maxdepth 3 -name '*.dist-info' | wc -l | tr -d ' '; }
 
 bring_packages() {
     ready_venv
     say "Installing gdzoo${1:+ and what its ${1}s need} into .venv, in the exact versions of constraints.txt"
-    watched_pip --editable ".${1:+[$1]}"
+    install_by_uv ".${1:+[$1]}" || install_by_pip ".${1:+[$1]}"
     touch .venv/.installed ${1:+".venv/.installed-$1"}
+}
+
+# Fails, with a line that says so, where uv cannot be had or cannot install. All indexes are asked for the best match,
+# as pip does; if that fails and there are extra ones, each package comes from the first that has it, so that
+# an index that does not answer is not asked for what the others have. Files with a wrong hash are refused for good.
+install_by_uv() {
+    uv=$(find_uv .venv) || {
+        say "uv is not here and pip cannot bring it (.venv/uv.log says why): pip installs, which is slower and checks no hashes"
+        return 1
+    }
+    tell_uv_what_pip_is_told .venv
+    for strategy in ${UV_INDEX_STRATEGY:-unsafe-best-match ${UV_INDEX:+first-index}}; do
+        export UV_INDEX_STRATEGY="$strategy"
+        watched .venv/uv.log "$uv" pip install --python .venv/bin/python \
+            --constraint constraints.txt --build-constraint constraints.txt --editable "$1" && return
+        ! grep -q 'Hash mismatch' .venv/uv.log ||
+            stop "$(sed -n 's/.*\(Hash mismatch\)/\1/p' .venv/uv.log): this is not the file that constraints.txt means (.venv/uv.log). If you trust the index that gave it, say: UV_NO_VERIFY_HASHES=1 make" 1
+    done
+    say "uv could not ($(sed -n '/^error: /{s///p;q;}' .venv/uv.log); more in .venv/uv.log): pip installs, which is slower and checks no hashes"
+    return 1
+}
+
+# pip takes no hashes beside an editable install. The first variable constrains the packages, and the build in older
+# pips; the second the build in newer ones.
+install_by_pip() {
+    sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' constraints.txt >.venv/constraints.txt
+    export PIP_CONSTRAINT=.venv/constraints.txt PIP_BUILD_CONSTRAINT=.venv/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
+    watched .venv/install.log .venv/bin/python -m pip install --no-input --progress-bar off --editable "$1" || {
+        tail -n 20 .venv/install.log >&2
+        stop "pip failed; all it said is in .venv/install.log. Correct that and say make again" 1
+    }
 }
 
 # No function may be called chromium: command -v would find it. The driver of Playwright needs libatomic1.
@@ -149,17 +214,25 @@ bring_postgres() {
     [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || install_system_packages "a team's store" postgresql
 }
 
+# Versions and hashes come from the main index alone: an extra one may hold the files of one platform only.
 renew_constraints() {
     python=$(find_python)
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
-    say "Resolving the lower bounds of pyproject.toml in a fresh environment (minutes)"
+    say "Resolving the lower bounds of pyproject.toml for Python 3.11 on Linux"
     make_venv "$fresh" "$python"
-    "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'setuptools>=77' '.[test,ray]'
-    # Names as the package index writes them, no addresses, and setuptools, which builds gdzoo itself.
-    "$fresh/bin/python" -m pip freeze --all --disable-pip-version-check |
-        awk -F '==' 'NF == 2 && $1 != "pip" { name = tolower($1); gsub(/[._]+/, "-", name); print name "==" $2 }' |
-        LC_ALL=C sort >constraints.txt.new
+    uv=$(find_uv "$fresh") || stop "uv is not here and pip cannot bring it; make constraints needs it" 1
+    tell_uv_what_pip_is_told "$fresh"
+    unset UV_INDEX UV_FIND_LINKS
+    # Beside what gdzoo declares: setuptools, which builds it, and uv, which installs it.
+    printf 'setuptools>=77\nuv\n' | "$uv" pip compile --quiet --python "$fresh/bin/python" --python-version 3.11 \
+        --python-platform linux --extra test --extra ray --generate-hashes --no-header --no-annotate \
+        --output-file "$fresh/constraints.txt" pyproject.toml - >/dev/null || stop "uv found no versions that fit together" 1
+    {
+        echo "# Each package's version, and the SHA-256 of each of its files, for every platform it is published for."
+        echo "# make constraints writes this file; uv checks the hashes as it installs, pip takes the versions alone."
+        cat "$fresh/constraints.txt"
+    } >constraints.txt.new
     mv constraints.txt.new constraints.txt
     say "constraints.txt: $(grep -c == constraints.txt) exact versions; say make test next"
 }

@@ -230,12 +230,13 @@ def test_no_file_names_a_machine_or_a_package_index() -> None:
 
 
 def test_constraints_are_exact_and_cover_what_is_declared() -> None:
-    lines = read("constraints.txt").splitlines()
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][A-Za-z0-9.+!]*", line) for line in lines), (
-        "names, ==, versions, no more"
-    )
-    assert lines == sorted(lines)
-    exact = {name: version.Version(number) for name, number in (line.split("==") for line in lines)}
+    text = re.sub(r"^# .*\n", "", read("constraints.txt"), flags=re.MULTILINE)
+    one = r"([a-z0-9-]+)==([0-9][A-Za-z0-9.+!]*) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)"
+    assert re.fullmatch(f"(?:{one})+", text), "names, ==, versions and hashes, no more"
+    found = re.findall(one, text)
+    exact = {name: version.Version(number) for name, number, _ in found}
+    assert list(exact) == sorted(exact) and len(exact) == len(found)
+    assert "uv" in exact, "scripts/setup.sh brings this version"
     project = tomllib.loads(read("pyproject.toml"))
     declared = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
     declared += project["build-system"]["requires"]

@@ -15,7 +15,7 @@ from harness import workspace
 
 ROOT = workspace.CHECKOUT
 TOOLS = "awk cat chmod cp cut dirname env expand find grep make mkdir mv rm sed sh sleep sort tail touch tr wc"
-# A python that keeps a list of what it was asked; pip "installs" nothing.
+# A python that keeps a list of what it was asked; pip "installs" nothing, but brings a uv where UV says so.
 PYTHON = """#!/bin/sh
 echo "$0 $*" >>"$CALLS"
 case "$*" in
@@ -24,9 +24,30 @@ case "$*" in
 *version_info\\[*) echo 3.12 ;;
 *sys.version_info*) exit ${OLD:-0} ;;
 --version) echo "Python 3.12.1" ;;
+"-m pip config list") [ -z "${CONFIGURED:-}" ] || cat "$CONFIGURED" ;;
+"-m pip install --quiet"*) [ -z "${UV:-}" ] || cp "$UV" "${0%python}uv" ;;
 "-m pip install"*) echo "constrained by $PIP_CONSTRAINT and $PIP_BUILD_CONSTRAINT" >>"$CALLS"; exit ${PIP:-0} ;;
 esac
 """
+# A uv that keeps a list of what it was asked, and of what it was told by the environment.
+UV = """#!/bin/sh
+echo "$0 $*" >>"$CALLS"
+env | grep -E "^(UV_|SSL_CERT|HTTPS_PROXY)" | sort | sed 's/^/told /' >>"$CALLS"
+case "$*:$UV_INDEX_STRATEGY" in
+"pip compile"*)
+    [ -z "${NONE:-}" ] || exit 1
+    while [ "$1" != --output-file ]; do shift; done
+    cat "$MADE" >"$2" ;;
+*:unsafe-best-match) echo "${SAYS:-}" >&2; exit ${BEST:-0} ;;
+*:first-index) echo "${SAYS:-}" >&2; exit ${FIRST:-0} ;;
+esac
+"""
+BRING = ".venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --require-hashes"
+BY_PIP = ".venv/bin/python -m pip install --no-input --progress-bar off --editable ."
+BY_UV = (
+    "uv pip install --python .venv/bin/python"
+    " --constraint constraints.txt --build-constraint constraints.txt --editable ."
+)
 
 
 class Machine:
@@ -89,10 +110,13 @@ def test_install_is_exact_and_done_once(machine: Machine) -> None:
     assert first.returncode == 0, first.stderr
     assert "Making .venv with Python 3.12.1" in first.stdout
     assert "in the exact versions of constraints.txt" in first.stdout
-    assert machine.called("pip install") == [
-        ".venv/bin/python -m pip install --no-input --progress-bar off --editable ."
-    ]
-    assert machine.called("constrained") == ["constrained by constraints.txt and constraints.txt"]
+    assert machine.called("pip install") == [f"{BRING} --requirement .venv/uv.txt", BY_PIP]
+    assert machine.called("constrained") == ["constrained by .venv/constraints.txt and .venv/constraints.txt"]
+    pins = (machine.checkout / ".venv" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[a-z0-9-]+==[^ ]+", pin) for pin in pins), (
+        "pip takes no hashes beside an editable install"
+    )
+    assert len(pins) == (machine.checkout / "constraints.txt").read_text(encoding="utf-8").count("==")
     before = machine.calls.read_text(encoding="utf-8")
     assert machine.run("make", "install").stdout.strip() in {"", "make: Nothing to be done for 'install'."}
     assert machine.calls.read_text(encoding="utf-8") == before
@@ -105,7 +129,7 @@ def test_a_change_of_versions_installs_again_into_the_same_venv(machine: Machine
     stamp = (machine.checkout / ".venv" / ".installed").stat().st_mtime
     os.utime(machine.checkout / "constraints.txt", (stamp + 5, stamp + 5))
     assert machine.run("make", "install").returncode == 0
-    assert len(machine.called("pip install")) == 2
+    assert machine.called("--editable") == [BY_PIP, BY_PIP]
     assert len(machine.called("-m venv --clear")) == 1
     assert (machine.checkout / ".venv" / "mine").exists(), "a .venv that works is kept"
 
@@ -113,9 +137,9 @@ def test_a_change_of_versions_installs_again_into_the_same_venv(machine: Machine
 def test_the_test_extra_is_installed_for_tests_and_serves_the_demo_too(machine: Machine) -> None:
     machine.add("python3", PYTHON)
     assert machine.run("scripts/setup.sh", "packages", "test").returncode == 0
-    assert machine.called("pip install")[0].endswith("--editable .[test]")
+    assert machine.called("--editable") == [f"{BY_PIP}[test]"]
     assert machine.run("make", "install").returncode == 0
-    assert len(machine.called("pip install")) == 1
+    assert len(machine.called("--editable")) == 1
 
 
 def test_a_venv_that_does_not_work_is_made_anew(machine: Machine) -> None:
@@ -133,6 +157,137 @@ def test_a_failed_install_shows_why_and_is_tried_again(machine: Machine) -> None
     assert "no matching distribution" in failed.stderr
     assert "pip failed; all it said is in .venv/install.log" in failed.stderr
     assert machine.run("make", "install").returncode == 0
+
+
+def test_a_uv_that_is_here_installs_and_nothing_is_brought(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    done = machine.run("scripts/setup.sh", "packages", "test")
+    assert done.returncode == 0, done.stderr
+    assert machine.called("pip install") == [f"{BY_UV}[test]"]
+    assert machine.called("told ") == ["told UV_INDEX_STRATEGY=unsafe-best-match"]
+    assert "pip installs" not in done.stdout
+
+
+def test_pip_brings_the_uv_of_the_constraints_with_its_hash_checked(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("a-uv", UV)
+    assert machine.run("make", "install", UV=str(machine.bin / "a-uv")).returncode == 0
+    assert machine.called("pip install") == [f"{BRING} --requirement .venv/uv.txt", f".venv/bin/{BY_UV}"]
+    asked = (machine.checkout / ".venv" / "uv.txt").read_text(encoding="utf-8")
+    assert re.fullmatch(r"uv==\S+ \\\n( +--hash=sha256:\w{64} \\\n)+ +--hash=sha256:\w{64}\n", asked)
+
+
+def test_where_uv_cannot_be_had_pip_installs_and_a_line_says_so(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    done = machine.run("make", "install")
+    assert done.stdout.count("uv is not here and pip cannot bring it (.venv/uv.log says why): pip installs") == 1
+    assert machine.called("--editable") == [BY_PIP]
+
+
+def test_where_uv_fails_pip_installs_and_a_line_says_why(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    done = machine.run("make", "install", BEST="2", SAYS="error: no route to the index")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("uv could not (no route to the index; more in .venv/uv.log): pip installs") == 1
+    assert machine.called("--editable") == [BY_UV, BY_PIP]
+
+
+def test_a_file_with_a_wrong_hash_is_refused_for_good(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    stopped = machine.run("scripts/setup.sh", "packages", BEST="1", SAYS="  cause: Hash mismatch for `six==1.17.0`")
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith(
+        "error: Hash mismatch for `six==1.17.0`: this is not the file that constraints.txt"
+    )
+    assert machine.called("--editable") == [BY_UV], "pip, which checks no hashes, is not asked"
+    assert not (machine.checkout / ".venv" / ".installed").exists()
+
+
+def test_an_index_that_does_not_answer_is_not_asked_for_what_the_extra_ones_have(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    told = machine.checkout / "told"
+    told.write_text("global.extra-index" + "-url='file:///a'\n", encoding="utf-8")
+    done = machine.run("make", "install", CONFIGURED=str(told), BEST="2")
+    assert done.returncode == 0, done.stderr
+    assert machine.called("--editable") == [BY_UV, BY_UV]
+    assert machine.called("STRATEGY") == [
+        "told UV_INDEX_STRATEGY=unsafe-best-match",
+        "told UV_INDEX_STRATEGY=first-index",
+    ]
+    shutil.rmtree(machine.checkout / ".venv")
+    done = machine.run("make", "install", CONFIGURED=str(told), BEST="2", FIRST="2")
+    assert machine.called("--editable")[2:] == [BY_UV, BY_UV, BY_PIP]
+
+
+# What `pip config list` prints: variables, then the sections of all commands and of pip install; values as by repr.
+PIP_IS_TOLD = """:env:.cert='/certificates.pem'
+:env:.find{links}='/wheels /more'
+global.cert='/other.pem'
+global.extra-index{url}='\\nfile:///a\\nfile:///b'
+global.index{url}='file:///c'
+global.proxy='http://localhost:3128'
+global.trusted-host='a b'
+install.index{url}='file:///d'
+site.timeout='9'
+"""
+
+
+def test_uv_is_told_what_pip_is_told(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    configured = machine.checkout / "told"
+    configured.write_text(PIP_IS_TOLD.format(url="-url", links="-links"), encoding="utf-8")
+    assert machine.run("make", "install", CONFIGURED=str(configured)).returncode == 0
+    assert machine.called("told ") == [
+        "told HTTPS_PROXY=http://localhost:3128",
+        "told SSL_CERT_FILE=/certificates.pem",
+        "told UV_DEFAULT_INDEX=file:///d",
+        "told UV_FIND_LINKS=/wheels,/more",
+        "told UV_INDEX=file:///a file:///b",
+        "told UV_INDEX_STRATEGY=unsafe-best-match",
+        "told UV_INSECURE_HOST=a b",
+    ]
+
+
+def test_what_uv_was_told_by_its_user_stays(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    configured = machine.checkout / "told"
+    configured.write_text(PIP_IS_TOLD.format(url="-url", links="-links"), encoding="utf-8")
+    machine.run("make", "install", CONFIGURED=str(configured), SSL_CERT_FILE="/mine.pem", UV_FIND_LINKS="/mine")
+    assert {"told SSL_CERT_FILE=/mine.pem", "told UV_FIND_LINKS=/mine"} < set(machine.called("told "))
+    shutil.rmtree(machine.checkout / ".venv")
+    machine.calls.write_text("", encoding="utf-8")
+    mine = {"UV_INDEX": "file:///mine", "UV_INDEX_STRATEGY": "first-index"}
+    machine.run("make", "install", CONFIGURED=str(configured), **mine)
+    assert machine.called("told ") == [f"told {name}={value}" for name, value in mine.items()], "uv has its own indexes"
+
+
+def test_constraints_are_resolved_with_hashes_by_the_main_index_alone(machine: Machine) -> None:
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    machine.add("mktemp", f"#!/bin/sh\nmkdir {machine.checkout}/fresh && echo {machine.checkout}/fresh\n")
+    made, configured = machine.checkout / "made", machine.checkout / "told"
+    made.write_text("flax==1 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    configured.write_text(PIP_IS_TOLD.format(url="-url", links="-links"), encoding="utf-8")
+    done = machine.run("make", "constraints", MADE=str(made), CONFIGURED=str(configured))
+    assert done.returncode == 0, done.stderr
+    assert "constraints.txt: 1 exact versions" in done.stdout
+    asked = machine.called("pip compile")[0]
+    assert all(
+        option in asked for option in ("--generate-hashes", "--python-version 3.11", "--extra test", "--extra ray")
+    )
+    assert "told UV_DEFAULT_INDEX=file:///d" in machine.called("told ")
+    assert not [line for line in machine.called("told ") if "UV_INDEX=" in line or "FIND_LINKS" in line]
+    before = (machine.checkout / "constraints.txt").read_text(encoding="utf-8")
+    assert before.startswith("# ") and before.endswith(made.read_text(encoding="utf-8"))
+    failed = machine.run("make", "constraints", MADE=str(made), NONE="1")
+    assert "error: uv found no versions that fit together" in failed.stderr
+    assert (machine.checkout / "constraints.txt").read_text(encoding="utf-8") == before
 
 
 def test_python_is_missing(machine: Machine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -393,7 +394,7 @@ def test_the_compose_file_is_the_same_set_up(team: ModuleType) -> None:
     assert (variables["MLFLOW_DISABLE_TELEMETRY"], variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]) == ("true", "false")
     assert variables["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:5000,127.0.0.1:5000"
     assert "--app-name basic-auth" in server["command"][-1] and "init_db.py schema" in server["command"][-1]
-    pins = dict(line.split("==") for line in (workspace.CHECKOUT / "constraints.txt").read_text().splitlines())
+    pins = dict(re.findall(r"^(\S+)==(\S+)", (workspace.CHECKOUT / "constraints.txt").read_text(), re.MULTILINE))
     for name, extra in (("mlflow", "[auth]"), ("psycopg", "[binary]")):
         assert f"'{name}{extra}=={pins[name]}'" in server["build"]["dockerfile_inline"]
     example = (HERE / "postgres" / "server.env.example").read_text(encoding="utf-8").splitlines()

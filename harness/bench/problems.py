@@ -159,6 +159,15 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
         trained = problem(name, size)
         goal = _goal(trained.model, trained.loss, trained.config, trained.shape, examples)
         return trained._replace(arrays=_data(network, examples), goal=goal)
+    made = untrained(name, size)
+    start = made.goal.init(jax.random.key(0))
+    return made._replace(theta=np.asarray(_descend(made._replace(theta=np.asarray(start)))))
+
+
+@functools.lru_cache(maxsize=8)
+def untrained(name: str, size: Size) -> Problem:
+    """Returns a problem without a point; `_replace(theta=...)` gives it one."""
+    network = NETWORKS[size][name]
     family = network.fields["family"]
     config = zoo.FAMILIES[family].config.model_validate(network.fields)
     arrays = _data(network, network.examples)
@@ -166,9 +175,7 @@ def problem(name: str, size: Size, examples: int | None = None) -> Problem:
     model = zoo.build(family, config, inputs=shape, outputs=10)
     loss = configs.Ce(name="ce")
     goal = _goal(model, loss, config, shape, network.examples)
-    made = Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
-    start = goal.init(jax.random.key(0))
-    return made._replace(theta=np.asarray(_descend(made._replace(theta=np.asarray(start)))))
+    return Problem(name, network, config, shape, model, loss, goal, np.zeros(0, "float32"), arrays)
 
 
 def _goal(

@@ -83,10 +83,11 @@ def by_hand(problem: problems.Problem, name: str, steps: int, *, scanned: bool =
 
 
 def in_torch(problem: problems.Problem, name: str, steps: int, *, compiled: bool = False) -> Callable[[], Any]:
-    """Returns so many steps in PyTorch, eager or with its compiler."""
+    """Returns so many steps in PyTorch on the device that jax computes on, eager or with its compiler."""
     import torch
 
-    made = twins.twin(problem, "float32")
+    where = twins.place() or "cpu"
+    made = twins.moved(twins.twin(problem, "float32"), where)
     module = torch.compile(made.module) if compiled else made.module
     count, size = len(made.y), BATCH[problem.name]
 
@@ -94,29 +95,38 @@ def in_torch(problem: problems.Problem, name: str, steps: int, *, compiled: bool
         for _ in range(steps):
             x, y = made.x, made.y
             if name == "sgd":
-                chosen = torch.randint(count, (size,))
+                chosen = torch.randint(count, (size,), device=where)
                 x, y = x[chosen], y[chosen]
             gradients = torch.autograd.grad(made.criterion(module(x), y), made.parameters)
             with torch.no_grad():
                 for parameter, gradient in zip(made.parameters, gradients, strict=True):
                     parameter.sub_(gradient, alpha=RATE)
+        if where == "cuda":
+            torch.cuda.synchronize()
 
     return called
+
+
+def no_torch() -> str | None:
+    """Returns why PyTorch cannot take the same steps on the same device; None where it can."""
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed (pip install -e '.[bench]')"
+    return None if twins.place() else f"the PyTorch that is installed has no {jax.default_backend()}"
 
 
 def rows(name: str, size: problems.Size, rounds: int = timing.ROUNDS) -> list[row.Row]:
     """Times steps of a network by gd and sgd: ours, by hand, and in PyTorch."""
     problem, made = problems.problem(name, size), []
     steps = STEPS[name]
-    installed = importlib.util.find_spec("torch") is not None
-    if installed:
+    lacking = no_torch()
+    if lacking is None:
         twins.check(problem)
     for which in RULES:
         batch = "" if which == "gd" else f", batch {BATCH[name]}"
         group = f"a step of {which}{batch}, {problem.title}, float32"
         cases = {"ours": harness(problem, which, steps), "by hand": by_hand(problem, which, steps)}
         cases["calls"] = by_hand(problem, which, steps, scanned=False)
-        if installed:
+        if lacking is None:
             cases["PyTorch"] = in_torch(problem, which, steps)
         found = timing.interleaved(cases, against="by hand", rounds=rounds)
         told = ", ".join(f"{label} {1e3 * one.median / steps:.3g} ms" for label, one in found.items())
@@ -128,13 +138,11 @@ def rows(name: str, size: problems.Size, rounds: int = timing.ROUNDS) -> list[ro
                 group, "ours / single calls by hand", timing.ratio(found["ours"], found["calls"]), row.Target(1.0)
             )
         )
-        if installed:
+        if lacking is None:
             share = timing.ratio(found["PyTorch"], found["ours"])
             made.append(row.ratio(group, "PyTorch, eager / ours", share, AHEAD))
         else:
-            made.append(
-                row.absent(group, "PyTorch, eager / ours", "PyTorch is not installed (pip install -e '.[bench]')")
-            )
+            made.append(row.absent(group, "PyTorch, eager / ours", lacking))
     return made
 
 
@@ -146,8 +154,8 @@ def compiled(name: str, size: problems.Size, rounds: int = 3) -> list[row.Row]:
     """Times steps of gd against PyTorch's compiler, where it works."""
     problem, steps = problems.problem(name, size), STEPS[name]
     group, what = f"a step of gd, {problem.title}, float32", "PyTorch, compiled / ours"
-    if importlib.util.find_spec("torch") is None:
-        return [row.absent(group, what, "PyTorch is not installed (pip install -e '.[bench]')")]
+    if (lacking := no_torch()) is not None:
+        return [row.absent(group, what, lacking)]
     try:
         theirs = in_torch(problem, "gd", steps, compiled=True)
         theirs()

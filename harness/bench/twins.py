@@ -78,6 +78,24 @@ def twin(problem: problems.Problem, precision: str) -> Twin:
     )
 
 
+def place() -> str | None:
+    """Returns where PyTorch computes on the device that jax computes on, as PyTorch calls it; None where it cannot."""
+    import torch
+
+    if jax.default_backend() == "cpu":
+        return "cpu"
+    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else None
+
+
+def moved(made: Twin, place: str) -> Twin:
+    """Returns a twin on another device, where products are not rounded to TF32, as ours are not."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    module = made.module.to(place)
+    return Twin(module, made.criterion, made.x.to(place), made.y.to(place), list(module.parameters()))
+
+
 def check(problem: problems.Problem) -> None:
     """Compares loss and gradient norm of a problem with those of its twin, in float64.
 

@@ -105,7 +105,11 @@ def certify(
 def bench(
     what: Annotated[
         str,
-        typer.Argument(help="curvature, training, scaling, store, or large: VGG-16 at full width.", metavar="[WHAT]"),
+        typer.Argument(
+            help="curvature, training, scaling, store, device: whatever is there against a CPU, or large: VGG-16 at "
+            "full width.",
+            metavar="[WHAT]",
+        ),
     ] = ("curvature"),
     quick: Annotated[bool, typer.Option("--quick", help="Small networks, few rounds: minutes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
@@ -117,7 +121,7 @@ def bench(
     that are not installed have a row that says so; `pip install -e '.[bench]'` brings them. A missed target is a
     result: exit code 0. A peer that disagrees with us about the same network has no number: exit code 1.
 
-    `gdzoo bench --quick` takes minutes, `gdzoo bench` the better part of an hour.
+    `gdzoo bench --quick` takes minutes, `gdzoo bench` the better part of an hour, `gdzoo bench device` 8 minutes.
     """
     from harness import bench as benches
     from harness.runtime import device as devices
