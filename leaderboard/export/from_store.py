@@ -23,7 +23,7 @@ import pathlib
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
@@ -31,7 +31,7 @@ import pydantic
 from harness import errors
 from harness.tracking import client as clients
 from harness.tracking import store
-from leaderboard.export import document, parsing, text
+from leaderboard.export import document, parsing, shelf, text
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -135,6 +135,21 @@ def gathered(source: Source, step: Callable[[], None] = lambda: None) -> documen
     return document.compose(source.suites, runs)
 
 
+def shelved(
+    source: Source, step: Callable[[], None] = lambda: None, folder: pathlib.Path | None = None
+) -> shelf.Shelf:
+    """Puts all runs of an opened store on a shelf, one in memory at a time, and calls `step` after each.
+
+    Raises:
+        errors.InputError: A run is malformed.
+    """
+    made = shelf.Shelf(source.suites, folder)
+    for run in source.runs:
+        made.add(run)
+        step()
+    return made
+
+
 def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda: None) -> None:
     """Writes the export of a store to a file, with one run in memory at a time; `path` is replaced when it is whole.
 
@@ -149,23 +164,11 @@ def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda:
         errors.InputError: A run is malformed, or the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    snapshot = ""
-    places: list[tuple[Any, int, int]] = []
     try:
-        with tempfile.TemporaryFile(dir=path.parent) as lines, open(partial, "wb") as target:
-            for run in source.runs:
-                line = _line(run.model_dump(mode="json")).encode()
-                places.append((document.order(run), lines.tell(), len(line)))
-                lines.write(line)
-                snapshot = max(snapshot, run.ended)
-                step()
-            empty = document.compose(source.suites, []).model_copy(update={"snapshot": snapshot})
-            head, tail = _around(empty)
-            target.write(head)
-            for number, (_, place, size) in enumerate(sorted(places)):
-                lines.seek(place)
-                target.write((b",\n" if number else b"\n") + lines.read(size))
-            target.write(tail)
+        held = shelved(source, step, path.parent)
+        with open(partial, "wb") as target:
+            for part in parts(held.empty(), held.lines()):
+                target.write(part)
         partial.replace(path)
     except OSError as error:
         raise errors.InputError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -173,18 +176,24 @@ def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda:
         partial.unlink(missing_ok=True)
 
 
-def dump(export: document.Export) -> bytes:
-    """Returns the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them."""
-    head, tail = _around(export.model_copy(update={"runs": ()}))
-    runs = [_line(run.model_dump(mode="json")).encode() for run in export.runs]
-    return head + (b"\n" if runs else b"") + b",\n".join(runs) + tail
+def parts(empty: document.Export, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them.
 
-
-def _around(empty: document.Export) -> tuple[bytes, bytes]:
-    """Returns what stands before and after the runs in an export."""
-    whole = _line(empty.model_dump(mode="json", by_alias=True)).encode()
+    Args:
+        empty: The export; its runs are not asked.
+        lines: Of each run, in their order.
+    """
+    whole = shelf.line(empty.model_copy(update={"runs": ()}).model_dump(mode="json", by_alias=True)).encode()
     head, _, tail = whole.partition(b'"runs":[')
-    return head + b'"runs":[', tail + b"\n"
+    yield head + b'"runs":['
+    for number, line in enumerate(lines):
+        yield (b",\n" if number else b"\n") + line
+    yield tail + b"\n"
+
+
+def dump(export: document.Export) -> bytes:
+    """Returns the bytes of `export.json`."""
+    return b"".join(parts(export, map(shelf.dumped, export.runs)))
 
 
 def schema() -> bytes:
@@ -344,6 +353,3 @@ def _name(run: mlflow.entities.Run) -> str:
     ours = text.clean(run.data.tags.get("gdzoo.run_id", ""))[:80]
     return f"run {ours} (MLflow run {run.info.run_id})" if ours else f"MLflow run {run.info.run_id}"
 
-
-def _line(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
