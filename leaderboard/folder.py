@@ -24,7 +24,7 @@ PARTIAL = ".partial"
 """Folder in which a site lies while it is made."""
 
 MADE_OF = ".made-of"
-"""The list of what pages were made of: the SHA-256 of the list of checksums it belongs to, then a hash for each name."""
+"""What pages were made of: the SHA-256 of the list of checksums that it belongs to, then a hash for each name."""
 
 
 class Written(NamedTuple):

@@ -84,4 +84,4 @@ def _finish(made: shelf.Shelf, said: Any) -> None:
     board = document.Export.model_validate_json(shelf.line({**said, "runs": []}))
     made.suites = {suite.name: suite for suite in board.suites}
     made.trust = {(one.suite, one.cell_id): one for one in trust}
-    document.agree([suite.name for suite in board.suites], [*made.trust], made.keys())
+    document.agree([suite.name for suite in board.suites], [*made.trust], made.configurations())

@@ -7,7 +7,8 @@ name, because a board that leaves rows out without a word is wrong.
 
 In bulk: the store is searched page by page, and a run's numbers are read from its artifact `records.jsonl`, not from
 MLflow's table of points, which changes what is not finite. Where artifacts lie in a folder nothing is asked about a
-single run; behind an MLflow server each artifact is one request. `write` keeps a few runs in memory at a time.
+single run; behind an MLflow server each artifact is one request. A few runs are in memory at a time, and of the others
+what names them (`Found`, `shelf.py`).
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ def unread_runs(uri: str) -> dict[str, UnreadRun]:
     """
     client, found = _searched(uri)
     return {
-        run.data.tags["gdzoo.run_id"]: UnreadRun(functools.partial(_read_run, client, run, suite.name))
+        run.run_id: UnreadRun(functools.partial(_read_run, client, run, suite.name))
         for suite, runs in found
         for run in runs
+        if run.run_id is not None
     }
 
 
@@ -97,9 +99,7 @@ def opened(uri: str) -> Source:
     """
     client, found = _searched(uri)
     pages = {
-        f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
-            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        )
+        f"{suite.name}/{run.run_id}": f"#/experiments/{run.experiment}/runs/{run.key}"
         for suite, runs in found
         for run in runs
     }
@@ -123,21 +123,10 @@ def _searched(uri: str) -> tuple[Any, SuiteRuns]:
 
 def read(uri: str) -> document.Export:
     """Reads every suite of a store into memory; see `opened`."""
-    return gathered(opened(uri))
+    return shelved(opened(uri)).export()
 
 
-def gathered(source: Source, step: Callable[[], None] = lambda: None) -> document.Export:
-    """Reads all runs of an opened store into memory, and calls `step` after each."""
-    runs = []
-    for run in source.runs:
-        runs.append(run)
-        step()
-    return document.compose(source.suites, runs)
-
-
-def shelved(
-    source: Source, step: Callable[[], None] = lambda: None, folder: pathlib.Path | None = None
-) -> shelf.Shelf:
+def shelved(source: Source, step: Callable[[], None] = lambda: None, folder: pathlib.Path | None = None) -> shelf.Shelf:
     """Puts all runs of an opened store on a shelf, one in memory at a time, and calls `step` after each.
 
     Raises:
@@ -237,7 +226,29 @@ def _require_readable(uri: str) -> None:
     raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
 
 
-SuiteRuns = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+class Found(NamedTuple):
+    """What a search keeps of a run of MLflow: its metrics and parameters are many, and asked nothing.
+
+    Attributes:
+        key: MLflow's name of it.
+        experiment: MLflow's name of its suite.
+        artifacts: Where its artifacts lie.
+        started: When, in milliseconds.
+        ended: Whether it is no longer running.
+        run_id: The tag `gdzoo.run_id`; None without one.
+        suite: The tag `gdzoo.suite`.
+    """
+
+    key: str
+    experiment: str
+    artifacts: str
+    started: int
+    ended: bool
+    run_id: str | None
+    suite: str | None
+
+
+SuiteRuns = list[tuple[document.Suite, list[Found]]]
 
 
 def _search(client: Any) -> SuiteRuns:
@@ -252,7 +263,8 @@ def _search(client: Any) -> SuiteRuns:
             raise errors.InputError(f"{place} in the store: {parsing.explain(error)}") from error
         if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
-        found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
+        runs = map(_found, _pages(client.search_runs, experiment_ids=[experiment.experiment_id]))
+        found.append((suite, _latest(list(runs))))
     return [(suite, runs) for suite, runs in found if runs]
 
 
@@ -264,41 +276,46 @@ def _read_all(client: Any, found: SuiteRuns) -> Iterator[document.Run]:
             yield from readers.map(lambda item: _read_run(client, *item), batch)
 
 
-def _pages(search: Any, **arguments: Any) -> list[Any]:
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
     """Follows the page tokens of one of MLflow's searches to its end."""
-    found: list[Any] = []
     token = None
     while True:
         page = search(max_results=PAGE, page_token=token, **arguments)
-        found += page
+        yield from page
         token = page.token
         if not token:
-            return found
+            return
 
 
-def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
+def _found(run: mlflow.entities.Run) -> Found:
+    info, tags = run.info, run.data.tags
+    running = info.status in ("RUNNING", "SCHEDULED") or tags.get("gdzoo.status") == "running"
+    started = info.start_time or 0
+    named = tags.get("gdzoo.run_id"), tags.get("gdzoo.suite")
+    return Found(info.run_id, info.experiment_id, info.artifact_uri or "", started, not running, *named)
+
+
+def _latest(runs: list[Found]) -> list[Found]:
     """Keeps, for each `gdzoo.run_id`, the run that started last among those that have ended."""
-    kept: dict[str, mlflow.entities.Run] = {}
-    for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
-        tags = run.data.tags
-        if run.info.status in ("RUNNING", "SCHEDULED") or tags.get("gdzoo.status") == "running":
+    kept: dict[str, Found] = {}
+    for run in sorted(runs, key=lambda run: (run.started, run.key)):
+        if not run.ended:
             continue
-        if "gdzoo.run_id" not in tags:
+        if run.run_id is None:
             raise errors.InputError(
                 f"{_name(run)} in the store is not one of gdzoo's (no tag gdzoo.run_id); delete it in MLflow, or move "
                 "it to an experiment of its own"
             )
-        kept[tags["gdzoo.run_id"]] = run
+        kept[run.run_id] = run
     return [kept[run_id] for run_id in sorted(kept)]
 
 
-def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
+def _read_run(client: Any, run: Found, suite: str) -> document.Run:
     try:
         checked = parsing.parse_run(*_artifacts(client, run))
-        tags = run.data.tags
-        for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
-            if tags.get(tag) != value:
-                raise ValueError(f"the tag {tag} says {tags.get(tag)!r}, run.json says {value!r}")
+        for tag, told, value in (("run_id", run.run_id, checked.run_id), ("suite", run.suite, checked.suite)):
+            if told != value:
+                raise ValueError(f"the tag gdzoo.{tag} says {told!r}, run.json says {value!r}")
         if checked.suite != suite:
             raise ValueError(f"run.json says suite {checked.suite!r}, its experiment says {suite!r}")
     except (ValueError, OSError) as error:
@@ -308,9 +325,9 @@ def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run
     return checked
 
 
-def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
+def _artifacts(client: Any, run: Found) -> list[str]:
     """Returns the text of the artifacts of a run: from its folder where that lies here, else through the server."""
-    where = urllib.parse.urlsplit(run.info.artifact_uri or "")
+    where = urllib.parse.urlsplit(run.artifacts)
     if where.scheme in ("", "file"):
         folder = pathlib.Path(urllib.request.url2pathname(where.path))
         sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
@@ -320,10 +337,10 @@ def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
             f"the artifacts of {_name(run)} lie behind an MLflow server; name that with --store, not its database"
         )
     with _malformed(), tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
-        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
+        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.key)}
         for name in ARTIFACTS:
             if sizes.get(name, math.inf) <= ARTIFACTS[name]:
-                client.download_artifacts(run.info.run_id, name, temporary)
+                client.download_artifacts(run.key, name, temporary)
         return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
 
 
@@ -348,8 +365,7 @@ def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:
     return path.read_bytes().decode("utf-8")
 
 
-def _name(run: mlflow.entities.Run) -> str:
+def _name(run: Found) -> str:
     """Names a run so that a person finds it: our id, or else MLflow's."""
-    ours = text.clean(run.data.tags.get("gdzoo.run_id", ""))[:80]
-    return f"run {ours} (MLflow run {run.info.run_id})" if ours else f"MLflow run {run.info.run_id}"
-
+    ours = text.clean(run.run_id or "")[:80]
+    return f"run {ours} (MLflow run {run.key})" if ours else f"MLflow run {run.key}"

@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 class _Held(NamedTuple):
-    """A run on the shelf: its seed, what else its export is sorted by, where its line and it lie, the line's SHA-256."""
+    """A run on the shelf: its seed, what else sorts it in an export, where its line and it lie, the line's SHA-256."""
 
     seed: int
     spec: str
@@ -77,7 +77,7 @@ class Shelf:
         mine.append(held)
         self.snapshot = max(self.snapshot, run.ended)
 
-    def keys(self) -> list[Key]:
+    def configurations(self) -> list[Key]:
         """Returns what names the configurations, sorted."""
         return sorted(self._held)
 
@@ -102,6 +102,11 @@ class Shelf:
         ]
         for _, place in sorted(places):
             yield self._runs.get_bytes(place)
+
+    def export(self) -> document.Export:
+        """Reads all of it into memory."""
+        runs = [run for key in self.configurations() for run in self.runs(key)]
+        return document.compose(list(self.suites.values()), runs, self.trust.values())
 
     def empty(self) -> document.Export:
         """Returns its export without the runs and without what is said of them."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pathlib
 import pickle
 import tempfile
-from typing import Any, Generic, NamedTuple, TypeVar
+import weakref
+from typing import Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
 
@@ -29,7 +30,9 @@ class Spool(Generic[Value]):
 
     def __init__(self, folder: pathlib.Path | None = None) -> None:
         """Makes an empty one; `folder` is where its file lies, by default that of temporary files."""
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder, prefix=".gdzoo-")
+        where = None if folder is None else str(folder)
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=where, prefix=".gdzoo-")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._end = 0
 
     def put(self, value: Value) -> Place:
@@ -45,8 +48,8 @@ class Spool(Generic[Value]):
 
     def get(self, place: Place) -> Value:
         """Reads the value at a place."""
-        value: Any = pickle.loads(self.get_bytes(place))
-        return value  # type: ignore[no-any-return]
+        value: Value = pickle.loads(self.get_bytes(place))
+        return value
 
     def get_bytes(self, place: Place) -> bytes:
         """Reads the bytes at a place."""

@@ -2,8 +2,8 @@
 """The site: from the runs on a shelf to the bytes of every file.
 
 Runs are read configuration by configuration, each once; `folder.py` keeps the old site until all files are made, and
-those that stand as they would be made are not made again. Pages carry no inline script or style, ask for nothing but their own files, and say all they know without JavaScript;
-the scripts in `assets/` add sorting, filtering and plots.
+those that stand as they would be made are not made again. Pages carry no inline script or style, ask for nothing but
+their own files, and say all they know without JavaScript; the scripts in `assets/` add sorting, filtering and plots.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
 
 
 def render(
-    board: document.Export, own: Collection[str] = (), mlflow: Mapping[str, str] = types.MappingProxyType({})
+    board: document.Export | shelf.Shelf,
+    own: Collection[str] = (),
+    mlflow: Mapping[str, str] = types.MappingProxyType({}),
 ) -> dict[str, bytes]:
     """Returns every file of the site of a small board by its path; see `build`."""
     target = folder.Memory()
-    build(shelf.of(board), target, own, mlflow)
+    build(board if isinstance(board, shelf.Shelf) else shelf.of(board), target, own, mlflow)
     return target.files
 
 
@@ -97,7 +99,7 @@ def build(
         What the pages of the whole board take of each cell.
     """
     made = _Build(board, target, mlflow, brief.Briefs(scratch))
-    for key in board.keys():
+    for key in board.configurations():
         made.cell(key)
     made.briefs.sort()
     for places in made.briefs.by_spec().values():
@@ -116,7 +118,7 @@ class _Build:
         self.pages = _environment()
         self.made_of: dict[shelf.Key, str] = {}
         self.controls: list[control_rows.Row] = []
-        self.datasets: dict[tuple[str, str], tuple[object, document.Dataset]] = {}
+        self.datasets: dict[tuple[str, str], tuple[Any, document.Dataset]] = {}
 
     def cell(self, key: shelf.Key) -> None:
         """Makes the pages of a cell and of its runs, and keeps of it what the other pages take."""
@@ -127,7 +129,7 @@ class _Build:
             place, found = (run.dataset.name, run.dataset.version), (document.order(run), run.dataset)
             self.datasets[place] = max(self.datasets.get(place, found), found, key=lambda one: one[0])
         links = [self.mlflow.get(figure.name(run)) for run in cell.runs]
-        trust = cell.trust and cell.trust.model_dump_json()
+        trust = None if cell.trust is None else cell.trust.model_dump_json()
         self.made_of[key] = _hash(_code(), *self.shelf.digests(key), trust, *links)
         scripts = [f"data/{run_path(run)}.js" for run in cell.runs]
         paths = [f"{cell_path(cell.first)}.html", *scripts, *(f"{run_path(run)}.html" for run in cell.runs)]
@@ -178,7 +180,7 @@ class _Build:
         strips = [axis and axis.strip(row.ends) for row in shown]
         made = row_tables.Table("cells", shown, len(briefs), strips)
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
-        mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.keys())
+        mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
         self._page("index.html", "index.html", dated | _overview(self.shelf, briefs, made) | {"mine": mine})
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
         made = row_tables.Table("runs", shown, briefs.runs_count, [None] * len(shown))
@@ -217,7 +219,9 @@ def _hash(*parts: bytes | str | None) -> str:
 @functools.cache
 def _code() -> str:
     """Returns a hash of all code that makes pages, ours and what it stands on."""
-    ours = [file for name in CODE for kind in ("*.py", "*.html") for file in sorted((workspace.CHECKOUT / name).rglob(kind))]
+    ours = [
+        file for name in CODE for kind in ("*.py", "*.html") for file in sorted((workspace.CHECKOUT / name).rglob(kind))
+    ]
     parts = [part for file in ours for part in (file.name, file.read_bytes())]
     return _hash(sys.version, *(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES), *parts)
 
@@ -288,7 +292,7 @@ def _environment() -> jinja2.Environment:
 
 def _overview(board: shelf.Shelf, briefs: brief.Briefs, made: row_tables.Table) -> dict[str, Any]:
     verdicts = collections.Counter(one.verdict for one in briefs)
-    sizes = collections.Counter(suite for suite, _ in board.keys())
+    sizes = collections.Counter(suite for suite, _ in board.configurations())
     suites = sorted(board.suites.values(), key=lambda suite: suite.name)
     return {
         "suites": [(suite, _caption(suite), sizes[suite.name]) for suite in suites if sizes[suite.name]],

@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from leaderboard.board import cell as cells
 from leaderboard.board import interval, score, settings, theorem
@@ -93,7 +93,7 @@ SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
 
 def row(cell: cells.Cell) -> list[object]:
     """Returns the line of a cell: texts, then median, least and greatest of each number; None where there is none."""
-    found = [value(cell) for value in TEXTS.values()]
+    found: list[object] = [value(cell) for value in TEXTS.values()]
     for spread in SPREADS.values():
         median, values = spread(cell)
         found += [median, min(values, default=None), max(values, default=None)]
@@ -102,11 +102,10 @@ def row(cell: cells.Cell) -> list[object]:
 
 def to_csv(rows: Iterable[list[object]]) -> Iterator[bytes]:
     """Yields one line per cell."""
-    for line in itertools.chain([_names()], rows):
+    head: list[object] = [*_names()]
+    for line in itertools.chain([head], rows):
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\r\n").writerow(
-            ["" if item is None else inert(str(item)) for item in line]
-        )
+        csv.writer(buffer, lineterminator="\r\n").writerow(["" if item is None else inert(str(item)) for item in line])
         yield buffer.getvalue().encode()
 
 
@@ -127,7 +126,7 @@ def to_parquet(rows: Iterable[list[object]], target: BinaryIO) -> None:
 
     names, lines = _names(), iter(rows)
     texts = {"int": pa.int64(), "bool": pa.bool_()}
-    kinds = dict.fromkeys(names, pa.float64()) | dict.fromkeys(set(TEXTS) - REAL, pa.string())
+    kinds: dict[str, Any] = dict.fromkeys(names, pa.float64()) | dict.fromkeys(set(TEXTS) - REAL, pa.string())
     kinds |= {name: texts[kind] for name, kind in WHOLE.items()}
     schema = pa.schema([(name, kinds[name]) for name in names])
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:

@@ -45,15 +45,16 @@ def test_a_reader_turns_pages_and_goes_back(
     assert rows.count() == 50
     first = rows.first.get_attribute("data-id")
     page.get_by_role("button", name="Next").click()
-    page.wait_for_function("document.getElementById('page').textContent === 'page 2 of 3'")
-    assert page.url.endswith("#page=2") and rows.count() == 50
+    sync_api.expect(page.locator("#page")).to_have_text("page 2 of 3", timeout=PATIENCE)
+    assert page.url.endswith("#page=2")
+    sync_api.expect(rows).to_have_count(50, timeout=PATIENCE)
     assert rows.first.get_attribute("data-id") != first
     page.get_by_role("button", name="Next").click()
-    assert rows.count() == 20
+    sync_api.expect(rows).to_have_count(20, timeout=PATIENCE)
     assert page.get_by_role("button", name="Next").is_disabled()
     page.go_back()
     page.go_back()
-    page.wait_for_function("document.getElementById('page').textContent === 'page 1 of 3'")
+    sync_api.expect(page.locator("#page")).to_have_text("page 1 of 3", timeout=PATIENCE)
     assert rows.first.get_attribute("data-id") == first
     page.close()
 

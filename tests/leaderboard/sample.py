@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness import workspace
@@ -285,10 +285,14 @@ def export() -> document.Export:
 
 def many(count: int, seeds: int = 1) -> document.Export:
     """Returns a board of so many cells of 64 specs, each number of it drawn, so that nothing repeats itself."""
+    return document.compose([document.Suite(name="quickstart", note="Drawn.")], list(drawn(count, seeds)))
+
+
+def drawn(count: int, seeds: int = 1) -> Iterator[document.Run]:
+    """Yields the runs of `many`, one by one."""
     drawn = random.Random(0)
     names = [name for name, value in json.loads(records(facts()).splitlines()[0])["values"].items() if value]
     names += ["gap_above", "gap_below", "pl_ratio", "gradient_defect"]
-    runs = []
     for number in range(count):
         rate, spec = 2.0 ** drawn.randint(-4, 3), f"spec-{number % 64:02d}"
         cell = {
@@ -305,5 +309,4 @@ def many(count: int, seeds: int = 1) -> document.Export:
                 json.dumps({"step": step, "values": {name: drawn.random() for name in names}})
                 for step in range(0, 300, 6)
             ]
-            runs.append(parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
-    return document.compose([document.Suite(name="quickstart", note="Drawn.")], runs)
+            yield parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said))

@@ -16,7 +16,7 @@ from harness import errors, metrics, theory
 from leaderboard import folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number, table
-from leaderboard.export import document, parsing
+from leaderboard.export import document, parsing, shelf
 from leaderboard.site import figure
 from leaderboard.site import pages as site_pages
 
@@ -382,6 +382,6 @@ def test_the_old_site_stays_when_a_page_cannot_be_made(
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     monkeypatch.setattr(site_pages, "_data", lambda *_: {})
     with pytest.raises(Exception, match="'files' is undefined"):
-        content = board_commands.Content(document.compose([], []))
+        content = board_commands.Content(lambda folder: shelf.Shelf(folder=folder))
         board_commands.build_board("", output, board_commands.console(), content)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
