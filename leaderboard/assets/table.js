@@ -12,6 +12,7 @@
   if (!data) return;
   const PAGE = 50;
   const MOST = 8; // runs that can be compared
+  const MANY = 20; // values that a control offers before it is used
   const NUMBER = /^[\d.,×⁰¹²³⁴-⁹⁻−]+$/; // as GDZ.show prints it, or a part of it
   const ID = /^[a-z0-9][a-z0-9_-]*\/[0-9a-f]{12}(-s\d+)?$/;
   const own = name === "cells" ? "cell/" : "run/";
@@ -313,6 +314,8 @@
     if (document.activeElement !== query) query.value = state.q;
     for (const key of [...facets, "least", "most"]) {
       const control = find("facet-" + key);
+      if (!control) continue; // there is nothing to choose
+      if (control.tagName === "SELECT" && state[key]) offer(control, [state[key]]);
       if (document.activeElement !== control || control.tagName === "SELECT") control.value = state[key];
     }
     for (const radio of form.querySelectorAll('input[name="view"]')) radio.checked = radio.value === state.view;
@@ -381,12 +384,23 @@
 
   for (const key of facets) {
     const select = find("facet-" + key);
-    for (const value of data.facets[key].filter(Boolean).sort()) {
-      select.append(node("option", { value }, value));
+    const values = data.facets[key].filter(Boolean);
+    if (values.length < 2) {
+      select.parentElement.remove();
+      continue;
     }
-    select.parentElement.hidden = select.options.length < 3;
+    const full = () => offer(select, values);
+    if (values.length <= MANY) full();
+    else for (const event of ["focus", "pointerdown"]) select.addEventListener(event, full, { once: true });
     select.addEventListener("change", () => write({ ...read(), [key]: select.value, page: 1 }, false));
   }
+
+  /** Makes a control offer some values, beside those that it offers already. */
+  function offer(select, values) {
+    const there = new Set(Array.from(select.options, (option) => option.value));
+    select.append(...values.filter((value) => !there.has(value)).map((value) => node("option", { value }, value)));
+  }
+
   for (const key of ["least", "most"]) {
     find("facet-" + key).addEventListener("input", (event) => write({ ...read(), [key]: event.target.value, page: 1 }, true));
   }

@@ -219,7 +219,7 @@ class Run(Part):
         batch = self.part("optimizer").get("batch_size") or self.examples
         return self.reached_at * float(str(batch)) / self.examples
 
-    @property
+    @functools.cached_property
     def recorded(self) -> list[record_file.Record]:
         """Its curves as records; NaN for what is not a finite number."""
         names, values = list(self.curves), zip(*self.curves.values(), strict=True)
@@ -228,7 +228,7 @@ class Run(Part):
             for step, row in zip(self.steps, values, strict=False)
         ]
 
-    @property
+    @functools.cached_property
     def cell_text(self) -> str:
         """Its cell as JSON with sorted keys: the same text for the same cell."""
         return json.dumps(self.cell, sort_keys=True)
