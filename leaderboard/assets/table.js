@@ -31,8 +31,9 @@
   let turn = 0; // of what was asked last; what comes too late is not drawn
 
   /** Undoes rows._told: repeated strings are told once. */
-  function list(packed) {
+  function list(packed, length) {
     if (Array.isArray(packed)) return packed;
+    if ("same" in packed) return new Array(length).fill(packed.same);
     return packed.all || packed.at.map((at) => packed.words[at]);
   }
 
@@ -46,7 +47,7 @@
 
   /** A value for each row of the table, from a script that is there. */
   function all(key) {
-    if (!lists.has(key)) lists.set(key, list(part(key)).map(infinite));
+    if (!lists.has(key)) lists.set(key, list(part(key), count).map(infinite));
     return lists.get(key);
   }
 
@@ -56,10 +57,12 @@
     if (!blocks.has(key)) {
       const told = part(key);
       const made = new Map();
+      const rows = Math.min(data.block, count - number * data.block);
+      const of = (packed) => list(packed, rows);
       for (const [column, packed] of Object.entries(told.columns || told)) {
-        made.set(column, { sort: list(packed.sort).map(infinite), main: list(packed.main), note: list(packed.note), mark: list(packed.mark) });
+        made.set(column, { sort: of(packed.sort).map(infinite), main: of(packed.main), note: of(packed.note), mark: of(packed.mark) });
       }
-      blocks.set(key, { columns: made, ids: told.ids, seeds: told.seeds && list(told.seeds), strips: told.strips });
+      blocks.set(key, { columns: made, ids: told.ids, seeds: told.seeds && of(told.seeds), strips: told.strips });
     }
     return blocks.get(key);
   }
@@ -130,14 +133,15 @@
     const told = part("search");
     for (const packed of Object.values(told)) {
       const has = (text) => text.toLowerCase().includes(word);
-      if (packed.all) packed.all.forEach((text, at) => has(text) && (found[at] = 1));
+      if ("same" in packed) has(packed.same) && found.fill(1);
+      else if (packed.all) packed.all.forEach((text, at) => has(text) && (found[at] = 1));
       else {
         const hits = packed.words.map(has);
         if (hits.includes(true)) packed.at.forEach((place, at) => hits[place] && (found[at] = 1));
       }
     }
     if (word.includes("-")) { // may reach from the name of a run into its seed
-      const [names, seeds] = [list(told.name), list(told.seed)];
+      const [names, seeds] = [list(told.name, count), list(told.seed, count)];
       names.forEach((one, at) => (one + seeds[at]).includes(word) && (found[at] = 1));
     }
     if (NUMBER.test(word)) all("sort-eta").forEach((value, at) => GDZ.show(value).includes(word) && (found[at] = 1));
@@ -161,6 +165,7 @@
     const tests = wordsOf(state).map(searched).map((found) => (at) => found[at]);
     for (const key of facets.filter((each) => state[each])) {
       const packed = part("facet-" + key);
+      if ("same" in packed) continue; // it is a value that some row has, so all have it
       const wanted = packed.all ? state[key] : packed.words.indexOf(state[key]);
       const values = packed.all || packed.at;
       tests.push((at) => values[at] === wanted);

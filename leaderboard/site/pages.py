@@ -62,6 +62,8 @@ CODE = ("harness", "leaderboard", "zoo")
 LIBRARIES = ("jinja2", "markupsafe", "numpy", "pydantic", "scipy")
 """What a page is made by, beside its runs: code here, and packages whose version counts."""
 
+ZERO = re.compile(r"(?<=[\[,-])0(?=\.)")
+
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
 
 
@@ -456,9 +458,15 @@ def _maths(written: str) -> markupsafe.Markup:
 
 
 def _script(run: document.Run) -> bytes:
-    """Returns a run's curves as a script: the only lazy loading that a browser allows on file://."""
-    values = json.dumps(figure.curves(run), sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return f"GDZ.put({json.dumps(figure.name(run))},{values});\n".encode()
+    """Returns a run's curves as a script: the only lazy loading that a browser allows on file://.
+
+    Their numbers are written without a leading zero, as scripts may: one byte less of six.
+    """
+    told = figure.curves(run)
+    curves, others = (
+        json.dumps(part, sort_keys=True, allow_nan=False, separators=(",", ":")) for part in (told.pop("curves"), told)
+    )
+    return f'GDZ.put({json.dumps(figure.name(run))},{{"curves":{ZERO.sub("", curves)},{others[1:]});\n'.encode()
 
 
 def _plots() -> bytes:

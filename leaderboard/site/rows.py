@@ -186,6 +186,8 @@ class _Words:
     def told(self) -> dict[str, Any]:
         """Returns what `_told` returns of all its words."""
         words = list(self.places)
+        if len(words) == 1:
+            return {"same": words[0]}
         if len(words) * 2 > len(self.at):
             return {"all": [words[at] for at in self.at]}
         return {"words": words, "at": list(self.at)}
@@ -207,6 +209,8 @@ class _Sort:
         """Returns its values, or, where all are words, what `_told` returns of them."""
         if len(self.words) == len(self.numbers):
             return _told(list(self.words.values()))
+        if not self.words and all(map(math.isnan, self.numbers)):
+            return {"same": None}
         return [self.words.get(at, None if math.isnan(one) else one) for at, one in enumerate(self.numbers)]
 
 
@@ -297,8 +301,8 @@ def _column(column: Sequence[entries.Entry]) -> dict[str, Any]:
     words = all(isinstance(value, str) for value in sort)
     same = words and [entry.main for entry in column] == sort
     return {
-        "sort": _told(sort) if words else sort,
-        "main": {"words": [""], "at": [0] * len(main)} if same else _told(main),
+        "sort": _told(sort) if words or len(set(sort)) == 1 else sort,
+        "main": {"same": ""} if same else _told(main),
         "note": _told([entry.note for entry in column]),
         "mark": _told([entry.mark for entry in column]),
     }
@@ -322,8 +326,10 @@ def _short(value: float | str | None) -> float | str | None:
 
 
 def _told(values: Sequence[Any]) -> dict[str, Any]:
-    """Returns strings as they are, or, where they repeat, each once and the place of each."""
+    """Returns strings as they are, or, where they repeat, each once and the place of each; one for all alone."""
     unique = list(dict.fromkeys(values))
+    if len(unique) == 1:
+        return {"same": unique[0]}
     if len(unique) * 2 > len(values):
         return {"all": list(values)}
     place = {word: at for at, word in enumerate(unique)}
