@@ -103,8 +103,9 @@ def test_a_dot_is_hollow_where_another_optimiser_is_as_fast_and_as_far_from_sing
                 "target": {"loss_gap": 0.1},
             }
             one = run(sample, 0, [logged(0, loss=1.0, sigma_min=margin)], cell=part, seeds=1)
-            ratios[str(optimisers.problem(one))] = ratio
-            held.append(optimisers.tried(cells.Cell((one,))))
+            key = str(optimisers.problem(one))
+            ratios[key] = ratio
+            held.append(optimisers.Tried(one.suite, one.cell_id, one.spec, name, key, None, margin))
         return optimisers.Row(name, ratios, (), 0.0, None, "", None, tuple(held))
 
     rows = [
