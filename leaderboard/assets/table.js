@@ -319,7 +319,7 @@
     if (document.activeElement !== query) query.value = state.q;
     for (const key of [...facets, "least", "most"]) {
       const control = find("facet-" + key);
-      if (!control) continue; // there is nothing to choose
+      if (!control) continue;
       if (control.tagName === "SELECT" && state[key]) offer(control, [state[key]]);
       if (document.activeElement !== control || control.tagName === "SELECT") control.value = state[key];
     }
@@ -389,11 +389,8 @@
 
   for (const key of facets) {
     const select = find("facet-" + key);
+    if (!select) continue; // there is nothing to choose
     const values = data.facets[key].filter(Boolean);
-    if (values.length < 2) {
-      select.parentElement.remove();
-      continue;
-    }
     const full = () => offer(select, values);
     if (values.length <= MANY) full();
     else for (const event of ["focus", "pointerdown"]) select.addEventListener(event, full, { once: true });

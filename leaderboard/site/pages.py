@@ -180,12 +180,14 @@ class _Build:
             put(path, script)
         shown = list(itertools.islice(_marked(briefs, own), row_tables.PAGE))
         strips = [axis and axis.strip(row.ends) for row in shown]
-        made = row_tables.Table("cells", shown, len(briefs), strips)
+        made = row_tables.Table("cells", shown, len(briefs), strips, row_tables.choices(one.row for one in briefs))
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
         mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
         self._page("index.html", "index.html", dated | _overview(self.shelf, briefs, made) | {"mine": mine})
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
-        made = row_tables.Table("runs", shown, briefs.runs_count, [None] * len(shown))
+        made = row_tables.Table(
+            "runs", shown, briefs.runs_count, [None] * len(shown), row_tables.choices(briefs.runs())
+        )
         self._page("runs.html", "runs.html", dated | {"made": made})
         self._page("compare.html", "compare.html", dated)
         found = control_rows.controls(self.controls)

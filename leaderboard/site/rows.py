@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from leaderboard.board import cell as cells
@@ -85,12 +85,23 @@ class Table:
         rows: Those that stand in the page, in their order.
         count: How many there are.
         strips: Of each of them, where its seeds lie.
+        facets: Those of FACETS that leave a choice.
     """
 
     name: str
     rows: Sequence[Row]
     count: int
     strips: Sequence[figure.Strip | None]
+    facets: Collection[str] = ()
+
+
+def choices(rows: Iterable[Row]) -> set[str]:
+    """Returns the keys of FACETS of which some rows have more than one value."""
+    values: dict[str, set[str]] = {key: set() for key in FACETS}
+    for row in rows:
+        for key, value in zip(FACETS, row.facets, strict=True):
+            values[key].add(value)
+    return {key for key, found in values.items() if len(found - {""}) > 1}
 
 
 def of_cell(cell: cells.Cell, flags: Sequence[str] | None = None) -> Row:
