@@ -125,9 +125,7 @@ def test_a_large_board_stays_within_the_budgets(
             now = spent()
             print(f"{name}: {words} {now - before:.0f} ms of CPU, {_sent(asked):.0f} kB")
             before = now
-        found = len(range(33, cells, 64)) * (
-            5 if name == "runs.html" else 1
-        )  # sample.drawn gives cells 64 specs in turn
+        found = len(range(33, cells, 64)) * (5 if name == "runs.html" else 1)  # 64 specs take turns
         assert page.locator("table.cells tbody tr").count() == min(found, 50)
         asked.clear()
     page.close()
