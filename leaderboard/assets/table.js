@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of cells and runs: views, search, facets, sorting, pages, choosing, saving. The whole state lives in the
-// hash, so that a link shows what the sender saw; unknown keys are ignored, defaults left out. Data: leaderboard/site/rows.py.
+// hash, so that a link shows what the sender saw; unknown keys are ignored, defaults left out. The page loads what does
+// not grow with the rows; blocks of rows and what filters, sorts and searches all of them come when they are asked for.
+// Data: leaderboard/site/rows.py.
 "use strict";
 (function () {
   const table = document.querySelector("table[data-source]");
@@ -10,46 +12,73 @@
   if (!data) return;
   const PAGE = 50;
   const MOST = 8; // runs that can be compared
+  const MANY = 20; // values that a control offers before it is used
+  const NUMBER = /^[\d.,×⁰¹²³⁴-⁹⁻−]+$/; // as GDZ.show prints it, or a part of it
   const ID = /^[a-z0-9][a-z0-9_-]*\/[0-9a-f]{12}(-s\d+)?$/;
   const own = name === "cells" ? "cell/" : "run/";
   const find = (id) => document.getElementById(id);
   const form = find("filter");
   const shown = find("shown");
-  const count = data.ids.length;
+  const count = data.count;
   const views = Object.keys(data.views);
   const home = new Map(); // the first view that has a column
   for (const view of views) for (const key of data.views[view].columns) if (!home.has(key)) home.set(key, view);
   const facets = Object.keys(data.facets);
-  const flagged = list(data.flags).map((flags) => new Set(flags.split(" ").filter(Boolean)));
-  const flags = new Set(flagged.flatMap((some) => Array.from(some)));
-  const columns = new Map(Object.entries(data.columns));
-  const facetValues = new Map(facets.map((key) => [key, list(data.facets[key])]));
-  const seeds = list(data.seeds);
-  const unpacked = new Map(); // what column() made
-  let words = null;
+  const flags = new Set(data.flags);
+  const blocks = new Map(); // what block() made
+  const lists = new Map(); // what all() made
   let order = [];
+  let turn = 0; // of what was asked last; what comes too late is not drawn
 
-  /** Undoes rows._words: repeated strings are told once. */
-  function list(packed) {
+  /** Undoes rows._told: repeated strings are told once. */
+  function list(packed, length) {
     if (Array.isArray(packed)) return packed;
+    if ("same" in packed) return new Array(length).fill(packed.same);
     return packed.all || packed.at.map((at) => packed.words[at]);
   }
 
-  function column(key) {
-    if (!unpacked.has(key)) {
-      const packed = columns.get(key);
-      if (!packed) return null;
-      const sort = list(packed.sort).map((value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value));
-      const notes = packed.note || (GDZ.get("table/" + name + "/notes") || {})[key];
-      if (!notes) return null; // not loaded yet
-      unpacked.set(key, { sort, main: list(packed.main), note: list(notes), mark: list(packed.mark) });
-    }
-    return unpacked.get(key);
+  function infinite(value) {
+    return value === "inf" ? Infinity : value === "-inf" ? -Infinity : value;
   }
 
-  function text(key, at) {
-    const one = column(key);
-    return one.main[at] || (typeof one.sort[at] === "string" ? one.sort[at] : GDZ.show(one.sort[at]));
+  function part(key) {
+    return GDZ.get("table/" + name + "/" + key);
+  }
+
+  /** A value for each row of the table, from a script that is there. */
+  function all(key) {
+    if (!lists.has(key)) lists.set(key, list(part(key), count).map(infinite));
+    return lists.get(key);
+  }
+
+  /** Some rows and the columns of a view, from a script that is there. */
+  function block(view, number) {
+    const key = view + "-" + number;
+    if (!blocks.has(key)) {
+      const told = part(key);
+      const made = new Map();
+      const rows = Math.min(data.block, count - number * data.block);
+      const of = (packed) => list(packed, rows);
+      for (const [column, packed] of Object.entries(told.columns || told)) {
+        made.set(column, { sort: of(packed.sort).map(infinite), main: of(packed.main), note: of(packed.note), mark: of(packed.mark) });
+      }
+      blocks.set(key, { columns: made, ids: told.ids, seeds: told.seeds && of(told.seeds), strips: told.strips });
+    }
+    return blocks.get(key);
+  }
+
+  /** What a row has beside its columns: one of `ids`, `seeds` and `strips`. */
+  function fact(key, at) {
+    return block(views[0], Math.floor(at / data.block))[key][at % data.block];
+  }
+
+  /** What stands in a row in a column. */
+  function of(key, at) {
+    const place = at % data.block;
+    const one = block(home.get(key), Math.floor(at / data.block)).columns.get(key);
+    const sort = one.sort[place];
+    const main = one.main[place] || (typeof sort === "string" ? sort : GDZ.show(sort));
+    return { sort, main, note: one.note[place], mark: one.mark[place] };
   }
 
   function read() {
@@ -59,7 +88,7 @@
     if (flags.has(found.get("show"))) state.show = found.get("show");
     for (const key of facets) {
       const value = found.get(key);
-      state[key] = value !== null && facetValues.get(key).includes(value) ? value : "";
+      state[key] = value !== null && data.facets[key].includes(value) ? value : "";
     }
     for (const key of ["least", "most"]) {
       const value = found.get(key);
@@ -94,33 +123,68 @@
     apply();
   }
 
-  function searched(at) {
-    if (!words) {
-      const keys = Array.from(columns.keys()).filter((key) => !data.heads[key].numeric || key === "eta" || key === "seeds");
-      words = data.ids.map((id, row) =>
-        [id, ...keys.map((key) => text(key, row) + " " + column(key).note[row])].join(" ").toLowerCase());
+  function wordsOf(state) {
+    return state.q.toLowerCase().split(/\s+/).filter(Boolean);
+  }
+
+  /** Which rows hold a word; each different text is looked at once. */
+  function searched(word) {
+    const found = new Uint8Array(count);
+    const told = part("search");
+    for (const packed of Object.values(told)) {
+      const has = (text) => text.toLowerCase().includes(word);
+      if ("same" in packed) has(packed.same) && found.fill(1);
+      else if (packed.all) packed.all.forEach((text, at) => has(text) && (found[at] = 1));
+      else {
+        const hits = packed.words.map(has);
+        if (hits.includes(true)) packed.at.forEach((place, at) => hits[place] && (found[at] = 1));
+      }
     }
-    return words[at];
+    if (word.includes("-")) { // may reach from the name of a run into its seed
+      const [names, seeds] = [list(told.name, count), list(told.seed, count)];
+      names.forEach((one, at) => (one + seeds[at]).includes(word) && (found[at] = 1));
+    }
+    if (NUMBER.test(word)) all("sort-eta").forEach((value, at) => GDZ.show(value).includes(word) && (found[at] = 1));
+    return found;
+  }
+
+  /** The scripts that say which rows a state shows, and in which order. */
+  function keysOf(state) {
+    const keys = facets.filter((key) => state[key]).map((key) => "facet-" + key);
+    const words = wordsOf(state);
+    const sort = state.sort || data.views[state.view].sort;
+    if (state.show) keys.push("flags");
+    if (words.length) keys.push("search");
+    if (words.some((word) => NUMBER.test(word))) keys.push("sort-eta");
+    if (state.least !== "" || state.most !== "") keys.push("sort-eta_lambda_start");
+    if (sort) keys.push("sort-" + sort);
+    return Array.from(new Set(keys));
   }
 
   function chosen(state) {
-    const asked = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-    const narrow = facets.filter((key) => state[key]).map((key) => [facetValues.get(key), state[key]]);
-    const start = column("eta_lambda_start").sort;
-    const [low, high] = [state.least === "" ? null : Number(state.least), state.most === "" ? null : Number(state.most)];
-    const found = [];
-    for (let at = 0; at < count; at += 1) {
-      if (state.show && !flagged[at].has(state.show)) continue;
-      if (narrow.some(([values, value]) => values[at] !== value)) continue;
-      if (low !== null && !(start[at] !== null && start[at] >= low)) continue;
-      if (high !== null && !(start[at] !== null && start[at] <= high)) continue;
-      if (asked.length && !asked.every((word) => searched(at).includes(word))) continue;
-      found.push(at);
+    const tests = wordsOf(state).map(searched).map((found) => (at) => found[at]);
+    for (const key of facets.filter((each) => state[each])) {
+      const packed = part("facet-" + key);
+      if ("same" in packed) continue; // it is a value that some row has, so all have it
+      const wanted = packed.all ? state[key] : packed.words.indexOf(state[key]);
+      const values = packed.all || packed.at;
+      tests.push((at) => values[at] === wanted);
     }
+    if (state.show) {
+      const values = all("flags");
+      tests.push((at) => values[at].split(" ").includes(state.show));
+    }
+    if (state.least !== "" || state.most !== "") {
+      const start = all("sort-eta_lambda_start");
+      const [low, high] = [state.least === "" ? -Infinity : Number(state.least), state.most === "" ? Infinity : Number(state.most)];
+      tests.push((at) => start[at] !== null && start[at] >= low && start[at] <= high);
+    }
+    const found = [];
+    for (let at = 0; at < count; at += 1) if (tests.every((test) => test(at))) found.push(at);
     const view = data.views[state.view];
     const key = state.sort || view.sort;
     if (key) {
-      const sort = column(key).sort;
+      const sort = all("sort-" + key);
       const sign = (state.sort ? state.dir === "down" : view.down) ? -1 : 1;
       // what is missing goes last whichever way it goes
       found.sort(function (a, b) {
@@ -160,14 +224,13 @@
   }
 
   function entry(key, at, state) {
-    const one = column(key);
-    const mark = one.mark[at];
+    const { main, note, mark } = of(key, at);
     const head = data.heads[key];
     const box = node(key === "cell" ? "th" : "td", key === "cell" ? { scope: "row" } : head.numeric ? { class: "number" } : {});
     if (key === "cell") {
-      const id = data.ids[at];
+      const id = fact("ids", at);
       if (name === "runs") {
-        const box_ = node("input", { type: "checkbox", "aria-label": "choose " + text(key, at) + ", seed " + seeds[at] });
+        const box_ = node("input", { type: "checkbox", "aria-label": "choose " + main + ", seed " + fact("seeds", at) });
         box_.checked = state.sel.includes(id);
         box_.addEventListener("change", function () {
           const now = read();
@@ -175,30 +238,30 @@
         });
         box.append(box_, " ");
       }
-      const link = node("a", ID.test(id) ? { href: GDZ.root + own + id + ".html" } : {}, node("bdi", {}, text(key, at)));
+      const link = node("a", ID.test(id) ? { href: GDZ.root + own + id + ".html" } : {}, node("bdi", {}, main));
       box.append(link);
-      if (name === "runs") box.append(" ", node("span", { class: "seed" }, "seed " + seeds[at]));
-      box.append(node("small", {}, one.note[at]));
+      if (name === "runs") box.append(" ", node("span", { class: "seed" }, "seed " + fact("seeds", at)));
+      box.append(node("small", {}, note));
       return box;
     }
-    if (mark && data.signs[mark] !== undefined && text(key, at) !== data.signs[mark]) {
+    if (mark && data.signs[mark] !== undefined && main !== data.signs[mark]) {
       const kind = data.verdicts.includes(mark) ? "verdict " : "mark ";
-      box.append(node("span", { class: kind + mark.replace("/", ""), title: mark }, data.signs[mark] + " " + text(key, at)));
+      box.append(node("span", { class: kind + mark.replace("/", ""), title: mark }, data.signs[mark] + " " + main));
     } else if (mark) {
-      box.append(node("span", { class: "mark " + mark.replace("/", "") }, text(key, at)), node("span", { class: "aside" }, mark));
+      box.append(node("span", { class: "mark " + mark.replace("/", "") }, main), node("span", { class: "aside" }, mark));
     } else {
-      maths(box, text(key, at));
+      maths(box, main);
     }
-    for (const part of one.note[at].split("; ")) if (part) box.append(maths(node("small"), part));
+    for (const words of note.split("; ")) if (words) box.append(maths(node("small"), words));
     if (key === "seeds" && name === "cells") {
       const links = node("small", { class: "links" }, "seed");
-      for (const seed of seeds[at].split(" ")) {
-        links.append(" ", node("a", { href: GDZ.root + "run/" + data.ids[at] + "-s" + seed + ".html",
+      for (const seed of fact("seeds", at).split(" ")) {
+        links.append(" ", node("a", { href: GDZ.root + "run/" + fact("ids", at) + "-s" + seed + ".html",
           "aria-label": "run of seed " + seed }, seed));
       }
       box.append(links);
     }
-    if (key === "margin" && data.strips[at]) box.append(strip(data.strips[at]));
+    if (key === "margin" && fact("strips", at)) box.append(strip(fact("strips", at)));
     return box;
   }
 
@@ -216,27 +279,35 @@
         const now = read();
         const again = now.sort === key;
         write({ ...now, sort: again && now.dir === "down" ? "" : key, dir: again && now.dir !== "down" ? "down" : "up", page: 1 }, false);
-        table.tHead.querySelector('th[data-key="' + key + '"] button').focus();
       });
       row.append(th);
     }
+    const held = table.tHead.contains(document.activeElement) && document.activeElement.closest("th");
     table.tHead.replaceChildren(row);
+    const again = held && table.tHead.querySelector('th[data-key="' + held.dataset.key + '"] button');
+    if (again) again.focus();
+  }
+
+  /** The rows of the page that a state shows, once `order` is known. */
+  function shownRows(state) {
+    const page = Math.min(state.page, Math.max(1, Math.ceil(order.length / PAGE)));
+    return order.slice((page - 1) * PAGE, page * PAGE);
   }
 
   /** Draws the table; at first its controls alone, for the rows of the default view stand in the page. */
   function draw(rowsStand) {
     const state = read();
-    order = rowsStand === true ? Array.from(data.ids.keys()) : chosen(state);
     const pages = Math.max(1, Math.ceil(order.length / PAGE));
     const page = Math.min(state.page, pages);
     drawHead(state);
     const body = document.createDocumentFragment();
-    for (const at of rowsStand === true ? [] : order.slice((page - 1) * PAGE, page * PAGE)) {
-      const row = node("tr", { "data-id": data.ids[at] });
+    for (const at of rowsStand === true ? [] : shownRows(state)) {
+      const row = node("tr", { "data-id": fact("ids", at) });
       for (const key of columnsOf(state)) row.append(entry(key, at, state));
       body.append(row);
     }
     if (rowsStand !== true) table.tBodies[0].replaceChildren(body);
+    table.setAttribute("aria-busy", "false");
     const unit = (name === "cells" ? " configuration" : " run") + (count === 1 ? "" : "s");
     shown.textContent = (order.length === count ? "" : order.length.toLocaleString("en-US") + " of ") + count.toLocaleString("en-US") + unit;
     find("everything").hidden = !location.hash;
@@ -248,6 +319,8 @@
     if (document.activeElement !== query) query.value = state.q;
     for (const key of [...facets, "least", "most"]) {
       const control = find("facet-" + key);
+      if (!control) continue;
+      if (control.tagName === "SELECT" && state[key]) offer(control, [state[key]]);
       if (document.activeElement !== control || control.tagName === "SELECT") control.value = state[key];
     }
     for (const radio of form.querySelectorAll('input[name="view"]')) radio.checked = radio.value === state.view;
@@ -264,40 +337,45 @@
     }
   }
 
-  /** Loads what the state needs beyond the first script, then calls. */
-  function ready(then) {
-    const state = read();
-    const needed = new Set([state.view, ...columnsOf(state).map((key) => home.get(key))]);
-    needed.delete(views[0]);
-    const asked = [];
-    if (name === "cells") asked.push(["notes", GDZ.load("data/cells-notes.js", "table/cells/notes")]);
-    for (const view of needed) asked.push([view, GDZ.load("data/" + name + "-" + view + ".js", "table/" + name + "/" + view)]);
-    if (asked.every(([part]) => GDZ.get("table/" + name + "/" + part))) return go();
-    return Promise.all(asked.map(([, one]) => one)).then(go);
+  /** Loads parts of the table, then calls: at once where they are there already, never where one cannot be had. */
+  function load(keys, then) {
+    const missing = keys.filter((key) => !part(key));
+    if (!missing.length) return then();
+    const asked = missing.map((key) => GDZ.load("data/" + name + "/" + key + ".js", "table/" + name + "/" + key));
+    return Promise.all(asked).then(function (found) {
+      if (found.every(Boolean)) return then();
+      shown.textContent = "the data of this view could not be loaded";
+    });
+  }
 
-    function go() {
-      for (const view of needed) {
-        for (const [key, packed] of Object.entries(GDZ.get("table/" + name + "/" + view) || {})) columns.set(key, packed);
-      }
-      if (columnsOf(state).every((key) => column(key))) then();
-      else shown.textContent = "the data of this view could not be loaded";
-    }
+  /** The scripts that hold some rows, in the columns that a state shows. */
+  function blocksOf(state, rows) {
+    const numbers = Array.from(new Set(rows.map((at) => Math.floor(at / data.block))));
+    const needed = Array.from(new Set([views[0], ...columnsOf(state).map((key) => home.get(key))]));
+    return numbers.flatMap((number) => needed.map((view) => view + "-" + number));
   }
 
   function apply() {
-    return ready(draw);
+    const mine = (turn += 1);
+    const state = read();
+    table.setAttribute("aria-busy", "true");
+    return load(keysOf(state), function () {
+      if (mine !== turn) return;
+      order = chosen(state);
+      return load(blocksOf(state, shownRows(state)), () => mine === turn && draw());
+    });
   }
 
   /** The rows of the current view, all its pages: as objects of words. */
   function rows() {
     const keys = columnsOf(read());
     return order.map(function (at) {
-      const row = { id: data.ids[at], seeds: seeds[at] };
+      const row = { id: fact("ids", at), seeds: fact("seeds", at) };
       for (const key of keys) {
-        const sort = column(key).sort[at];
-        row[key] = text(key, at);
+        const { sort, main, note } = of(key, at);
+        row[key] = main;
         if (data.heads[key].numeric && key !== "seeds") row[key + "_value"] = Number.isFinite(sort) ? sort : sort === null ? null : String(sort);
-        if (column(key).note[at]) row[key + "_note"] = column(key).note[at];
+        if (note) row[key + "_note"] = note;
       }
       return row;
     });
@@ -311,12 +389,20 @@
 
   for (const key of facets) {
     const select = find("facet-" + key);
-    for (const value of Array.from(new Set(facetValues.get(key))).filter(Boolean).sort()) {
-      select.append(node("option", { value }, value));
-    }
-    select.parentElement.hidden = select.options.length < 3;
+    if (!select) continue; // there is nothing to choose
+    const values = data.facets[key].filter(Boolean);
+    const full = () => offer(select, values);
+    if (values.length <= MANY) full();
+    else for (const event of ["focus", "pointerdown"]) select.addEventListener(event, full, { once: true });
     select.addEventListener("change", () => write({ ...read(), [key]: select.value, page: 1 }, false));
   }
+
+  /** Makes a control offer some values, beside those that it offers already. */
+  function offer(select, values) {
+    const there = new Set(Array.from(select.options, (option) => option.value));
+    select.append(...values.filter((value) => !there.has(value)).map((value) => node("option", { value }, value)));
+  }
+
   for (const key of ["least", "most"]) {
     find("facet-" + key).addEventListener("input", (event) => write({ ...read(), [key]: event.target.value, page: 1 }, true));
   }
@@ -354,12 +440,14 @@
     find(id).addEventListener("click", () => write({ ...read(), page: read().page + step }, false));
   }
   const file = (ending) => "gdzoo-" + name + "-" + read().view + ending;
-  find("save-csv").addEventListener("click", () => ready(() => GDZ.save(csv(), "text/csv", file(".csv"))));
+  const whole = (then) => load(blocksOf(read(), order), then);
+  find("save-csv").addEventListener("click", () => whole(() => GDZ.save(csv(), "text/csv", file(".csv"))));
   find("save-json").addEventListener("click", () =>
-    ready(() => GDZ.save(JSON.stringify(rows(), null, 1) + "\n", "application/json", file(".json"))));
+    whole(() => GDZ.save(JSON.stringify(rows(), null, 1) + "\n", "application/json", file(".json"))));
   addEventListener("popstate", apply);
   addEventListener("hashchange", apply);
   form.hidden = false;
+  order = Array.from({ length: count }, (_, at) => at);
   if (name === "cells" && !location.hash) draw(true);
   else apply();
   performance.mark("ready");

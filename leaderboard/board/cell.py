@@ -14,8 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from harness import metrics, records
-from harness.diagnostics import trajectory
+from harness import metrics
 from harness.records import learning, statuses
 from harness.records import verdict as verdict_rule
 from leaderboard.board import interval
@@ -124,7 +123,7 @@ def cells(export: document.Export) -> list[Cell]:
     ordered = sorted(export.runs, key=lambda run: (run.suite, run.cell_id, run.seed))
     grouped = itertools.groupby(ordered, key=lambda run: (run.suite, run.cell_id))
     trust = {(one.suite, one.cell_id): one for one in export.trust}
-    return sorted((Cell(tuple(runs), trust.get(place)) for place, runs in grouped), key=_rank)
+    return sorted((Cell(tuple(runs), trust.get(place)) for place, runs in grouped), key=rank)
 
 
 def verdict(cell: Cell) -> document.Verdict | None:
@@ -174,27 +173,15 @@ def margin_lower(cell: Cell) -> interval.Spread:
     return interval.spread([found.lower for run in cell.ended if (found := margin_of(run)) is not None])
 
 
-def changes_of(run: document.Run) -> trajectory.Changes | None:
-    """Returns how often the count above 1/eta changed between a run's looks, and by what; None when never counted."""
-    names = trajectory.CHANGES
-    rows = zip(*(run.curves.get(name) or [None] * len(run.steps) for name in names), strict=True)
-    counted = [
-        records.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
-        for step, row in zip(run.steps, rows, strict=True)
-        if row[0] is not None
-    ]
-    return trajectory.changes(counted, one_piece=run.one_piece) if counted else None
-
-
 def crossings_of(run: document.Run) -> float | None:
     """Returns how many eigenvalues crossed 1/eta between a run's looks; None where crossings and jumps are not told."""
-    found = changes_of(run)
+    found = run.changes
     return None if found is None or math.isnan(found.crossings) else found.crossings
 
 
 def changes(runs: Sequence[document.Run], what: Literal["all", "crossings", "jumps", "unresolved"]) -> interval.Spread:
     """Returns the runs' numbers of changes of the count, or of crossings or jumps where they are told apart."""
-    found = [getattr(told, what) for run in runs if (told := changes_of(run)) is not None]
+    found = [getattr(told, what) for run in runs if (told := run.changes) is not None]
     return interval.spread([value for value in found if not math.isnan(value)])
 
 
@@ -253,7 +240,8 @@ def error_bar(run: document.Run, metric: str, index: int) -> float | None:
     return math.inf if known is None else known
 
 
-def _rank(cell: Cell) -> tuple[int, float, str, str, str, str]:
+def rank(cell: Cell) -> tuple[int, float, str, str, str, str]:
+    """Returns what cells stand in the order of: see `cells`."""
     found = verdict(cell)
     place = list(VERDICTS).index(found) if found else len(VERDICTS)
     low = margin_lower(cell).median

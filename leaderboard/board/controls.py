@@ -8,6 +8,7 @@ of harness/specs/expected.py, from the records on the board; what a run says abo
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from harness import config, metrics, records
@@ -15,10 +16,28 @@ from harness.specs import expected
 from leaderboard.export import document
 
 
+class Named(NamedTuple):
+    """What names a run, and sorts it as in an export."""
+
+    suite: str
+    spec: str
+    label: str
+    cell_id: str
+    seed: int
+    seeds: int
+    title: str
+    source: str | None
+
+    @property
+    def run_id(self) -> str:
+        """Its run_id."""
+        return f"{self.cell_id}-s{self.seed}"
+
+
 class Row(NamedTuple):
     """One thing that was expected of one run, and what was found."""
 
-    run: document.Run
+    run: Named
     found: expected.Found
 
     @property
@@ -43,7 +62,7 @@ class Control(NamedTuple):
     rows: tuple[Row, ...]
 
     @property
-    def first(self) -> document.Run:
+    def first(self) -> Named:
         """The run whose title and source stand for all."""
         return self.rows[0].run
 
@@ -55,11 +74,18 @@ class Score(NamedTuple):
     total: int
 
 
-def controls(export: document.Export) -> list[Control]:
-    """Returns the specs that expect something, in the order of the export."""
-    grouped = itertools.groupby(export.runs, key=lambda run: (run.suite, run.spec))
-    found = [tuple(Row(run, one) for run in runs for one in compared(run)) for _, runs in grouped]
-    return [Control(rows) for rows in found if rows]
+def controls(rows: Iterable[Row]) -> list[Control]:
+    """Returns the specs that expect something, in the order of an export."""
+    ordered = sorted(rows, key=lambda row: row.run)
+    return [
+        Control(tuple(some)) for _, some in itertools.groupby(ordered, key=lambda row: (row.run.suite, row.run.spec))
+    ]
+
+
+def rows(run: document.Run) -> list[Row]:
+    """Returns what was expected of a run."""
+    named = Named(run.suite, run.spec, run.label, run.cell_id, run.seed, run.seeds, run.title, run.source)
+    return [Row(named, one) for one in compared(run)]
 
 
 def compared(run: document.Run) -> list[expected.Found]:

@@ -78,7 +78,7 @@ class Row(NamedTuple):
         rank: From which to which rank; None where it lacks a problem.
         places: Points of its profile as percent of the plot's width and height, for a polyline.
         margin: The least margin of its cells.
-        cells: Its cells.
+        tried: Its cells.
     """
 
     name: str
@@ -88,7 +88,37 @@ class Row(NamedTuple):
     rank: interval.Interval | None
     places: str
     margin: float | None
-    cells: tuple[cells.Cell, ...]
+    tried: tuple[Tried, ...]
+
+
+class Tried(NamedTuple):
+    """What the page takes of a cell whose spec sets a target.
+
+    Attributes:
+        suite, cell_id, spec: What names it.
+        optimiser: Its settings, with its step size.
+        problem: The key of its problem.
+        runtime: Average runtime to the target, infinite where no seed met it; None where none ended.
+        margin: Median of the seeds' margins.
+    """
+
+    suite: str
+    cell_id: str
+    spec: str
+    optimiser: str
+    problem: str
+    runtime: float | None
+    margin: float | None
+
+
+def tried(cell: cells.Cell) -> Tried | None:
+    """Returns what the page takes of a cell; None where its spec sets no target."""
+    run, key = cell.first, problem(cell.first)
+    if key is None:
+        return None
+    found = score.runtime(cell)
+    margin = cells.margin(cell)[0].median
+    return Tried(run.suite, run.cell_id, run.spec, optimiser(run), key, found and found.value, margin)
 
 
 def problem(run: document.Run) -> str | None:
@@ -115,33 +145,31 @@ def reference(path: pathlib.Path = FILE) -> Reference:
         raise errors.InputError(f"{path}: is not the reference of gdzoo: {str(error).splitlines()[0]}") from None
 
 
-def rows(board: Iterable[cells.Cell], frozen: Reference) -> list[Row]:
+def rows(board: Iterable[Tried], frozen: Reference) -> list[Row]:
     """Returns the optimisers of a board, those with every problem first, by area."""
-    grouped: dict[str, dict[str, cells.Cell]] = {}
+    grouped: dict[str, dict[str, Tried]] = {}
     for cell in board:
-        if (key := problem(cell.first)) in frozen.problems and key is not None:
-            mine = grouped.setdefault(optimiser(cell.first), {})
-            mine.setdefault(key, cell)
+        if cell.problem in frozen.problems:
+            grouped.setdefault(cell.optimiser, {}).setdefault(cell.problem, cell)
     found = [_row(name, mine, frozen) for name, mine in grouped.items()]
     ranks = _ranks({row.name: row.ratios for row in found}, sorted(frozen.problems))
     ranked = [row._replace(rank=ranks.get(row.name)) for row in found]
     return sorted(ranked, key=lambda row: (row.rank is None, -row.area, row.name))
 
 
-def _row(name: str, mine: Mapping[str, cells.Cell], frozen: Reference) -> Row:
+def _row(name: str, mine: Mapping[str, Tried], frozen: Reference) -> Row:
     ratios = {key: ratio(cell, frozen.problems[key].gradients) for key, cell in sorted(mine.items())}
     values = list(ratios.values())
     profile = tuple(score.share(sum(value <= tau for value in values), len(values)) for tau in TAUS)
-    margins = [value for cell in mine.values() if (value := cells.margin(cell)[0].median) is not None]
+    margins = [cell.margin for cell in mine.values() if cell.margin is not None]
     return Row(
         name, ratios, profile, area(values), None, _places(values), min(margins, default=None), tuple(mine.values())
     )
 
 
-def ratio(cell: cells.Cell, gradients: float) -> float:
+def ratio(cell: Tried, gradients: float) -> float:
     """Returns the average runtime to the target over a reference; infinite where no seed met it."""
-    found = score.runtime(cell)
-    return float("inf") if found is None else found.value / gradients
+    return float("inf") if cell.runtime is None else cell.runtime / gradients
 
 
 def area(ratios: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from leaderboard.board import cell as cells
@@ -48,35 +48,71 @@ class Row(NamedTuple):
     squares: tuple[Square | None, ...]
 
 
-def rows(board: Sequence[cells.Cell]) -> list[Row]:
+class Placed(NamedTuple):
+    """What the table takes of a cell.
+
+    Attributes:
+        suite, spec: Its spec.
+        aim: What its seeds were to come to.
+        start: Median of eta lambda_max at the start.
+        found: How many seeds came to their aim; None where that is not known.
+        doubt: Whether I - eta H is not known to be invertible at the logged steps of a seed.
+        diverged: How many seeds diverged.
+        ended: How many ended.
+    """
+
+    suite: str
+    spec: str
+    aim: score.Aim | None
+    start: float | None
+    found: score.Share | None
+    doubt: bool
+    diverged: int
+    ended: int
+
+
+def placed(cell: cells.Cell) -> Placed:
+    """Returns what the table takes of a cell."""
+    run = cell.first
+    return Placed(
+        run.suite,
+        run.spec,
+        score.aim(run),
+        cells.at_start(cell, "eta_sharpness").median,
+        score.hits(cell),
+        any(run.verdict != "invertible" for run in cell.ended),
+        *cells.diverged(cell),
+    )
+
+
+def rows(board: Iterable[Placed]) -> list[Row]:
     """Returns the phase table of some cells, by suite and spec; a spec has a row for each aim of its cells."""
 
-    def home(cell: cells.Cell) -> tuple[str, str, str]:
-        return cell.first.suite, cell.first.spec, score.aim(cell.first) or ""
+    def home(cell: Placed) -> tuple[str, str, str]:
+        return cell.suite, cell.spec, cell.aim or ""
 
     found = []
     for (suite, spec, _), some in itertools.groupby(sorted(board, key=home), key=home):
         group = list(some)
-        places: dict[int, list[cells.Cell]] = {}
+        places: dict[int, list[Placed]] = {}
         for cell in group:
-            start = cells.at_start(cell, "eta_sharpness").median
-            if start is not None and start > 0:
-                places.setdefault(min(max(round(math.log2(start)), EDGES[0]), EDGES[-1]), []).append(cell)
+            if cell.start is not None and cell.start > 0:
+                places.setdefault(min(max(round(math.log2(cell.start)), EDGES[0]), EDGES[-1]), []).append(cell)
         squares = tuple(_square(places[edge], edge) if edge in places else None for edge in EDGES)
         if any(squares):
-            found.append(Row(suite, spec, score.aim(group[0].first), squares))
+            found.append(Row(suite, spec, group[0].aim, squares))
     return found
 
 
-def _square(some: list[cells.Cell], edge: int) -> Square:
-    known = [share for cell in some if (share := score.hits(cell)) is not None]
+def _square(some: list[Placed], edge: int) -> Square:
+    known = [cell.found for cell in some if cell.found is not None]
     least = None if edge == EDGES[0] else 2 ** (edge - 0.5)
     most = None if edge == EDGES[-1] else 2 ** (edge + 0.5)
     return Square(
         score.share(sum(one.hits for one in known), sum(one.trials for one in known)) if known else None,
-        any(run.verdict != "invertible" for cell in some for run in cell.ended),
-        sum(cells.diverged(cell)[0] for cell in some),
-        sum(len(cell.ended) for cell in some),
+        any(cell.doubt for cell in some),
+        sum(cell.diverged for cell in some),
+        sum(cell.ended for cell in some),
         least,
         most,
     )

@@ -7,11 +7,11 @@ To add a column, add a row here: a label, a definition, and a pure function from
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from leaderboard.board import cell as cells
 from leaderboard.board import entries, score
-from leaderboard.export import document
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,12 +314,14 @@ VIEWS: dict[str, View] = {
 """What the overview shows; the first is the default."""
 
 
-def summary(export: document.Export) -> Summary:
-    """Returns the table as the terminal prints it: the same entries as on the page, without the second lines."""
+def summary(cells_entries: Iterable[Mapping[str, entries.Entry]]) -> Summary:
+    """Returns the table as the terminal prints it: the same entries as on the page, without the second lines.
+
+    Args:
+        cells_entries: By column, the entries of each cell.
+    """
     shown = {key: column for key, column in COLUMNS.items() if column.terminal}
-    rows = tuple(
-        tuple(_in_terminal(key, column.entry(cell)) for key, column in shown.items()) for cell in cells.cells(export)
-    )
+    rows = tuple(tuple(_in_terminal(key, told[key]) for key in shown) for told in cells_entries)
     return Summary(tuple(column.label for column in shown.values()), rows)
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from harness.records import ends, verdict
 from leaderboard.board import cell as cells
@@ -40,18 +42,47 @@ class Tally:
         return f"{self.count} of {self.total} {self.unit}" if self.total else UNTESTED
 
 
-def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
+class Counted(NamedTuple):
+    """What the counts take of a cell.
+
+    Attributes:
+        flags: Of which counts on the overview it is one.
+        asked: Which goals are asked of it.
+        stationary: The points that its runs ended at, where those are stationary.
+    """
+
+    flags: tuple[str, ...]
+    asked: tuple[score.Aim, ...]
+    stationary: tuple[str, ...]
+
+
+def counted(cell: cells.Cell) -> Counted:
+    """Returns what the counts take of a cell."""
+    points = [run.end.point for run in cell.ended if run.end is not None]
+    return Counted(
+        tuple(flags(cell)),
+        tuple(goal for goal in score.GOALS if score.hits(cell, goal) is not None),
+        tuple(point for point in points if point in ends.STATIONARY_WORDS),
+    )
+
+
+def tallies(rows: Iterable[Counted]) -> list[Tally]:
     """Returns the counts of a board's cells."""
-    held = {flag: sum(flag in flags(cell) for cell in rows) for flag in ("invertible", "edge", *score.GOALS)}
-    asked = {goal: sum(score.hits(cell, goal) is not None for cell in rows) for goal in score.GOALS}
-    known = [run.end.point for cell in rows for run in cell.ended if run.end is not None]
-    stationary = [point for point in known if point in ends.STATIONARY_WORDS]
+    held: collections.Counter[str] = collections.Counter()
+    asked: collections.Counter[str] = collections.Counter()
+    stationary: collections.Counter[str] = collections.Counter()
+    count = 0
+    for row in rows:
+        count += 1
+        held.update(row.flags)
+        asked.update(row.asked)
+        stationary.update(row.stationary)
     return [
         Tally(
             "invertible",
             "I − ηH invertible at every logged step",
             held["invertible"],
-            len(rows),
+            count,
             "configurations",
             f"For every seed σ_min is above 0, with rounding {verdict.MARGIN:g} times as large, at each step that was "
             "looked at; with heavy ball the map of (θ, v) is invertible everywhere.",
@@ -63,8 +94,8 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
         Tally(
             "saddle",
             "stopped at a strict saddle",
-            stationary.count("strict saddle"),
-            len(stationary),
+            stationary["strict saddle"],
+            stationary.total(),
             "runs whose end is stationary",
             "The gradient is as good as 0 there, and λ_min is below 0 by more than its error bar.",
         ),
@@ -72,7 +103,7 @@ def tallies(rows: Sequence[cells.Cell]) -> list[Tally]:
             "edge",
             "ended at the edge of stability",
             held["edge"],
-            len(rows),
+            count,
             "configurations",
             f"The median of η·λ_max at the last step lies between {score.EDGE.low} and {score.EDGE.high}.",
         ),

@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from harness import errors, workspace
@@ -20,7 +20,7 @@ from harness.tracking import store
 from leaderboard import folder as files
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import claim, consistency, reading, trust
-from leaderboard.export import document, labels
+from leaderboard.export import document, labels, shelf
 
 Kind = Literal["submissions", "verdicts", "disputes"]
 
@@ -123,35 +123,32 @@ def _require_of(statement: trust.Verdict | trust.Dispute, bundle: bundles.Bundle
         )
 
 
-def merged(board: document.Export | None, submitted: list[Row]) -> document.Export:
-    """Returns a board with the submitted cells; a cell that the board has keeps its own runs.
+def merge(board: shelf.Shelf, submitted: Iterable[Row]) -> set[shelf.Key]:
+    """Puts the submitted cells on the shelf of a board; a cell that the board has keeps its own runs.
 
-    Its label counts for those only where they are the very runs of the bundle.
+    The label of such a cell counts only where its runs are the very runs of the bundle.
+
+    Returns:
+        The cells that the board did not have.
     """
-    runs = list(board.runs) if board else []
-    suites = {suite.name: suite for suite in (board.suites if board else ())}
-    own: dict[tuple[str, str], dict[str, document.Run]] = {}
-    for run in runs:
-        own.setdefault((run.suite, run.cell_id), {})[run.run_id] = run
-    trusted = []
+    guests: set[shelf.Key] = set()
     for row in submitted:
-        manifest = row.bundle.manifest
-        here = own.get((manifest.suite, manifest.cell_id))
-        if here is None:
-            runs += row.bundle.runs
-            note = store.tags(manifest.suite).get("mlflow.note.content", "")
-            suites.setdefault(manifest.suite, document.Suite(name=manifest.suite, note=note))
-        elif {name: _results(run) for name, run in here.items()} != {
-            run.run_id: _results(run) for run in row.bundle.runs
-        }:
+        key = (row.bundle.manifest.suite, row.bundle.manifest.cell_id)
+        if key not in board:
+            note = store.tags(key[0]).get("mlflow.note.content", "")
+            board.suites.setdefault(key[0], document.Suite(name=key[0], note=note))
+            for run in row.bundle.runs:
+                board.add(run)
+            guests.add(key)
+        elif list(map(_results, board.runs(key))) != list(map(_results, row.bundle.runs)):
             continue
-        trusted.append(row.trust)
-    return document.compose(list(suites.values()), runs, trusted)
+        board.trust[key] = row.trust
+    return guests
 
 
 def _results(run: document.Run) -> tuple[object, ...]:
     """Returns what tells a run from another one of the same cell and seed."""
-    return run.started, run.status, run.eta, run.steps, run.curves
+    return run.run_id, run.started, run.status, run.eta, run.steps, run.curves
 
 
 def write(content: Mapping[str, bytes], folder: pathlib.Path) -> None:

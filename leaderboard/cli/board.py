@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import textwrap
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
@@ -13,17 +14,21 @@ from harness import errors, workspace
 from harness.cli.options import Store, console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
     import rich.console
     import rich.table
 
     from leaderboard.board import table as tables
-    from leaderboard.export import document, from_store
+    from leaderboard.export import from_store, shelf
+    from leaderboard.site import brief
 
 Result = TypeVar("Result")
 
 board_app = typer.Typer(help="The static site.", no_args_is_help=True)
+
+ROWS = 200
+"""Configurations that the terminal prints, at most."""
 
 Site = Annotated[
     pathlib.Path | None, typer.Argument(help="Folder of the site. Default: site/ in the workspace.", metavar="FOLDER")
@@ -57,12 +62,15 @@ def board_build(
         )
     if mlflow and (source or only):
         raise errors.InputError("--mlflow links the runs of a store; --from and --only-submitted read none")
-    from leaderboard.export import document, from_store
+    from leaderboard.export import from_file, shelf
 
-    board = from_store.load(source) if source else document.compose([], []) if only else None
+    def read(folder: pathlib.Path) -> shelf.Shelf:
+        return from_file.shelved(source, folder=folder) if source else shelf.Shelf(folder=folder)
+
     output, out = output or workspace.site(), console()
     server = _server_address(mlflow) if mlflow else None
-    build_board(workspace.store(store), output, out, Content(board, source is None, server))
+    content = Content(read if source or only else None, source is None, server)
+    build_board(workspace.store(store), output, out, content)
 
 
 @board_app.command("export")
@@ -72,7 +80,7 @@ def board_export(
     ),
     store: Store = None,
 ) -> None:
-    """Write all runs of the store to one JSON file, in bulk: memory does not grow with the number of runs' points.
+    """Write all runs of the store to one JSON file, in bulk: memory does not grow with what the runs recorded.
 
     It is what `gdzoo board build --from FILE` builds from, on this machine or another.
     """
@@ -143,12 +151,12 @@ class Content(NamedTuple):
     """What a site shows.
 
     Attributes:
-        board: Its runs; None for those that the store holds.
+        read: Puts its runs on a shelf in a folder; None for those that the store holds.
         submitted: Whether what was submitted is shown too.
         server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
     """
 
-    board: document.Export | None = None
+    read: Callable[[pathlib.Path], shelf.Shelf] | None = None
     submitted: bool = False
     server: str | None = None
 
@@ -175,27 +183,28 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
     from leaderboard.export import from_store
     from leaderboard.site import pages as site_pages
 
-    pages: dict[str, str] = {}
+    links: dict[str, str] = {}
 
-    def gathered(source: from_store.Source, step: Callable[[], None]) -> document.Export:
-        server = content.server
-        pages.update({key: f"{server}{page}" for key, page in source.pages.items()} if server else {})
-        return from_store.gathered(source, step)
+    def shelved(source: from_store.Source, step: Callable[[], None]) -> shelf.Shelf:
+        if content.server:
+            links.update({key: f"{content.server}{page}" for key, page in source.pages.items()})
+        return from_store.shelved(source, step, target.partial)
 
-    held = shown = content.board or _read_store(store, gathered)
-    if content.submitted:
+    with folder.opened(output, site_pages.SUMS) as target:
+        board = content.read(target.partial) if content.read else _read_store(store, shelved)
+        held = len(board)
         with out.status("reading what was submitted"):
-            shown = submissions.merged(held, list(submissions.rows()))
-    with out.status("building the pages"):
-        own = _cells_run_here(shown)
-        written = folder.write(site_pages.render(shown, own, pages), output, site_pages.SUMS)
-    page = (output / "index.html").resolve()
-    if held.runs:
-        _print_cells(held, out)
-    elif not shown.runs:
+            guests = submissions.merge(board, submissions.rows()) if content.submitted else set()
+        with out.status("building the pages"):
+            own = _cells_run_here(board)
+            briefs = site_pages.build(board, target, own, links, target.partial)
+            written = target.finish()
+    if held:
+        _print_cells(briefs, guests, out)
+    elif not len(board):
         out.print("there is no run in the store yet; `gdzoo run specs/quickstart` makes some", highlight=False)
-    more = len(shown.runs) - len(held.runs)
-    words = f"{len(shown.runs)} runs, {more} of them submitted" if more else f"{len(shown.runs)} runs"
+    more = len(board) - held
+    words = f"{len(board)} runs, {more} of them submitted" if more else f"{len(board)} runs"
     out.print(
         f"{words}; {written.written} files written, {written.unchanged} unchanged, {written.removed} removed",
         highlight=False,
@@ -204,19 +213,23 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         out.print(
             f"{len(own)} of the configurations were run here and are marked: index.html#show=mine", highlight=False
         )
+    page = (output / "index.html").resolve()
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
 
 
-def _print_cells(held: document.Export, out: rich.console.Console) -> None:
-    """Prints the scope of a board, its cells as a table, and its counts."""
-    from leaderboard.board import cell as cells
+def _print_cells(briefs: brief.Briefs, guests: Collection[shelf.Key], out: rich.console.Console) -> None:
+    """Prints the scope of the cells that were not submitted, the first of them as a table, and their counts."""
     from leaderboard.board import scope, table, tally
 
-    rows = cells.cells(held)
-    out.print(scope.sentences(rows), highlight=False)
-    out.print(_terminal_table(table.summary(held)))
-    for count in tally.tallies(rows):
+    def held() -> Iterator[brief.Brief]:
+        return (one for one in briefs if one.key not in guests)
+
+    out.print(scope.sentences(one.seen for one in held()), highlight=False)
+    out.print(_terminal_table(table.summary(one.row.entries for one in itertools.islice(held(), ROWS))))
+    if (more := len(briefs) - len(guests) - ROWS) > 0:
+        out.print(f"... and {more:,} more, on the page", highlight=False)
+    for count in tally.tallies(one.counted for one in held()):
         out.print(f"{count.heading}: {count.shown}", highlight=False)
 
 
@@ -241,11 +254,16 @@ def _server_address(address: str) -> str:
     return address.rstrip("/") + "/"
 
 
-def _cells_run_here(board: document.Export) -> set[str]:
+def _cells_run_here(board: shelf.Shelf) -> set[str]:
     """Returns the `suite/cell_id` of the cells that were run in this workspace, unless all were."""
-    every = {f"{run.suite}/{run.cell_id}" for run in board.runs}
-    here = {f"{run.suite}/{run.cell_id}" for run in board.runs if (workspace.runs() / run.suite / run.run_id).is_dir()}
-    return here if here != every else set()
+    every = board.configurations()
+    runs = workspace.runs()
+    here = {
+        f"{suite}/{cell_id}"
+        for suite, cell_id in every
+        if any((runs / suite / run_id).is_dir() for run_id in board.run_ids((suite, cell_id)))
+    }
+    return here if len(here) < len(every) else set()
 
 
 def _read_store(uri: str, use: Callable[[from_store.Source, Callable[[], None]], Result]) -> Result:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the theory says of a cell, worked out from the cell alone; a cell of another version is not an error.
 
-A cell is given as its JSON text with sorted keys, so that each is worked out once however many runs have it.
+A cell is given as its JSON text with sorted keys, so that each is worked out once for all runs that
+are looked at together.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import zoo
 from harness import config, theory
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=16)
 def recipe_of(cell: str) -> config.Recipe | None:
     """Returns the cell with its types; None if this version does not understand it."""
     try:
@@ -21,7 +22,7 @@ def recipe_of(cell: str) -> config.Recipe | None:
         return None
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=16)
 def theory_of(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory | None:
     """Returns what the theory says of a cell's map; None if this version does not understand the cell.
 

@@ -12,7 +12,7 @@ import datetime
 import functools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringCo
 
 from harness import config, diagnostics, errors, metrics, specs
 from harness import records as record_file
+from harness.diagnostics import trajectory
 from harness.records import ends, histogram
 from harness.records import verdict as verdict_rule
 from harness.specs import expected, strict_yaml
@@ -218,7 +219,7 @@ class Run(Part):
         batch = self.part("optimizer").get("batch_size") or self.examples
         return self.reached_at * float(str(batch)) / self.examples
 
-    @property
+    @functools.cached_property
     def recorded(self) -> list[record_file.Record]:
         """Its curves as records; NaN for what is not a finite number."""
         names, values = list(self.curves), zip(*self.curves.values(), strict=True)
@@ -227,7 +228,7 @@ class Run(Part):
             for step, row in zip(self.steps, values, strict=False)
         ]
 
-    @property
+    @functools.cached_property
     def cell_text(self) -> str:
         """Its cell as JSON with sorted keys: the same text for the same cell."""
         return json.dumps(self.cell, sort_keys=True)
@@ -237,6 +238,18 @@ class Run(Part):
         """Whether its risk is analytic everywhere; False where this version does not understand its cell."""
         known = cell_theory.theory_of(self.cell_text, self.dataset.shape, self.dataset.classes)
         return known is not None and known.one_piece
+
+    @functools.cached_property
+    def changes(self) -> trajectory.Changes | None:
+        """How often the count above 1/eta changed between its looks, and by what; None when it was never counted."""
+        names = trajectory.CHANGES
+        rows = zip(*(self.curves.get(name) or [None] * len(self.steps) for name in names), strict=True)
+        counted = [
+            record_file.Record(step, {name: math.nan if v is None else v for name, v in zip(names, row, strict=True)})
+            for step, row in zip(self.steps, rows, strict=True)
+            if row[0] is not None
+        ]
+        return trajectory.changes(counted, one_piece=self.one_piece) if counted else None
 
     @functools.cached_property
     def summary(self) -> dict[str, float]:
@@ -298,15 +311,10 @@ class Export(Part):
         ids = [(run.suite, run.run_id) for run in self.runs]
         if len(set(ids)) != len(ids):
             raise ValueError("a run stands twice in a suite")
-        names = [suite.name for suite in self.suites]
-        homeless = sorted({run.suite for run in self.runs} - set(names))
-        if homeless or names != sorted(set(names)):
-            raise ValueError(f"the suites {names} are not the sorted suites of the runs {homeless}")
         if list(self.runs) != sorted(self.runs, key=order):
             raise ValueError("the runs are not in order")
         cells = [(one.suite, one.cell_id) for one in self.trust]
-        if cells != sorted(set(cells)) or set(cells) - {(run.suite, run.cell_id) for run in self.runs}:
-            raise ValueError("the labels of trust are not those of its cells, in order")
+        agree([suite.name for suite in self.suites], cells, {(run.suite, run.cell_id) for run in self.runs})
         return self
 
 
@@ -321,13 +329,32 @@ def compose(suites: list[Suite], runs: list[Run], trust: Iterable[Trust] = ()) -
     )
 
 
+def agree(suites: Sequence[str], trust: Sequence[tuple[str, str]], cells: Collection[tuple[str, str]]) -> None:
+    """Makes sure that the suites of a board and its labels of trust are those of its cells, and in order.
+
+    Args:
+        suites: The names of its suites.
+        trust: Suite and cell_id of each label.
+        cells: Suite and cell_id of each cell.
+
+    Raises:
+        ValueError: They are not.
+    """
+    homeless = sorted({suite for suite, _ in cells} - set(suites))
+    if homeless or list(suites) != sorted(set(suites)):
+        raise ValueError(f"the suites {list(suites)} are not the sorted suites of the runs {homeless}")
+    if list(trust) != sorted(set(trust)) or set(trust) - set(cells):
+        raise ValueError("the labels of trust are not those of its cells, in order")
+
+
 def order(run: Run) -> tuple[str, str, str, str, int]:
     """Returns what the runs of an export are sorted by."""
     return run.suite, run.spec, run.label, run.cell_id, run.seed
 
 
+@functools.lru_cache(maxsize=16)
 def _cell_of(cell_yaml: str) -> dict[str, Any]:
-    """Returns the cell that a resolved spec holds: its mapping without what names it for people."""
+    """Returns the cell that a resolved spec holds: its mapping without what names it for people; seeds share it."""
     try:
         found: dict[str, Any] = strict_yaml.load(cell_yaml, "cell.yaml").value
     except errors.InputError as error:

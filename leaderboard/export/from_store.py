@@ -7,7 +7,8 @@ name, because a board that leaves rows out without a word is wrong.
 
 In bulk: the store is searched page by page, and a run's numbers are read from its artifact `records.jsonl`, not from
 MLflow's table of points, which changes what is not finite. Where artifacts lie in a folder nothing is asked about a
-single run; behind an MLflow server each artifact is one request. `write` keeps a few runs in memory at a time.
+single run; behind an MLflow server each artifact is one request. A few runs are in memory at a time, and of the others
+what names them (`Found`, `shelf.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pathlib
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
@@ -31,7 +32,7 @@ import pydantic
 from harness import errors
 from harness.tracking import client as clients
 from harness.tracking import store
-from leaderboard.export import document, parsing, text
+from leaderboard.export import document, parsing, shelf, text
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -77,9 +78,10 @@ def unread_runs(uri: str) -> dict[str, UnreadRun]:
     """
     client, found = _searched(uri)
     return {
-        run.data.tags["gdzoo.run_id"]: UnreadRun(functools.partial(_read_run, client, run, suite.name))
+        run.run_id: UnreadRun(functools.partial(_read_run, client, run, suite.name))
         for suite, runs in found
         for run in runs
+        if run.run_id is not None
     }
 
 
@@ -97,9 +99,7 @@ def opened(uri: str) -> Source:
     """
     client, found = _searched(uri)
     pages = {
-        f"{suite.name}/{run.data.tags['gdzoo.run_id']}": (
-            f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        )
+        f"{suite.name}/{run.run_id}": f"#/experiments/{run.experiment}/runs/{run.key}"
         for suite, runs in found
         for run in runs
     }
@@ -123,16 +123,20 @@ def _searched(uri: str) -> tuple[Any, SuiteRuns]:
 
 def read(uri: str) -> document.Export:
     """Reads every suite of a store into memory; see `opened`."""
-    return gathered(opened(uri))
+    return shelved(opened(uri)).export()
 
 
-def gathered(source: Source, step: Callable[[], None] = lambda: None) -> document.Export:
-    """Reads all runs of an opened store into memory, and calls `step` after each."""
-    runs = []
+def shelved(source: Source, step: Callable[[], None] = lambda: None, folder: pathlib.Path | None = None) -> shelf.Shelf:
+    """Puts all runs of an opened store on a shelf, one in memory at a time, and calls `step` after each.
+
+    Raises:
+        errors.InputError: A run is malformed.
+    """
+    made = shelf.Shelf(source.suites, folder)
     for run in source.runs:
-        runs.append(run)
+        made.add(run)
         step()
-    return document.compose(source.suites, runs)
+    return made
 
 
 def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda: None) -> None:
@@ -149,23 +153,11 @@ def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda:
         errors.InputError: A run is malformed, or the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    snapshot = ""
-    places: list[tuple[Any, int, int]] = []
     try:
-        with tempfile.TemporaryFile(dir=path.parent) as lines, open(partial, "wb") as target:
-            for run in source.runs:
-                line = _line(run.model_dump(mode="json")).encode()
-                places.append((document.order(run), lines.tell(), len(line)))
-                lines.write(line)
-                snapshot = max(snapshot, run.ended)
-                step()
-            empty = document.compose(source.suites, []).model_copy(update={"snapshot": snapshot})
-            head, tail = _around(empty)
-            target.write(head)
-            for number, (_, place, size) in enumerate(sorted(places)):
-                lines.seek(place)
-                target.write((b",\n" if number else b"\n") + lines.read(size))
-            target.write(tail)
+        held = shelved(source, step, path.parent)
+        with open(partial, "wb") as target:
+            for part in parts(held.empty(), held.lines()):
+                target.write(part)
         partial.replace(path)
     except OSError as error:
         raise errors.InputError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -173,18 +165,24 @@ def write(source: Source, path: pathlib.Path, step: Callable[[], None] = lambda:
         partial.unlink(missing_ok=True)
 
 
-def dump(export: document.Export) -> bytes:
-    """Returns the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them."""
-    head, tail = _around(export.model_copy(update={"runs": ()}))
-    runs = [_line(run.model_dump(mode="json")).encode() for run in export.runs]
-    return head + (b"\n" if runs else b"") + b",\n".join(runs) + tail
+def parts(empty: document.Export, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the bytes of `export.json`: sorted keys, one run per line, no clock and no place in them.
 
-
-def _around(empty: document.Export) -> tuple[bytes, bytes]:
-    """Returns what stands before and after the runs in an export."""
-    whole = _line(empty.model_dump(mode="json", by_alias=True)).encode()
+    Args:
+        empty: The export; its runs are not asked.
+        lines: Of each run, in their order.
+    """
+    whole = shelf.line(empty.model_copy(update={"runs": ()}).model_dump(mode="json", by_alias=True)).encode()
     head, _, tail = whole.partition(b'"runs":[')
-    return head + b'"runs":[', tail + b"\n"
+    yield head + b'"runs":['
+    for number, line in enumerate(lines):
+        yield (b",\n" if number else b"\n") + line
+    yield tail + b"\n"
+
+
+def dump(export: document.Export) -> bytes:
+    """Returns the bytes of `export.json`."""
+    return b"".join(parts(export, map(shelf.dumped, export.runs)))
 
 
 def schema() -> bytes:
@@ -228,7 +226,29 @@ def _require_readable(uri: str) -> None:
     raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {state.detail}; {remedy}")
 
 
-SuiteRuns = list[tuple[document.Suite, "list[mlflow.entities.Run]"]]
+class Found(NamedTuple):
+    """What a search keeps of a run of MLflow: its metrics and parameters are many, and asked nothing.
+
+    Attributes:
+        key: MLflow's name of it.
+        experiment: MLflow's name of its suite.
+        artifacts: Where its artifacts lie.
+        started: When, in milliseconds.
+        ended: Whether it is no longer running.
+        run_id: The tag `gdzoo.run_id`; None without one.
+        suite: The tag `gdzoo.suite`.
+    """
+
+    key: str
+    experiment: str
+    artifacts: str
+    started: int
+    ended: bool
+    run_id: str | None
+    suite: str | None
+
+
+SuiteRuns = list[tuple[document.Suite, list[Found]]]
 
 
 def _search(client: Any) -> SuiteRuns:
@@ -243,7 +263,8 @@ def _search(client: Any) -> SuiteRuns:
             raise errors.InputError(f"{place} in the store: {parsing.explain(error)}") from error
         if suite.name in {other.name for other, _ in found}:
             raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
-        found.append((suite, _latest(_pages(client.search_runs, experiment_ids=[experiment.experiment_id]))))
+        runs = map(_found, _pages(client.search_runs, experiment_ids=[experiment.experiment_id]))
+        found.append((suite, _latest(list(runs))))
     return [(suite, runs) for suite, runs in found if runs]
 
 
@@ -255,41 +276,46 @@ def _read_all(client: Any, found: SuiteRuns) -> Iterator[document.Run]:
             yield from readers.map(lambda item: _read_run(client, *item), batch)
 
 
-def _pages(search: Any, **arguments: Any) -> list[Any]:
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
     """Follows the page tokens of one of MLflow's searches to its end."""
-    found: list[Any] = []
     token = None
     while True:
         page = search(max_results=PAGE, page_token=token, **arguments)
-        found += page
+        yield from page
         token = page.token
         if not token:
-            return found
+            return
 
 
-def _latest(runs: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
+def _found(run: mlflow.entities.Run) -> Found:
+    info, tags = run.info, run.data.tags
+    running = info.status in ("RUNNING", "SCHEDULED") or tags.get("gdzoo.status") == "running"
+    started = info.start_time or 0
+    named = tags.get("gdzoo.run_id"), tags.get("gdzoo.suite")
+    return Found(info.run_id, info.experiment_id, info.artifact_uri or "", started, not running, *named)
+
+
+def _latest(runs: list[Found]) -> list[Found]:
     """Keeps, for each `gdzoo.run_id`, the run that started last among those that have ended."""
-    kept: dict[str, mlflow.entities.Run] = {}
-    for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
-        tags = run.data.tags
-        if run.info.status in ("RUNNING", "SCHEDULED") or tags.get("gdzoo.status") == "running":
+    kept: dict[str, Found] = {}
+    for run in sorted(runs, key=lambda run: (run.started, run.key)):
+        if not run.ended:
             continue
-        if "gdzoo.run_id" not in tags:
+        if run.run_id is None:
             raise errors.InputError(
                 f"{_name(run)} in the store is not one of gdzoo's (no tag gdzoo.run_id); delete it in MLflow, or move "
                 "it to an experiment of its own"
             )
-        kept[tags["gdzoo.run_id"]] = run
+        kept[run.run_id] = run
     return [kept[run_id] for run_id in sorted(kept)]
 
 
-def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run:
+def _read_run(client: Any, run: Found, suite: str) -> document.Run:
     try:
         checked = parsing.parse_run(*_artifacts(client, run))
-        tags = run.data.tags
-        for tag, value in (("gdzoo.run_id", checked.run_id), ("gdzoo.suite", checked.suite)):
-            if tags.get(tag) != value:
-                raise ValueError(f"the tag {tag} says {tags.get(tag)!r}, run.json says {value!r}")
+        for tag, told, value in (("run_id", run.run_id, checked.run_id), ("suite", run.suite, checked.suite)):
+            if told != value:
+                raise ValueError(f"the tag gdzoo.{tag} says {told!r}, run.json says {value!r}")
         if checked.suite != suite:
             raise ValueError(f"run.json says suite {checked.suite!r}, its experiment says {suite!r}")
     except (ValueError, OSError) as error:
@@ -299,9 +325,9 @@ def _read_run(client: Any, run: mlflow.entities.Run, suite: str) -> document.Run
     return checked
 
 
-def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
+def _artifacts(client: Any, run: Found) -> list[str]:
     """Returns the text of the artifacts of a run: from its folder where that lies here, else through the server."""
-    where = urllib.parse.urlsplit(run.info.artifact_uri or "")
+    where = urllib.parse.urlsplit(run.artifacts)
     if where.scheme in ("", "file"):
         folder = pathlib.Path(urllib.request.url2pathname(where.path))
         sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
@@ -311,10 +337,10 @@ def _artifacts(client: Any, run: mlflow.entities.Run) -> list[str]:
             f"the artifacts of {_name(run)} lie behind an MLflow server; name that with --store, not its database"
         )
     with _malformed(), tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
-        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.info.run_id)}
+        sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.key)}
         for name in ARTIFACTS:
             if sizes.get(name, math.inf) <= ARTIFACTS[name]:
-                client.download_artifacts(run.info.run_id, name, temporary)
+                client.download_artifacts(run.key, name, temporary)
         return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
 
 
@@ -339,11 +365,7 @@ def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:
     return path.read_bytes().decode("utf-8")
 
 
-def _name(run: mlflow.entities.Run) -> str:
+def _name(run: Found) -> str:
     """Names a run so that a person finds it: our id, or else MLflow's."""
-    ours = text.clean(run.data.tags.get("gdzoo.run_id", ""))[:80]
-    return f"run {ours} (MLflow run {run.info.run_id})" if ours else f"MLflow run {run.info.run_id}"
-
-
-def _line(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    ours = text.clean(run.run_id or "")[:80]
+    return f"run {ours} (MLflow run {run.key})" if ours else f"MLflow run {run.key}"

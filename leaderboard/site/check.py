@@ -7,25 +7,38 @@ send them (gzip 6). What only a browser can tell (time, elements after scripts) 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import html.parser
 import pathlib
+import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from harness import errors
 from leaderboard import folder
+from leaderboard.board.table import VIEWS
 from leaderboard.export import from_store
 from leaderboard.site import pages as site_pages
+from leaderboard.site import rows
 
 KB = 1000
+BLOCK = re.compile(r"-\d+\.js$")
+"""What the name of a script of some rows ends with."""
+
 LOCAL = ("127.0.0.1", "::1", "localhost")
 """Hosts that may be linked without TLS: a board for this machine links to the MLflow on it."""
 
 MANY = 1000
 """Runs from which on the size of the site for each run has a budget: before, what does not grow with them counts."""
+
+PARSED = 256
+"""Pages whose ids are kept at a time: runs lead to the page of their configuration, and lie beside each other."""
+
+SOME = 50
+"""Files that a size is taken of, at most: runs are alike."""
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self';"
 
@@ -79,15 +92,22 @@ def problems(output: pathlib.Path, step: Callable[[str], None] = lambda path: No
             yield f"{path}: missing"
         elif hashlib.sha256((output / path).read_bytes()).hexdigest() != known:
             yield f"{path}: changed since it was built"
-    pages = {path: _parsed(output / path) for path in sums if path.endswith(".html") and (output / path).is_file()}
-    for path, page in pages.items():
+
+    @functools.lru_cache(maxsize=PARSED)
+    def ids(path: str) -> set[str] | None:
+        return _parsed(output / path).ids if (output / path).is_file() else None
+
+    for path in sums:
+        if not path.endswith(".html") or not (output / path).is_file():
+            continue
+        page = _parsed(output / path)
         step(path)
         if not page.policy.startswith(POLICY):
             yield f"{path}: no strict content security policy"
         if page.inline:
             yield f"{path}: an inline script, style or handler"
         for link in page.links:
-            if wrong := _wrong(path, link, sums, pages):
+            if wrong := _wrong(path, link, sums, ids):
                 yield f"{path}: {wrong}"
 
 
@@ -100,14 +120,22 @@ def figures(output: pathlib.Path) -> list[Figure]:
     sums = checksums(output)
     own = [path for path in sums if path.startswith("a/") and path.endswith((".js", ".css"))]
     runs = [path for path in sums if path.startswith("run/")]
+    table = [path for path in sums if path.startswith(("data/cells/", "data/runs/")) and path.endswith(".js")]
+    blocks = [path for path in table if BLOCK.search(path)]
+    first = [path for path in blocks if path == f"data/runs/{next(iter(VIEWS))}-0.js"]
     found = [
         Figure("first view, compressed", _sent(output, _loaded(output, "index.html")), 120),
-        Figure("all runs, compressed", _sent(output, _loaded(output, "runs.html")), 300),
+        Figure("all runs, compressed", _sent(output, [*_loaded(output, "runs.html"), *first]), 120),
         Figure("own scripts and styles, compressed", _sent(output, own), 40),
         Figure("elements of the index as it is sent", _parsed(output / "index.html").elements, 2500, "elements"),
     ]
+    if table:
+        size = max(_sent(output, [path]) for path in table if path not in blocks)
+        found.append(Figure("what a filter, a sort or a search loads, compressed (the largest)", size, 400))
+        size = max(_sent(output, [path]) for path in _some(blocks))
+        found.append(Figure(f"{rows.BLOCK} rows of a view, compressed (the largest)", size, 16))
     if runs:
-        sizes = {path: _sent(output, _loaded(output, path)) for path in runs[:: max(1, len(runs) // 50)]}
+        sizes = {path: _sent(output, _loaded(output, path)) for path in _some(runs)}
         found.append(
             Figure(f"a run page and all it loads, compressed (largest of {len(sizes)})", max(sizes.values()), 20)
         )
@@ -120,6 +148,11 @@ def figures(output: pathlib.Path) -> list[Figure]:
         if len(runs) >= MANY:
             found.append(Figure(f"all files but {from_store.FILE}, for each run", served / len(runs), 20))
     return found
+
+
+def _some(paths: list[str]) -> list[str]:
+    """Returns some of the files that are alike, evenly taken."""
+    return paths[:: max(1, len(paths) // SOME)]
 
 
 def checksums(output: pathlib.Path) -> dict[str, str]:
@@ -137,8 +170,8 @@ def checksums(output: pathlib.Path) -> dict[str, str]:
     return {match["path"]: line[:64] for line in lines if (match := folder.LINE.fullmatch(line))}
 
 
-def _wrong(path: str, link: str, sums: dict[str, str], pages: dict[str, Page]) -> str:
-    """Returns what is wrong with a link of a page; empty if nothing is."""
+def _wrong(path: str, link: str, sums: dict[str, str], ids: Callable[[str], set[str] | None]) -> str:
+    """Returns what is wrong with a link of a page, empty if nothing is; `ids` are those of a page, if that is there."""
     parts = urllib.parse.urlsplit(link)
     if parts.scheme or parts.netloc:
         local = parts.scheme == "http" and parts.hostname in LOCAL
@@ -148,7 +181,10 @@ def _wrong(path: str, link: str, sums: dict[str, str], pages: dict[str, Page]) -
     if target not in sums and target != site_pages.SUMS:
         return f"a link to {link[:80]}, which is not there"
     fragment = urllib.parse.unquote(parts.fragment)
-    if fragment and "=" not in fragment and target in pages and fragment not in pages[target].ids:
+    if not fragment or "=" in fragment or not target.endswith(".html"):
+        return ""
+    known = ids(target)
+    if known is not None and fragment not in known:
         return f"a link to {link[:80]}, where no element has this id"
     return ""
 

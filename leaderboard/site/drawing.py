@@ -86,17 +86,29 @@ class Drawing(NamedTuple):
     bars: tuple[str, ...] = ()
 
 
-def scatter(board: Sequence[cells.Cell]) -> Drawing | None:
-    """Returns step size against margin, a dot for each seed that ended; None where there is nothing to see.
+class Seed(NamedTuple):
+    """Step size, margin, its lower bound or itself, and name of a seed."""
 
-    Where a lower bound is known, a bar reaches from the dot down to it.
-    """
-    known = [
-        (run.eta, margin.value, margin.lower or margin.value, f"{run.label}, seed {run.seed}")
-        for cell in board
+    eta: float
+    margin: float
+    lower: float
+    label: str
+
+
+def seeds(cell: cells.Cell) -> list[Seed]:
+    """Returns the seeds of a cell that ended, with a step size and a margin above 0."""
+    return [
+        Seed(run.eta, margin.value, margin.lower or margin.value, f"{run.label}, seed {run.seed}")
         for run in cell.ended
         if run.eta and (margin := cells.margin_of(run)) is not None and margin.value > 0
     ]
+
+
+def scatter(known: Sequence[Seed]) -> Drawing | None:
+    """Returns step size against margin, a dot for each seed; None where there is nothing to see.
+
+    Where a lower bound is known, a bar reaches from the dot down to it.
+    """
     if len(known) < 2:
         return None
     across = _logarithmic([eta for eta, *_ in known])
@@ -147,10 +159,10 @@ def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
     """
     known: list[tuple[str, float, float, str]] = []
     for row in rows:
-        for cell in row.cells:
-            key, margin = optimisers.problem(cell.first), cells.margin(cell)[0].median
-            if key and margin is not None and margin > 0 and math.isfinite(row.ratios[key]):
-                known.append((key, row.ratios[key], margin, f"{row.name}: {cell.first.spec}"))
+        for cell in row.tried:
+            key, margin = cell.problem, cell.margin
+            if margin is not None and margin > 0 and math.isfinite(row.ratios[key]):
+                known.append((key, row.ratios[key], margin, f"{row.name}: {cell.spec}"))
     if len(known) < 2:
         return None
     across, up = _logarithmic([one[1] for one in known]), _logarithmic([one[2] for one in known])

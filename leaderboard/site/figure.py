@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness import metrics
@@ -177,31 +177,39 @@ def stay(run: document.Run) -> tuple[int, int] | None:
     return max(episodes.spans(run.recorded), key=lambda span: span[1] - span[0], default=None)
 
 
-def strips(board: list[cells.Cell]) -> dict[str, Strip]:
-    """Returns the strip of every cell that has a margin, by `suite/cell_id`."""
-    margins = {f"{cell.first.suite}/{cell.first.cell_id}": _ends(cell) for cell in board}
-    positive = [value for ends in margins.values() for pair in ends for value in pair if value > 0]
-    if not positive:
-        return {}
-    low, high = math.log10(min(positive)), math.log10(max(positive))
-    width = max(high - low, 1e-9)
+class Axis(NamedTuple):
+    """The logarithmic scale that the strips of all rows of a table share, from the least margin to the largest."""
 
-    def on_axis(value: float) -> float:
-        return 0.0 if value <= 0 else round(100 * (math.log10(value) - low) / width, 2)
+    low: float
+    high: float
 
-    return {
-        key: Strip(
-            min(on_axis(one) for one, _ in ends),
-            max(on_axis(other) for _, other in ends),
-            on_axis(statistics.median(one for one, _ in ends)),
-            tuple((on_axis(one), round(on_axis(other) - on_axis(one), 2)) for one, other in ends),
+    def at(self, value: float) -> float:
+        """Returns where a margin lies, in percent."""
+        width = max(self.high - self.low, 1e-9)
+        return 0.0 if value <= 0 else round(100 * (math.log10(value) - self.low) / width, 2)
+
+    def strip(self, ends: Sequence[tuple[float, float]]) -> Strip | None:
+        """Returns the strip of a cell from where the margins of its seeds begin and end; None without any."""
+        if not ends:
+            return None
+        return Strip(
+            min(self.at(one) for one, _ in ends),
+            max(self.at(other) for _, other in ends),
+            self.at(statistics.median(one for one, _ in ends)),
+            tuple((self.at(one), round(self.at(other) - self.at(one), 2)) for one, other in ends),
         )
-        for key, ends in margins.items()
-        if ends
-    }
 
 
-def _ends(cell: cells.Cell) -> list[tuple[float, float]]:
+def axis(cells_ends: Iterable[Sequence[tuple[float, float]]]) -> Axis | None:
+    """Returns the scale for the margins of some cells; None where none is above 0."""
+    low, high = math.inf, -math.inf
+    for ends in cells_ends:
+        positive = [value for pair in ends for value in pair if value > 0]
+        low, high = min([low, *positive]), max([high, *positive])
+    return None if low == math.inf else Axis(math.log10(low), math.log10(high))
+
+
+def ends(cell: cells.Cell) -> list[tuple[float, float]]:
     """Returns the margin of each seed that ended, in order: from its lower bound, where one is known, to its value."""
     found = [one for run in cell.ended if (one := cells.margin_of(run)) is not None]
     return sorted((one.lower or one.value, one.value) for one in found)

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows: the tables of cells and of runs as scripts, which `assets/table.js` sorts, filters and shows page by page.
+"""Rows: the tables of cells and of runs, as pages show them and as the scripts that `assets/table.js` reads.
 
-Columns, not rows, with repeated words told once: a browser on file:// can load scripts and nothing else, and 10,000
-runs are to arrive in 300 kB. What a view alone needs lies in a script of its own, loaded when the view is chosen.
+A browser on file:// can load scripts and nothing else. What a reader sees first must not grow with the board, so a
+table is cut: rows in blocks of BLOCK, each view's columns by themselves, and for all rows only what a filter, a sort
+or a search asks for, each in a file of its own that is loaded when it is asked for. Repeated words are told once.
 A run is shown as a cell of one seed, so that both tables have the same columns by the same functions.
 """
 
 from __future__ import annotations
 
+import array
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Collection, Sequence
+import math
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from leaderboard.board import cell as cells
@@ -24,7 +29,12 @@ OWN = "★ yours"
 PAGE = 50
 """Rows that are shown at a time, and that stand in the page itself."""
 
+BLOCK = 200
+"""Rows of a script."""
+
 STATUSES = ("finished", "diverged", "interrupted", "failed")
+SEARCHED = ("cell", "verdict", "eta", "trust", "seeds")
+"""Columns whose words are searched, beside the names of rows; of eta the number too, from the file that sorts it."""
 
 
 class Facet(NamedTuple):
@@ -46,45 +56,226 @@ FACETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table of the site.
+class Row(NamedTuple):
+    """A row of a table.
 
     Attributes:
-        name: `cells` or `runs`.
-        rows: The cells, or the runs as cells of one seed, in their order.
-        entries: For each column the entry of each row.
-        strips: By place of a row, where its seeds lie (figure.Strip).
+        name: `suite/cell_id` or `suite/run_id`: its path below `cell/` or `run/`, without an ending.
+        seeds: Its seeds.
+        entries: By column, of those that a view has.
+        facets: What it is for each of FACETS.
+        flags: Of which counts on the overview it is one.
+        ends: Of a cell, where the margins of its seeds begin and end (figure.ends).
     """
 
     name: str
-    rows: Sequence[cells.Cell]
-    entries: dict[str, list[entries.Entry]]
+    seeds: tuple[int, ...]
+    entries: dict[str, entries.Entry]
+    facets: tuple[str, ...]
+    flags: tuple[str, ...]
+    ends: tuple[tuple[float, float], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table as a page shows it.
+
+    Attributes:
+        name: `cells` or `runs`.
+        rows: Those that stand in the page, in their order.
+        count: How many there are.
+        strips: Of each of them, where its seeds lie.
+        facets: Those of FACETS that leave a choice.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    count: int
     strips: Sequence[figure.Strip | None]
+    facets: Collection[str] = ()
 
 
-def of_cells(rows: Sequence[cells.Cell], own: Collection[str] = ()) -> Table:
-    """Returns the table of cells; those whose `suite/cell_id` is in `own` say that they are the reader's."""
-    strips = figure.strips(list(rows))
-    found = [strips.get(f"{cell.first.suite}/{cell.first.cell_id}") for cell in rows]
-    columns = _entries(rows)
-    columns["cell"] = [
-        entry._replace(note=f"{OWN} · {entry.note}") if f"{cell.first.suite}/{cell.first.cell_id}" in own else entry
-        for entry, cell in zip(columns["cell"], rows, strict=True)
-    ]
-    return Table("cells", rows, columns, found)
+def choices(rows: Iterable[Row]) -> set[str]:
+    """Returns the keys of FACETS of which some rows have more than one value."""
+    values: dict[str, set[str]] = {key: set() for key in FACETS}
+    for row in rows:
+        for key, value in zip(FACETS, row.facets, strict=True):
+            values[key].add(value)
+    return {key for key, found in values.items() if len(found - {""}) > 1}
 
 
-def of_runs(rows: Sequence[cells.Cell]) -> Table:
-    """Returns the table of the runs of some cells, in the order of the cells and their seeds."""
-    alone = [cells.Cell((run,), cell.trust) for cell in rows for run in cell.runs]
-    columns = _entries(alone) | {"seeds": [_status(cell.first) for cell in alone]}
-    return Table("runs", alone, columns, [None] * len(alone))
+def of_cell(cell: cells.Cell, flags: Sequence[str] | None = None) -> Row:
+    """Returns the row of a cell; `flags` are those of tally.flags, worked out here unless given."""
+    run = cell.first
+    return Row(
+        f"{run.suite}/{run.cell_id}",
+        tuple(one.seed for one in cell.runs),
+        {key: table.COLUMNS[key].entry(cell) for key in USED},
+        _facets(cell),
+        tuple(tally.flags(cell) if flags is None else flags),
+        tuple(figure.ends(cell)),
+    )
+
+
+def of_runs(cell: cells.Cell) -> tuple[Row, ...]:
+    """Returns the rows of the runs of a cell, by seed."""
+    rows = []
+    for run in cell.runs:
+        alone = cells.Cell((run,), cell.trust)
+        told = {key: table.COLUMNS[key].entry(alone) for key in USED if key != "seeds"} | {"seeds": _status(run)}
+        rows.append(Row(f"{run.suite}/{run.run_id}", (run.seed,), told, _facets(alone), tuple(tally.flags(alone))))
+    return tuple(rows)
+
+
+def mine(row: Row) -> Row:
+    """Returns a row as one of the reader's own."""
+    entry = row.entries["cell"]
+    told = row.entries | {"cell": entry._replace(note=f"{OWN} · {entry.note}")}
+    return row._replace(entries=told, flags=(*row.flags, "mine"))
 
 
 def label(made: Table, key: str) -> str:
+    """Returns the heading of a column."""
+    return _label(made.name, key)
+
+
+def ordered(made: Table, view: table.View) -> list[int]:
+    """Returns the places of the rows in the order of a view; what is missing goes last."""
+    places = range(len(made.rows))
+    if not view.sort:
+        return list(places)
+    keys = [row.entries[view.sort].sort for row in made.rows]
+    there = [at for at in places if isinstance(keys[at], int | float)]
+    gone = [at for at in places if not isinstance(keys[at], int | float)]
+    sign = -1 if view.down else 1
+    return sorted(there, key=lambda at: sign * float(str(keys[at]))) + gone
+
+
+def scripts(name: str, rows: Iterable[Row], axis: figure.Axis | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yields the scripts of a table and their paths; holds BLOCK rows, and of the others what sorts and filters them.
+
+    Args:
+        name: `cells` or `runs`.
+        rows: All its rows, in their order.
+        axis: Of cells, where their seeds lie.
+    """
+    facets = {key: _Words() for key in FACETS}
+    sorts = {key: _Sort() for key in USED}
+    searched = {key: _Words() for key in ("name", "seed", *SEARCHED)}
+    flags = _Words()
+    left, number = iter(rows), 0
+    while block := list(itertools.islice(left, BLOCK)):
+        for row in block:
+            for key, value in zip(FACETS, row.facets, strict=True):
+                facets[key].add(value)
+            for key in USED:
+                sorts[key].add(_short(row.entries[key].sort))
+            for key, words in _words_of(name, row).items():
+                searched[key].add(words)
+            flags.add(" ".join(row.flags))
+        yield from _block(name, number, block, axis)
+        number += 1
+    for key, values in facets.items():
+        yield _put(f"{name}/facet-{key}", values.told())
+    for key, sort in sorts.items():
+        yield _put(f"{name}/sort-{key}", sort.told())
+    yield _put(f"{name}/flags", flags.told())
+    yield _put(f"{name}/search", {key: words.told() for key, words in searched.items()})
+    yield _put(name, _head(name, facets, flags))
+
+
+class _Words:
+    """Words in a column, each kept once, and the place of each row's."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+        self.at = array.array("I")
+
+    def add(self, word: str) -> None:
+        self.at.append(self.places.setdefault(word, len(self.places)))
+
+    def told(self) -> dict[str, Any]:
+        """Returns what `_told` returns of all its words."""
+        words = list(self.places)
+        if len(words) == 1:
+            return {"same": words[0]}
+        if len(words) * 2 > len(self.at):
+            return {"all": [words[at] for at in self.at]}
+        return {"words": words, "at": list(self.at)}
+
+
+class _Sort:
+    """What sorts a column, 8 bytes a row: numbers, NaN for what is missing, and by its place what is a word."""
+
+    def __init__(self) -> None:
+        self.numbers = array.array("d")
+        self.words: dict[int, str] = {}
+
+    def add(self, value: float | str | None) -> None:
+        if isinstance(value, str):
+            self.words[len(self.numbers)] = sys.intern(value)
+        self.numbers.append(value if isinstance(value, float | int) else math.nan)
+
+    def told(self) -> Any:
+        """Returns its values, or, where all are words, what `_told` returns of them."""
+        if len(self.words) == len(self.numbers):
+            return _told(list(self.words.values()))
+        if not self.words and all(map(math.isnan, self.numbers)):
+            return {"same": None}
+        return [self.words.get(at, None if math.isnan(one) else one) for at, one in enumerate(self.numbers)]
+
+
+def _head(name: str, facets: Mapping[str, _Words], flags: _Words) -> dict[str, Any]:
+    """Returns what the page loads with itself; its size does not depend on how many rows there are."""
+    return {
+        "heads": {
+            key: {"label": _label(name, key), "definition": column.definition, "numeric": column.numeric}
+            for key, column in table.COLUMNS.items()
+        },
+        "views": {
+            view: {"columns": row.columns, "sort": row.sort, "down": row.down} for view, row in table.VIEWS.items()
+        },
+        "facets": {key: sorted(values.places) for key, values in facets.items()},
+        "flags": sorted({flag for some in flags.places for flag in some.split()}),
+        "signs": {sign: told for sign, (told, _) in _signs().items()},
+        "verdicts": list(cells.VERDICTS),
+        "count": len(flags.at),
+        "block": BLOCK,
+    }
+
+
+def _block(name: str, number: int, rows: Sequence[Row], axis: figure.Axis | None) -> Iterator[tuple[str, bytes]]:
+    """Yields the scripts of some rows: the first view's, and what each other view adds."""
+    default, *others = table.VIEWS
+    core = table.VIEWS[default].columns
+    strips = [axis and axis.strip(row.ends) for row in rows]
+    first = {
+        "ids": [row.name for row in rows],
+        "seeds": _told([" ".join(map(str, row.seeds)) for row in rows]),
+        "strips": [one and [round(one.low), round(one.high), round(one.median)] for one in strips],
+        "columns": {key: _column([row.entries[key] for row in rows]) for key in core},
+    }
+    yield _put(f"{name}/{default}-{number}", first)
+    for view in others:
+        own = [key for key in table.VIEWS[view].columns if key not in core]
+        yield _put(f"{name}/{view}-{number}", {key: _column([row.entries[key] for row in rows]) for key in own})
+
+
+def _words_of(name: str, row: Row) -> dict[str, str]:
+    """Returns the words of a row that are searched; the name of a run without its seed, which stands beside it."""
+    owner = row.name if name == "cells" else row.name.rpartition("-s")[0]
+    seed = "" if name == "cells" else f"-s{row.seeds[0]}"
+    told = {
+        key: entry.note if key == "eta" else f"{entry.main} {entry.note}"
+        for key in SEARCHED
+        for entry in (row.entries[key],)
+    }
+    return {"name": owner, "seed": seed, **told}
+
+
+def _label(name: str, key: str) -> str:
     """Returns the heading of a column: a run has a name and a status where a cell has a name and seeds."""
-    of_run = {"cell": "Run", "seeds": "Status"} if made.name == "runs" else {}
+    of_run = {"cell": "Run", "seeds": "Status"} if name == "runs" else {}
     return of_run.get(key, table.COLUMNS[key].label)
 
 
@@ -96,88 +287,35 @@ def _status(run: document.Run) -> entries.Entry:
     return entries.Entry(run.status, float(STATUSES.index(run.status)), note, mark)
 
 
-def ident(made: Table, cell: cells.Cell) -> str:
-    """Returns what names a row: its path below `cell/` or `run/`, without an ending."""
-    run = cell.first
-    return f"{run.suite}/{run.cell_id if made.name == 'cells' else run.run_id}"
-
-
-def ordered(made: Table, view: table.View) -> list[int]:
-    """Returns the places of the rows in the order of a view; what is missing goes last."""
-    places = range(len(made.rows))
-    if not view.sort:
-        return list(places)
-    keys = [entry.sort for entry in made.entries[view.sort]]
-    there = [at for at in places if isinstance(keys[at], int | float)]
-    gone = [at for at in places if not isinstance(keys[at], int | float)]
-    sign = -1 if view.down else 1
-    return sorted(there, key=lambda at: sign * float(str(keys[at]))) + gone
-
-
-def scripts(made: Table) -> dict[str, bytes]:
-    """Returns the scripts of a table by their paths: the first view's, and what each other view adds.
-
-    The first rows stand in the page, so the ranges of all cells come only when a reader sorts, filters or turns a page.
-    """
-    default, *others = table.VIEWS
-    core = table.VIEWS[default].columns
-    later = {key for key in core if made.name == "cells" and table.COLUMNS[key].numeric}
-    head = {
-        "heads": {
-            key: {"label": label(made, key), "definition": column.definition, "numeric": column.numeric}
-            for key, column in table.COLUMNS.items()
-        },
-        "views": {
-            name: {"columns": view.columns, "sort": view.sort, "down": view.down} for name, view in table.VIEWS.items()
-        },
-        "facets": {name: _words([facet.of(cell) for cell in made.rows]) for name, facet in FACETS.items()},
-        "signs": {name: sign for name, (sign, _) in _signs().items()},
-        "verdicts": list(cells.VERDICTS),
-        "ids": [ident(made, cell) for cell in made.rows],
-        "seeds": _words([" ".join(str(run.seed) for run in cell.runs) for cell in made.rows]),
-        "flags": _words([" ".join(_flags(made, at)) for at in range(len(made.rows))]),
-        "strips": [strip and [round(strip.low), round(strip.high), round(strip.median)] for strip in made.strips],
-        "columns": {key: _column(made.entries[key], notes=key not in later) for key in core},
-    }
-    files = {f"data/{made.name}.js": _put(f"table/{made.name}", head)}
-    if later:
-        notes = {key: _words([entry.note for entry in made.entries[key]]) for key in core if key in later}
-        files[f"data/{made.name}-notes.js"] = _put(f"table/{made.name}/notes", notes)
-    for name in others:
-        own = {key: _column(made.entries[key]) for key in table.VIEWS[name].columns if key not in core}
-        files[f"data/{made.name}-{name}.js"] = _put(f"table/{made.name}/{name}", own)
-    return files
-
-
-def _flags(made: Table, at: int) -> list[str]:
-    mine = made.name == "cells" and made.entries["cell"][at].note.startswith(OWN)
-    return tally.flags(made.rows[at]) + (["mine"] if mine else [])
-
-
 def _signs() -> dict[str, tuple[str, str]]:
     return {str(name): row for rows in (cells.VERDICTS, cells.MARKS, cells.TRUST) for name, row in rows.items()}
 
 
-def _entries(rows: Sequence[cells.Cell]) -> dict[str, list[entries.Entry]]:
-    used = {key for view in table.VIEWS.values() for key in view.columns}
-    return {key: [column.entry(cell) for cell in rows] for key, column in table.COLUMNS.items() if key in used}
+USED = tuple(
+    key for key in table.COLUMNS if key in {column for view in table.VIEWS.values() for column in view.columns}
+)
+"""Columns that a view has."""
+
+
+def _facets(cell: cells.Cell) -> tuple[str, ...]:
+    return tuple(facet.of(cell) for facet in FACETS.values())
 
 
 def _complete(cell: cells.Cell) -> str:
     return "with marks" if cells.marks(cell) else "complete"
 
 
-def _column(column: Sequence[entries.Entry], *, notes: bool = True) -> dict[str, Any]:
+def _column(column: Sequence[entries.Entry]) -> dict[str, Any]:
     """Returns a column: what sorts it, and what is printed where that is not the number itself."""
     sort = [_short(entry.sort) for entry in column]
     main = ["" if _plain(entry, value) else entry.main for entry, value in zip(column, sort, strict=True)]
     words = all(isinstance(value, str) for value in sort)
     same = words and [entry.main for entry in column] == sort
     return {
-        "sort": _words(sort) if words else sort,
-        "main": {"words": [""], "at": [0] * len(main)} if same else _words(main),
-        "note": _words([entry.note for entry in column]) if notes else None,
-        "mark": _words([entry.mark for entry in column]),
+        "sort": _told(sort) if words or len(set(sort)) == 1 else sort,
+        "main": {"same": ""} if same else _told(main),
+        "note": _told([entry.note for entry in column]),
+        "mark": _told([entry.mark for entry in column]),
     }
 
 
@@ -198,17 +336,20 @@ def _short(value: float | str | None) -> float | str | None:
     return ("inf" if value > 0 else "-inf") if value in (float("inf"), float("-inf")) else float(f"{value:.4g}")
 
 
-def _words(values: Sequence[Any]) -> dict[str, Any]:
-    """Returns strings as they are, or, where they repeat, each once and the place of each."""
+def _told(values: Sequence[Any]) -> dict[str, Any]:
+    """Returns strings as they are, or, where they repeat, each once and the place of each; one for all alone."""
     unique = list(dict.fromkeys(values))
+    if len(unique) == 1:
+        return {"same": unique[0]}
     if len(unique) * 2 > len(values):
         return {"all": list(values)}
     place = {word: at for at, word in enumerate(unique)}
     return {"words": unique, "at": [place[value] for value in values]}
 
 
-def _put(name: str, value: Any) -> bytes:
+def _put(name: str, value: Any) -> tuple[str, bytes]:
+    """Returns the path of a script, and what puts a value under the name of its path."""
     written = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     for character in "\u2028\u2029":
         written = written.replace(character, json.dumps(character)[1:-1])
-    return f"GDZ.put({json.dumps(name)},{written});\n".encode()
+    return f"data/{name}.js", f"GDZ.put({json.dumps('table/' + name)},{written});\n".encode()

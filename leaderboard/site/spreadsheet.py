@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
 from leaderboard.board import cell as cells
 from leaderboard.board import interval, score, settings, theorem
-from leaderboard.export import document
+
+GROUP = 5000
+"""Lines of a row group."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -87,48 +91,55 @@ SPREADS: dict[str, Callable[[cells.Cell], interval.Spread]] = {
 }
 
 
-def to_csv(export: document.Export) -> bytes:
-    """Returns one line per cell: texts, then median, least and greatest of each number; empty where there is none."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(_names())
-    for row in _rows(export):
-        writer.writerow(["" if item is None else inert(str(item)) for item in row])
-    return buffer.getvalue().encode()
+def row(cell: cells.Cell) -> list[object]:
+    """Returns the line of a cell: texts, then median, least and greatest of each number; None where there is none."""
+    found: list[object] = [value(cell) for value in TEXTS.values()]
+    for spread in SPREADS.values():
+        median, values = spread(cell)
+        found += [median, min(values, default=None), max(values, default=None)]
+    return found
 
 
-def to_json(export: document.Export) -> bytes:
-    """Returns the same as a list of objects; an infinite number is null, as in export.json."""
-    rows = [dict(zip(_names(), map(_finite, row), strict=True)) for row in _rows(export)]
-    return (json.dumps(rows, allow_nan=False, ensure_ascii=False, indent=0) + "\n").encode()
+def to_csv(rows: Iterable[list[object]]) -> Iterator[bytes]:
+    """Yields one line per cell."""
+    head: list[object] = [*_names()]
+    for line in itertools.chain([head], rows):
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\r\n").writerow(["" if item is None else inert(str(item)) for item in line])
+        yield buffer.getvalue().encode()
 
 
-def to_parquet(export: document.Export) -> bytes:
-    """Returns the same as a Parquet file, compressed by zstd; infinite numbers stay."""
+def to_json(rows: Iterable[list[object]]) -> Iterator[bytes]:
+    """Yields the same as a list of objects; an infinite number is null, as in export.json."""
+    begin = "[\n"
+    for line in rows:
+        plain = dict(zip(_names(), map(_finite, line), strict=True))
+        yield (begin + json.dumps(plain, allow_nan=False, ensure_ascii=False, indent=0)).encode()
+        begin = ",\n"
+    yield b"[]\n" if begin == "[\n" else b"\n]\n"
+
+
+def to_parquet(rows: Iterable[list[object]], target: BinaryIO) -> None:
+    """Writes the same as a Parquet file, compressed by zstd, GROUP lines at a time; infinite numbers stay."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    names, rows = _names(), list(_rows(export))
+    names, lines = _names(), iter(rows)
     texts = {"int": pa.int64(), "bool": pa.bool_()}
-    kinds = dict.fromkeys(names, pa.float64()) | dict.fromkeys(set(TEXTS) - REAL, pa.string())
+    kinds: dict[str, Any] = dict.fromkeys(names, pa.float64()) | dict.fromkeys(set(TEXTS) - REAL, pa.string())
     kinds |= {name: texts[kind] for name, kind in WHOLE.items()}
-    columns = [pa.array([row[at] for row in rows], kinds[name]) for at, name in enumerate(names)]
-    buffer = io.BytesIO()
-    parquet.write_table(pa.table(dict(zip(names, columns, strict=True))), buffer, compression="zstd")
-    return buffer.getvalue()
+    schema = pa.schema([(name, kinds[name]) for name in names])
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        group = list(itertools.islice(lines, GROUP))
+        while True:  # a board without cells has one empty group
+            columns = [pa.array([line[at] for line in group], kinds[name]) for at, name in enumerate(names)]
+            writer.write_table(pa.table(columns, schema))
+            if not (group := list(itertools.islice(lines, GROUP))):
+                return
 
 
 def _names() -> list[str]:
     return [*TEXTS, *(f"{name}_{kind}" for name in SPREADS for kind in ("median", "least", "greatest"))]
-
-
-def _rows(export: document.Export) -> Iterator[list[object]]:
-    for cell in cells.cells(export):
-        row = [value(cell) for value in TEXTS.values()]
-        for spread in SPREADS.values():
-            median, values = spread(cell)
-            row += [median, min(values, default=None), max(values, default=None)]
-        yield row
 
 
 def _finite(value: object) -> object:

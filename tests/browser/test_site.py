@@ -22,7 +22,7 @@ from leaderboard import folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number
 from leaderboard.bundles import submissions
-from leaderboard.export import document, parsing
+from leaderboard.export import document, parsing, shelf
 from leaderboard.site import pages
 from tests import builders
 
@@ -99,7 +99,18 @@ def _run(board: document.Export, label: str, seed: int = 0) -> document.Run:
 
 
 def _labels(page: sync_api.Page) -> list[str]:
+    _settle(page)
     return [" ".join(text.split()) for text in page.locator("table.cells tbody tr th a").all_inner_texts()]
+
+
+def _settle(page: sync_api.Page) -> None:
+    """Waits until the table shows what was asked for: its data may be on the way."""
+    page.locator('table.cells[aria-busy="false"]').wait_for()
+
+
+def _shown(page: sync_api.Page, words: str) -> None:
+    """Waits until the table says how many rows it shows."""
+    sync_api.expect(page.locator("#shown")).to_have_text(words, timeout=PATIENCE)
 
 
 def test_the_table_is_read_in_its_order(visit: Open, board: document.Export) -> None:
@@ -113,6 +124,7 @@ def test_the_table_is_read_in_its_order(visit: Open, board: document.Export) -> 
 
 def _values(page: sync_api.Page, key: str) -> list[str]:
     """Returns what a column of the table prints, from top to bottom, without its second lines."""
+    _settle(page)
     at = [th.get_attribute("data-key") for th in page.locator("table.cells thead th").all()].index(key)
     rows = page.locator("table.cells tbody tr")
     found: list[str] = rows.evaluate_all(f"all => all.map(row => row.cells[{at}].firstChild.textContent.trim())")
@@ -125,10 +137,12 @@ def test_sorting_by_click_and_by_key_is_kept_in_the_link(visit: Open) -> None:
     heading.wait_for()
     start = _labels(page)
     heading.get_by_role("button").click()
+    _settle(page)
     assert heading.get_attribute("aria-sort") == "ascending"
     assert _values(page, "eta") == ["0.1", "0.25", "0.275", "0.275", "0.275", "0.275", "1.25", "–"]
     assert page.evaluate("document.activeElement.textContent") == "Step size η"
     page.keyboard.press("Enter")
+    _settle(page)
     assert heading.get_attribute("aria-sort") == "descending"
     assert _values(page, "eta")[0] == "1.25" and _values(page, "eta")[-1] == "–", "what is missing stays last"
     assert page.url.endswith("#view=stability&sort=eta&dir=down")
@@ -136,7 +150,7 @@ def test_sorting_by_click_and_by_key_is_kept_in_the_link(visit: Open) -> None:
     page.wait_for_selector('th[data-key="eta"][aria-sort="descending"]')
     page.go_back()
     page.go_back()
-    page.wait_for_function("location.hash === '#view=stability'")
+    page.wait_for_url("**/index.html#view=stability")
     assert _labels(page) == start
 
 
@@ -153,7 +167,7 @@ def test_infinity_is_a_number_and_what_is_missing_sorts_last_both_ways(visit: Op
 def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     page = visit("index.html")
     page.get_by_label("Search").fill("vgg relu")
-    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 configurations'")
+    _shown(page, "1 of 8 configurations")
     assert _labels(page) == ["vgg · activation=relu"]
     assert page.url.endswith("#q=vgg+relu")
     page.get_by_role("button", name="Show all").click()
@@ -164,7 +178,7 @@ def test_search_facets_bounds_and_counts_narrow_the_table(visit: Open) -> None:
     assert _labels(page) == ["mlp-sgd"]
     assert page.url.endswith("#show=edge&optimizer=sgd")
     page = visit("index.html#least=1.6")
-    page.wait_for_function("document.getElementById('shown').textContent === '0 of 8 configurations'")
+    _shown(page, "0 of 8 configurations")
 
 
 def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
@@ -182,7 +196,7 @@ def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
     assert heads() == [*usual, "minimum"], "a column of another view, loaded when it is asked for"
     for key in usual[1:]:
         page.locator(f'#columns input[value="{key}"]').uncheck()
-    page.wait_for_function("document.querySelectorAll('table.cells thead th').length === 2")
+    sync_api.expect(page.locator("table.cells thead th")).to_have_count(2, timeout=PATIENCE)
     page.locator('th[data-key="minimum"] button').click()
     assert page.url.endswith("#sort=minimum&cols=minimum")
     page.reload()
@@ -200,7 +214,6 @@ def test_columns_are_chosen_kept_in_the_link_and_saved(visit: Open) -> None:
 
 def test_the_table_narrows_to_analytic_risks(visit: Open) -> None:
     page = visit("index.html#regularity=analytic")
-    page.wait_for_function("document.getElementById('shown').textContent.includes(' of 8 configurations')")
     assert _labels(page) == ["mlp · activation=gelu"], "every other one here has kinks, or is not understood"
     assert page.get_by_label("Regularity").input_value() == "analytic"
 
@@ -218,14 +231,13 @@ def test_a_row_made_by_the_script_is_the_row_of_the_page(visit: Open) -> None:
     for path in ("index.html", "runs.html"):
         still = said(visit(path, script=False))
         page = visit(path + "#q=+")
-        page.wait_for_function("document.querySelector('thead button')")
-        page.wait_for_timeout(300)
+        _settle(page)
         assert said(page) == still
 
 
 def test_the_view_can_be_saved_as_csv_and_json(visit: Open, board: document.Export) -> None:
     page = visit("index.html#view=minima&q=strangers")
-    page.wait_for_function("document.getElementById('shown').textContent === '1 of 8 configurations'")
+    _shown(page, "1 of 8 configurations")
     with page.expect_download() as download:
         page.get_by_role("button", name="This view as CSV").click()
     assert download.value.suggested_filename == "gdzoo-cells-minima.csv"
@@ -253,7 +265,7 @@ def test_chosen_runs_lie_over_each_other(visit: Open, board: document.Export) ->
     link = page.url
     page.goto(link.replace("#runs=", "#runs=../../etc/passwd,javascript:alert(1),"))
     page.reload()
-    page.wait_for_function("document.getElementById('chosen').textContent.startsWith('2 runs.')")
+    sync_api.expect(page.locator("#chosen")).to_have_text(re.compile("^2 runs."), timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +278,7 @@ def test_chosen_runs_lie_over_each_other(visit: Open, board: document.Export) ->
 )
 def test_a_strange_link_does_no_harm(visit: Open, fragment: str) -> None:
     page = visit("index.html" + fragment)
-    page.wait_for_function("document.getElementById('shown').textContent")
+    _settle(page)
     assert re.fullmatch(r"8 configurations|[01] of 8 configurations", page.locator("#shown").inner_text())
     assert page.locator("img").count() == 0
 
@@ -466,7 +478,7 @@ def _lightness(page: sync_api.Page) -> float:
 def test_without_javascript_table_facts_and_numbers_remain(visit: Open, board: document.Export) -> None:
     run = _run(board, "vgg · activation=relu")
     page = visit("index.html", script=False)
-    assert len(_labels(page)) == 8
+    assert page.locator("table.cells tbody tr th a").count() == 8
     assert page.locator("#filter").is_hidden()
     page = visit(f"run/quickstart/{run.run_id}.html", script=False)
     page.locator("summary").click()
@@ -504,11 +516,17 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
     assert wrong == []
 
 
+def _submitted() -> shelf.Shelf:
+    board = shelf.Shelf()
+    submissions.merge(board, submissions.rows())
+    return board
+
+
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The site of the shipped submissions."""
     output = tmp_path_factory.mktemp("shipped")
-    folder.write(pages.render(submissions.merged(None, list(submissions.rows()))), output, pages.SUMS)
+    folder.write(pages.render(_submitted()), output, pages.SUMS)
     return output
 
 

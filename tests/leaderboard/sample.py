@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness import workspace
@@ -285,25 +285,40 @@ def export() -> document.Export:
 
 def many(count: int, seeds: int = 1) -> document.Export:
     """Returns a board of so many cells of 64 specs, each number of it drawn, so that nothing repeats itself."""
+    return document.compose([document.Suite(name="quickstart", note="Drawn.")], list(drawn(count, seeds)))
+
+
+def drawn(count: int, seeds: int = 1) -> Iterator[document.Run]:
+    """Yields the runs of `many`, one by one; the first seed of each cell is checked, the others are copies of it."""
     drawn = random.Random(0)
     names = [name for name, value in json.loads(records(facts()).splitlines()[0])["values"].items() if value]
     names += ["gap_above", "gap_below", "pl_ratio", "gradient_defect"]
-    runs = []
+    steps = range(0, 300, 6)
     for number in range(count):
         rate, spec = 2.0 ** drawn.randint(-4, 3), f"spec-{number % 64:02d}"
         cell = {
             "optimizer": {"name": "gd", "learning_rate": {"eta_lambda": rate}},
             "data": {"name": "digits", "examples": 100 + number},
         }
+        first = None
         for seed in range(seeds):
             end = {"point": drawn.choice(["global minimum", "not stationary"]), "because": {"loss": 0.1}}
-            said = facts(
-                spec, seed, spec=spec, label=f"{spec} · {rate} / λ", cell=cell, seeds=seeds, eta=drawn.uniform(0.01, 3),
-                verdict=drawn.choice(["invertible", "undecided"]), end=end,
-            )  # fmt: skip
-            lines = [
-                json.dumps({"step": step, "values": {name: drawn.random() for name in names}})
-                for step in range(0, 300, 6)
-            ]
-            runs.append(parsing.parse_run(json.dumps(said), "\n".join(lines), cell_yaml(said)))
-    return document.compose([document.Suite(name="quickstart", note="Drawn.")], runs)
+            said = {"eta": drawn.uniform(0.01, 3), "verdict": drawn.choice(["invertible", "undecided"])}
+            rows = [{name: drawn.random() for name in names} for _ in steps]
+            if first is None:
+                label = f"{spec} · {rate} / λ"
+                plain = facts(spec, seed, spec=spec, label=label, cell=cell, seeds=seeds, end=end, **said)
+                lines = [json.dumps({"step": step, "values": row}) for step, row in zip(steps, rows, strict=True)]
+                first = run = parsing.parse_run(json.dumps(plain), "\n".join(lines), cell_yaml(plain))
+            else:
+                run = first.model_copy(
+                    update={
+                        **said,
+                        "run_id": f"{first.cell_id}-s{seed}",
+                        "seed": seed,
+                        "started": f"2026-11-22T10:0{seed % 10}:00Z",
+                        "end": document.End(**end),
+                        "curves": {name: tuple(row[name] for row in rows) for name in first.curves},
+                    }
+                )
+            yield run

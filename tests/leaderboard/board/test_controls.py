@@ -21,6 +21,10 @@ def board(*runs: document.Run) -> document.Export:
     return document.compose([document.Suite(name=runs[0].suite, note="")], list(runs))
 
 
+def rows(shown: document.Export) -> list[controls.Row]:
+    return [row for run in shown.runs for row in controls.rows(run)]
+
+
 def page(shown: document.Export) -> str:
     return pages.render(shown)["controls.html"].decode()
 
@@ -29,12 +33,12 @@ def test_without_a_control_the_page_says_how_to_make_some(sample: ModuleType) ->
     shown = page(board(sample.run("relu")))
     assert "A detector that cannot fire proves nothing." in shown
     assert "<code>gdzoo run specs/controls</code> makes some" in shown
-    assert controls.controls(board(sample.run("relu"))) == []
+    assert controls.controls(rows(board(sample.run("relu")))) == []
 
 
 def test_each_expectation_is_a_row_that_says_whether_it_agrees(sample: ModuleType) -> None:
     run = sample.run("relu", expected=EXPECTED)
-    (control,) = controls.controls(board(run))
+    (control,) = controls.controls(rows(board(run)))
     found = {row.found.name: row for row in control.rows}
     assert list(found) == ["start.loss", "start.n_above_inv_eta", "end.sigma_min", "verdict"], "start, end, words"
     assert [found[name].found.agrees for name in EXPECTED] == [True, False, False, True]
@@ -82,7 +86,7 @@ def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:
 def test_specs_of_one_name_in_two_suites_are_two_controls(sample: ModuleType) -> None:
     runs = [sample.run("relu", suite=suite, expected={"verdict": "invertible"}) for suite in ("a", "b")]
     shown = document.compose([document.Suite(name=run.suite, note="") for run in runs], runs)
-    assert [control.first.suite for control in controls.controls(shown)] == ["a", "b"]
+    assert [control.first.suite for control in controls.controls(rows(shown))] == ["a", "b"]
 
 
 def test_the_status_and_the_verdict_are_the_run_s_own(sample: ModuleType) -> None:
@@ -92,9 +96,9 @@ def test_the_status_and_the_verdict_are_the_run_s_own(sample: ModuleType) -> Non
 
 def test_a_detector_that_fires_where_it_must_is_counted(sample: ModuleType) -> None:
     run = sample.run("relu", verdict="singular", expected={"verdict": "singular"})
-    assert controls.scores(controls.controls(board(run)))["fired"] == (1, 1)
+    assert controls.scores(controls.controls(rows(board(run))))["fired"] == (1, 1)
     silent = sample.run("relu", verdict="singular", expected={"verdict": "invertible"})
-    (control,) = controls.controls(board(silent))
+    (control,) = controls.controls(rows(board(silent)))
     assert control.rows[0].detector == "not silent"
 
 

@@ -22,7 +22,7 @@ GELU = {"model": {"family": "mlp", "hidden": [4], "activation": "gelu"}}
 def test_changes_of_the_count_add_up_and_are_crossings_only_where_that_is_known(
     hand: cells.Cell, sample: ModuleType
 ) -> None:
-    assert [cells.changes_of(run).all for run in hand.runs] == [3, 0, 5]
+    assert [run.changes.all for run in hand.runs] == [3, 0, 5]
     assert [cells.crossings_of(run) for run in hand.runs] == [None] * 3, "relu has kinks, and nobody looked"
     counts = {"n_above_inv_eta": [0, 2, 3]}
     told = {"crossings_between": ["nan", 1, 0], "jumps_between": ["nan", 1, 0], "changes_unresolved": ["nan", 0, 1]}
@@ -32,12 +32,12 @@ def test_changes_of_the_count_add_up_and_are_crossings_only_where_that_is_known(
         )
         for name, more in (("relu", told), ("gelu", {}))
     )
-    assert cells.changes_of(relu) == (3, 1, 1, 1) and cells.crossings_of(relu) == 1
-    assert cells.changes_of(gelu) == (3, 3, 0, 0)
+    assert relu.changes == (3, 1, 1, 1) and cells.crossings_of(relu) == 1
+    assert gelu.changes == (3, 3, 0, 0)
     assert entries.crossings_of((relu,), "")[::2] == ("≥ 1", "1 jumps at kinks; 1 unresolved")
     assert entries.crossings_of((gelu,), "")[::2] == ("3", "")
-    assert cells.changes_of(sample.run_of_curves(0, {"sigma_min": [0.5]})) is None
-    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(sample.board_of([relu])).decode()))
+    assert sample.run_of_curves(0, {"sigma_min": [0.5]}).changes is None
+    (row,) = csv.DictReader(io.StringIO(b"".join(spreadsheet.to_csv([spreadsheet.row(cells.Cell((relu,)))])).decode()))
     names = ("count_changes", "crossings", "jumps", "changes_unresolved")
     assert [row[f"{name}_median"] for name in names] == ["3.0", "1.0", "1.0", "1.0"]
 
@@ -156,10 +156,10 @@ def test_a_margin_that_is_an_interval_is_printed_and_sorted_as_one(sample: Modul
     together = cells.Cell(tuple(runs))
     entry = table.COLUMNS["margin"].entry(together)
     assert (entry.main, entry.sort, entry.note) == ("[0.0008334, 0.001357]", 0.0008334, "0–0.2; at 2 steps")
-    strip = figure.strips([together])[f"{runs[0].suite}/{runs[0].cell_id}"]
+    strip = figure.axis([ends := figure.ends(together)]).strip(ends)
     assert (strip.low, strip.high) == (0.0, 100.0)
     assert [length > 0 for _, length in strip.dots] == [False, True, True], "without a lower bound a dot, else a line"
-    (row,) = csv.DictReader(io.StringIO(spreadsheet.to_csv(sample.board_of(runs)).decode()))
+    (row,) = csv.DictReader(io.StringIO(b"".join(spreadsheet.to_csv([spreadsheet.row(together)])).decode()))
     assert (row["margin_lower_median"], row["margin_median"]) == ("0.0008334", "0.001357")
     assert (row["margin_lower_least"], row["margin_greatest"]) == ("0.0", "0.2")
 

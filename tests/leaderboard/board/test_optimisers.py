@@ -13,7 +13,7 @@ from harness import errors
 from leaderboard.board import cell as cells
 from leaderboard.board import optimisers
 from leaderboard.bundles import submissions
-from leaderboard.export import document, parsing
+from leaderboard.export import document, parsing, shelf
 from leaderboard.site import pages
 
 PROBLEMS = ("relu", "gelu", "tanh", "silu")
@@ -40,6 +40,10 @@ def _board(sample: ModuleType) -> list[cells.Cell]:
     return [*gd, *slow, _cell(sample, "relu", SGD, 100)]
 
 
+def tried(board: list[cells.Cell]) -> list[optimisers.Tried]:
+    return [found for cell in board if (found := optimisers.tried(cell)) is not None]
+
+
 def _frozen(sample: ModuleType, board: list[cells.Cell]) -> optimisers.Reference:
     problems = {}
     for cell in board[:4]:
@@ -52,7 +56,7 @@ def _frozen(sample: ModuleType, board: list[cells.Cell]) -> optimisers.Reference
 
 def test_profiles_areas_and_ranks_are_those_computed_by_hand(sample: ModuleType) -> None:
     board = _board(sample)
-    gd, slow, sgd = optimisers.rows(board, _frozen(sample, board))
+    gd, slow, sgd = optimisers.rows(tried(board), _frozen(sample, board))
     assert [row.name.split(",")[0] for row in (gd, slow, sgd)] == ["gd", "heavy ball", "sgd"]
     assert sorted(gd.ratios.values()) == [1, 1, 1, 2]
     assert [share.hits for share in gd.profile] == [3, 4, 4, 4, 4, 4]
@@ -73,7 +77,7 @@ def test_optimisers_that_win_one_problem_each_are_tied(sample: ModuleType) -> No
         *(_cell(sample, problem, SLOW, took) for problem, took in (("relu", 200), ("gelu", 100))),
     ]
     frozen = _frozen(sample, board[:2])
-    found = optimisers.rows(board, frozen)
+    found = optimisers.rows(tried(board), frozen)
     assert [row.rank for row in found] == [(1, 2), (1, 2)]
     assert optimisers.tied(found) == {row.name for row in found}
 
@@ -81,10 +85,10 @@ def test_optimisers_that_win_one_problem_each_are_tied(sample: ModuleType) -> No
 def test_a_row_that_comes_or_goes_moves_no_score(sample: ModuleType) -> None:
     board = _board(sample)
     frozen = _frozen(sample, board)
-    whole = {row.name: (row.ratios, row.profile, row.area) for row in optimisers.rows(board, frozen)}
+    whole = {row.name: (row.ratios, row.profile, row.area) for row in optimisers.rows(tried(board), frozen)}
     for gone in range(len(board)):
         rest = [cell for place, cell in enumerate(board) if place != gone]
-        for row in optimisers.rows(rest, frozen):
+        for row in optimisers.rows(tried(rest), frozen):
             if row.name != optimisers.optimiser(board[gone].first):
                 assert whole[row.name] == (row.ratios, row.profile, row.area)
 
@@ -114,7 +118,9 @@ def test_the_reference_that_a_board_would_freeze_is_its_best(sample: ModuleType,
 
 
 def test_the_shipped_reference_is_that_of_the_shipped_rows() -> None:
-    assert optimisers.frozen_of(submissions.merged(None, list(submissions.rows()))) == optimisers.reference()
+    board = shelf.Shelf()
+    submissions.merge(board, submissions.rows())
+    assert optimisers.frozen_of(board.export()) == optimisers.reference()
 
 
 def test_the_page_shows_them_and_the_shipped_reference_is_one(

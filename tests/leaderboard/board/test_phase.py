@@ -18,7 +18,7 @@ def test_the_phase_table_puts_a_cell_at_the_nearest_power_of_two(sample: ModuleT
         return cells.Cell((sample.run_of_rows(0, values, end={"point": end, "because": {}}, cell=cell),))
 
     board = [at(1.4, "global minimum", "a"), at(1.5, "not stationary", "bb"), at(100.0, "not stationary", "ccc")]
-    (row,) = phase.rows(board)
+    (row,) = phase.rows(map(phase.placed, board))
     shown = {phase.HEADINGS[at]: square for at, square in enumerate(row.squares) if square}
     assert {key: (one.found and one.found[:2]) for key, one in shown.items()} == {
         "1": (1, 1),

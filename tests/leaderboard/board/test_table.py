@@ -8,6 +8,7 @@ from types import ModuleType
 from leaderboard.board import cell as cells
 from leaderboard.board import table
 from leaderboard.export import document
+from leaderboard.site import rows as site_rows
 
 
 def test_a_row_does_not_move_when_others_come_or_go(sample: ModuleType) -> None:
@@ -27,7 +28,7 @@ def _entries(board: document.Export) -> list[tuple[str, ...]]:
 
 
 def test_summary_is_the_table_of_the_page_without_second_lines(sample: ModuleType) -> None:
-    header, rows = table.summary(sample.export())
+    header, rows = table.summary(site_rows.of_cell(cell).entries for cell in cells.cells(sample.export()))
     assert header == ("Configuration", "Verdict", "Margin min σ_min", "Crossings of 1/η", "Loss gap at end", "Seeds")
     assert len(rows) == 8
     assert {len(row) for row in rows} == {len(header)}

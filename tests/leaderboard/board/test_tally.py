@@ -52,17 +52,17 @@ def test_the_counts_of_a_board_by_hand(sample: ModuleType) -> None:
         )
         for number, (ends, verdict, values) in enumerate(known)
     ]  # fmt: skip
-    counts = {one.flag: (one.count, one.total) for one in tally.tallies(board)}
+    counts = {one.flag: (one.count, one.total) for one in tally.tallies(map(tally.counted, board))}
     minima = {"invertible": (2, 5), "minimum": (1, 4), "saddle": (2, 6), "edge": (1, 5)}
     assert counts == minima | {"target": (0, 0), "infimum": (0, 0)}
-    words = {one.flag: one.shown for one in tally.tallies(board)}
+    words = {one.flag: one.shown for one in tally.tallies(map(tally.counted, board))}
     assert words["saddle"] == "2 of 6 runs whose end is stationary"
     assert words["target"] == words["infimum"] == "not tested here"
 
 
 def test_runs_that_a_target_ended_are_at_no_minimum(sample: ModuleType) -> None:
     """11 of 75 cells were called `global minimum from every seed` for meeting a target at a gap of 0.09 to 0.25."""
-    counts = {one.flag: one.shown for one in tally.tallies([sample.cell_with_target(40, 60)])}
+    counts = {one.flag: one.shown for one in tally.tallies([tally.counted(sample.cell_with_target(40, 60))])}
     assert counts["target"] == "1 of 1 configurations with a target"
     assert counts["minimum"] == counts["saddle"] == "not tested here"
     page = pages.render(sample.board_of(sample.cell_with_target(40, 60).runs))["index.html"].decode()

@@ -17,7 +17,7 @@ from harness import errors, workspace
 from leaderboard.board import cell as cells
 from leaderboard.bundles import reading, submissions, submit, trust, verify
 from leaderboard.cli import commands
-from leaderboard.export import document
+from leaderboard.export import document, shelf
 from leaderboard.site import pages
 
 SHIPPED = workspace.CHECKOUT / "leaderboard" / "submissions" / "quickstart"
@@ -40,6 +40,13 @@ def verdict(folder: pathlib.Path, **changes: Any) -> trust.Verdict:
     return trust.verdict(plain)
 
 
+def merged(board: document.Export | None, row: submissions.Row) -> document.Export:
+    """A board with a submitted cell."""
+    held = shelf.of(board) if board else shelf.Shelf()
+    submissions.merge(held, [row])
+    return held.export()
+
+
 def run(*words: str) -> Any:
     return typer.testing.CliRunner().invoke(commands.app, list(words))
 
@@ -50,7 +57,7 @@ def test_a_row_has_the_label_of_its_verdict_and_a_page_says_it(folder: pathlib.P
     file = submissions.write_statement(verdict(folder, label="replayed", level="replayed", bits=True))
     (row,) = submissions.rows()
     assert (row.trust.label, row.trust.bits) == ("replayed", True)
-    board = submissions.merged(None, [row])
+    board = merged(None, row)
     (cell,) = cells.cells(board)
     assert cell.trust == row.trust and len(cell.runs) == 3
     page = pages.render(board)[f"cell/quickstart/{folder.name}.html"].decode()
@@ -68,7 +75,7 @@ def test_a_dispute_beats_a_verdict_and_its_reason_is_shown_as_text(folder: pathl
     (row,) = submissions.rows()
     assert row.trust.label == "disputed"
     assert row.trust.why.startswith(f"{reason} (found: loss = 0.25); a reader, 20")
-    files = pages.render(submissions.merged(None, [row]))
+    files = pages.render(merged(None, row))
     page = files[f"cell/quickstart/{folder.name}.html"].decode()
     assert "⚑ disputed:" in page and "&lt;script&gt;" in page and "<script>alert" not in page
     assert b"disputed" in files["data/cells.csv"]
@@ -122,13 +129,13 @@ def test_a_label_that_no_verdict_gives_is_not_taken(folder: pathlib.Path) -> Non
 def test_the_own_runs_of_a_cell_win_and_its_label_is_of_the_very_runs(folder: pathlib.Path) -> None:
     submissions.write_statement(verdict(folder, label="recomputed", level="recomputed"))
     (row,) = submissions.rows()
-    whole = submissions.merged(None, [row])
-    same = submissions.merged(document.compose(list(whole.suites), list(whole.runs)), [row])
+    whole = merged(None, row)
+    same = merged(whole.model_copy(update={"trust": ()}), row)
     assert [one.label for one in same.trust] == ["recomputed"] and same.runs == whole.runs
     again = [one.model_copy(update={"started": "2026-01-01T00:00:00Z"}) for one in whole.runs]
-    mine = submissions.merged(document.compose(list(whole.suites), again), [row])
+    mine = merged(document.compose(list(whole.suites), again), row)
     assert mine.trust == () and {one.started for one in mine.runs} == {"2026-01-01T00:00:00Z"}
-    fewer = submissions.merged(document.compose(list(whole.suites), list(whole.runs[:1])), [row])
+    fewer = merged(document.compose(list(whole.suites), list(whole.runs[:1])), row)
     assert fewer.trust == () and len(fewer.runs) == 1
     with pytest.raises(ValueError, match="the labels of trust are not those of its cells"):
         document.compose([], [], [row.trust])

@@ -32,7 +32,7 @@ def test_a_site_as_it_was_built_is_whole_and_within_its_budgets(built: pathlib.P
     said = testing.CliRunner().invoke(gdzoo.app, ["board", "check", str(built)])
     assert said.exit_code == 0, said.output
     assert "0 problems, 0 sizes over their budget" in said.output
-    assert len(check.figures(built)) == 7
+    assert len(check.figures(built)) == 9
 
 
 def _edit(old: str, new: str) -> Callable[[pathlib.Path], None]:

@@ -37,7 +37,7 @@ def test_step_size_against_margin_has_a_dot_for_each_seed_where_it_belongs(sampl
         run(sample, seed, [logged(0, loss=1.0, sigma_min=sigma, sigma_min_error=0.0)], eta=eta)
         for seed, (eta, sigma) in enumerate(both)
     )
-    found = drawing.scatter([cells.Cell(runs)])
+    found = drawing.scatter(drawing.seeds(cells.Cell(runs)))
     assert found is not None
     # the axes hold a decade and two, and 0.05 more at either end, over 550 x 250 pixels from (70, 260)
     assert [dot.x for dot in found.dots] == [
@@ -48,7 +48,7 @@ def test_step_size_against_margin_has_a_dot_for_each_seed_where_it_belongs(sampl
     ]
     assert [tick.label for tick in found.across] == ["0.1", "1"]
     assert [tick.label for tick in found.up] == ["0.01", "0.1", "1"]
-    assert drawing.scatter([cells.Cell(runs[:1])]) is None
+    assert drawing.scatter(drawing.seeds(cells.Cell(runs[:1]))) is None
 
 
 def test_the_fan_is_the_median_in_a_band_over_the_steps_that_all_seeds_logged(sample: ModuleType) -> None:
@@ -103,8 +103,9 @@ def test_a_dot_is_hollow_where_another_optimiser_is_as_fast_and_as_far_from_sing
                 "target": {"loss_gap": 0.1},
             }
             one = run(sample, 0, [logged(0, loss=1.0, sigma_min=margin)], cell=part, seeds=1)
-            ratios[str(optimisers.problem(one))] = ratio
-            held.append(cells.Cell((one,)))
+            key = str(optimisers.problem(one))
+            ratios[key] = ratio
+            held.append(optimisers.Tried(one.suite, one.cell_id, one.spec, name, key, None, margin))
         return optimisers.Row(name, ratios, (), 0.0, None, "", None, tuple(held))
 
     rows = [
