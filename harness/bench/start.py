@@ -18,8 +18,9 @@ import time
 
 from harness import records as record_file
 from harness import workspace
-from harness.bench import row, timing
+from harness.bench import commands, row, timing
 from harness.bench import store as store_bench
+from harness.bench.curvature import Unit
 from harness.records import run_folder
 from harness.runs import events
 from harness.runtime import lapack
@@ -92,6 +93,11 @@ def points() -> list[row.Row]:
         spent = _upload_like(like, home)
     told = f"{spent:.3g} s against {quickstart:.3g} s, one after the other; `gdzoo run` uploads while workers train"
     return [row.Row(group, "/ specs/quickstart", spent / quickstart, target=row.Target(0.05), note=told)]
+
+
+def units(quick: bool) -> list[Unit]:
+    """Returns the parts of `gdzoo bench start`; `quick` changes nothing."""
+    return [Unit("first steps", rows), Unit("commands", commands.rows)]
 
 
 def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:

@@ -21,11 +21,11 @@ import sys
 import tempfile
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness import config, workspace
 from harness import records as record_file
-from harness.bench import row
+from harness.bench import process, row
 from harness.bench.curvature import Unit
 from harness.records import run_folder
 from harness.tracking import client as clients
@@ -44,20 +44,6 @@ rows = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute(
     "SELECT run_uuid, key, step, value, is_nan FROM metrics")
 print(sum(1 for _ in rows))
 """
-
-
-class Spent(NamedTuple):
-    """What a process took.
-
-    Attributes:
-        seconds: CPU seconds, user and system.
-        wall: Seconds on the clock.
-        peak: Most bytes resident at once.
-    """
-
-    seconds: float
-    wall: float
-    peak: int
 
 
 def units(quick: bool) -> list[Unit]:
@@ -122,15 +108,15 @@ def reading(runs: int) -> list[row.Row]:
     ]
 
 
-def _export(runs: int, steps: int) -> tuple[Spent, Spent, int]:
+def _export(runs: int, steps: int) -> tuple[process.Spent, process.Spent, int]:
     """Returns what the export and the SELECT took of a store that is made for it, and the bytes of the export."""
     with tempfile.TemporaryDirectory() as name:
         home = pathlib.Path(name)
         uri = _made(home, steps)
         _multiplied(home, uri, runs)
         file = home / "export.json"
-        exported = _spent([sys.executable, "-m", "gdzoo", "board", "export", str(file), "--store", uri])
-        selected = _spent([sys.executable, "-c", SELECT, uri.removeprefix("sqlite:///")])
+        exported = process.spent([sys.executable, "-m", "gdzoo", "board", "export", str(file), "--store", uri])
+        selected = process.spent([sys.executable, "-c", SELECT, uri.removeprefix("sqlite:///")])
         return exported, selected, file.stat().st_size
 
 
@@ -213,17 +199,3 @@ def _named(facts: dict[str, Any], number: int) -> tuple[dict[str, Any], str]:
 def _connected(uri: str) -> Any:
     with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         yield connection
-
-
-def _spent(command: list[str]) -> Spent:
-    """Runs a command and returns what it took."""
-    began = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=workspace.CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            assert process.stderr is not None
-            raise RuntimeError(process.stderr.read().decode(errors="replace")[-1000:])
-    return Spent(usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_maxrss * 1024)
