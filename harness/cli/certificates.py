@@ -27,6 +27,8 @@ def show(cells: Sequence[config.Cell], points: int, console: rich.console.Consol
     Raises:
         errors.InputError: If a data set cannot be had.
     """
+    if not as_json:
+        _from_layers(cells, console)
     made: list[certify.Certificate] = []
     with progress.bar(rich.console.Console(stderr=True), len(cells), "configurations") as bar:
         for cell in cells:
@@ -55,6 +57,17 @@ def show(cells: Sequence[config.Cell], points: int, console: rich.console.Consol
     console.print()
     console.print(theory.OURS, highlight=False, soft_wrap=True)
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+
+
+def _from_layers(cells: Sequence[config.Cell], console: rich.console.Console) -> None:
+    """Prints what is known of all step sizes from the layers alone, before anything is computed."""
+    known: dict[str, list[str]] = {}
+    for cell in cells:
+        known.setdefault(theory.of(cell).bad, []).append(cell.label)
+    for bad, labels in known.items():
+        which = "all" if len(labels) == len(cells) else ", ".join(labels)
+        console.print(f"bad η by the layers alone, {which}: {bad}", markup=False, highlight=False)
+    console.print()
 
 
 def sigma(one: certify.Certificate) -> str:

@@ -283,6 +283,21 @@ def test_the_table_says_it_in_sentences(home: pathlib.Path) -> None:
         assert words in text
 
 
+def test_what_the_layers_say_comes_before_anything_is_computed(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=200)
+
+    def refuse(*_: object) -> certify.Certificate:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(certify, "certify", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        certificates.show([cell(model=TANH), cell(model=RELU)], 2, console, as_json=False)
+    assert ": exactly {1}" in out.getvalue() and ": none" in out.getvalue()
+
+
 @pytest.mark.parametrize("curvature", ["auto", "lanczos"])
 def test_a_hessian_that_is_not_finite_is_no_evidence(curvature: str, home: pathlib.Path) -> None:
     square = {"family": "mlp", "hidden": [2, 2, 2, 2, 2, 2, 2], "activation": "square", "gain": 100.0}
