@@ -149,7 +149,11 @@ count_installed() { find .venv/lib -maxdepth 3 -name '*.dist-info' | wc -l | tr 
 bring_packages() {
     ready_venv
     say "Installing gdzoo${1:+ and what its ${1}s need} into .venv, in the exact versions of constraints.txt"
-    install_by_uv ".${1:+[$1]}" || install_by_pip ".${1:+[$1]}"
+    if install_by_uv ".${1:+[$1]}"; then
+        compile_packages
+    else
+        install_by_pip ".${1:+[$1]}"
+    fi
     touch .venv/.installed ${1:+".venv/.installed-$1"}
 }
 
@@ -171,6 +175,15 @@ install_by_uv() {
     done
     say "uv could not ($(sed -n '/^error: /{s///p;q;}' .venv/uv.log); more in .venv/uv.log): pip installs, which is slower and checks no hashes"
     return 1
+}
+
+# Python compiles what it imports and keeps that for the next process, unless it is told not to, as in many containers:
+# then every process would compile anew, for seconds. pip compiles all by itself, uv nothing.
+compile_packages() {
+    [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || return 0
+    say "Compiling the packages: PYTHONDONTWRITEBYTECODE keeps Python from doing so when it first imports them"
+    # A file for another version of Python is no error.
+    .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >.venv/compile.log 2>&1 || :
 }
 
 # pip takes no hashes beside an editable install. The first variable constrains the packages, and the build in older

@@ -169,6 +169,19 @@ def test_a_uv_that_is_here_installs_and_nothing_is_brought(machine: Machine) -> 
     assert "pip installs" not in done.stdout
 
 
+def test_where_python_keeps_no_bytecode_all_of_it_is_made_at_once(machine: Machine) -> None:
+    """Else each process of gdzoo would compile what it imports, for seconds."""
+    machine.add("python3", PYTHON)
+    machine.add("uv", UV)
+    assert machine.run("make", "install").returncode == 0
+    assert machine.called("compileall") == [], "Python keeps what it compiles when it first imports it"
+    (machine.checkout / ".venv" / ".installed").unlink()
+    done = machine.run("make", "install", PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stderr
+    assert machine.called("compileall") == [".venv/bin/python -m compileall -q -j 0 -x /tests?/ .venv/lib"]
+    assert "Compiling the packages: PYTHONDONTWRITEBYTECODE" in done.stdout
+
+
 def test_pip_brings_the_uv_of_the_constraints_with_its_hash_checked(machine: Machine) -> None:
     machine.add("python3", PYTHON)
     machine.add("a-uv", UV)
