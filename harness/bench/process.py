@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -37,16 +38,13 @@ def spent(command: Sequence[str], environment: Mapping[str, str] | None = None) 
         RuntimeError: If it fails; with the end of what it said.
     """
     began = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        cwd=workspace.CHECKOUT,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
+    where = {**os.environ, **(environment or {})}
+    # Into a file: nobody reads a pipe while the process runs, and a full one would stop it.
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=workspace.CHECKOUT, env=where, stdout=subprocess.DEVNULL, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            assert process.stderr is not None
-            raise RuntimeError(process.stderr.read().decode(errors="replace")[-1000:])
+            said.seek(0)
+            raise RuntimeError(said.read().decode(errors="replace")[-1000:])
     return Spent(usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_maxrss * 1024)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pydantic
 
-from harness import errors
 from leaderboard.export import document, from_store, parsing, shelf
 
 HEAD = b'{"runs":[\n'
@@ -28,19 +27,10 @@ def shelved(
     Raises:
         errors.InputError: The file is missing or is not such an export.
     """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(HEAD)) != HEAD:
-                return shelf.of(from_store.load(path))
-            return _of_lines(iter(lambda: file.readline(MAX_LINE_BYTES), b""), step, folder)
-    except OSError as error:
-        raise errors.InputError(
-            f"{path}: cannot be read ({error.strerror}); `gdzoo board build` writes one as site/{from_store.FILE}"
-        ) from error
-    except pydantic.ValidationError as error:
-        raise errors.InputError(f"{path}: not an export of gdzoo: {parsing.explain(error)}") from error
-    except ValueError as error:
-        raise errors.InputError(f"{path}: not an export of gdzoo: {error}") from error
+    with from_store.explained(path), path.open("rb") as file:
+        if file.read(len(HEAD)) != HEAD:
+            return shelf.of(from_store.load(path))
+        return _of_lines(iter(lambda: file.readline(MAX_LINE_BYTES), b""), step, folder)
 
 
 def _of_lines(lines: Iterator[bytes], step: Callable[[], None], folder: pathlib.Path | None) -> shelf.Shelf:

@@ -196,12 +196,23 @@ def load(path: pathlib.Path) -> document.Export:
     Raises:
         errors.InputError: The file is missing or is not such an export.
     """
-    try:
+    with explained(path):
         if path.stat().st_size > MAX_EXPORT_BYTES:
             raise errors.InputError(f"{path}: larger than {MAX_EXPORT_BYTES >> 20} MiB")
         source = path.read_text(encoding="utf-8")
         parsing.parse_json(source, path.name)
         return document.Export.model_validate_json(source)
+
+
+@contextlib.contextmanager
+def explained(path: pathlib.Path) -> Iterator[None]:
+    """Says what is wrong with a file that is read as an export.
+
+    Raises:
+        errors.InputError: The file is missing or is not such an export.
+    """
+    try:
+        yield
     except OSError as error:
         raise errors.InputError(
             f"{path}: cannot be read ({error.strerror}); `gdzoo board build` writes one as site/{FILE}"

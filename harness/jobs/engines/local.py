@@ -34,7 +34,7 @@ from harness.runs import events
 from harness.runtime import lapack, machine
 from harness.training import shared
 
-LOADED = 2**30
+IDLE = 2**30
 """Bytes of a worker that has loaded its libraries and runs nothing, at most."""
 
 GRACE = 10.0
@@ -94,7 +94,7 @@ def tasks_at_once(options: engines.Options) -> int:
     cpu = options.device == "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu"
     if options.devices > 1 or not (cpu or (options.device == "auto" and not machine.accelerated())):
         return 1
-    return max(1, min(machine.cores(), machine.spare() // LOADED))
+    return max(1, min(machine.cores(), machine.spare() // IDLE))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,11 @@ def test_a_second_time_is_a_share_of_the_first(monkeypatch: pytest.MonkeyPatch) 
     assert rows[0].note == "1 s, 1.00 GiB at the peak"
 
 
+def test_a_command_that_says_much_is_not_stopped_by_it() -> None:
+    took = process.spent([commands.sys.executable, "-c", "import sys; sys.stderr.write('x' * 1_000_000)"])
+    assert took.seconds > 0
+
+
 def test_a_command_that_fails_says_its_last_words() -> None:
     with pytest.raises(RuntimeError, match="there is no bench"):
         process.spent([commands.sys.executable, "-m", "gdzoo", "bench", "nothing"])
