@@ -238,6 +238,11 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
         withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
         for (metric, reason), count in collections.Counter(withheld).items():
             table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
+    if traced := [(one.trace, one.training) for one in measured if one.trace is not None]:
+        points = _range([len(trace.steps) for trace, _ in traced])
+        prices = _range([trace.cost for trace, _ in traced])
+        shares = _range([trace.cost / training for trace, training in traced], percent=True)
+        table.add_row("trace", f"at {points} steps", str(len(traced)), prices, shares)
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False

@@ -21,6 +21,7 @@ from harness.metrics import (
     run,
     saddle,
     sweep,
+    trace,
     train,
 )
 from harness.metrics.metric import BARS, Metric
@@ -40,6 +41,7 @@ FAILURES: dict[str, str] = {
     "saddle": saddle.FAILURE,
     "departure": departure.FAILURE,
     "run": run.FAILURE,
+    "trace": trace.FAILURE,
 }
 """How the numbers of a group can mislead; one entry for each group of METRICS."""
 
@@ -78,4 +80,5 @@ METRICS: dict[str, Metric] = _in_order(
     | saddle.ROWS
     | departure.ROWS
     | run.ROWS
+    | trace.ROWS
 )

@@ -131,6 +131,7 @@ def test_defaults_are_written_out() -> None:
         "precision": "float32",
         "curvature": "auto",
         "diagnostics": "auto",
+        "trace": None,
     }
     assert cell(varied((", examples: 512", ""))).data.examples is None
     assert cell(varied(("half_mse", "smoothed_ce"))).loss.smoothing == 0.1  # type: ignore[union-attr]
