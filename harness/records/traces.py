@@ -27,6 +27,12 @@ NUMBERS = (
 HEADER = "step,loss,grad_norm"
 """First line of `steps.csv`."""
 
+BYTES = 250_000
+"""Bytes that the trace points of a run take in a bundle and in a store, at most."""
+
+SEEN = 1_000
+"""Steps whose loss and gradient norm stand there."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TracePoint:
@@ -89,15 +95,17 @@ class Count(NamedTuple):
 
 
 def dump(point: TracePoint, dtype: str) -> str:
-    """Returns a trace point as one line of JSON, with the digits of a precision; without what a survey says of it."""
+    """Returns a trace point as one line of JSON, with the digits of a precision."""
     numbers = {name: _number(getattr(point, name), dtype) for name in NUMBERS if not _absent(point, name)}
-    plain = {
+    plain: dict[str, Any] = {
         "step": point.step,
         **numbers,
         "values": [_number(value, dtype) for value in point.values],
         "errors": [_bar(value) for value in point.errors],
         "products": point.products,
     }
+    if point.missed is not None:
+        plain |= {"missed": point.missed, "least_missed": point.least_missed}
     return json.dumps(plain, allow_nan=False)
 
 
@@ -170,6 +178,51 @@ def compared(point: TracePoint, known: spectra.Spectrum) -> TracePoint:
     return dataclasses.replace(point, missed=missed, least_missed=bool(lowest + bar < least - error))
 
 
+def shortened(points: Sequence[TracePoint], most: int) -> list[TracePoint]:
+    """Returns so many trace points at most.
+
+    In this order of need: the first and the last, those that were compared with a survey, those on either side of a
+    change of the count above 1/eta or 2/eta, and others, each kind evenly chosen where not all of it has room.
+    """
+    if len(points) <= most:
+        return list(points)
+    counts = [(point.above().number, point.above(2.0).number) for point in points]
+    ends = [0, len(points) - 1]
+    compared = [place for place, point in enumerate(points) if point.missed is not None]
+    changed = [place for place in range(1, len(points)) if counts[place] != counts[place - 1]]
+    needed = dict.fromkeys([*ends, *_evenly(compared, most - 2)])
+    for place in _evenly(changed, (most - len(needed)) // 2):
+        needed |= dict.fromkeys((place - 1, place))
+    others = [place for place in range(len(points)) if place not in needed]
+    return [points[place] for place in sorted([*needed, *_evenly(others, most - len(needed))])]
+
+
+def _evenly(places: Sequence[int], most: int) -> list[int]:
+    """Returns so many of some places at most, evenly chosen."""
+    if len(places) <= most:
+        return list(places)
+    return [places[i * len(places) // most] for i in range(max(most, 0))]
+
+
+def fitting(points: Sequence[TracePoint]) -> str:
+    """Returns the lines of as many trace points as fit into BYTES, chosen as `shortened` says.
+
+    The same lines come out where these are read again.
+    """
+    lines = {point.step: dump(point, "float64") + "\n" for point in points}
+    most = BYTES // max(map(len, lines.values()), default=1)
+    return "".join(lines[point.step] for point in shortened(points, most))
+
+
+def fitting_steps(seen: Steps) -> str:
+    """Returns a `steps.csv` of at most SEEN steps, evenly chosen, the first and the last among them; empty without."""
+    count = len(seen.step)
+    if not count:
+        return ""
+    chosen = np.unique(np.linspace(0, count - 1, min(count, SEEN)).round().astype(int))
+    return f"{HEADER}\n{dump_steps(Steps(*(column[chosen] for column in seen)))}"
+
+
 class Steps(NamedTuple):
     """What each step of a run saw: the whole training set, or its mini-batch.
 
@@ -200,7 +253,7 @@ def seen(first: int, saw: np.ndarray) -> Steps:
 
 def dump_steps(seen: Steps) -> str:
     """Returns the lines of `steps.csv` for some steps, without its header."""
-    rows = zip(seen.step.tolist(), map(str, seen.loss), map(str, seen.grad_norm), strict=True)
+    rows = zip(map(int, seen.step), map(str, seen.loss), map(str, seen.grad_norm), strict=True)
     return "".join(f"{step},{loss},{norm}\n" for step, loss, norm in rows)
 
 
