@@ -40,13 +40,23 @@ def plan_trace(cell: config.Recipe, size: plan.Size) -> TracePlan | None:
     if trace is None:
         return None
     price = _price(trace, size)
-    if trace.points is not None:
-        spaced = config.checkpoint_steps if trace.spacing == "log" else _even
-        return TracePlan(_with(cell, spaced(cell.steps, trace.points)), price)
-    if trace.budget is not None:
-        return TracePlan(_affordable(cell, int(trace.budget / 100 * size.training / price)), price)
-    assert trace.every is not None, "one of every, points and budget is given"
-    return TracePlan(_with(cell, range(0, cell.steps + 1, trace.every)), price)
+    steps = scheduled(cell)
+    if steps is None:
+        assert trace.budget is not None, "one of every, points and budget is given"
+        steps = _affordable(cell, int(trace.budget / 100 * size.training / price))
+    return TracePlan(steps, price)
+
+
+def scheduled(cell: config.Recipe) -> tuple[int, ...] | None:
+    """Returns the steps of the trace points of a cell's runs; None where that is left to a budget, or to nobody."""
+    trace = cell.trace
+    if trace is None or (trace.points is None and trace.every is None):
+        return None
+    if trace.every is not None:
+        return _with(cell, range(0, cell.steps + 1, trace.every))
+    assert trace.points is not None, "one of both is given"
+    spaced = config.checkpoint_steps if trace.spacing == "log" else _even
+    return _with(cell, spaced(cell.steps, trace.points))
 
 
 def _affordable(cell: config.Recipe, points: int) -> tuple[int, ...]:

@@ -97,6 +97,7 @@ class Count(NamedTuple):
 def dump(point: TracePoint, dtype: str) -> str:
     """Returns a trace point as one line of JSON, with the digits of a precision."""
     numbers = {name: _number(getattr(point, name), dtype) for name in NUMBERS if not _absent(point, name)}
+    numbers["eta"] = point.eta  # the very number that records have
     plain: dict[str, Any] = {
         "step": point.step,
         **numbers,

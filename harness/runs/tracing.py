@@ -20,7 +20,7 @@ from harness.records import run_folder, traces
 from harness.runs import keys, measure
 from harness.training import problem, tracer
 
-BASIS, LAST = "trace_basis", "trace_theta"
+NAMES = BASIS, LAST = "trace_basis", "trace_theta"
 """Names of the arrays of a state from which a trace goes on."""
 
 TRACE = 0x74726163
@@ -91,7 +91,7 @@ class Tracing:
             found = self.programs.follow(place, self.batch, jnp.asarray(self.basis), key)
         found = tracer.on_host(found)
         self.basis, self.before, self.last = np.asarray(found.tracked.basis), theta, step
-        self.point = traces.TracePoint(
+        point = traces.TracePoint(
             step=step,
             eta=measure.step_size_at(self.traced.ready, self.traced.eta, step),
             loss=float(found.loss),
@@ -102,7 +102,9 @@ class Tracing:
             from_last=float(found.from_last),
             products=int(found.tracked.products),
         )
-        self._points.append(traces.dump(self.point, str(self.dtype)))
+        line = traces.dump(point, str(self.dtype))
+        (self.point,) = traces.load([line])  # what a survey is compared with is what is recorded
+        self._points.append(line)
 
     def compare(self, step: int, known: spectra.Spectrum) -> None:
         """Says of the trace point of a step, if there is one, what a survey there says of it."""
