@@ -135,8 +135,9 @@ def merge(board: shelf.Shelf, submitted: Iterable[Row]) -> set[shelf.Key]:
     for row in submitted:
         key = (row.bundle.manifest.suite, row.bundle.manifest.cell_id)
         if key not in board:
-            note = store.tags(key[0]).get("mlflow.note.content", "")
-            board.suites.setdefault(key[0], document.Suite(name=key[0], note=note))
+            if key[0] not in board.suites:
+                note = store.tags(key[0]).get("mlflow.note.content", "")
+                board.suites[key[0]] = document.Suite(name=key[0], note=note)
             for run in row.bundle.runs:
                 board.add(run)
             guests.add(key)

@@ -84,6 +84,7 @@ def build(
     own: Collection[str] = (),
     mlflow: Mapping[str, str] = types.MappingProxyType({}),
     scratch: pathlib.Path | None = None,
+    to_come: int = 0,
 ) -> brief.Briefs:
     """Makes every file of the site: the pages of one configuration after the other, then those of the whole board.
 
@@ -96,6 +97,7 @@ def build(
         own: `suite/cell_id` of the cells that are marked as the reader's own.
         mlflow: `suite/run_id` -> where its page in MLflow is, for runs that link to it.
         scratch: Folder for what does not fit into memory, by default that of temporary files.
+        to_come: How many runs are still being made, for the first page to say.
 
     Returns:
         What the pages of the whole board take of each cell.
@@ -106,7 +108,7 @@ def build(
     made.briefs.sort()
     for places in made.briefs.by_spec().values():
         made.spec(places)
-    made.board(own)
+    made.board(own, to_come)
     return made.briefs
 
 
@@ -155,7 +157,7 @@ class _Build:
         dated = {"snapshot": max(one.ended for one in own), "whose": "the latest run of this spec"}
         self._page(f"{path}.html", "spec.html", dated | _spec(own, some))
 
-    def board(self, own: Collection[str]) -> None:
+    def board(self, own: Collection[str], to_come: int) -> None:
         """Makes all that is of the whole board."""
         put, briefs = self.target.put, self.briefs
         put(".nojekyll", b"")
@@ -183,7 +185,8 @@ class _Build:
         made = row_tables.Table("cells", shown, len(briefs), strips, row_tables.choices(one.row for one in briefs))
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
         mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
-        self._page("index.html", "index.html", dated | _overview(self.shelf, briefs, made) | {"mine": mine})
+        overview = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
+        self._page("index.html", "index.html", overview)
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
         made = row_tables.Table(
             "runs", shown, briefs.runs_count, [None] * len(shown), row_tables.choices(briefs.runs())
