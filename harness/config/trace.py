@@ -38,8 +38,12 @@ class Trace(Config):
         "training"
     )
     batches: Annotated[
-        int,
+        int | None,
         pydantic.Field(
-            ge=0, le=1024, description="Mini-batches that the batch sharpness of SGD is averaged over at a trace point."
+            ge=0,
+            le=1024,
+            multiple_of=2,
+            description="Mini-batches that the batch sharpness of SGD is averaged over at a trace point, an even "
+            "number; null for as many as cost 10 gradients (16 to 512), 0 for none.",
         ),
-    ] = 8
+    ] = None

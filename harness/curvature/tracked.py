@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from harness.curvature import lanczos, operators
 
@@ -61,21 +62,23 @@ class Tracker(NamedTuple):
 
 
 class _Space(NamedTuple):
-    """A growing orthonormal space: rows (capacity, P), their products (capacity, P), and projected (capacity, capacity).
+    """A growing orthonormal space: rows (capacity, P), their products (capacity, P).
 
-    `projected` holds rows @ products.T of the first `count` rows; `done` says that nothing is left to do.
+    `projected` (capacity, capacity) holds rows @ products.T of the first `filled` rows; `done` says that nothing is left
+    to do.
     """
 
     rows: jax.Array
     products: jax.Array
     projected: jax.Array
-    count: jax.Array
+    filled: jax.Array
     done: jax.Array
 
 
 class _Pairs(NamedTuple):
-    """Wanted Ritz pairs: values (w,), residuals (w, P) and their norms (w,), estimated errors in units of the goal (w,),
-    and the coordinates (capacity, rows) of what the next call starts from.
+    """Wanted Ritz pairs: values (w,), residuals (w, P), their norms (w,), estimated errors in units of the goal (w,).
+
+    And the coordinates (capacity, rows) of what the next call starts from.
     """
 
     values: jax.Array
@@ -111,7 +114,7 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         unit, left = outside(space, vector)
 
         def grown(space: _Space) -> _Space:
-            k = space.count
+            k = space.filled
             product = matvec(unit)
             filled = space.rows.at[k].set(unit)
             along = filled @ product
@@ -119,11 +122,11 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
             return _Space(filled, space.products.at[k].set(product), projected, k + 1, space.done)
 
         # A comparison with NaN is false: what is not finite must go in, to be seen.
-        return jax.lax.cond((left < least) | (space.count >= capacity), lambda space: space, grown, space)
+        return jax.lax.cond((left < least) | (space.filled >= capacity), lambda space: space, grown, space)
 
     def pairs(space: _Space, to: float) -> _Pairs:
         """Returns the wanted pairs of a space, in float64 as far as they are small."""
-        count, place = space.count, jnp.arange(capacity)
+        count, place = space.filled, jnp.arange(capacity)
         square = jnp.asarray(space.projected, "float64")
         finite = jnp.all(jnp.isfinite(square))
         square = jnp.where(finite, square, 0)
@@ -143,7 +146,7 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         # What is missing lies outside the space, below the guards and above the second least.
         below = values[jnp.clip(count - 1 - top - guards, 0, capacity - 1)]
         gaps = jnp.where(jnp.arange(top + 1) < top, chosen - below, values[jnp.minimum(1, count - 1)] - chosen)
-        wrong = jnp.minimum(norms, norms**2 / jnp.maximum(gaps, jnp.finfo("float64").tiny))
+        wrong = jnp.minimum(norms, norms**2 / jnp.maximum(gaps, np.finfo("float64").tiny))
         floor = lanczos.rounding(space.rows.dtype) * norm
         goal = jnp.where(jnp.arange(top + 1) < top, jnp.maximum(to * jnp.abs(chosen), floor), jnp.maximum(to, 0) * norm)
         short = jnp.where(there[: top + 1] & (norms > floor), wrong / jnp.maximum(goal, floor), 0)
@@ -167,24 +170,24 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
             found = pairs(space, to)
             worst = jnp.argmax(found.short)
             good = found.short[worst] <= 1
-            before = space.count
+            before = space.filled
             more = jnp.where(good, 0, 1 + before // 8)
 
             def chain(k: jax.Array, now: tuple[_Space, jax.Array]) -> tuple[_Space, jax.Array]:
                 space, direction = now
                 space = multiplied(matvec, space, direction, 1e-3)
-                return space, space.products[jnp.maximum(space.count - 1, 0)]
+                return space, space.products[jnp.maximum(space.filled - 1, 0)]
 
             space, _ = jax.lax.fori_loop(0, more, chain, (space, found.residuals[worst]))
             finite = jnp.all(jnp.isfinite(space.projected))
-            return space._replace(done=good | (space.count == before) | (space.count >= capacity) | ~finite)
+            return space._replace(done=good | (space.filled == before) | (space.filled >= capacity) | ~finite)
 
         space = jax.lax.while_loop(lambda space: ~space.done, look, space)
         found = pairs(space, to)
         kept = jnp.asarray(found.weights.T, dtype) @ space.rows
         values, errors = (jnp.asarray(each, dtype) for each in (found.values, found.norms))
-        stopped = jnp.any(~jnp.isfinite(space.projected)) | (space.count >= size)
-        return Tracked(values, errors, kept, space.count), stopped | (jnp.max(found.short) <= 1)
+        stopped = jnp.any(~jnp.isfinite(space.projected)) | (space.filled >= size)
+        return Tracked(values, errors, kept, space.filled), stopped | (jnp.max(found.short) <= 1)
 
     @jax.jit
     def begin(point: Any, key: jax.Array) -> Tracked:

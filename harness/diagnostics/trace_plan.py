@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import config
+from harness.training import optimizers
 
 if TYPE_CHECKING:
     from harness.diagnostics import plan
@@ -39,7 +40,7 @@ def plan_trace(cell: config.Recipe, size: plan.Size) -> TracePlan | None:
     trace = cell.trace
     if trace is None:
         return None
-    price = _price(trace, size)
+    price = _price(cell, size)
     steps = scheduled(cell)
     if steps is None:
         assert trace.budget is not None, "one of every, points and budget is given"
@@ -68,11 +69,26 @@ def _affordable(cell: config.Recipe, points: int) -> tuple[int, ...]:
     return _with(cell, range(0, cell.steps + 1, math.ceil(cell.steps / spare)))
 
 
-def _price(trace: config.Trace, size: plan.Size) -> float:
-    """Returns what a trace point costs: a gradient, and the tracked eigenvalues."""
-    from harness.curvature import tracked
+def batches(cell: config.Recipe, examples: int) -> int:
+    """Returns how many mini-batches are drawn at a trace point: none where each step sees all examples."""
+    from harness.training import batch_sharpness
 
-    return 1.0 + tracked.price(trace.top, size.parameters)
+    rule = optimizers.rule(cell)
+    if cell.trace is None or rule.batch_size is None:
+        return 0
+    given = cell.trace.batches
+    return batch_sharpness.drawn(rule, examples) if given is None else given
+
+
+def _price(cell: config.Recipe, size: plan.Size) -> float:
+    """Returns what a trace point costs: a gradient, the tracked eigenvalues, and for SGD the drawn mini-batches."""
+    from harness.curvature import tracked
+    from harness.training import batch_sharpness
+
+    assert cell.trace is not None, "who has no trace pays nothing for it"
+    price = 1.0 + tracked.price(cell.trace.top, size.parameters)
+    count = batches(cell, size.examples)
+    return price + (batch_sharpness.gradients(optimizers.rule(cell), size.examples, count) if count else 0.0)
 
 
 def _even(steps: int, points: int) -> tuple[int, ...]:

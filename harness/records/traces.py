@@ -20,7 +20,8 @@ from harness.curvature import spectrum as spectra
 
 NUMBERS = (
     *("eta", "loss", "grad_norm", "from_start", "from_last"),
-    *("batch_sharpness", "batch_sharpness_error", "interaction", "interaction_error"),
+    *("batch_sharpness", "batch_sharpness_error"),
+    *("gradient_noise_interaction", "gradient_noise_interaction_error"),
 )
 """The fields of a trace point that are one number each."""
 
@@ -50,8 +51,8 @@ class TracePoint:
         from_last: Distance from the trace point before; 0 at the first.
         batch_sharpness: E[g_B' H_B g_B] / E|g_B|^2 over drawn mini-batches B; NaN for full-batch rules.
         batch_sharpness_error: Its standard error over the batches.
-        interaction: E[g_B' H g_B] / E|g_B|^2, the gradient-noise interaction; NaN for full-batch rules.
-        interaction_error: Its standard error.
+        gradient_noise_interaction: E[g_B' H g_B] / |g|^2; NaN for full-batch rules.
+        gradient_noise_interaction_error: Its standard error.
         products: Hessian-vector products that the eigenvalues took.
         missed: Eigenvalues of the survey at this step that lie above the least tracked one and that the trace did not
             have; None where no survey was made.
@@ -69,8 +70,8 @@ class TracePoint:
     products: int
     batch_sharpness: float = math.nan
     batch_sharpness_error: float = math.nan
-    interaction: float = math.nan
-    interaction_error: float = math.nan
+    gradient_noise_interaction: float = math.nan
+    gradient_noise_interaction_error: float = math.nan
     missed: int | None = None
     least_missed: bool | None = None
 
@@ -141,7 +142,7 @@ def _point(plain: dict[str, Any]) -> TracePoint:
 
 def _absent(point: TracePoint, name: str) -> bool:
     """Says whether a number is not asked of this run."""
-    return name.startswith(("batch", "interaction")) and math.isnan(getattr(point, name))
+    return name.startswith(("batch", "gradient")) and math.isnan(getattr(point, name))
 
 
 def _number(value: float, dtype: str) -> float | str:

@@ -7,6 +7,7 @@ so a run that was cut off goes on with the same bits.
 
 from __future__ import annotations
 
+import math
 import pathlib
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from harness import config
 from harness.curvature import spectrum as spectra
+from harness.diagnostics import trace_plan
 from harness.records import run_folder, traces
 from harness.runs import keys, measure
 from harness.training import problem, tracer
@@ -68,6 +70,8 @@ class Tracing:
         self.batch = traced.ready.batch if trace.precision == "training" else traced.ready.exact
         self.dtype = self.batch.x.dtype
         self.programs = traced.ready.tracer(trace.top)
+        count = trace_plan.batches(traced.cell, traced.ready.examples)
+        self.noise = traced.ready.noise(count) if count else None
         self.start = jnp.asarray(start, self.dtype)
         self.basis, self.before = saved.get(BASIS), saved.get(LAST)
         known = run_folder.read_trace(folder)
@@ -89,6 +93,8 @@ class Tracing:
             found = self.programs.begin(place, self.batch, key)
         else:
             found = self.programs.follow(place, self.batch, jnp.asarray(self.basis), key)
+        drawn = [math.nan] * 4 if self.noise is None else self.noise(here, self.batch, key)
+        sharpness, sharpness_error, interaction, interaction_error = map(float, drawn)
         found = tracer.on_host(found)
         self.basis, self.before, self.last = np.asarray(found.tracked.basis), theta, step
         point = traces.TracePoint(
@@ -101,6 +107,10 @@ class Tracing:
             from_start=float(found.from_start),
             from_last=float(found.from_last),
             products=int(found.tracked.products),
+            batch_sharpness=sharpness,
+            batch_sharpness_error=sharpness_error,
+            gradient_noise_interaction=interaction,
+            gradient_noise_interaction_error=interaction_error,
         )
         line = traces.dump(point, str(self.dtype))
         (self.point,) = traces.load([line])  # what a survey is compared with is what is recorded
