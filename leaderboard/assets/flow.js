@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The trace of a run: eta times its eigenvalues at the trace points, with a circle where one comes to the other side of
-// 1, and the loss at every step. The page has captions and keys, GDZ.get("trace") the numbers (both made by
+// 1, and the loss step by step. The page has captions and keys, GDZ.get("trace") the numbers (both made by
 // leaderboard/site/tracing.py); plot.js draws axes, cursor and buttons.
 "use strict";
 (function () {
@@ -61,7 +61,7 @@
     },
     losses: {
       runs, draw: (svg, frame, plot, one) => svg.append(node("path", { class: "series curve seen", d: pathOf(one.points, frame.x, frame.y) })),
-      metric: "losses", title: "Loss at every step", label: "loss", scale: "log", lines: [],
+      metric: "losses", title: "Loss, step by step", label: "loss", scale: "log", lines: [],
       series: (kind) => [{ label: "loss", index: 0, points: pointsOf(kind, told.loss_steps, told.losses, []) }],
     },
   };

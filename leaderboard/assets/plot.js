@@ -29,7 +29,7 @@
 
   const { show, raised } = GDZ;
 
-  /** What lies across: steps, which start at 0, so that their logarithmic axis shows log(1 + step); or eta times steps. */
+  /** What lies across: steps (from 0, so by log(1 + step)), or eta times steps. */
   const across = {
     log: { word: "log", label: "step", at: (step) => Math.log10(1 + step) },
     linear: { word: "linear", label: "step", at: (step) => step },
@@ -73,7 +73,7 @@
     return show(value);
   }
 
-  /** Returns the series of a plot: points (t, value, error, lower), value null where there is none; t is a step or a time. */
+  /** Returns the series of a plot: points (t, value, error, lower), null where there is none; t is a step or a time. */
   function seriesOf(plot, kind) {
     if (plot.series) return plot.series(kind);
     return plot.runs.flatMap(([name, label], index) => {
@@ -95,7 +95,7 @@
     return plot.runs.every(([name]) => GDZ.get(name) && GDZ.get(name).eta);
   }
 
-  /** Returns the vertical axis: its range and a function to [0, 1]; what a log axis cannot show sits at its foot. */
+  /** Returns the vertical axis, a function to [0, 1]; what a log axis cannot show sits at its foot. */
   function valueAxis(plot, series) {
     const log = plot.scale === "log";
     const known = series.flatMap((one) => one.points).flatMap((point) => [point.value, point.lower]).filter((value) => value !== null);
@@ -153,7 +153,7 @@
     svg.append(written);
   }
 
-  /** Shades where the run stayed at a saddle. */
+  /** Shades the stay at a saddle. */
   function drawStay(svg, frame, [from, to]) {
     const left = frame.x(from);
     svg.append(node("rect", { class: "stay", x: left, y: TOP, width: frame.x(to) - left, height: frame.height - TOP - BOTTOM }));
@@ -263,7 +263,7 @@
     follow(figure, svg, cursor, frame, plot, series, state);
   }
 
-  /** Moves the cursor by pointer or keys and says in words what stands under it. */
+  /** Moves the cursor by pointer or keys and says what stands under it. */
   function follow(figure, svg, cursor, frame, plot, series, state) {
     const places = Array.from(new Set(series.flatMap((one) => one.points.map((point) => point.t)))).sort((a, b) => a - b);
     const status = figure.querySelector(".status");
@@ -301,7 +301,7 @@
     if (state.at !== undefined) go(state.at);
   }
 
-  /** Returns a plot as it is for some runs: with whose curves, lines and shading are theirs. */
+  /** Returns a plot as it is for some runs. */
   function of(plot, shown) {
     const notes = Object.keys(plot.notes).filter((key) => shown[key]);
     return {
@@ -339,7 +339,7 @@
     GDZ.load("a/take.js", "take").then((take) => take && use(take));
   }
 
-  /** Draws a plot into its figure, which is in the page. */
+  /** Draws a plot into its figure. */
   function start(figure, plot) {
     const state = { across: "log", at: undefined };
     const tools = document.createElement("div");

@@ -382,7 +382,7 @@ def _traced(run: document.Run) -> list[tuple[str, str, list[str], drawing.Drawin
     key = tracing.key(flow, one_piece=run.one_piece)
     shown = [("flow", "Flow of the eigenvalues", tracing.said(run, flow), drawing.flow(flow), key)]
     if losses := drawing.losses(run.trace):
-        shown.append(("losses", "Loss at every step", [tracing.said_of_losses(run)], losses, []))
+        shown.append(("losses", "Loss, step by step", [tracing.said_of_losses(run)], losses, []))
     return shown
 
 
