@@ -13,9 +13,11 @@ from harness.metrics import (
     batches,
     departure,
     exponents,
+    flip,
     hessian,
     inverse,
     kinks,
+    layers,
     map,
     minimum,
     run,
@@ -39,6 +41,8 @@ FAILURES: dict[str, str] = {
     "minimum": minimum.FAILURE,
     "saddle": saddle.FAILURE,
     "departure": departure.FAILURE,
+    "flip": flip.FAILURE,
+    "layers": layers.FAILURE,
     "run": run.FAILURE,
 }
 """How the numbers of a group can mislead; one entry for each group of METRICS."""
@@ -77,5 +81,7 @@ METRICS: dict[str, Metric] = _in_order(
     | minimum.ROWS
     | saddle.ROWS
     | departure.ROWS
+    | flip.ROWS
+    | layers.ROWS
     | run.ROWS
 )

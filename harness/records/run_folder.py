@@ -7,6 +7,7 @@
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/records/spectra.py)
+    layers.jsonl        where eigenvectors live at each, append-only, where it was asked for (harness/records/layers.py)
     usage.jsonl         what the process took of its machine at each, append-only (harness/runtime/usage.py)
     state-STEP.safetensors  parameters and optimiser state after so many steps: the last KEPT, more while they are small
     lock                held (flock) by the process that runs it, and says which one
@@ -38,7 +39,7 @@ import numpy as np
 
 from harness import records, workspace
 from harness.curvature import spectrum
-from harness.records import run_facts, spectra, verdict
+from harness.records import layers, run_facts, spectra, verdict
 
 FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
@@ -147,6 +148,11 @@ def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> 
     _append(path / "spectra.jsonl", spectra.dump(step, known))
 
 
+def append_layers(path: pathlib.Path, step: int, known: layers.Layers) -> None:
+    """Appends where eigenvectors live at a step, and returns when it is on disk."""
+    _append(path / "layers.jsonl", layers.dump(step, known))
+
+
 def append_usage(path: pathlib.Path, usage: records.Record) -> None:
     """Appends what the process took at a step."""
     _append(path / "usage.jsonl", records.dump(usage))
@@ -167,6 +173,11 @@ def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
     return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
 
 
+def read_layers(path: pathlib.Path) -> list[tuple[int, layers.Layers]]:
+    """Returns step and shares of layers of each checkpoint at which a run kept them, in order."""
+    return [layers.load(line) for line in _lines(path / "layers.jsonl")]
+
+
 def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay.
 
@@ -183,12 +194,16 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     if (path / "spectra.jsonl").exists():
         lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
         _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
+    if (path / "layers.jsonl").exists():
+        lines = [layers.dump(step, known) for step, known in read_layers(path) if step <= last]
+        _replace(path / "layers.jsonl", "".join(line + "\n" for line in lines).encode())
     return kept
 
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and states, so that the run begins anew."""
-    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl", path / "usage.jsonl"):
+    named = (path / f"{name}.jsonl" for name in ("records", "spectra", "layers", "usage"))
+    for file in (*_states(path), *named):
         file.unlink(missing_ok=True)
 
 
