@@ -655,6 +655,7 @@ OTHER: dict[str, Any] = {
     "precision": "float64",
     "curvature": "dense",
     "diagnostics": ["kinks"],
+    "trace": {"top": 3, "every": 2},
 }
 HEAVY_BALL = varied(("{name: gd, learning_rate: 0.001}", "{name: heavy_ball, learning_rate: 0.001, momentum: 0.9}"))
 SMOOTHED = varied(("half_mse", "smoothed_ce"))
