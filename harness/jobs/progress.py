@@ -83,8 +83,9 @@ def bar(console: rich.console.Console, count: int, what: str = "runs") -> Iterat
         rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
         rich.progress.TextColumn("· {task.description}"),
     )
-    options = {"transient": True, "refresh_per_second": 4, "disable": not console.is_terminal}
-    with rich.progress.Progress(*columns, console=console, **options) as progress:
+    with rich.progress.Progress(
+        *columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal
+    ) as progress:
         task_id = progress.add_task("", total=count)
         state = {"done": 0, "parts": 1, "seen": 0}
         label = ""
