@@ -23,10 +23,9 @@ help: ## say what can be made
 
 install: .venv/.installed ## make .venv with the exact versions of constraints.txt
 
-demo: install ## install, run specs/quickstart and build the page (minutes)
+demo: install ## install, run specs/quickstart and build the page (minutes; the first row is there in one)
 	@$(BIN)/gdzoo store init
-	@$(BIN)/gdzoo run specs/quickstart
-	@$(BIN)/gdzoo board build
+	@$(BIN)/gdzoo run specs/quickstart --page
 	@echo "Open that page in a browser. MLflow's own UI on the same runs: $(BIN)/gdzoo ui"
 
 data: install datafiles ## bring the real Fashion-MNIST, 70,000 images, with no network but Debian's (a minute)

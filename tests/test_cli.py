@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -165,6 +166,7 @@ def test_a_stop_keeps_what_was_recorded_and_the_next_run_goes_on(
 
 def test_a_second_run_adds_nothing_and_the_store_alone_suffices(home: pathlib.Path, store_uri: str) -> None:
     path = written(home)
+    assert "0 of 2 shares are done; left: 1, 2\n" in front_door.say("status", path, "--shards", "2", home=home)[1]
     assert "2 runs made" in front_door.say("run", path, home=home)[1]
     assert "0 runs made, 2 there already" in front_door.say("run", path, home=home)[1]
     shutil.rmtree(home / "runs")
@@ -189,7 +191,7 @@ def test_new_check_run_submit(home: pathlib.Path, store_uri: str) -> None:
     code, out, err = front_door.say("check", "specs/mine", home=home)
     assert code == 0, err
     assert "1 spec, 1 configuration, 1 run: all valid" in out
-    assert "all of that, one after the other: about " in out
+    assert re.search(r"all of that, one after the other: about .*, \S+ core hours", out), out
     code, out, err = front_door.say("submit", "specs/mine", "--to", "reported", home=home)
     assert code == 0, err
     assert "page:" in out and "git add specs/mine/mine.yaml" in out.replace(f"{home}/", "")

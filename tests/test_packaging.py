@@ -393,14 +393,14 @@ def test_what_the_browser_driver_needs_is_installed_beside_a_chromium_that_is_th
     assert machine.called("install")[0].endswith("--no-install-recommends libatomic1")
 
 
-def test_demo_makes_the_store_runs_and_builds_in_this_order(machine: Machine) -> None:
+def test_demo_makes_the_store_and_then_runs_and_builds_the_page_meanwhile(machine: Machine) -> None:
     machine.add("python3", PYTHON)
     machine.run("make", "install")
     gdzoo = machine.checkout / ".venv" / "bin" / "gdzoo"
     gdzoo.write_text('#!/bin/sh\necho "gdzoo $*" >>"$CALLS"\n', encoding="utf-8")
     gdzoo.chmod(0o755)
     assert machine.run("make", "demo").returncode == 0
-    assert machine.called("gdzoo ") == ["gdzoo store init", "gdzoo run specs/quickstart", "gdzoo board build"]
+    assert machine.called("gdzoo ") == ["gdzoo store init", "gdzoo run specs/quickstart --page"]
 
 
 def test_clean_keeps_runs_store_and_venv(machine: Machine) -> None:

@@ -167,6 +167,13 @@ def run(
             help="Make share I of N only, for array jobs; seeds that train side by side stay together.",
         ),
     ] = "1/1",
+    first: Annotated[
+        bool, typer.Option("--first", help="Make the first seed of every configuration before any second one.")
+    ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Build the page as soon as a run is there, again as more are, and when all are."),
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each event, and nothing else.")
     ] = False,
@@ -194,11 +201,13 @@ def run(
 
     if store and no_store:
         raise errors.InputError("--store and --no-store exclude each other")
+    if page and (no_store or json):
+        raise errors.InputError("--page shows people what a store holds: neither --no-store nor --json goes with it")
     together = distributed.of(coordinator, processes, process)
     options = engines.Options(device, devices, jobs, gpus_per_task, cpus_per_task, ray_address, together)
     if together is not None:
         engine = engines.TOGETHER
-    outcome = run_specs(specs, Wanted(seeds, store, no_store, engine, options, shard, json))
+    outcome = run_specs(specs, Wanted(seeds, store, no_store, engine, options, shard, json, first, page))
     if outcome is None:
         return
     out = console(stderr=json)
@@ -211,6 +220,10 @@ def run(
         words = f"next: bring {workspace.runs()} to where a store is, and say there: gdzoo store import FOLDER"
         out.print(words, highlight=False, soft_wrap=True)
         return
+    if page:
+        from harness.jobs import page as pages
+
+        raise typer.Exit(pages.build(workspace.store(store)))
     out.print("next: `gdzoo board build` makes the page, `gdzoo ui` opens the runs in MLflow", highlight=False)
 
 
@@ -219,12 +232,19 @@ def status(
     specs: Annotated[
         list[pathlib.Path] | None, typer.Argument(help="Spec files or folders; default: all of specs/.")
     ] = None,
+    shards: Annotated[
+        int, typer.Option("--shards", min=0, max=10_000, help="Say it of each of so many shares (`run --shard`) too.")
+    ] = 0,
 ) -> None:
-    """Say how many runs of each configuration are finished, diverged, running, interrupted, failed or missing."""
+    """Say how many runs of each configuration are finished, diverged, running, interrupted, failed or missing.
+
+    With --shards N also which shares are done, of the same specs: a share that is not is said again with --shard I/N.
+    Seeds that train side by side are made by the share of the first of them.
+    """
     from harness import specs as spec_module
     from harness.cli import overview
 
-    overview.show(spec_module.read_all(specs or [workspace.CHECKOUT / "specs"]), console())
+    overview.show(spec_module.read_all(specs or [workspace.CHECKOUT / "specs"]), console(), shards)
 
 
 @app.command()
@@ -301,6 +321,8 @@ class Wanted:
         options: What the engine is told.
         shard: Which share of the runs: `I/N`.
         as_json: Whether events are printed as JSON.
+        first: Whether the first seed of every cell is made before any second one.
+        page: Whether the page is built while runs are made.
     """
 
     seeds: int | None = None
@@ -310,6 +332,8 @@ class Wanted:
     options: engines.Options | None = None
     shard: str = "1/1"
     as_json: bool = False
+    first: bool = False
+    page: bool = False
 
 
 def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome | None:
@@ -324,6 +348,7 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
     """
     from harness import specs as spec_module
     from harness.jobs import engines, progress, schedule, task
+    from harness.jobs import page as pages
     from harness.tracking import client
 
     part = task.shard(wanted.shard)
@@ -331,6 +356,8 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
     files = {(spec.suite, spec.name): _shown(spec.file) for spec in found}
     cells = [cell for spec in found for cell in spec.cells]
     portions = schedule.wanted(cells, wanted.seeds, part, lambda cell: f"gdzoo run {files[cell.suite, cell.spec]}")
+    if wanted.first:
+        portions = schedule.first_seeds(portions)
     options = wanted.options or engines.Options()
     if options.together is not None and not options.together.leads:
         from harness.jobs.engines import together
@@ -344,9 +371,10 @@ def run_specs(paths: Sequence[pathlib.Path], wanted: Wanted) -> schedule.Outcome
             signals.handled(),
             engines.opened(wanted.engine, options, schedule.open_tasks(portions)) as workers,
             progress.shown(console(stderr=wanted.as_json), as_json=wanted.as_json) as display,
+            pages.kept(workspace.store(wanted.store), display.line) as page,
         ):
             opened = None if wanted.no_store else client.open_store(workspace.store(wanted.store))
-            return schedule.work(portions, opened, workers, display)
+            return schedule.work(portions, opened, workers, display, page.sent if wanted.page else None)
     except KeyboardInterrupt:
         raise errors.Stopped("stopped; what was recorded is kept: say the same command again to go on") from None
 

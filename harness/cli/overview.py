@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +14,13 @@ import rich.markup
 import rich.table
 
 from harness import config, diagnostics, errors, specs, theory
+from harness.cli import costs
 from harness.diagnostics import plan as plans
-from harness.jobs import progress
+from harness.jobs import progress, task
 from harness.records import run_folder, statuses
 from harness.runs import outline
-from harness.runtime import memory
 from harness.theory.ingredients import Ingredient
-from harness.training import optimizers, shared
+from harness.training import optimizers
 
 if TYPE_CHECKING:
     from harness.runs import estimate
@@ -34,27 +34,49 @@ NAMED = 2
 STATUS_ORDER = {"outside": 0, "extension F7": 1, "extension F11": 2, "theorem 1": 3}
 
 
-def show(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
-    """Prints, for each cell, how many of its runs are in each status, by their run folders."""
-    counts: dict[config.Cell, collections.Counter[str]] = {}
-    for cell in (cell for spec in found for cell in spec.cells):
-        folders = [run_folder.folder(cell.suite, cell.run_id(seed)) for seed in range(cell.seeds)]
-        counts[cell] = collections.Counter(run_folder.status(folder) for folder in folders)
-    total = sum(counts.values(), collections.Counter())
+def show(found: Sequence[specs.Spec], console: rich.console.Console, shards: int = 0) -> None:
+    """Prints, for each cell, how many of its runs are in each status, by their run folders; with shards for each share.
+
+    Args:
+        found: The specs, as they were given to `gdzoo run`.
+        console: Where to print.
+        shards: Into how many shares `gdzoo run --shard` cuts their runs; 0 prints no shares.
+    """
+    cells = [cell for spec in found for cell in spec.cells]
+    runs = {
+        cell: [run_folder.status(run_folder.folder(cell.suite, cell.run_id(seed))) for seed in range(cell.seeds)]
+        for cell in cells
+    }
+    total = collections.Counter(status for some in runs.values() for status in some)
     table = rich.table.Table(box=None, header_style="bold")
     table.add_column("configuration", overflow="fold")
     table.add_column("id", no_wrap=True)
     shown = [status for status in statuses.ALL if total[status]]
     for status in shown:
         table.add_column(status, justify="right", no_wrap=True)
-    for cell, count in counts.items():
-        table.add_row(
-            rich.markup.escape(f"{cell.suite}/{cell.label}"),
-            cell.cell_id,
-            *(str(count[status] or "·") for status in shown),
-        )
+    for cell in cells:
+        words = [str(runs[cell].count(status) or "·") for status in shown]
+        table.add_row(rich.markup.escape(f"{cell.suite}/{cell.label}"), cell.cell_id, *words)
     console.print(table)
-    console.print(", ".join(f"{total[s]} {s}" for s in statuses.ALL if total[s]) or "no runs", highlight=False)
+    console.print(", ".join(f"{total[s]} {s}" for s in shown) or "no runs", highlight=False)
+    if shards:
+        _shares([status for cell in cells for status in runs[cell]], shards, console)
+
+
+def _shares(runs: Sequence[str], shards: int, console: rich.console.Console) -> None:
+    """Prints how many runs of each share are in each status, and which shares are done, by the list of all runs."""
+    shown = [status for status in statuses.ALL if status in runs]
+    table = rich.table.Table("share", "runs", *shown, box=None, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    left = []
+    for number in range(1, shards + 1):
+        own = [runs[place] for place in task.share(len(runs), (number, shards))]
+        table.add_row(f"{number}/{shards}", str(len(own)), *(str(own.count(status) or "·") for status in shown))
+        left += [str(number)] if any(status not in statuses.ENDED for status in own) else []
+    console.print(table)
+    words = f"{shards - len(left)} of {shards} shares are done" + (f"; left: {', '.join(left)}" if left else "")
+    console.print(words, highlight=False, soft_wrap=True)
 
 
 def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
@@ -127,7 +149,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     for name in sorted(away):
         console.print(f"data set {name} is not here yet: `gdzoo data prepare {name}` before a run", highlight=False)
     if parts:
-        _estimates(found, outlines, parts, console)
+        costs.show(found, outlines, parts, console)
     for line in too_large:
         console.print(line, markup=False, highlight=False)
     if too_large:
@@ -174,44 +196,6 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     console.print(theory.OURS, highlight=False, soft_wrap=True)
 
 
-def _estimates(
-    found: Sequence[specs.Spec],
-    outlines: Mapping[config.Cell, outline.Outline],
-    parts: Mapping[config.Cell, estimate.Parts],
-    console: rich.console.Console,
-) -> None:
-    """Prints what the runs of each spec will take here, one after the other."""
-    from harness.runs import estimate
-
-    table = rich.table.Table("spec", box=None, header_style="bold")
-    for header in ("compiling", "a run", "all its runs", "memory"):
-        table.add_column(header, justify="right", no_wrap=True)
-    whole = 0.0
-    for spec in found:
-        measured = spec.cells[0]
-        if measured not in parts:
-            continue
-        told = []
-        for cell in spec.cells:
-            own = estimate.scaled(parts[measured], measured, outlines[measured], cell, outlines[cell])
-            told.append(estimate.estimate(cell, outlines[cell], own))
-        compiling = parts[measured].compile * len({shared.of(cell) for cell in spec.cells})
-        every = compiling + sum(one.run * cell.seeds for one, cell in zip(told, spec.cells, strict=True))
-        whole += every
-        runs = _ends([one.run for one in told], progress.duration)
-        sizes = _ends([one.bytes for one in told], memory.shown)
-        table.add_row(f"{spec.suite}/{spec.name}", progress.duration(compiling), runs, progress.duration(every), sizes)
-    console.print(table)
-    left_out = sum(spec.cells[0] not in parts for spec in found)
-    without = f"; {_many(left_out, 'spec')} not estimated: no data, or too large to try" if left_out else ""
-    console.print(f"all of that, one after the other: about {progress.duration(whole)}{without}", highlight=False)
-
-
-def _ends(values: Sequence[float], shown: Callable[[float], str]) -> str:
-    """Returns the least and the largest of some values in words: `12 s`, `12 s to 4 min`."""
-    return " to ".join(dict.fromkeys(shown(value) for value in (min(values), max(values))))
-
-
 def _which(labels: Sequence[str], total: int) -> str:
     """Returns which of `total` cells are meant: `all`, their labels, or some of them and how many there are."""
     if len(labels) == total:
@@ -238,6 +222,11 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
         withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
         for (metric, reason), count in collections.Counter(withheld).items():
             table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
+    if traced := [(one.trace, one.training) for one in measured if one.trace is not None]:
+        points = _range([len(trace.steps) for trace, _ in traced])
+        prices = _range([trace.cost for trace, _ in traced])
+        shares = _range([trace.cost / training for trace, training in traced], percent=True)
+        table.add_row("trace", f"at {points} steps", str(len(traced)), prices, shares)
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False

@@ -70,7 +70,10 @@ class Display(NamedTuple):
 
 @contextlib.contextmanager
 def bar(console: rich.console.Console, count: int, what: str = "runs") -> Iterator[Bar]:
-    """Shows a bar over `count` runs (or `what` else) while the context lasts; it moves at every part."""
+    """Shows a bar over `count` runs (or `what` else) while the context lasts; it moves at every part.
+
+    Where there is no terminal nothing is shown, and no thread draws.
+    """
     columns = (
         rich.progress.BarColumn(bar_width=24),
         rich.progress.MofNCompleteColumn(),
@@ -80,7 +83,9 @@ def bar(console: rich.console.Console, count: int, what: str = "runs") -> Iterat
         rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
         rich.progress.TextColumn("· {task.description}"),
     )
-    with rich.progress.Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+    with rich.progress.Progress(
+        *columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal
+    ) as progress:
         task_id = progress.add_task("", total=count)
         state = {"done": 0, "parts": 1, "seen": 0}
         label = ""

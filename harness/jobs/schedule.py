@@ -56,6 +56,13 @@ def wanted(
     return [portion for portion in portions if portion.mine]
 
 
+def first_seeds(portions: Sequence[task.Portion]) -> list[task.Portion]:
+    """Returns the portions cut in two: the first seed of each, then the others, which are begun later."""
+    first = [portion._replace(mine=frozenset({min(portion.mine)})) for portion in portions]
+    rest = [portion._replace(mine=portion.mine - {min(portion.mine)}, later=True) for portion in portions]
+    return [*first, *(portion for portion in rest if portion.mine)]
+
+
 def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
     """Returns about what there will be to do, by the run folders alone and as on a CPU: to start workers early."""
     return [
@@ -67,7 +74,11 @@ def open_tasks(portions: Sequence[task.Portion]) -> list[task.Task]:
 
 
 def work(
-    portions: Sequence[task.Portion], store: client.Store | None, engine: engines.Engine, display: progress.Display
+    portions: Sequence[task.Portion],
+    store: client.Store | None,
+    engine: engines.Engine,
+    display: progress.Display,
+    sent: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Runs what is missing of some portions, and has what is not in the store sent there meanwhile.
 
@@ -76,6 +87,8 @@ def work(
         store: Where it should exist; None for nowhere but in its folder.
         engine: What runs it.
         display: Where progress is shown.
+        sent: `(there, to_come)`: told by the thread that sends, after each run that the store took, how many it took,
+            and how many are still to be made or sent.
 
     Raises:
         errors.InputError: If a data set cannot be had, or there is no such device.
@@ -99,7 +112,11 @@ def work(
                 plan(lacking)
         display.note(what, one, why)
 
-    with queue.beside(store) as sending:
+    def took(there: int, left: int) -> None:
+        if sent is not None:
+            sent(there, left + len(planned) - len(outcome.ran) - len(outcome.failed) - len(outcome.busy))
+
+    with queue.beside(store, took) as sending:
         try:
             todo = _missing(portions, store, sending, outcome)
             missing.update({portion.whole.cell.cell_id: portion.missing for portion in todo})

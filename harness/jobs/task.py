@@ -60,11 +60,13 @@ class Portion(NamedTuple):
         whole: The cell with all wanted seeds.
         missing: Those that are not there yet, of this share or another.
         mine: Those that are this process's share (`--shard`).
+        later: Whether it is begun only when no other is left to begin.
     """
 
     whole: Task
     missing: frozenset[int]
     mine: frozenset[int]
+    later: bool = False
 
     def tasks(self, groups: Iterable[Sequence[int]]) -> list[Task]:
         """Returns the groups of seeds left to do here: those whose first seed is of this share."""

@@ -23,6 +23,7 @@ from harness.metrics import (
     run,
     saddle,
     sweep,
+    trace,
     train,
 )
 from harness.metrics.metric import BARS, Metric
@@ -44,6 +45,7 @@ FAILURES: dict[str, str] = {
     "flip": flip.FAILURE,
     "layers": layers.FAILURE,
     "run": run.FAILURE,
+    "trace": trace.FAILURE,
 }
 """How the numbers of a group can mislead; one entry for each group of METRICS."""
 
@@ -84,4 +86,5 @@ METRICS: dict[str, Metric] = _in_order(
     | flip.ROWS
     | layers.ROWS
     | run.ROWS
+    | trace.ROWS
 )

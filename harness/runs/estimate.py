@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimate: what the runs of a cell will take here, in seconds and in bytes, from one compiled step and one product.
 
-    a run = steps x a step + checkpoints x (what is measured at each) + what is measured at its ends
+    a run = steps x a step + checkpoints x (what is measured at each) + what is measured at its ends + its trace
 
 A step is timed. What is measured is priced in gradients by diagnostics/plan.py and a gradient is timed; a dense
 checkpoint, whose eigenvalues are not priced, is timed as a whole. Other cells of a spec are scaled from its first by
@@ -63,6 +63,7 @@ class Parts(NamedTuple):
         checkpoint: Seconds of what is measured at every checkpoint.
         gradient: Seconds of a gradient of the whole risk in float64.
         temporaries: Bytes that the largest program needs beside its arguments.
+        cores: Cores that were busy with all that, on the mean: CPU seconds for each second.
     """
 
     compile: float
@@ -70,6 +71,7 @@ class Parts(NamedTuple):
     checkpoint: float
     gradient: float
     temporaries: int
+    cores: float = 1.0
 
 
 class Estimate(NamedTuple):
@@ -90,6 +92,9 @@ def estimate(cell: config.Cell, known: outline.Outline, parts: Parts) -> Estimat
     """Returns what the runs of a cell take, from the parts of the cell itself (see `scaled`)."""
     ends = sum(price for name, price in _prices(known.plan) if not _always(name))
     run = cell.steps * parts.step + cell.checkpoints * parts.checkpoint + ends * parts.gradient
+    if known.plan.trace is not None:  # in the training precision, where a step is a share of a gradient
+        in_training = parts.step * cell.steps / known.plan.training
+        run += known.plan.trace.cost * min(parts.gradient, in_training)
     return Estimate(parts.compile, run, LOADED + held(cell, known.parameters) + parts.temporaries)
 
 
@@ -107,6 +112,7 @@ def scaled(
         checkpoint * parts.checkpoint,
         gradient * parts.gradient,
         round(parts.temporaries * gradient),
+        parts.cores,
     )
 
 
@@ -119,6 +125,7 @@ def time_parts(cell: config.Cell, known: outline.Outline) -> Parts:
         errors.InputError: If the data set cannot be had.
     """
     ready = problem.problem(cell)
+    began = time.perf_counter(), time.process_time()
     theta = problem.start(cell, ready, jax.random.key(0)).astype(ready.batch.x.dtype)
     eta, keys = jnp.asarray(1e-6, theta.dtype), jax.random.split(jax.random.key(0))
 
@@ -146,7 +153,8 @@ def time_parts(cell: config.Cell, known: outline.Outline) -> Parts:
         compiled = _timed(lambda: ready.product(exact, exact))
         compiling += PROGRAMS * (compiled - min(_timed(lambda: ready.product(exact, exact)), compiled))
         checkpoint = _each(cell, known.plan) * gradient * (TYPICAL if known.curvature == "lanczos" else 1.0)
-    return Parts(max(compiling, 0.0), step, checkpoint, gradient, _temporaries(ready, theta))
+    wall, busy = time.perf_counter() - began[0], time.process_time() - began[1]
+    return Parts(max(compiling, 0.0), step, checkpoint, gradient, _temporaries(ready, theta), busy / wall)
 
 
 def held(cell: config.Cell, parameters: int) -> int:

@@ -20,7 +20,7 @@ from harness.runs import estimate, outline
 from harness.runtime import compilation_cache, device, provenance
 from harness.training import problem
 
-VERSION = 1
+VERSION = 2
 """Of what is remembered: another one is not read."""
 
 

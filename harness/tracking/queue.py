@@ -53,22 +53,29 @@ class Synced(NamedTuple):
 
 
 @contextlib.contextmanager
-def beside(store: client.Store | None) -> Iterator[Uploads]:
+def beside(
+    store: client.Store | None, sent: Callable[[int, int], None] = lambda there, left: None
+) -> Iterator[Uploads]:
     """Starts the thread that sends, and leaves it to the end of the process when the block is left.
 
     A process that ends while it sends is like one that is killed there: `upload.upload` completes what it finds.
 
     Args:
         store: Where to; None to send nothing.
+        sent: `(there, left)`: told by the thread, after each that was sent, how many were, and how many wait.
     """
     todo: queue.SimpleQueue[pathlib.Path | None] = queue.SimpleQueue()
     waiting: list[pathlib.Path] = []
     failed: list[Exception] = []
+    asked: list[pathlib.Path] = []
+    taken: list[pathlib.Path] = []
 
     def send(folder: pathlib.Path) -> bool:
         assert store is not None
         try:
             upload.upload(store, folder)
+            taken.append(folder)
+            sent(len(taken), len(asked) - len(taken))
             return True
         except client.StoreAway:
             return False
@@ -89,6 +96,7 @@ def beside(store: client.Store | None) -> Iterator[Uploads]:
 
     def put(folder: pathlib.Path) -> None:
         if store is not None and run_folder.read(folder) is not None:
+            asked.append(folder)
             todo.put(folder)
 
     def finish() -> list[pathlib.Path]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, records
-from harness.records import run_folder, statuses
+from harness.records import run_folder, statuses, traces
 from harness.tracking import client, fields, points, store
 
 if TYPE_CHECKING:
@@ -179,7 +179,9 @@ def _log_fields(destination: Destination, source: Source) -> None:
 
     opened, _, run_id = destination
     run, started = source.run, source.started
-    curves = fields.points(source.records, started, run["theory"]["one_piece"])
+    trace = run_folder.read_trace(source.folder)
+    curves = fields.points(source.records, started, run["theory"]["one_piece"], trace)
+    curves += fields.flow(trace, started) + fields.steps(run_folder.read_steps(source.folder), started)
     curves += fields.usage(run_folder.read_usage(source.folder), started)
     params = [entities.Param(key, value) for key, value in fields.params(run).items()]
     tags = [entities.RunTag(key, value) for key, value in fields.tags(run).items()]
@@ -265,13 +267,23 @@ def _log_pictures(destination: Destination, source: Source) -> None:
 
 
 def _log_files(destination: Destination, source: Source) -> None:
-    """Uploads files of the run folder; a run that failed before its first record has an empty one of records."""
+    """Uploads files of the run folder, a trace as far as a page needs it.
+
+    A run that failed before its first record has an empty file of records.
+    """
     opened, _, run_id = destination
     for name in (*ARTIFACTS, *OPTIONAL):
         if (source.folder / name).exists():
             opened.client.log_artifact(run_id, str(source.folder / name))
         elif name in ARTIFACTS:
             opened.client.log_text(run_id, "", name)
+    fitting = {
+        "trace.jsonl": traces.fitting(run_folder.read_trace(source.folder)),
+        "steps.csv": traces.fitting_steps(run_folder.read_steps(source.folder)),
+    }
+    for name, content in fitting.items():
+        if content:
+            opened.client.log_text(run_id, content, name)
 
 
 def _close(destination: Destination, source: Source) -> None:

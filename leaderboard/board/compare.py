@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import errors, metrics, workspace
-from harness.records import run_folder
+from harness.records import run_folder, traces
 from leaderboard.board import cell as cells
 from leaderboard.board import entries, interval, number
-from leaderboard.export import document, from_store, parsing
+from leaderboard.export import document, from_store, parsing, tracing
 
 MOST = 8
 """Columns, at most."""
@@ -164,7 +164,9 @@ def _read(
         raise errors.InputError(f"run {run_id} is still going on; compare it when it has ended")
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in ("records.jsonl", "cell.yaml")]
-        return parsing.parse_run(json.dumps(facts), *texts)
+        points, seen = run_folder.read_trace(folder), run_folder.read_steps(folder)
+        run = parsing.parse_run(json.dumps(facts), *texts)
+        return tracing.with_trace(run, traces.fitting(points), traces.fitting_steps(seen))
     except (OSError, ValueError) as error:
         raise errors.InputError(f"run {run_id} cannot be read: {error}") from error
 

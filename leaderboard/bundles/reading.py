@@ -7,11 +7,12 @@ Nothing is written, and nothing is run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,11 @@ import pydantic
 
 from harness import config, errors, records, specs
 from harness.curvature import spectrum
-from harness.records import histogram, spectra, statuses, tensors
+from harness.records import histogram, spectra, statuses, tensors, traces
 from harness.risk import layout
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import files as bundle_files
-from leaderboard.export import document, parsing, text
+from leaderboard.export import document, parsing, text, tracing
 
 
 def read(path: pathlib.Path) -> bundles.Bundle:
@@ -33,12 +34,33 @@ def read(path: pathlib.Path) -> bundles.Bundle:
         errors.InputError: There is nothing of that name.
         errors.Rejected: It is no bundle; says why, in one line.
     """
+    content = files(path)
+    with explained(path):
+        return parse(content)
+
+
+def files(path: pathlib.Path) -> dict[str, bytes]:
+    """Returns the files of a bundle, a folder or a zip, as they are: nothing but their names and sizes is checked.
+
+    Raises:
+        errors.InputError: There is nothing of that name.
+        errors.Rejected: It is no bundle; says why, in one line.
+    """
     if not os.path.lexists(path):
         raise errors.InputError(f"{path}: there is no such folder or file; `gdzoo submit` makes bundles")
+    with explained(path):
+        return bundle_files.of_folder(path) if path.is_dir() and not path.is_symlink() else bundle_files.of_zip(path)
+
+
+@contextlib.contextmanager
+def explained(path: pathlib.Path) -> Iterator[None]:
+    """Turns what is wrong with a bundle into one line that names it.
+
+    Raises:
+        errors.Rejected: Something is.
+    """
     try:
-        return parse(
-            bundle_files.of_folder(path) if path.is_dir() and not path.is_symlink() else bundle_files.of_zip(path)
-        )
+        yield
     except (ValueError, OSError) as error:
         raise errors.Rejected(f"{path}: rejected: {text.clean(str(error))[:300]}") from None
 
@@ -72,6 +94,7 @@ def parse(files: Mapping[str, bytes]) -> bundles.Bundle:
         recorded={seed: one.recorded for seed, one in seeds.items()},
         spectra={seed: one.spectra for seed, one in seeds.items()},
         states={seed: one.states for seed, one in seeds.items()},
+        traces={seed: one.trace for seed, one in seeds.items()},
     )
 
 
@@ -84,6 +107,7 @@ class _Seed(NamedTuple):
     recorded: list[records.Record]
     spectra: dict[int, spectrum.Spectrum]
     states: dict[int, dict[str, np.ndarray]]
+    trace: list[traces.TracePoint]
 
 
 def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str, seed: int) -> _Seed:
@@ -109,7 +133,14 @@ def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str
     )
     leaves = layout.load(facts.get("layout"), run.parameters, f"{place}: layout")
     states = _states(files.get(f"{place}/states.safetensors"), place, run, leaves)
-    return _Seed(facts, run, leaves, recorded, kept, states)
+    try:
+        trace, seen = (_decoded(files.get(f"{place}/{name}", b""), name) for name in tracing.FILES)
+        found = tracing.read(trace, seen, run)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    if found is not None and found.points:
+        run = run.model_copy(update={"trace": tracing.shown(found, run)})
+    return _Seed(facts, run, leaves, recorded, kept, states, [] if found is None else found.points)
 
 
 def _manifest(files: Mapping[str, bytes]) -> bundles.Manifest:

@@ -51,6 +51,9 @@ def board_build(
         str | None,
         typer.Option("--mlflow", help="Link the runs of the store to their pages in the MLflow at this address."),
     ] = None,
+    to_come: Annotated[
+        int, typer.Option("--to-come", min=0, help="How many runs are still being made: the first page says so.")
+    ] = 0,
 ) -> None:
     """Read the store and what was submitted, write export.json and the pages, and say where they are.
 
@@ -69,7 +72,7 @@ def board_build(
 
     output, out = output or workspace.site(), console()
     server = _server_address(mlflow) if mlflow else None
-    content = Content(read if source or only else None, source is None, server)
+    content = Content(read if source or only else None, source is None, server, to_come)
     build_board(workspace.store(store), output, out, content)
 
 
@@ -154,11 +157,13 @@ class Content(NamedTuple):
         read: Puts its runs on a shelf in a folder; None for those that the store holds.
         submitted: Whether what was submitted is shown too.
         server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
+        to_come: How many runs are still being made.
     """
 
     read: Callable[[pathlib.Path], shelf.Shelf] | None = None
     submitted: bool = False
     server: str | None = None
+    to_come: int = 0
 
 
 def build_board(store: str, output: pathlib.Path, out: rich.console.Console, content: Content) -> pathlib.Path:
@@ -197,7 +202,7 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
             guests = submissions.merge(board, submissions.rows()) if content.submitted else set()
         with out.status("building the pages"):
             own = _cells_run_here(board)
-            briefs = site_pages.build(board, target, own, links, target.partial)
+            briefs = site_pages.build(board, target, own, links, target.partial, content.to_come)
             written = target.finish()
     if held:
         _print_cells(briefs, guests, out)

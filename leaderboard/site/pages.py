@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import collections
 import functools
-import hashlib
-import importlib.metadata
 import itertools
 import json
 import pathlib
 import re
-import sys
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +23,7 @@ import markupsafe
 
 from harness import metrics, theory, workspace
 from harness.specs import expected
-from leaderboard import folder
+from leaderboard import code, folder
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
 from leaderboard.board import (
@@ -58,10 +55,6 @@ CURVES = 6
 LOOKS = 6
 """Logged steps whose numbers stand in the page of a run, at most."""
 
-CODE = ("harness", "leaderboard", "zoo")
-LIBRARIES = ("jinja2", "markupsafe", "numpy", "pydantic", "scipy")
-"""What a page is made by, beside its runs: code here, and packages whose version counts."""
-
 ZERO = re.compile(r"(?<=[\[,-])0(?=\.)")
 
 ERRORS = {row.error for row in metrics.METRICS.values() if row.error}
@@ -84,6 +77,7 @@ def build(
     own: Collection[str] = (),
     mlflow: Mapping[str, str] = types.MappingProxyType({}),
     scratch: pathlib.Path | None = None,
+    to_come: int = 0,
 ) -> brief.Briefs:
     """Makes every file of the site: the pages of one configuration after the other, then those of the whole board.
 
@@ -96,6 +90,7 @@ def build(
         own: `suite/cell_id` of the cells that are marked as the reader's own.
         mlflow: `suite/run_id` -> where its page in MLflow is, for runs that link to it.
         scratch: Folder for what does not fit into memory, by default that of temporary files.
+        to_come: How many runs are still being made, for the first page to say.
 
     Returns:
         What the pages of the whole board take of each cell.
@@ -106,7 +101,7 @@ def build(
     made.briefs.sort()
     for places in made.briefs.by_spec().values():
         made.spec(places)
-    made.board(own)
+    made.board(own, to_come)
     return made.briefs
 
 
@@ -132,7 +127,7 @@ class _Build:
             self.datasets[place] = max(self.datasets.get(place, found), found, key=lambda one: one[0])
         links = [self.mlflow.get(figure.name(run)) for run in cell.runs]
         trust = None if cell.trust is None else cell.trust.model_dump_json()
-        self.made_of[key] = _hash(_code(), *self.shelf.digests(key), trust, *links)
+        self.made_of[key] = code.hashed(code.digest(), *self.shelf.digests(key), trust, *links)
         scripts = [f"data/{run_path(run)}.js" for run in cell.runs]
         paths = [f"{cell_path(cell.first)}.html", *scripts, *(f"{run_path(run)}.html" for run in cell.runs)]
         if self.target.stands(cell_path(cell.first), self.made_of[key], paths):
@@ -148,14 +143,14 @@ class _Build:
         keys = self.briefs.keys(places)
         first = next(self.briefs.of(places[:1]))
         path = f"spec/{first.key[0]}/{first.spec}"
-        if self.target.stands(path, _hash(*(self.made_of[key] for key in keys)), [f"{path}.html"]):
+        if self.target.stands(path, code.hashed(*(self.made_of[key] for key in keys)), [f"{path}.html"]):
             return
         some = [cells.Cell(self.shelf.runs(key), self.shelf.trust.get(key)) for key in keys[:CURVES]]
         own = list(self.briefs.of(places))
         dated = {"snapshot": max(one.ended for one in own), "whose": "the latest run of this spec"}
         self._page(f"{path}.html", "spec.html", dated | _spec(own, some))
 
-    def board(self, own: Collection[str]) -> None:
+    def board(self, own: Collection[str], to_come: int) -> None:
         """Makes all that is of the whole board."""
         put, briefs = self.target.put, self.briefs
         put(".nojekyll", b"")
@@ -183,7 +178,8 @@ class _Build:
         made = row_tables.Table("cells", shown, len(briefs), strips, row_tables.choices(one.row for one in briefs))
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
         mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
-        self._page("index.html", "index.html", dated | _overview(self.shelf, briefs, made) | {"mine": mine})
+        overview = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
+        self._page("index.html", "index.html", overview)
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
         made = row_tables.Table(
             "runs", shown, briefs.runs_count, [None] * len(shown), row_tables.choices(briefs.runs())
@@ -209,25 +205,6 @@ class _Build:
 def _marked(briefs: brief.Briefs, own: Collection[str]) -> Iterator[row_tables.Row]:
     """Yields the rows of the table of cells; those whose name is in `own` say that they are the reader's."""
     return (row_tables.mine(one.row) if one.row.name in own else one.row for one in briefs)
-
-
-def _hash(*parts: bytes | str | None) -> str:
-    """Returns a SHA-256 of some parts, in hex; where one part ends counts."""
-    told = hashlib.sha256()
-    for part in parts:
-        content = b"" if part is None else part.encode() if isinstance(part, str) else part
-        told.update(f"{'-' if part is None else len(content)}:".encode() + content)
-    return told.hexdigest()
-
-
-@functools.cache
-def _code() -> str:
-    """Returns a hash of all code that makes pages, ours and what it stands on."""
-    ours = [
-        file for name in CODE for kind in ("*.py", "*.html") for file in sorted((workspace.CHECKOUT / name).rglob(kind))
-    ]
-    parts = [part for file in ours for part in (file.name, file.read_bytes())]
-    return _hash(sys.version, *(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES), *parts)
 
 
 def run_path(run: document.Run) -> str:

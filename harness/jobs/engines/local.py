@@ -47,11 +47,13 @@ class Item(NamedTuple):
     Attributes:
         what: A task, or a portion to be divided into tasks.
         problem: Its problem (harness.training.shared), by number.
+        later: Whether it is begun only when no other is left to begin.
         bytes: Memory that it needs; 0 while it is not known.
     """
 
     what: task.Portion | task.Task
     problem: int
+    later: bool
     bytes: int = 0
 
     @property
@@ -149,7 +151,10 @@ class Crew:
         self.tell, self.note = tell, note
         numbers: dict[tuple[Any, ...], int] = {}
         keys = [shared.of(portion.whole.cell) for portion in portions]
-        items = [Item(what, numbers.setdefault(key, len(numbers))) for what, key in zip(portions, keys, strict=True)]
+        items = [
+            Item(what, numbers.setdefault(key, len(numbers)), what.later)
+            for what, key in zip(portions, keys, strict=True)
+        ]
         died: collections.Counter[tuple[str, ...]] = collections.Counter()
         while items or any(one.item for one in self.workers):
             self._assign(items)
@@ -170,7 +175,8 @@ class Crew:
             elif "groups" in message and item is not None and isinstance(item.what, task.Portion):
                 one.item = None
                 needs = int(message["bytes"])
-                items[:0] = [Item(found, item.problem, needs) for found in item.what.tasks(message["groups"])]
+                tasks = item.what.tasks(message["groups"])
+                items[:0] = [Item(found, item.problem, item.later, needs) for found in tasks]
             elif "result" in message and item is not None:
                 one.item = None
                 result = task.Result(item.task, *message["result"])
@@ -217,7 +223,8 @@ class Crew:
             fitting = self._fitting(items)
             if one.item is None and one.running and fitting:
                 others = {other.problem for other in self.workers if other is not one and other.item is not None}
-                item = items.pop(min(fitting, key=lambda i: suits(items[i].problem, one.problem, others)))
+                best = min(fitting, key=lambda i: (items[i].later, suits(items[i].problem, one.problem, others)))
+                item = items.pop(best)
                 one.item, one.problem, one.step = item, item.problem, -1
                 if isinstance(item.what, task.Task):
                     self.note("begin", item.what, "")

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import pathlib
+import threading
 
 import pytest
 import rich.console
@@ -167,3 +168,16 @@ def test_many_seeds_are_shown_by_their_ends() -> None:
 )
 def test_a_time_is_said_as_people_say_it(seconds: float, words: str) -> None:
     assert progress.duration(seconds) == words
+
+
+def test_a_bar_draws_where_there_is_a_terminal_and_starts_no_thread_elsewhere() -> None:
+    for terminal in (True, False):
+        console = rich.console.Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        before = threading.active_count()
+        with progress.bar(console, 2) as bar:
+            assert threading.active_count() == before + terminal
+            bar.begin("one", 1)
+            bar.step(3)
+            bar.end()
+        assert isinstance(console.file, io.StringIO)
+        assert bool(console.file.getvalue()) == terminal

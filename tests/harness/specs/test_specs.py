@@ -131,6 +131,7 @@ def test_defaults_are_written_out() -> None:
         "precision": "float32",
         "curvature": "auto",
         "diagnostics": "auto",
+        "trace": None,
     }
     assert cell(varied((", examples: 512", ""))).data.examples is None
     assert cell(varied(("half_mse", "smoothed_ce"))).loss.smoothing == 0.1  # type: ignore[union-attr]
@@ -654,6 +655,7 @@ OTHER: dict[str, Any] = {
     "precision": "float64",
     "curvature": "dense",
     "diagnostics": ["kinks"],
+    "trace": {"top": 3, "every": 2},
 }
 HEAVY_BALL = varied(("{name: gd, learning_rate: 0.001}", "{name: heavy_ball, learning_rate: 0.001, momentum: 0.9}"))
 SMOOTHED = varied(("half_mse", "smoothed_ce"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy import stats
 
 from leaderboard.board import interval
 
@@ -23,6 +24,13 @@ def test_wilson_solves_its_equation() -> None:
     """Both ends p satisfy |k/n - p| = z sqrt(p (1 - p) / n)."""
     for end in interval.wilson(3, 7):
         assert abs(3 / 7 - end) == pytest.approx(1.959963984540054 * math.sqrt(end * (1 - end) / 7), abs=1e-12)
+
+
+def test_wilson_is_that_of_scipy_to_the_last_bit() -> None:
+    for trials in (*range(1, 31), 97, 1000):
+        for hits in range(trials + 1):
+            found = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+            assert interval.wilson(hits, trials) == (found.low, found.high), (hits, trials)
 
 
 def test_without_trials_nothing_is_known() -> None:

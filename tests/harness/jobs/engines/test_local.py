@@ -74,6 +74,19 @@ def test_tasks_that_do_not_fit_into_memory_together_wait_for_each_other(
     assert max(at_once) == together
 
 
+def test_the_first_seed_of_each_cell_is_begun_before_any_second_one(home: pathlib.Path) -> None:
+    cells = builders.cells(**PARTS | builders.quadratic(2.0, 1.0))
+    portions = schedule.first_seeds(schedule.wanted(cells, 9, (1, 1), lambda _: "gdzoo run t.yaml"))
+    crew = local.Crew(engines.Options(device="cpu"), 1)
+    begun: list[tuple[str, tuple[int, ...]]] = []
+    try:
+        list(crew.perform(portions, events.ignore, lambda what, one, why: begun.append((one.cell.cell_id, one.seeds))))
+    finally:
+        crew.dismiss()
+    side_by_side = tuple(range(8))
+    assert begun == [(cell.cell_id, seeds) for seeds in (side_by_side, (8,)) for cell in cells]
+
+
 def test_a_process_needs_what_its_libraries_its_data_and_its_basis_take() -> None:
     cells = [builders.cell(model=builders.mlp(width), curvature="lanczos") for width in (8, 4096)]
     small, large = (task.needs(task.Task(cell, (0,), "")) for cell in cells)
