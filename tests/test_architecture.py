@@ -55,7 +55,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bench",),
         ("cli",),
     ),
-    "leaderboard": (("folder",), ("export",), ("board", "bundles"), ("site",), ("cli",)),
+    "leaderboard": (("code", "folder"), ("export",), ("board", "bundles"), ("site",), ("cli",)),
 }
 """The packages of harness/ and leaderboard/ from the ground up: each imports only from those further down."""
 NEVER = [

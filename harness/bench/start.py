@@ -18,7 +18,7 @@ import time
 
 from harness import records as record_file
 from harness import workspace
-from harness.bench import commands, row, timing
+from harness.bench import commands, demo, row, timing
 from harness.bench import store as store_bench
 from harness.bench.curvature import Unit
 from harness.records import run_folder
@@ -97,7 +97,7 @@ def points() -> list[row.Row]:
 
 def units(quick: bool) -> list[Unit]:
     """Returns the parts of `gdzoo bench start`; `quick` changes nothing."""
-    return [Unit("first steps", rows), Unit("commands", commands.rows)]
+    return [Unit("first steps", rows), Unit("commands", commands.rows), Unit("the demo", demo.rows)]
 
 
 def _upload_like(like: pathlib.Path, home: pathlib.Path) -> float:

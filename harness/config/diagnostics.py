@@ -60,6 +60,8 @@ DiagnosticName = Literal[
     "displacement",
     "saddle",
     "escape",
+    "flip",
+    "layers",
 ]
 """A name in DIAGNOSTICS, in its order (a test holds the two lists equal)."""
 

@@ -64,8 +64,8 @@ class Tracker(NamedTuple):
 class _Space(NamedTuple):
     """A growing orthonormal space: rows (capacity, P), their products (capacity, P).
 
-    `projected` (capacity, capacity) holds rows @ products.T of the first `filled` rows; `done` says that nothing is left
-    to do.
+    `projected` (capacity, capacity) holds rows @ products.T of the first `filled` rows; `done` says that nothing is
+    left to do.
     """
 
     rows: jax.Array

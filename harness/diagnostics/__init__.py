@@ -52,6 +52,7 @@ class Diagnostic:
         cost: What it costs beyond the survey, in words.
         schedule: At which checkpoint steps it is asked.
         surveys: Whether it reads the survey of the Hessian.
+        vectors: Whether it reads eigenvectors of that survey.
         auto: Whether `auto` takes it.
         why_not: `cell -> reason`: why it says nothing of a cell; empty if it does.
     """
@@ -61,6 +62,7 @@ class Diagnostic:
     cost: str
     schedule: Schedule = "every checkpoint"
     surveys: bool = False
+    vectors: bool = False
     auto: bool = False
     why_not: Callable[[Any], str] = _always
 
@@ -174,6 +176,13 @@ def _one_map(cell: config.Recipe) -> str:
     return _momentum(cell) or (
         "" if cell.optimizer.schedule.name == "constant" else "it iterates one map, and the step size changes"
     )
+
+
+def _unflippable(cell: config.Recipe) -> str:
+    """Says why steps are not those of one map that is analytic in every direction."""
+    if cell.optimizer.batch_size:
+        return "it is of the map of the whole batch, and steps see mini-batches"
+    return _momentum(cell) or ("" if _analytic(cell) else "the risk has kinks, across which derivatives say nothing")
 
 
 def _undefined(cell: config.Recipe) -> str:
@@ -296,6 +305,15 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             auto=True,
             why_not=_no_escape,
         ),
+        Diagnostic(
+            "flip",
+            "whether the oscillation that begins at 2/η is stable",
+            "24 products, and third and fourth derivatives along a vector: some 60 gradients",
+            surveys=True,
+            vectors=True,
+            why_not=_unflippable,
+        ),
+        Diagnostic("layers", "which layers eigenvectors live in", "nothing", surveys=True, vectors=True),
     )
 }
 
@@ -304,6 +322,7 @@ RUN: dict[str, RunDiagnostic] = {
         "trajectory", "crossings of 1/η and their phases, closest approach, accumulated volume"
     ),
     "episodes": RunDiagnostic("episodes", "plateaus with negative curvature"),
+    "flips": RunDiagnostic("flips", "whether the loss stayed bounded at 2/η where the flip is said to be stable"),
     "flow": RunDiagnostic("flow", "what the trace says: eigenvalues past 1/η and 2/η, step by step", of_trace=True),
 }
 

@@ -13,9 +13,11 @@ from harness.metrics import (
     batches,
     departure,
     exponents,
+    flip,
     hessian,
     inverse,
     kinks,
+    layers,
     map,
     minimum,
     run,
@@ -40,6 +42,8 @@ FAILURES: dict[str, str] = {
     "minimum": minimum.FAILURE,
     "saddle": saddle.FAILURE,
     "departure": departure.FAILURE,
+    "flip": flip.FAILURE,
+    "layers": layers.FAILURE,
     "run": run.FAILURE,
     "trace": trace.FAILURE,
 }
@@ -79,6 +83,8 @@ METRICS: dict[str, Metric] = _in_order(
     | minimum.ROWS
     | saddle.ROWS
     | departure.ROWS
+    | flip.ROWS
+    | layers.ROWS
     | run.ROWS
     | trace.ROWS
 )

@@ -7,6 +7,7 @@
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/records/spectra.py)
+    layers.jsonl        where eigenvectors live at each, append-only, where it was asked for (harness/records/layers.py)
     trace.jsonl         a line for each trace point, append-only, where the spec asks for a trace (records/traces.py)
     steps.csv           loss and gradient norm of what each step saw, likewise
     usage.jsonl         what the process took of its machine at each, append-only (harness/runtime/usage.py)
@@ -40,7 +41,7 @@ import numpy as np
 
 from harness import records, workspace
 from harness.curvature import spectrum
-from harness.records import run_facts, spectra, traces, verdict
+from harness.records import layers, run_facts, spectra, traces, verdict
 
 FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
@@ -149,6 +150,11 @@ def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> 
     _append(path / "spectra.jsonl", spectra.dump(step, known))
 
 
+def append_layers(path: pathlib.Path, step: int, known: layers.Layers) -> None:
+    """Appends where eigenvectors live at a step, and returns when it is on disk."""
+    _append(path / "layers.jsonl", layers.dump(step, known))
+
+
 def append_trace(path: pathlib.Path, lines: Sequence[str]) -> None:
     """Appends lines of trace points (traces.dump, traces.dump_comparison), and returns when they are on disk."""
     if lines:
@@ -182,6 +188,11 @@ def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
     return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
 
 
+def read_layers(path: pathlib.Path) -> list[tuple[int, layers.Layers]]:
+    """Returns step and shares of layers of each checkpoint at which a run kept them, in order."""
+    return [layers.load(line) for line in _lines(path / "layers.jsonl")]
+
+
 def read_trace(path: pathlib.Path) -> list[traces.TracePoint]:
     """Returns the trace points of a run, in order; none where it has no trace."""
     return traces.load(_lines(path / "trace.jsonl"))
@@ -208,6 +219,9 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     if (path / "spectra.jsonl").exists():
         lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
         _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
+    if (path / "layers.jsonl").exists():
+        lines = [layers.dump(step, known) for step, known in read_layers(path) if step <= last]
+        _replace(path / "layers.jsonl", "".join(line + "\n" for line in lines).encode())
     _keep_trace(path, last)
     return kept
 
@@ -224,7 +238,7 @@ def _keep_trace(path: pathlib.Path, last: int) -> None:
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and states, so that the run begins anew."""
-    kept = ("records.jsonl", "spectra.jsonl", "usage.jsonl", "trace.jsonl", "steps.csv")
+    kept = ("records.jsonl", "spectra.jsonl", "layers.jsonl", "usage.jsonl", "trace.jsonl", "steps.csv")
     for file in (*_states(path), *(path / name for name in kept)):
         file.unlink(missing_ok=True)
 

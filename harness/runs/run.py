@@ -17,7 +17,8 @@ import numpy as np
 
 from harness import config, errors, specs
 from harness import records as record_file
-from harness.curvature import spectrum as spectra
+from harness.curvature import survey as surveys
+from harness.diagnostics import layers
 from harness.records import histogram, run_facts, run_folder, statuses, traces
 from harness.records.run_facts import RunFacts
 from harness.runs import conclusions, events, facts, keys, lanes, measure, outline, ownership, tracing
@@ -359,7 +360,7 @@ class _Training:
             run.note(reached_at=step)
             run.ended = True
             return
-        surveyed: list[spectra.Spectrum] = []
+        surveyed: list[surveys.Survey] = []
         values = None
         if now.live or now.reached:
             eta = run.facts.eta
@@ -374,10 +375,14 @@ class _Training:
         with signals.shielded():
             if run.trace is not None:
                 if surveyed:
-                    run.trace.compare(step, surveyed[0])
+                    run.trace.compare(step, surveyed[0].spectrum)
                 run.trace.flush()
-            if "critical" in self.plan.at(step, self.orders.cell.steps):
-                run_folder.append_spectrum(run.folder, step, surveyed[0])
+            asked = self.plan.at(step, self.orders.cell.steps)
+            if "critical" in asked:
+                run_folder.append_spectrum(run.folder, step, surveyed[0].spectrum)
+            if "layers" in asked and surveyed[0].vectors is not None:
+                known = layers.of(surveyed[0].vectors, self.ready.objective.layout)
+                run_folder.append_layers(run.folder, step, known)
             run_folder.append(run.folder, record)
             run_folder.append_usage(run.folder, record_file.Record(step, usage.reading()))
             self._remember(run, record)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
 """Files of a run folder that every run in a store has."""
 
-OPTIONAL = ("spectra.jsonl", "usage.jsonl")
+OPTIONAL = ("spectra.jsonl", "layers.jsonl", "usage.jsonl")
 """Files of a run folder that a run in a store has if the folder has them."""
 
 PARAMETER_BYTES = 10_000_000

@@ -7,11 +7,12 @@ Nothing is written, and nothing is run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,12 +34,33 @@ def read(path: pathlib.Path) -> bundles.Bundle:
         errors.InputError: There is nothing of that name.
         errors.Rejected: It is no bundle; says why, in one line.
     """
+    content = files(path)
+    with explained(path):
+        return parse(content)
+
+
+def files(path: pathlib.Path) -> dict[str, bytes]:
+    """Returns the files of a bundle, a folder or a zip, as they are: nothing but their names and sizes is checked.
+
+    Raises:
+        errors.InputError: There is nothing of that name.
+        errors.Rejected: It is no bundle; says why, in one line.
+    """
     if not os.path.lexists(path):
         raise errors.InputError(f"{path}: there is no such folder or file; `gdzoo submit` makes bundles")
+    with explained(path):
+        return bundle_files.of_folder(path) if path.is_dir() and not path.is_symlink() else bundle_files.of_zip(path)
+
+
+@contextlib.contextmanager
+def explained(path: pathlib.Path) -> Iterator[None]:
+    """Turns what is wrong with a bundle into one line that names it.
+
+    Raises:
+        errors.Rejected: Something is.
+    """
     try:
-        return parse(
-            bundle_files.of_folder(path) if path.is_dir() and not path.is_symlink() else bundle_files.of_zip(path)
-        )
+        yield
     except (ValueError, OSError) as error:
         raise errors.Rejected(f"{path}: rejected: {text.clean(str(error))[:300]}") from None
 

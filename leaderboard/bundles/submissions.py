@@ -18,8 +18,9 @@ from typing import Literal, NamedTuple
 from harness import errors, workspace
 from harness.tracking import store
 from leaderboard import folder as files
+from leaderboard.bundles import accepted as accept
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, reading, trust
+from leaderboard.bundles import reading, trust
 from leaderboard.export import document, labels, shelf
 
 Kind = Literal["submissions", "verdicts", "disputes"]
@@ -29,11 +30,11 @@ class Row(NamedTuple):
     """A submitted cell.
 
     Attributes:
-        bundle: Its bundle.
+        bundle: What the board takes of its bundle.
         trust: How far it was checked.
     """
 
-    bundle: bundles.Bundle
+    bundle: accept.Accepted
     trust: document.Trust
 
 
@@ -74,7 +75,7 @@ def rows() -> Iterator[Row]:
     """
     known = set()
     for folder in folders():
-        bundle = reading.read(folder)
+        bundle = accept.accepted(folder)
         if bundle.name != f"{folder.parent.name}/{folder.name}":
             raise errors.Rejected(f"{folder}: rejected: it holds the configuration {bundle.name}")
         known.add(bundle.name)
@@ -85,15 +86,11 @@ def rows() -> Iterator[Row]:
                 raise errors.Rejected(f"{file}: rejected: no bundle of this configuration was submitted; remove it")
 
 
-def _trust(bundle: bundles.Bundle) -> document.Trust:
-    """Returns the label of a bundle, by its own numbers, its verdict and its dispute."""
-    manifest = bundle.manifest
-    wrong = [check for check in consistency.checks(bundle) if not check.holds]
-    if wrong:
-        raise errors.Rejected(f"{bundle.name}: rejected: {claim.sentence(wrong[0])}")
+def _trust(bundle: accept.Accepted) -> document.Trust:
+    """Returns the label of a bundle that agrees with itself, by its verdict and its dispute."""
     label: labels.Label = "reported"
     bits, why = False, ""
-    file = path_of("verdicts", manifest.suite, manifest.cell_id)
+    file = path_of("verdicts", bundle.suite, bundle.cell_id)
     if file.exists():
         verdict = trust.read(file, trust.Verdict)
         _require_of(verdict, bundle, file)
@@ -101,17 +98,19 @@ def _trust(bundle: bundles.Bundle) -> document.Trust:
         failed = [pair for pair in verdict.pairs if pair.failed]
         if failed:
             why = "{0.what}, {0.where}: {0.claimed} is claimed, {0.found} was found".format(failed[0])
-    file = path_of("disputes", manifest.suite, manifest.cell_id)
+    file = path_of("disputes", bundle.suite, bundle.cell_id)
     if file.exists():
         dispute = trust.read(file, trust.Dispute)
         _require_of(dispute, bundle, file)
         label, why = "disputed", trust.dispute_line(dispute)
     return document.Trust(
-        suite=manifest.suite, cell_id=manifest.cell_id, label=label, bundle=bundle.digest, bits=bits, why=why
+        suite=bundle.suite, cell_id=bundle.cell_id, label=label, bundle=bundle.digest, bits=bits, why=why
     )
 
 
-def _require_of(statement: trust.Verdict | trust.Dispute, bundle: bundles.Bundle, file: pathlib.Path) -> None:
+def _require_of(
+    statement: trust.Verdict | trust.Dispute, bundle: bundles.Bundle | accept.Accepted, file: pathlib.Path
+) -> None:
     """Makes sure that a file speaks of a bundle.
 
     Raises:
@@ -133,7 +132,7 @@ def merge(board: shelf.Shelf, submitted: Iterable[Row]) -> set[shelf.Key]:
     """
     guests: set[shelf.Key] = set()
     for row in submitted:
-        key = (row.bundle.manifest.suite, row.bundle.manifest.cell_id)
+        key = (row.bundle.suite, row.bundle.cell_id)
         if key not in board:
             if key[0] not in board.suites:
                 note = store.tags(key[0]).get("mlflow.note.content", "")

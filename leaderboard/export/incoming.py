@@ -23,12 +23,11 @@ DEPTH = 4
 """How far below a named folder run folders are looked for: a workspace, its runs/, a suite, a run."""
 
 FILES = re.compile(
-    r"run\.json|cell\.yaml|records\.jsonl|spectra\.jsonl|trace\.jsonl|steps\.csv|usage\.jsonl|"
-    r"state-\d{1,15}\.safetensors"
+    r"run\.json|cell\.yaml|(?:records|spectra|layers|trace|usage)\.jsonl|steps\.csv|state-\d{1,15}\.safetensors"
 )
 NAME = re.compile(r"[a-z0-9_]{1,60}")
 LIMITS = from_store.ARTIFACTS | dict.fromkeys(("spectra.jsonl", "trace.jsonl", "steps.csv"), 1 << 28)
-LIMITS |= {"usage.jsonl": 1 << 24}
+LIMITS |= {"layers.jsonl": 1 << 26, "usage.jsonl": 1 << 24}
 MAX_STATE_BYTES = 1 << 31
 
 
@@ -129,10 +128,12 @@ def _fitting(folder: pathlib.Path) -> tuple[str, str]:
 
 
 def _check_optional(folder: pathlib.Path, steps: Sequence[int]) -> None:
-    """Makes sure that what will be drawn can be, and that usage is told of these steps and in names a store takes."""
+    """Makes sure that what will be shown can be read, and that usage is told of these steps in names a store takes."""
     name = "spectra.jsonl"
     try:
         whole = all(known.values.ndim == 1 for _, known in run_folder.read_spectra(folder))
+        name = "layers.jsonl"
+        run_folder.read_layers(folder)
         name = "usage.jsonl"
         usage = run_folder.read_usage(folder)
         told = len({reading.step for reading in usage} & set(steps)) == len(usage)

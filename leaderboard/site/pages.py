@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import collections
 import functools
-import hashlib
-import importlib.metadata
 import itertools
 import json
 import pathlib
 import re
-import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +23,7 @@ import markupsafe
 
 from harness import metrics, theory, workspace
 from harness.specs import expected
-from leaderboard import folder
+from leaderboard import code, folder
 from leaderboard.board import cell as cells
 from leaderboard.board import controls as control_rows
 from leaderboard.board import (
@@ -57,10 +54,6 @@ CURVES = 6
 
 LOOKS = 6
 """Logged steps whose numbers stand in the page of a run, at most."""
-
-CODE = ("harness", "leaderboard", "zoo")
-LIBRARIES = ("jinja2", "markupsafe", "numpy", "pydantic", "scipy")
-"""What a page is made by, beside its runs: code here, and packages whose version counts."""
 
 ZERO = re.compile(r"(?<=[\[,-])0(?=\.)")
 
@@ -134,7 +127,7 @@ class _Build:
             self.datasets[place] = max(self.datasets.get(place, found), found, key=lambda one: one[0])
         links = [self.mlflow.get(figure.name(run)) for run in cell.runs]
         trust = None if cell.trust is None else cell.trust.model_dump_json()
-        self.made_of[key] = _hash(_code(), *self.shelf.digests(key), trust, *links)
+        self.made_of[key] = code.hashed(code.digest(), *self.shelf.digests(key), trust, *links)
         scripts = [path for run in cell.runs for path, _ in _scripts(run)]
         paths = [f"{cell_path(cell.first)}.html", *scripts, *(f"{run_path(run)}.html" for run in cell.runs)]
         if self.target.stands(cell_path(cell.first), self.made_of[key], paths):
@@ -151,7 +144,7 @@ class _Build:
         keys = self.briefs.keys(places)
         first = next(self.briefs.of(places[:1]))
         path = f"spec/{first.key[0]}/{first.spec}"
-        if self.target.stands(path, _hash(*(self.made_of[key] for key in keys)), [f"{path}.html"]):
+        if self.target.stands(path, code.hashed(*(self.made_of[key] for key in keys)), [f"{path}.html"]):
             return
         some = [cells.Cell(self.shelf.runs(key), self.shelf.trust.get(key)) for key in keys[:CURVES]]
         own = list(self.briefs.of(places))
@@ -213,25 +206,6 @@ class _Build:
 def _marked(briefs: brief.Briefs, own: Collection[str]) -> Iterator[row_tables.Row]:
     """Yields the rows of the table of cells; those whose name is in `own` say that they are the reader's."""
     return (row_tables.mine(one.row) if one.row.name in own else one.row for one in briefs)
-
-
-def _hash(*parts: bytes | str | None) -> str:
-    """Returns a SHA-256 of some parts, in hex; where one part ends counts."""
-    told = hashlib.sha256()
-    for part in parts:
-        content = b"" if part is None else part.encode() if isinstance(part, str) else part
-        told.update(f"{'-' if part is None else len(content)}:".encode() + content)
-    return told.hexdigest()
-
-
-@functools.cache
-def _code() -> str:
-    """Returns a hash of all code that makes pages, ours and what it stands on."""
-    ours = [
-        file for name in CODE for kind in ("*.py", "*.html") for file in sorted((workspace.CHECKOUT / name).rglob(kind))
-    ]
-    parts = [part for file in ours for part in (file.name, file.read_bytes())]
-    return _hash(sys.version, *(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES), *parts)
 
 
 def run_path(run: document.Run) -> str:

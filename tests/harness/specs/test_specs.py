@@ -313,7 +313,7 @@ KEYS = (
 )
 DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
-    "exponents, progress, departure, minimum, stability, displacement, saddle, escape"
+    "exponents, progress, departure, minimum, stability, displacement, saddle, escape, flip, layers"
 )
 STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
@@ -655,6 +655,7 @@ OTHER: dict[str, Any] = {
     "precision": "float64",
     "curvature": "dense",
     "diagnostics": ["kinks"],
+    "trace": {"top": 3, "every": 2},
 }
 HEAVY_BALL = varied(("{name: gd, learning_rate: 0.001}", "{name: heavy_ball, learning_rate: 0.001, momentum: 0.9}"))
 SMOOTHED = varied(("half_mse", "smoothed_ce"))

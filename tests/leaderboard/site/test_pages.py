@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness import errors, metrics, theory
-from leaderboard import folder
+from leaderboard import code, folder
 from leaderboard.board import cell as cells
 from leaderboard.board import number, table
 from leaderboard.export import document, from_file, from_store, parsing, shelf, spool
@@ -412,7 +412,7 @@ def test_pages_are_made_again_where_files_code_or_lists_are_not_what_they_were(
     _built(board, tmp_path)
     everything = len(made)
     made.clear()
-    monkeypatch.setattr(site_pages, "_code", lambda: "another version")
+    monkeypatch.setattr(code, "digest", lambda: "another version")
     _built(board, tmp_path)
     assert len(made) == everything > 20
     made.clear()
