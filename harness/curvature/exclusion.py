@@ -37,7 +37,10 @@ from harness.curvature import lanczos, operators, rounding
 from harness.curvature import spectrum as spectra
 
 STEPS = 32
-"""Products of the run on the complement."""
+"""Products of the run on the complement, at least."""
+
+MORE = 2
+"""Products by which it goes on beyond them."""
 
 FAILURE = spectra.FAILURE
 """Probability over the start vector that the bound is false, at most."""
@@ -54,19 +57,17 @@ ROWS = PRODUCTS + STEPS
 
 
 class Excluded(NamedTuple):
-    """What is known of the complement of some Ritz pairs.
+    """What is known of the whole operator after a run on the complement of some Ritz pairs.
 
     Attributes:
-        rest, coupling, least: As in Spectrum.
-        rows: A basis whose first rows are the vectors of the pairs.
-        products: Products that were spent.
+        spectrum: The Ritz values of both runs together, and between what all other eigenvalues lie.
+        basis: The vectors of the pairs, and those of the run.
+        pairs: The Ritz pairs of that basis.
     """
 
-    rest: float
-    coupling: float
-    rows: jax.Array
-    products: int
-    least: float
+    spectrum: spectra.Spectrum
+    basis: lanczos.Basis
+    pairs: lanczos.Ritz
 
 
 def share(size: int, steps: int, failure: float) -> float:
@@ -81,58 +82,69 @@ def share(size: int, steps: int, failure: float) -> float:
     return root**2 / (1 + root**2)
 
 
-def bound(
-    program: lanczos.Lanczos, at: operators.Linear, rows: jax.Array, fixed: int, key: jax.Array
-) -> tuple[tuple[float, float], jax.Array, int]:
-    """Returns between what all eigenvalues on the complement of the first `fixed` rows lie, the rows, and products.
+def bound(program: lanczos.Lanczos, basis: lanczos.Basis, fixed: int) -> tuple[float, float]:
+    """Returns between what all eigenvalues on the complement of the first `fixed` rows of a basis lie. Cost: nothing.
 
     Both ends of the complement's spectrum are bounded at once, each with half of FAILURE, because its width is not
-    known beforehand. Infinite where STEPS products are too few for that. Cost: STEPS products.
+    known beforehand. Infinite where the products are too few for that. However often it is asked of a growing basis,
+    the probability that an answer is false is that of one: all say that |b.v| exceeds the same number.
 
     Args:
         program: The programs of the operator.
-        at: The operator at a point.
-        rows: Rows of a basis with room for STEPS more; they are taken over.
-        fixed: How many of them are kept, and stay out of it.
-        key: Random key of the start vector.
+        basis: A basis that was entered with `fixed` rows, from a vector that is uniform on the sphere.
+        fixed: How many rows.
     """
-    vector = jax.random.normal(key, (1, program.size), rows.dtype)
-    rows, probes = program.probe(at, rows, fixed, vector, key, STEPS)
-    nodes = lanczos.probe_ritz(probes, 0)
+    nodes = lanczos.part_ritz(basis, fixed)
     steps = len(nodes.values)
     lost = share(program.size, steps, FAILURE / 2)
     if steps + fixed >= program.size:
         lost = 0.0  # the whole complement
     if lost >= 0.5:
-        return (-math.inf, math.inf), rows, steps
+        return -math.inf, math.inf
     width = float(nodes.values[-1] - nodes.values[0]) / (1 - 2 * lost)
     room = float(nodes.residuals.min()) + lost * width
-    return (float(nodes.values[0]) - room, float(nodes.values[-1]) + room), rows, steps
+    return float(nodes.values[0]) - room, float(nodes.values[-1]) + room
 
 
 def complement(
     program: lanczos.Lanczos,
     at: operators.Linear,
-    rows: jax.Array,
-    pairs: lanczos.Ritz,
+    known: tuple[spectra.Spectrum, lanczos.Basis, lanczos.Ritz],
     taken: np.ndarray,
     key: jax.Array,
+    satisfied: Callable[[spectra.Spectrum], bool] = lambda known: True,
 ) -> Excluded:
-    """Returns what bounds all eigenvalues but those of some Ritz pairs. Cost: STEPS products.
+    """Returns what is known after a run on the complement of some Ritz pairs, which bounds all other eigenvalues.
+
+    Cost: STEPS products, and then more of them until `satisfied`, or the basis is full.
 
     Args:
         program: The programs of the operator.
         at: The operator at a point.
-        rows: Rows of the basis of the pairs; they are taken over.
-        pairs: Its Ritz pairs.
-        taken: Indices of those that are taken out; at most the capacity less STEPS.
+        known: What lanczos.run returned; its basis is taken over.
+        taken: Indices of the pairs; at most the capacity less STEPS.
         key: Random key of the start vector.
+        satisfied: Looks at the spectrum known so far, of which `products` are those of this run.
     """
-    weights = pairs.weights[:, taken]
-    (least, rest), rows, spent = bound(program, at, program.combine(rows, weights), len(taken), key)
+    before, basis, pairs = known
+    weights, fixed = pairs.weights[:, taken], len(taken)
+    couplings = pairs.beta * weights[-1]
     # The residual of all pairs together: they share one direction, that of the next row.
-    coupling = max(pairs.beta * float(np.linalg.norm(weights[-1])), float(pairs.residuals.min()))
-    return Excluded(rest, coupling, rows, spent, least)
+    coupling = max(float(np.linalg.norm(couplings)), float(pairs.residuals.min()))
+    vector = jax.random.normal(key, (program.size,), basis.rows.dtype)
+    basis = program.enter(program.combine(basis.rows, weights), pairs.values[taken], vector)
+    while True:
+        steps = int(basis.steps) - fixed
+        basis = program.extend(at, basis, key, MORE if steps else STEPS)
+        jax.block_until_ready(basis)  # see dense.matrix
+        products = int(basis.steps) - fixed
+        least, rest = bound(program, basis, fixed)
+        joined = lanczos.joined_ritz(basis, couplings)
+        found = before._replace(
+            values=joined.values, errors=joined.residuals, products=products, rest=rest, coupling=coupling, least=least
+        )
+        if int(basis.steps) == program.capacity or satisfied(found):
+            return Excluded(found._replace(products=before.products + products), basis, joined)
 
 
 def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, jax.Array], spectra.Spectrum]:
@@ -159,9 +171,7 @@ def outer(operator: operators.Operator, size: int, rows: int) -> Callable[[Any, 
             return spectra.widened(known, off)
         sharp = np.flatnonzero(pairs.residuals <= SHARP * np.abs(pairs.values).max())
         largest = np.argsort(-np.abs(pairs.values[sharp]))[: program.capacity - STEPS]
-        found = complement(program, at, basis.rows, pairs, np.sort(sharp[largest]), rest_key)
-        products = known.products + found.products
-        known = known._replace(rest=found.rest, coupling=found.coupling, products=products, least=found.least)
-        return spectra.widened(known, off)
+        found = complement(program, at, (known, basis, pairs), np.sort(sharp[largest]), rest_key)
+        return spectra.widened(found.spectrum, off)
 
     return spectrum

@@ -15,6 +15,7 @@ SIAM J. Matrix Anal. Appl. 2000.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -101,6 +102,7 @@ class Lanczos(NamedTuple):
         capacity: Largest number of rows that are multiplied, at most P.
         at: `point -> Linear`, which the others multiply with: the operator is linearised once for all of them.
         begin: `(key, dtype) -> basis` of one random vector.
+        enter: `(rows, values, vector) -> basis` from a vector, orthogonal to the first rows: Ritz vectors of `values`.
         extend: `(at, basis, key, steps) -> basis` with so many more products, or as many as there is room for.
         probe: `(at, rows, fixed, vectors, key, steps) -> rows, probes`: for each of vectors (k, P) a run of so many
             products from it, orthogonal to the first `fixed` rows.
@@ -111,6 +113,7 @@ class Lanczos(NamedTuple):
     capacity: int
     at: Callable[[Any], operators.Linear]
     begin: Callable[[jax.Array, Any], Basis]
+    enter: Callable[[jax.Array, np.ndarray, jax.Array], Basis]
     extend: Callable[[operators.Linear, Basis, jax.Array, int], Basis]
     probe: Callable[..., tuple[jax.Array, Probes]]
     combine: Callable[[jax.Array, np.ndarray], jax.Array]
@@ -175,6 +178,16 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
     def begin(key: jax.Array, dtype: Any) -> Basis:
         return beginning(drawn(key, dtype))  # apart, for drawing holds three vectors
 
+    @functools.partial(jax.jit, donate_argnums=0)
+    def entered(filled: jax.Array, fixed: jax.Array, values: jax.Array, vector: jax.Array) -> Basis:
+        basis, _ = started(filled, fixed, vector)
+        return basis._replace(projected=jnp.diag(values))
+
+    def enter(filled: jax.Array, values: np.ndarray, vector: jax.Array) -> Basis:
+        padded = np.zeros(rows, filled.dtype)
+        padded[: len(values)] = values
+        return entered(filled, jnp.asarray(len(values)), jnp.asarray(padded), vector)
+
     @functools.partial(jax.jit, donate_argnums=1)
     def extend(at: operators.Linear, basis: Basis, key: jax.Array, steps: int) -> Basis:
         return grown(at, basis, key, basis.steps + steps)
@@ -214,7 +227,7 @@ def lanczos(operator: operators.Operator, size: int, *, capacity: int) -> Lanczo
         padded[: weights.shape[0], : weights.shape[1]] = weights
         return combined(filled, jnp.asarray(padded))
 
-    return Lanczos(size, capacity, operators.linearised(operator, size), begin, extend, probe, combine)
+    return Lanczos(size, capacity, operators.linearised(operator, size), begin, enter, extend, probe, combine)
 
 
 def ritz(basis: Basis) -> Ritz:
@@ -226,23 +239,71 @@ def ritz(basis: Basis) -> Ritz:
     return _ritz(np.asarray(basis.projected, np.float64), float(basis.beta), 0, int(basis.steps), basis.rows.dtype)
 
 
-def probe_ritz(probes: Probes, i: int, *, drop: int = 0) -> Ritz:
-    """Returns the Ritz pairs of probe i, without its last `drop` products.
+def part_ritz(basis: Basis, first: int) -> Ritz:
+    """Returns the Ritz pairs of the rows from `first` on, of what the operator is on the complement of those before.
 
     Raises:
         FloatingPointError: If a product was not finite.
     """
-    projected = np.asarray(probes.projected[i], np.float64)
-    last = probes.steps - drop
-    beta = float(probes.beta[i]) if drop == 0 else float(projected[last - 1, last])
-    return _ritz(projected, beta, probes.first, last, probes.projected.dtype)
+    return _ritz(np.asarray(basis.projected, np.float64), float(basis.beta), first, int(basis.steps), basis.rows.dtype)
 
 
-def _ritz(projected: np.ndarray, beta: float, first: int, last: int, dtype: Any) -> Ritz:
+def joined_ritz(basis: Basis, couplings: np.ndarray) -> Ritz:
+    """Returns the Ritz pairs of a basis that was entered with Ritz vectors of another.
+
+    What the operator makes of those leaves the basis along the next row of the other one, which the new rows have in
+    part: what they have is in `projected`, and what they lack of it adds to the residuals.
+
+    Args:
+        basis: The basis.
+        couplings: (k,) of the Ritz vectors to that row.
+
+    Raises:
+        FloatingPointError: If a product was not finite.
+    """
+    pairs, count = ritz(basis), len(couplings)
+    across = np.asarray(basis.projected, np.float64)[:count, count : int(basis.steps)]
+    length = float(couplings @ couplings)
+    lacking = math.sqrt(max(0.0, 1 - float(np.sum(across**2)) / length)) if length else 0.0
+    residuals = pairs.residuals + lacking * np.abs(couplings @ pairs.weights[:count])
+    return pairs._replace(residuals=residuals)
+
+
+def quadrature(probes: Probes, i: int, end: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the nodes and weights by which v . f(A) v / v . v is found for the start vector v of probe i.
+
+    Gauss quadrature has a node for each product; Gauss-Radau one more, at an end of the spectrum, from the coupling
+    that the last product left (Golub 1973).
+
+    Args:
+        probes: The probes.
+        i: Which.
+        end: Beyond which no eigenvalue lies; None for Gauss.
+
+    Raises:
+        FloatingPointError: If a product was not finite.
+    """
+    square = _square(np.asarray(probes.projected[i], np.float64), float(probes.beta[i]), probes.first, probes.steps)
+    beta = float(probes.beta[i])
+    if end is not None and beta > 0:
+        last = np.zeros(len(square))
+        last[-1] = beta
+        added = np.linalg.solve(square - end * np.eye(len(square)), beta * last)[-1]
+        square = np.block([[square, last[:, None]], [last[None], np.array([[end + added]])]])
+    values, weights = np.linalg.eigh(square)
+    return values, weights[0] ** 2
+
+
+def _square(projected: np.ndarray, beta: float, first: int, last: int) -> np.ndarray:
+    """Returns the symmetric matrix of what the operator is on some rows, from its upper half."""
     square = np.triu(projected[first:last, first:last])
     if not np.isfinite(square).all() or not np.isfinite(beta):
         raise FloatingPointError("a product with the operator is not finite")
-    values, weights = np.linalg.eigh(square + np.triu(square, 1).T, UPLO="U")
+    return np.asarray(square + np.triu(square, 1).T)
+
+
+def _ritz(projected: np.ndarray, beta: float, first: int, last: int, dtype: Any) -> Ritz:
+    values, weights = np.linalg.eigh(_square(projected, beta, first, last), UPLO="U")
     floor = rounding(dtype) * np.abs(values).max()
     return Ritz(values, np.maximum(np.abs(beta * weights[-1]), floor), weights, max(beta, floor))
 

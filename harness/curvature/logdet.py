@@ -27,14 +27,23 @@ import scipy.special
 from harness.curvature import lanczos, operators
 from harness.curvature import spectrum as spectra
 
-CUT = 0.3
-"""Eigenvalues beyond CUT / eta in modulus are deflated when they have converged."""
+CUT = 0.5
+"""Eigenvalues beyond CUT / eta in modulus are resolved, and taken out before all others are bounded."""
 
-PROBES = 8
+CLOSE = 1e-4
+"""A pair has converged where its residual, times eta, is this share of sigma_min and of the eigenvalue, times eta."""
+
+DEFLATED = 0.03
+"""Eigenvalues beyond DEFLATED / eta that have converged are taken out for the probes: less is left to chance."""
+
+PROBES = 5
 """Probe vectors."""
 
-STEPS = 4
-"""Products per probe. With nothing left beyond CUT the quadrature error falls by 42 with each: 3e-7 after four."""
+STEPS = 2
+"""Products per probe, at most: each quadrature is exact for polynomials of degree 4, or 2 where one is enough."""
+
+NARROW = 1.1
+"""Width of the complement's spectrum, times eta, up to which one product per probe is enough."""
 
 
 class LogDet(NamedTuple):
@@ -49,11 +58,18 @@ class LogDet(NamedTuple):
 
 
 class Deflated(NamedTuple):
-    """What was taken out: eigenvalues (k,), their errors (k,), and rows of which the first k are their vectors."""
+    """What was taken out: eigenvalues, rows of which the first are their vectors, and what is left.
+
+    Attributes:
+        values, errors: (k,) each.
+        rows: (capacity + 1, P).
+        ends: Between which all eigenvalues on the complement lie.
+    """
 
     values: np.ndarray
     errors: np.ndarray
     rows: jax.Array
+    ends: tuple[float, float]
 
 
 def exact(spectrum: spectra.Spectrum, eta: float) -> LogDet:
@@ -62,17 +78,18 @@ def exact(spectrum: spectra.Spectrum, eta: float) -> LogDet:
     return LogDet(value, error, 0)
 
 
-def chosen(pairs: lanczos.Ritz, eta: float, room: int) -> np.ndarray:
-    """Returns which Ritz pairs to deflate: those beyond CUT / eta that have converged, the largest if there is no room.
+def chosen(pairs: lanczos.Ritz, eta: float, room: int, cut: float = CUT) -> np.ndarray:
+    """Returns which Ritz pairs to take out: those beyond cut / eta that have converged, the largest that have room.
 
     Args:
         pairs: Ritz pairs of a run.
         eta: Step size.
         room: Most pairs.
+        cut: CUT, or DEFLATED.
     """
-    distances = np.abs(1 - eta * pairs.values)
-    outside = eta * np.abs(pairs.values) > CUT
-    found = np.flatnonzero(outside & (eta * pairs.residuals <= 1e-3 * np.maximum(distances, 1e-3)))
+    scaled = eta * np.abs(pairs.values)
+    near = np.minimum(max(float(np.abs(1 - eta * pairs.values).min()), 1e-6), scaled)
+    found = np.flatnonzero((scaled > cut) & (eta * pairs.residuals <= CLOSE * near))
     return np.sort(found[np.argsort(-np.abs(pairs.values[found]))[:room]])
 
 
@@ -87,8 +104,8 @@ def estimate(
     """Returns log|det(I - eta H)| from deflated eigenvalues and probes on their complement.
 
     The error adds three parts: the deflated eigenvalues' residuals; half the width of the 95 % interval over probes, by
-    Student's t; and the mean change of a probe's quadrature when its last step is dropped, which grows where undeflated
-    eigenvalues crowd 1/eta.
+    Student's t; and the mean of what each probe's quadrature may be off. It is infinite where the complement is not
+    known to lie below 1/eta.
     Cost: PROBES * STEPS products.
 
     Args:
@@ -102,26 +119,29 @@ def estimate(
     value, error = _sum(deflated.values, deflated.errors, eta)
     slope = 0.0 if trace is None else eta
     vectors = jax.random.rademacher(key, (PROBES, program.size), deflated.rows.dtype)
-    _, probes = program.probe(at, deflated.rows, len(deflated.values), vectors, key, STEPS)
-    forms = [_form(probes, i, eta, slope, 0) for i in range(PROBES)]
-    shorter = [_form(probes, i, eta, slope, 1) for i in range(PROBES)]
+    bounded = math.isfinite(deflated.ends[0]) and eta * deflated.ends[1] < 1
+    steps = 1 if bounded and eta * (deflated.ends[1] - deflated.ends[0]) <= NARROW else STEPS
+    _, probes = program.probe(at, deflated.rows, len(deflated.values), vectors, key, steps)
+    ends = deflated.ends if bounded else (None, None)
+    forms = np.array([[_form(probes, i, eta, slope, end) for end in ends] for i in range(PROBES)])
     if trace is not None:
         value -= eta * (trace - float(deflated.values.sum()))
-    if not np.isfinite(forms).all():  # an eigenvalue that was not deflated is 1/eta to the last bit
-        return LogDet(-math.inf, math.inf, PROBES * STEPS)
+    means = forms.mean(axis=1)
+    value += float(means.mean())
+    if not bounded:
+        return LogDet(value, math.inf, PROBES * steps)
     quantile = float(scipy.special.stdtrit(PROBES - 1, 0.975))
-    spread = quantile * float(np.std(forms, ddof=1) / np.sqrt(PROBES))
-    change = float(np.abs(np.mean(forms) - np.mean(shorter)))
-    return LogDet(value + float(np.mean(forms)), error + spread + change, PROBES * STEPS)
+    spread = quantile * float(np.std(means, ddof=1) / np.sqrt(PROBES))
+    off = float(np.mean(np.abs(forms[:, 0] - forms[:, 1]))) / 2
+    return LogDet(value, error + spread + off, PROBES * steps)
 
 
-def _form(probes: lanczos.Probes, i: int, eta: float, slope: float, drop: int) -> float:
-    """Returns the Gauss quadrature of log|1 - eta x| + slope x for probe i, without its last `drop` products."""
-    nodes = lanczos.probe_ritz(probes, i, drop=drop)
-    shares = nodes.weights[0] ** 2
+def _form(probes: lanczos.Probes, i: int, eta: float, slope: float, end: float | None) -> float:
+    """Returns the quadrature of log|1 - eta x| + slope x for probe i: Gauss-Radau with a node at `end`, else Gauss."""
+    nodes, shares = lanczos.quadrature(probes, i, end)
     seen = shares > 0  # a node that the vector does not see may be 1/eta, and 0 times its logarithm is no number
     with np.errstate(divide="ignore"):
-        values = np.log(np.abs(1 - eta * nodes.values[seen])) + slope * nodes.values[seen]
+        values = np.log(np.abs(1 - eta * nodes[seen])) + slope * nodes[seen]
     return float(probes.lengths[i]) * float(shares[seen] @ values)
 
 

@@ -38,9 +38,6 @@ PRODUCTS = 160
 MEMORY = 8 * 2**30
 """Bytes that a float64 basis may take. It has room for PRODUCTS rows below that, for fewer above (then it restarts)."""
 
-HOLD = 8
-"""Products that a resolved run goes on, to see whether an eigenvalue stands for several that lie close together."""
-
 ROOM = 2 * exclusion.STEPS
 """Rows of the smallest basis: half of them can be deflated, and the run on the complement fits in the other half."""
 
@@ -93,8 +90,8 @@ def surveyor(
 ) -> Surveyor:
     """Returns the questions to ask of an operator on vectors of length `size`.
 
-    Cost in products: dense, P; Lanczos, what its residuals need (up to PRODUCTS), exclusion.STEPS and logdet.PROBES *
-    logdet.STEPS. Both: that of rounding.frobenius.
+    Cost in products: dense, P; Lanczos, what its residuals need, mostly 35 to 75 (PRODUCTS + exclusion.STEPS at most),
+    and logdet.PROBES * logdet.STEPS. Both: that of rounding.frobenius.
 
     Args:
         operator: The symmetric operator.
@@ -118,30 +115,30 @@ def surveyor(
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
         at = program.at(point)
-        far: list[tuple[int, int]] = []
-
-        def settled(seen: spectra.Spectrum) -> bool:
-            """Says whether the run is resolved, and HOLD products have shown no further outer eigenvalue."""
-            count = int(np.sum(eta * np.abs(seen.values) > logdet.CUT))
-            before = [known for products, known in far if products <= seen.products - HOLD]
-            far.append((seen.products, count))
-            return before[-1:] == [count] and resolved(seen, eta)
-
-        # 1. Lanczos on the whole space, until the outer eigenvalues are resolved.
+        # 1. Lanczos on the whole space, until the largest eigenvalue and the one nearest 1/eta are resolved; where
+        # memory is short until all is, for only this run can restart.
+        enough = nearest if program.capacity >= PRODUCTS else resolved
         known, basis, pairs = lanczos.run(
-            program, at, run_key, lambda s: not fits and settled(s), limit=max(PRODUCTS, program.capacity)
+            program, at, run_key, lambda s: not fits and enough(s, eta), limit=max(PRODUCTS, program.capacity)
         )
         off = rounded(point)
         if known.complete:
             return spectra.widened(known, off), None
-        # 2. The eigenvalues beyond CUT / eta are taken out.
+        # 2. The eigenvalues beyond CUT / eta that have converged are taken out.
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
-        # 3. A short run on the complement bounds all others.
-        left = exclusion.complement(program, at, basis.rows, pairs, taken, rest_key)
-        deflated = logdet.Deflated(pairs.values[taken], pairs.residuals[taken] + off, left.rows)
-        products = known.products + left.products
-        known = known._replace(rest=left.rest, coupling=left.coupling, products=products, least=left.least)
-        return spectra.widened(known, off), deflated
+        # 3. A run on the complement bounds all others. It begins anew, so it sees what the first one could not,
+        # repeated eigenvalues too, and goes on until all that is asked for is resolved.
+        most = PRODUCTS + exclusion.STEPS - known.products
+        found = exclusion.complement(
+            program, at, (known, basis, pairs), taken, rest_key, lambda s: s.products >= most or resolved(s, eta)
+        )
+        # 4. For log|det| more of what both runs have found is taken out, and all that is beyond the bounds of the rest.
+        values, ends = found.pairs.values, (found.spectrum.least, found.spectrum.rest)
+        deep = logdet.chosen(found.pairs, eta, program.capacity - logdet.STEPS, logdet.DEFLATED)
+        deep = np.union1d(deep, np.flatnonzero((values < ends[0]) | (values > ends[1])))
+        rows = program.combine(found.basis.rows, found.pairs.weights[:, deep])
+        deflated = logdet.Deflated(values[deep], found.pairs.residuals[deep] + off, rows, ends)
+        return spectra.widened(found.spectrum, off), deflated
 
     def survey(point: Any, eta: float, key: jax.Array) -> Survey:
         known, deflated = seen(point, eta, key)
@@ -168,16 +165,22 @@ def _dense(operator: operators.Operator, size: int) -> Surveyor:
     return Surveyor("dense", top, survey, lambda point, _eta, _key: spectrum(point))
 
 
-def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:
-    """Says whether a Lanczos run may stop.
+def nearest(spectrum: spectra.Spectrum, eta: float) -> bool:
+    """Says whether what lies near 1/eta is resolved.
 
-    It may when the top eigenvalue is known to 1e-6 and the least to 1e-2 of themselves, sigma_min to 1e-3, and every
-    Ritz value beyond logdet.CUT / eta has an error below 1e-3 of its distance from 1/eta.
+    It is when the largest eigenvalue is known to 1e-6 of itself, and every Ritz value beyond logdet.CUT / eta, times
+    eta, to logdet.CLOSE of sigma_min: the bound of sigma_min has to allow for what they are off together.
     """
     values, errors = spectrum.values, spectrum.errors
-    ends = errors[-1] <= 1e-6 * abs(values[-1]) and errors[0] <= 1e-2 * abs(values[0])
-    if not ends:
-        return False
     sigma, sigma_error = spectra.distance_from_one(spectrum, eta)
     far = eta * np.abs(values) > logdet.CUT
-    return sigma_error <= 1e-3 * sigma and bool(np.all((eta * errors <= 1e-3 * np.abs(1 - eta * values))[far]))
+    close = max(sigma_error, float(np.max(eta * errors[far], initial=0.0))) <= logdet.CLOSE * sigma
+    return close and bool(errors[-1] <= 1e-6 * abs(values[-1]))
+
+
+def resolved(spectrum: spectra.Spectrum, eta: float) -> bool:
+    """Says whether a survey may stop.
+
+    It may when what `nearest` asks for is known, and the least eigenvalue to 1e-2 of itself.
+    """
+    return nearest(spectrum, eta) and bool(spectrum.errors[0] <= 1e-2 * abs(spectrum.values[0]))

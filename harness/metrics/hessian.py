@@ -82,9 +82,9 @@ ROWS: dict[str, Metric] = {
         direction="none",
         definition="What no eigenvalue of H is less than, up to a model of the rounding in H; minus infinity where "
         "nothing is known.",
-        estimator="Dense: the least eigenvalue less its error bar. Lanczos: 32 products on the complement of the "
-        "eigenvalues that were taken out, as for sharpness_upper. They leave room of about half the width of what was "
-        "not taken out, so it is far below where the least eigenvalue is small.",
+        estimator="Dense: the least eigenvalue less its error bar. Lanczos: 32 products or more on the complement of "
+        "the eigenvalues that were taken out, as for sharpness_upper. They leave room of about half the width of what "
+        "was not taken out, so it is far below where the least eigenvalue is small.",
         source=KUCZYNSKI + "; harness/curvature/exclusion.py.",
     ),
     "n_negative": Metric(

@@ -81,7 +81,7 @@ ROWS: dict[str, Metric] = {
         definition="What sigma_min is not less than, as far as the model of the rounding in H holds; 0 where nothing "
         "is known.",
         estimator="Dense: sigma_min less its error bar. Lanczos: the nearest of the converged eigenvalues, less their "
-        "common residual, or what bounds all others: a further run of 32 products from a random start on their "
+        "common residual, or what bounds all others: a further run of 32 products or more from a random start on their "
         "complement, whose largest Ritz value falls short by more than is allowed for with probability 1e-12 at most.",
         source=KUCZYNSKI + "; the proof used is in harness/curvature/exclusion.py.",
     ),
@@ -102,10 +102,11 @@ ROWS: dict[str, Metric] = {
         unit="nats",
         direction="none",
         definition="Sum over all eigenvalues of log|1 − eta lambda_i|: the logarithm of the map's change of volume.",
-        estimator="Exact from the dense spectrum; else converged eigenvalues exactly and stochastic Lanczos "
-        "quadrature on their orthogonal complement, with the exact trace of H as control variate where the network is "
-        "piecewise linear.",
-        source="Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017; deflation: mathematics D3.",
+        estimator="Exact from the dense spectrum; else converged eigenvalues exactly and Lanczos quadrature "
+        "(Gauss-Radau) of random probes on their orthogonal complement, with the exact trace of H as control variate "
+        "where the network is piecewise linear.",
+        source="Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 2017; bounds by quadrature: Golub & Meurant, Matrices, "
+        "Moments and Quadrature, 2010; deflation: mathematics D3.",
         error="log_abs_det_error",
         bound="≈",
     ),
@@ -115,9 +116,10 @@ ROWS: dict[str, Metric] = {
         unit="nats",
         direction="lower",
         definition="Propagated eigenvalue error (dense, a bound); or the sum of half the width of the 95 % interval "
-        "over probes, the deflated eigenvalues' propagated errors, and the change when a probe's last step is dropped "
-        "(lanczos).",
-        estimator="Student's t over 8 probe vectors, drawn for each configuration, seed and step.",
+        "over probes, the deflated eigenvalues' propagated errors, and half the distance of two quadratures that hold "
+        "a probe's quadratic form between them (lanczos); infinite where what was not deflated may be at 1/eta.",
+        estimator="Student's t over 5 probe vectors, drawn for each configuration, seed and step. The quadratures need "
+        "a bound of what is left, and are as sure as sigma_min_lower.",
         source="Hutchinson, Commun. Stat. Simul. Comput. 1990.",
         bar="95 %",
     ),
