@@ -106,8 +106,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="curvature, training, start, scaling, store, device: whatever is there against a CPU, or large: "
-            "VGG-16 at full width.",
+            help="curvature, training, start, scaling, store, crossover, device: whatever is there against a CPU, or "
+            "large: VGG-16 at full width.",
             metavar="[WHAT]",
         ),
     ] = ("curvature"),

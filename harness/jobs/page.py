@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page while runs are made: `gdzoo board build` in a process of its own, as soon as the store holds a run.
 
-It is built again when twice as many runs are there, so that all of it costs no more than a few builds however many runs
-there are.
+It is built again when GROWTH times as many runs are there, so that all of it costs no more than a few builds however
+many runs there are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from harness import workspace
+
+GROWTH = 4
+"""Times as many runs as on the last page, at which it is built again."""
 
 
 class Page:
@@ -32,13 +35,13 @@ class Page:
         self._given_up = False
 
     def sent(self, runs: int, to_come: int) -> None:
-        """Begins to build the page if the store holds twice the runs that it held the last time, and more will come.
+        """Begins to build the page if the store holds GROWTH times the runs of the last page, and more will come.
 
         Args:
             runs: How many runs of this command the store holds.
             to_come: How many it does not hold yet.
         """
-        if self._given_up or self._waiting.is_alive() or not to_come or runs < 2 * self.runs:
+        if self._given_up or self._waiting.is_alive() or not to_come or runs < GROWTH * self.runs:
             return
         first, self.runs = not self.runs, runs
         self._building = subprocess.Popen(

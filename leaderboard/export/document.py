@@ -103,8 +103,9 @@ class Trace(Part):
         steps: Their steps, increasing, (n,).
         eta: The step size at each, (n,).
         values: Of each tracked eigenvalue, the largest first and the least last, its values, (top + 1, n).
-        errors: The largest error bar of each point, (n,).
+        errors: The error bar of each of these values, (top + 1, n).
         batch_sharpness: At each point; null for full-batch rules.
+        batch_sharpness_error: Its standard error over the drawn mini-batches; null for full-batch rules.
         missed: How many eigenvalues a survey at each point found that the trace did not have; 0 without a survey.
         loss_steps: Some steps, increasing.
         losses: The loss of what each of these steps saw.
@@ -114,8 +115,9 @@ class Trace(Part):
     steps: tuple[Count, ...] = Field(max_length=1000)
     eta: tuple[Finite, ...] = Field(max_length=1000)
     values: tuple[tuple[Finite | None, ...], ...] = Field(max_length=64)
-    errors: tuple[Finite, ...] = Field(max_length=1000)
+    errors: tuple[tuple[Finite | None, ...], ...] = Field(max_length=64)
     batch_sharpness: tuple[Finite | None, ...] = Field(max_length=1000)
+    batch_sharpness_error: tuple[Finite | None, ...] = Field(max_length=1000)
     missed: tuple[Count, ...] = Field(max_length=1000)
     loss_steps: tuple[Count, ...] = Field(max_length=1000)
     losses: tuple[Finite | None, ...] = Field(max_length=1000)
@@ -123,9 +125,12 @@ class Trace(Part):
 
     @pydantic.model_validator(mode="after")
     def _agrees_with_itself(self) -> Trace:
-        columns = (self.eta, self.errors, self.batch_sharpness, self.missed, *self.values)
+        noise = (self.batch_sharpness, self.batch_sharpness_error)
+        columns = (self.eta, *noise, self.missed, *self.values, *self.errors)
         if any(len(column) != len(self.steps) for column in columns) or len(self.losses) != len(self.loss_steps):
             raise ValueError("a column of the trace has not one value for each of its steps")
+        if not 2 <= len(self.values) == len(self.errors):
+            raise ValueError("the trace has not one column of error bars for each of its eigenvalues")
         for steps in (self.steps, self.loss_steps):
             if any(b <= a for a, b in itertools.pairwise(steps)):
                 raise ValueError("the steps of the trace do not increase")

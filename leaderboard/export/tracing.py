@@ -17,7 +17,7 @@ from leaderboard.export import document, parsing, text
 FILES = {"trace.jsonl": 1 << 19, "steps.csv": 1 << 17}
 """The files of a trace as bundles and stores hold them, and the bytes that each may have."""
 
-DRAWN = 120
+DRAWN = 160
 """Trace points of a run that a page draws."""
 
 LOSSES = 200
@@ -68,16 +68,17 @@ def read(trace: str, steps: str, run: document.Run) -> Read | None:
 
 def shown(found: Read, run: document.Run) -> document.Trace:
     """Returns what a page shows of the trace of a run."""
-    points = traces.shortened(found.points, DRAWN)
-    losses = traces.Steps(*(column[_spread(len(column))] for column in found.seen))
+    points = _drawn(found.points)
+    losses = traces.Steps(*(column[_outline(found.seen.loss)] for column in found.seen))
     with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
         said = diagnostics.RUN["flow"].measure(run.recorded, one_piece=run.one_piece, trace=found.points)
     return document.Trace(
         steps=tuple(point.step for point in points),
         eta=tuple(point.eta for point in points),
         values=tuple(tuple(map(_finite, column)) for column in zip(*(point.values for point in points), strict=True)),
-        errors=tuple(max(map(_or_zero, point.errors), default=0.0) for point in points),
+        errors=tuple(tuple(map(_finite, column)) for column in zip(*(point.errors for point in points), strict=True)),
         batch_sharpness=tuple(_finite(point.batch_sharpness) for point in points),
+        batch_sharpness_error=tuple(_finite(point.batch_sharpness_error) for point in points),
         missed=tuple((point.missed or 0) + bool(point.least_missed) for point in points),
         loss_steps=tuple(losses.step.tolist()),
         losses=tuple(map(_finite, losses.loss.tolist())),
@@ -85,16 +86,37 @@ def shown(found: Read, run: document.Run) -> document.Trace:
     )
 
 
-def _spread(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, LOSSES)).round().astype(int)) if count else np.arange(0)
+def _drawn(points: Sequence[traces.TracePoint]) -> list[traces.TracePoint]:
+    """Returns at most DRAWN trace points: half as `traces.shortened` says, half even on a logarithmic axis of steps."""
+    if len(points) <= DRAWN:
+        return list(points)
+    steps = np.array([point.step for point in points])
+    even = np.searchsorted(steps, np.expm1(np.linspace(0, np.log1p(steps[-1]), DRAWN // 2)).round())
+    chosen = {points[min(place, len(points) - 1)].step for place in even.tolist()}
+    others = [point for point in points if point.step not in chosen]
+    chosen |= {point.step for point in traces.shortened(others, DRAWN - len(chosen))}
+    return [point for point in points if point.step in chosen]
+
+
+def _outline(losses: np.ndarray) -> np.ndarray:
+    """Returns the places of the losses (k,) that a page draws: all of few.
+
+    Of many the least and the largest of each of LOSSES / 2 stretches, half of which are even on a linear axis and half
+    on a logarithmic one: so what goes up and down from step to step is drawn as far as it goes.
+    """
+    count = len(losses)
+    if count <= LOSSES:
+        return np.arange(count)
+    linear, logarithmic = np.linspace(0, count, LOSSES // 4 + 1), np.geomspace(1, count, LOSSES // 4)
+    bounds = np.unique(np.concatenate([linear, logarithmic]).round().astype(int))
+    ends = [
+        low + place(losses[low:high]) for low, high in itertools.pairwise(bounds) for place in (np.argmin, np.argmax)
+    ]
+    return np.unique([*ends, count - 1])
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _or_zero(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
 
 
 _NUMBERS = frozenset((*traces.NUMBERS, "step", "values", "errors", "products", "missed", "least_missed"))

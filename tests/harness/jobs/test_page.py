@@ -20,17 +20,17 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-def test_it_is_built_again_when_twice_as_many_runs_are_there_and_more_will_come(
+def test_it_is_built_again_when_four_times_as_many_runs_are_there_and_more_will_come(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes, lines = home / "notes", []
     monkeypatch.setattr(pages, "_command", lambda store: [sys.executable, "-c", NOTES, str(notes), store])
     with pages.kept("sqlite:///x.db", lines.append) as page:
-        for runs in range(1, 11):
-            page.sent(runs, 10 - runs)
+        for runs in range(1, 21):
+            page.sent(runs, 20 - runs)
             page._waiting.join()
     said = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
-    assert said == [["sqlite:///x.db", "--to-come", str(10 - runs)] for runs in (1, 2, 4, 8)]
+    assert said == [["sqlite:///x.db", "--to-come", str(20 - runs)] for runs in (1, 4, 16)]
     assert len(lines) == 1
     assert str(home / "site" / "index.html") in lines[0]
 
