@@ -28,10 +28,11 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Call
     opened = client.open_store(store_uri)
     gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
     for seed in range(2):
-        upload.upload(opened, sample.folder(home / "runs", "relu", seed))
-        made = sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu")
-        for name, text in zip(("trace.jsonl", "steps.csv"), sample.trace(sample.facts("gelu", seed)), strict=True):
-            (made / name).write_text(text)
+        upload.upload(opened, sample.folder(home / "runs", "relu", seed, suite="elsewhere"))
+        name = "mlp · activation=gelu"
+        made = sample.folder(home / "runs", "gelu", seed, cell=gelu, label=name, suite="elsewhere")
+        for file, text in zip(("trace.jsonl", "steps.csv"), sample.trace(sample.facts("gelu", seed)), strict=True):
+            (made / file).write_text(text)
         upload.upload(opened, made)
     with subprocess.Popen(
         [sys.executable, "-m", "gdzoo", "ui", "--port", str(free_port())],
@@ -41,7 +42,7 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Call
     ) as asked:
         assert asked.stdout is not None
         said = [asked.stdout.readline() for _ in range(3)]
-        found = re.fullmatch(r"  quickstart, 4 runs: (http://127\.0\.0\.1:\S+)\n", said[1])
+        found = re.fullmatch(r"  elsewhere, 4 runs: (http://127\.0\.0\.1:\S+)\n", said[1])
         try:
             assert found is not None, said
             yield found[1]
