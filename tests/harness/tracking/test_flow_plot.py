@@ -27,6 +27,7 @@ def test_crossings_lie_on_the_line_between_their_points() -> None:
     steps = np.array([0, 9, 99])
     one_half_of_the_way = math.sqrt(10) - 1  # on the axis of log(1 + step)
     assert flow_plot.crossings(steps, np.array([[0.5], [1.5], [1.2]])) == pytest.approx([one_half_of_the_way])
+    assert flow_plot.crossings(steps, np.array([[1.5], [0.5], [0.8]])) == pytest.approx([one_half_of_the_way])
     assert flow_plot.crossings(steps, np.array([[0.5], [math.nan], [1.5]])) == pytest.approx([9.0])
     assert flow_plot.crossings(steps, np.array([[1.0, 2.0]] * 3)) == []
 

@@ -20,6 +20,8 @@ def test_the_drawn_trace_points_keep_ends_comparisons_and_crossings_and_early_st
     assert 20010 in found and len([step for step in found if step < 3000]) > tracing.DRAWN / 4
     counts, fewer = ([point.above().number for point in some] for some in (points, drawn))
     assert sum(np.abs(np.diff(fewer))) == sum(np.abs(np.diff(counts))) == 3
+    changed = np.flatnonzero(np.diff(counts))
+    assert all(points[at].step in found and points[at + 1].step in found for at in changed), "on either side"
     assert tracing._drawn(points[:100]) == points[:100]
 
 
