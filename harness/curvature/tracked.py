@@ -2,7 +2,7 @@
 """Tracking: the largest eigenvalues and the least one of an operator that changes slowly from call to call.
 
 A call begins with the Ritz vectors of the last one. Their sum is multiplied first, and what of its product lies outside
-their span says how far they have turned. Where that is little, each of them is multiplied, and mostly that is all.
+their span says how far they have turned. Where that is little, each of them is multiplied, and a few times what is new; mostly that is all.
 Where it is much, the vectors are worth little one by one: the space grows from two sums of them, of all and with
 signs that alternate, as ARPACK restarts (Sorensen, SIAM J. Matrix Anal. Appl. 1992), by a degree of the polynomial for
 each product or two where a block of all would gain one for eleven. The second sum holds news: directions in which an
@@ -40,11 +40,18 @@ CALM = 0.03
 """Share of the product of the vectors' sum that leaves their span, up to which each is multiplied. Measured along runs
 of the small networks of `gdzoo bench` by gd: 0.005 to 0.03 late in training, 0.1 to 0.6 while the loss falls fast."""
 
+PROBE = 5
+"""Products of the Krylov space of the news where vectors have not turned: what rises unseen to z times the half-width
+of the rest is amplified by the Chebyshev polynomial of degree 4 there, by 97 for z = 2."""
+
 WEIGHT = 0.3
 """Of news and of guards in a sum of unit vectors."""
 
 ROUNDS = 20
 """Restarts after which a start without vectors gives what it has."""
+
+SAFE = 0.5
+"""Estimated error at which a value is good enough, in units of what is asked for."""
 
 START = 0.01
 """Errors of a start without vectors, in those of a call that follows."""
@@ -171,13 +178,14 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         across, level = (jnp.asarray(each, space.rows.dtype) for each in (weights.T[: top + 1], chosen))
         residuals = across @ space.images - level[:, None] * (across @ space.rows)
         norms = jnp.asarray(jnp.linalg.norm(residuals, axis=1), "float64")
-        # A residual is orthogonal to the space: what it lacks is taken to lie below the guards, or above the second.
+        # A residual is orthogonal to the space: what it lacks is taken to lie below the guards, or half-way to
+        # the second least, for at that end Ritz values are few.
         below, second = values[jnp.maximum(count - 1 - top - GUARDS, 0)], values[jnp.minimum(1, count - 1)]
-        gaps = jnp.where(largest, chosen - below, second - chosen)
+        gaps = jnp.where(largest, chosen - below, 0.5 * (second - chosen))
         wrong = jnp.minimum(norms, norms**2 / jnp.maximum(gaps, float(np.finfo(float).tiny)))
         floor = lanczos.rounding(space.rows.dtype) * norm
         goal = jnp.where(largest, jnp.maximum(to * jnp.abs(chosen), LEAST * norm), to * norm)
-        short = jnp.where(there & (norms > floor), wrong / goal, 0) + jnp.where(there & (count < rows), 2.0, 0)
+        short = jnp.where(there & (norms > floor), wrong / (SAFE * goal), 0) + jnp.where(there & (count < rows), 2.0, 0)
         known = there & finite
         return _Pairs(
             jnp.where(known, chosen, jnp.nan),
@@ -259,8 +267,12 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         calm = jnp.linalg.norm(image - (basis @ image) @ basis) <= CALM * jnp.linalg.norm(image)
         each = jnp.concatenate([basis, new[None]])  # the last vector of the basis is dropped: the sum has it
         each = each.at[0].set(jnp.where(calm, basis[0], signs @ basis + new))
-        count = jnp.where(calm, rows + 1, 1)
-        space = jax.lax.fori_loop(0, count, lambda k, s: multiplied(matvec, s, each[k]), space)
+
+        def start(k: jax.Array, space: _Space) -> _Space:
+            image = space.images[jnp.maximum(space.filled - 1, 0)]
+            return multiplied(matvec, space, jnp.where(k <= rows, each[jnp.minimum(k, rows)], image))
+
+        space = jax.lax.fori_loop(0, jnp.where(calm, rows + PROBE, 1), start, space)
         return grown(matvec, space, basis, TO)[0]
 
     return Tracker(size, top, rows, begin, follow)
