@@ -164,7 +164,14 @@ def cold(name: str, longer: int = LONGER) -> list[row.Row]:
         group = f"products cold / of a record, {problem.title}, gd, float32, steady: top {top}"
         spent = _lanczos(problem, top)
         made.append(
-            row.Row(group, "our Lanczos, told the answer, with the least", spent / mean, None, COLD, f"{spent} against {mean:.3g}")
+            row.Row(
+                group,
+                "our Lanczos, told the answer, with the least",
+                spent / mean,
+                None,
+                COLD,
+                f"{spent} against {mean:.3g}",
+            )
         )
         for label in COLD_PEERS:
             peer = peers.PEERS[label]

@@ -159,7 +159,9 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
             return space._replace(rows=filled, images=space.images.at[k].set(image), projected=projected, filled=k + 1)
 
         # A comparison with NaN is false: what is not finite goes in, and is seen.
-        return jax.lax.cond((left < DEPENDENT) | (space.filled >= capacity), lambda space: space, grown, space)
+        # A loop of at most one turn, for unlike a conditional it works in place.
+        stays = (left < DEPENDENT) | (space.filled >= capacity)
+        return jax.lax.fori_loop(0, jnp.where(stays, 0, 1), lambda _, space: grown(space), space)
 
     def pairs(space: _Space, to: float) -> _Pairs:
         count, place = space.filled, jnp.arange(capacity)
