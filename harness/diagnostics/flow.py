@@ -35,6 +35,9 @@ METRICS = (
     "trace_batch_sharpness_error",
 )
 
+COUNTS = ("trace_points", "trace_products", "trace_compared", "trace_missed", "trace_crossings")
+"""Those that add up over runs."""
+
 EDGE = 0.2
 """How far eta * lambda_1 may be from 2 where a run is at the edge."""
 

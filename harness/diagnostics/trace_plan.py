@@ -91,6 +91,26 @@ def _price(cell: config.Recipe, size: plan.Size) -> float:
     return price + (batch_sharpness.gradients(optimizers.rule(cell), size.examples, count) if count else 0.0)
 
 
+def spent(cell: config.Recipe, examples: int, points: int, products: int) -> float:
+    """Returns about how many gradients some trace points of a run took, as counted.
+
+    A gradient and a linearisation for each point, PRODUCT for each product with the Hessian, and for SGD the drawn
+    mini-batches.
+
+    Args:
+        cell: The cell of the run.
+        examples: N.
+        points: Trace points.
+        products: Hessian-vector products that they took together.
+    """
+    from harness.diagnostics import plan
+    from harness.training import batch_sharpness
+
+    count = batches(cell, examples)
+    drawn = batch_sharpness.gradients(optimizers.rule(cell), examples, count) if count else 0.0
+    return points * (2.0 + drawn) + plan.PRODUCT * products
+
+
 def _even(steps: int, points: int) -> tuple[int, ...]:
     """Returns so many evenly spaced steps, the first 0, the last `steps`; never more than there are."""
     count = min(points, steps + 1)

@@ -19,7 +19,7 @@ import numpy as np
 from harness.curvature import spectrum as spectra
 
 NUMBERS = (
-    *("eta", "loss", "grad_norm", "from_start", "from_last"),
+    *("eta", "loss", "grad_norm", "from_start", "from_last", "relative_progress"),
     *("batch_sharpness", "batch_sharpness_error"),
     *("gradient_noise_interaction", "gradient_noise_interaction_error"),
 )
@@ -54,6 +54,8 @@ class TracePoint:
         gradient_noise_interaction: E[g_B' H g_B] / |g|^2; NaN for full-batch rules.
         gradient_noise_interaction_error: Its standard error.
         products: Hessian-vector products that the eigenvalues took.
+        relative_progress: Of the step that led here, (L - L before) / (eta |gradient before|^2): -1 without curvature;
+            times 2, plus 2: eta times the directional smoothness along it. NaN where it is not a full-batch step.
         missed: Eigenvalues of the survey at this step that lie above the least tracked one and that the trace did not
             have; None where no survey was made.
         least_missed: Whether the least eigenvalue of the survey lies below the tracked one, beyond both error bars.
@@ -68,6 +70,7 @@ class TracePoint:
     from_start: float
     from_last: float
     products: int
+    relative_progress: float = math.nan
     batch_sharpness: float = math.nan
     batch_sharpness_error: float = math.nan
     gradient_noise_interaction: float = math.nan
@@ -142,7 +145,7 @@ def _point(plain: dict[str, Any]) -> TracePoint:
 
 def _absent(point: TracePoint, name: str) -> bool:
     """Says whether a number is not asked of this run."""
-    return name.startswith(("batch", "gradient")) and math.isnan(getattr(point, name))
+    return name.startswith(("batch", "gradient", "relative")) and math.isnan(getattr(point, name))
 
 
 def _number(value: float, dtype: str) -> float | str:

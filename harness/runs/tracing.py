@@ -79,6 +79,7 @@ class Tracing:
         self.last = known[-1].step if known else -1
         self._points: list[str] = []
         self._seen: list[traces.Steps] = []
+        self._made: traces.Steps | None = None
 
     def look(self, step: int, theta: np.ndarray) -> None:
         """Makes the trace point of a step.
@@ -106,6 +107,7 @@ class Tracing:
             errors=tuple(found.tracked.errors.tolist()),
             from_start=float(found.from_start),
             from_last=float(found.from_last),
+            relative_progress=self._progress(step, float(found.loss)),
             products=int(found.tracked.products),
             batch_sharpness=sharpness,
             batch_sharpness_error=sharpness_error,
@@ -125,6 +127,18 @@ class Tracing:
     def saw(self, seen: traces.Steps) -> None:
         """Takes what some steps saw."""
         self._seen.append(seen)
+        self._made = seen if len(seen.step) else self._made
+
+    def _progress(self, step: int, loss: float) -> float:
+        """Returns (loss - loss before) / (eta |gradient before|^2) of the step that led here; NaN unless it is plain.
+
+        Plain is a step of full-batch descent without momentum, of which loss and gradient norm were seen.
+        """
+        rule, made = self.traced.ready.rule, self._made
+        if rule.name != "gd" or made is None or made.step[-1] != step - 1:
+            return math.nan
+        promised = measure.step_size_at(self.traced.ready, self.traced.eta, step - 1) * float(made.grad_norm[-1]) ** 2
+        return (loss - float(made.loss[-1])) / promised if promised > 0 else math.nan
 
     def flush(self) -> None:
         """Brings to disk what is not there yet."""

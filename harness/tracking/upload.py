@@ -251,18 +251,22 @@ def _models(destination: Destination) -> list[mlflow.entities.LoggedModel]:
 
 
 def _log_pictures(destination: Destination, source: Source) -> None:
-    """Uploads pictures of the spectra of a run that kept them."""
+    """Uploads pictures of the spectra of a run that kept them, and of its trace, if it has one."""
     run = source.run
-    kept = run_folder.read_spectra(source.folder)
-    if not kept or run["eta"] is None:
+    kept = run_folder.read_spectra(source.folder) if run["eta"] is not None else []
+    trace = run_folder.read_trace(source.folder)
+    if not kept and not trace:
         return
-    from harness.tracking import spectrum_plot
+    from harness.tracking import flow_plot, spectrum_plot
 
     title = f"{run['label']}, seed {run['seed']}"
     with tempfile.TemporaryDirectory(prefix="gdzoo-plot-") as name:
         drawn = pathlib.Path(name)
-        (drawn / "spectrum.png").write_bytes(spectrum_plot.png(kept, run["eta"], title))
-        (drawn / "spectrum.html").write_text(spectrum_plot.page(kept, run["eta"], title), encoding="utf-8")
+        if kept:
+            (drawn / "spectrum.png").write_bytes(spectrum_plot.png(kept, run["eta"], title))
+            (drawn / "spectrum.html").write_text(spectrum_plot.page(kept, run["eta"], title), encoding="utf-8")
+        if trace:
+            (drawn / "flow.png").write_bytes(flow_plot.png(trace, title))
         destination.opened.client.log_artifacts(destination.run_id, str(drawn), "plots")
 
 

@@ -107,7 +107,10 @@ def said(run: document.Run, flow: Traced) -> list[str]:
         + (f"{_missed(missed, flow)}." if compared else ""),
     ]
     if narrow:
-        sentences.append(f"At {narrow} points all that were followed lie above 1, so that more may.")
+        sentences.append(
+            f"At {narrow} points all that were followed lie above 1, so that more may; "
+            "the numbers of the whole run leave them out."
+        )
     if any(not WITHIN[0] <= value <= WITHIN[1] for value in values):
         sentences.append(f"What lies beyond {number.show(WITHIN[0])} and {number.show(WITHIN[1])} is at the rim.")
     return sentences

@@ -79,6 +79,12 @@ def test_a_quadratic_has_its_eigenvalues_all_along_and_its_loss_at_every_step(ho
         assert loss == pytest.approx(0.5 * now @ (np.array(eigenvalues) * now), rel=1e-12)
         assert norm == pytest.approx(np.linalg.norm(np.array(eigenvalues) * now), rel=1e-12)
     assert steps == list(range(9))
+    curvatures = np.array(eigenvalues)
+    for point in points[1:]:  # on a quadratic progress is -1 + eta/2 g'Hg / |g|^2, at the point before
+        gradient = curvatures * (1 - 0.2 * curvatures) ** (point.step - 1) * theta
+        bent = gradient @ (curvatures * gradient) / (gradient @ gradient)
+        assert point.relative_progress == pytest.approx(-1 + 0.1 * bent, rel=1e-9)
+    assert np.isnan(points[0].relative_progress)
     assert points[-1].from_start == pytest.approx(np.linalg.norm(((1 - 0.2 * np.array(eigenvalues)) ** 9 - 1) * theta))
 
 

@@ -264,12 +264,13 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
     explained = [i for i, line in enumerate(lines) if not line.strip().startswith("#")]
     assert all(lines[i - 1].strip().startswith("#") for i in explained)
     assert all(len(line) <= 120 for line in lines)
-    head, tail = text.split("# Two fields that may be left out", 1)
-    used = head + "\n".join(
-        line.removeprefix("# ") for line in tail.splitlines() if line.startswith(("# source:", "# g", "#  "))
-    )
+    head, tail = text.split("# Three fields that may be left out", 1)
+    kept = ("# source:", "# g", "#  ", "# trace:")
+    used = head + "\n".join(line.removeprefix("# ") for line in tail.splitlines() if line.startswith(kept))
     found = parse(used)
     assert (len(found.cells), found.source) == (4, "a paper, a table, a run")
+    asked = found.cells[0].trace
+    assert asked is not None and (asked.top, asked.every) == (8, 10)
 
 
 def test_a_template_needs_a_file_name_and_a_family() -> None:
