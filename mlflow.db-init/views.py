@@ -94,5 +94,6 @@ def _chart(one: dict[str, str], section: str, key: str) -> dict[str, Any]:
     }
     if kind == "BAR":
         return chart | {"runsCountToCompare": 100}
-    curve = {"selectedMetricKeys": [metric], "scaleType": one.get("scale", "linear"), "xAxisScaleType": "linear"}
+    scales = {"scaleType": one.get("scale", "linear"), "xAxisScaleType": one.get("steps", "linear")}
+    curve = {"selectedMetricKeys": [metric], **scales}
     return chart | curve | STEPS | {"range": {}, "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True}

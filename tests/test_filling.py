@@ -352,6 +352,10 @@ def edit(**changes: Any) -> Any:
             "spectra.jsonl holds what is no list of eigenvalues",
         ),
         (
+            lambda folder: (folder / "layers.jsonl").write_text("{}\n"),
+            "layers.jsonl is not one of gdzoo's (KeyError)",
+        ),
+        (
             lambda folder: (folder / "usage.jsonl").write_text('{"step": 0, "values": {"a/../b": 1}}\n'),
             "usage.jsonl holds a name that is not one of gdzoo's",
         ),

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import pathlib
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import rich.console
 import rich.table
 
-from harness import config
+from harness import config, diagnostics
 from harness.records import run_folder
 from harness.specs import expected
 
@@ -45,7 +46,7 @@ def show(cells: Sequence[config.Cell], seeds: int | None, console: rich.console.
             if facts is None:
                 absent += 1
                 continue
-            for row in expected.compare(cell.expected, facts, run_folder.read_records(folder)):
+            for row in found_in(folder, cell, facts):
                 found.setdefault(row.name, []).append(row)
         label = cell.label
         for name, group in found.items():
@@ -64,6 +65,14 @@ def show(cells: Sequence[config.Cell], seeds: int | None, console: rich.console.
     if absent:
         console.print(f"{absent} runs that expect something have no records here to compare", highlight=False)
     return Outcome(agree, disagree, absent)
+
+
+def found_in(folder: pathlib.Path, cell: config.Cell, facts: Mapping[str, Any]) -> list[expected.Found]:
+    """Returns what the run in a folder shows of what is expected of its cell."""
+    recorded = run_folder.read_records(folder)
+    one_piece = bool(facts.get("theory", {}).get("one_piece"))
+    together = diagnostics.summary(recorded, one_piece=one_piece, trace=run_folder.read_trace(folder))
+    return expected.compare(cell.expected, facts, recorded, together)
 
 
 def _found(group: Sequence[expected.Found]) -> str:

@@ -15,6 +15,7 @@ import rich.table
 
 from harness import config, diagnostics, errors, specs, theory
 from harness.cli import costs
+from harness.diagnostics import flow, trace_plan
 from harness.diagnostics import plan as plans
 from harness.jobs import progress, task
 from harness.records import run_folder, statuses
@@ -222,6 +223,11 @@ def _diagnostics(measured: Sequence[plans.Plan], console: rich.console.Console) 
         withheld = [pair for one in measured for pair in one.left_out.items() if pair[0] in own]
         for (metric, reason), count in collections.Counter(withheld).items():
             table.add_row(f"  {metric}", f"no: {reason}", str(count), "", "")
+    if traced := [(one.trace, one.training) for one in measured if one.trace is not None]:
+        points = _range([len(trace.steps) for trace, _ in traced])
+        prices = _range([trace.cost for trace, _ in traced])
+        shares = _range([trace.cost / training for trace, training in traced], percent=True)
+        table.add_row("trace", f"at {points} steps", str(len(traced)), prices, shares)
     console.print(table)
     console.print(
         "Costs are upper bounds; the first that reads the survey of the Hessian pays for it.", highlight=False
@@ -244,6 +250,39 @@ def cost(cells: Sequence[config.Cell], seeds: int | None) -> str:
         return ""
     share = f"{100 * measuring / training:,.0f} % of training"
     return f"diagnostics cost {share}: {progress.duration(measuring)} next to {progress.duration(training)}"
+
+
+def traced(cells: Sequence[config.Cell], seeds: int | None) -> str:
+    """Returns what the traces of the runs of cells found and what they cost, in a line; empty if there are none.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    together: collections.Counter[str] = collections.Counter()
+    spent = training = 0.0
+    for cell in (cell for cell in cells if cell.trace is not None):
+        for seed in range(seeds or cell.seeds):
+            folder = run_folder.folder(cell.suite, cell.run_id(seed))
+            points, facts = run_folder.read_trace(folder), run_folder.read(folder)
+            if not points or facts is None:
+                continue
+            said = flow.summary([], trace=points)
+            together["runs"] += 1
+            together.update({name: int(said[name]) for name in flow.COUNTS if math.isfinite(said[name])})
+            examples = facts.examples
+            spent += trace_plan.spent(cell, examples, len(points), int(said["trace_products"]))
+            training += points[-1].step * (cell.optimizer.batch_size or examples) / max(examples, 1)
+    if not together["trace_points"]:
+        return ""
+    points_of = f"{together['trace_points']:,} points in {_many(together['runs'], 'run')}"
+    crossed = f"{_many(together['trace_crossings'], 'change')} of the count above 1/η"
+    missed = (
+        f"{_many(together['trace_missed'], 'eigenvalue')} missed in {_many(together['trace_compared'], 'comparison')}"
+    )
+    price = f"about {spent / together['trace_points']:.3g} gradients a point"
+    share = f", {100 * spent / training:,.0f} % of training" if training else ""
+    return f"trace: {points_of}, {crossed}, {missed} with surveys; it cost {price}{share}"
 
 
 def left_out(cells: Sequence[config.Cell], seeds: int | None) -> str:

@@ -45,11 +45,13 @@ from harness.config.start import (
     Start,
     ZeroUnitSaddle,
 )
+from harness.config.trace import MOST_TRACE_POINTS, Trace
 
 __all__ = [
     "ADDED",
     "CONSTANT",
     "DOMAIN",
+    "MOST_TRACE_POINTS",
     "SCHEMA",
     "Budget",
     "Ce",
@@ -88,6 +90,7 @@ __all__ = [
     "Start",
     "Target",
     "Tfds",
+    "Trace",
     "Value",
     "ZeroUnitSaddle",
     "checkpoint_steps",

@@ -19,7 +19,7 @@ ADDED: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},
     ("loss", ""): {"weight_decay": 0.0},
     ("optimizer", ""): {"sampling": "replacement", "schedule": {"name": "constant"}},
-    ("", ""): {"diagnostics": "auto", "target": None},
+    ("", ""): {"diagnostics": "auto", "target": None, "trace": None},
 }
 """Fields that came after the first cells had been named, by part (empty for the recipe itself) and family, and the
 value that means what was meant before: at that value a field is left out of the hash, so that a cell keeps its name

@@ -21,14 +21,20 @@ def _percent(value: Any) -> float:
     return float(found[2])
 
 
+Percent = Annotated[
+    float,
+    pydantic.BeforeValidator(_percent),
+    pydantic.PlainSerializer(lambda value: f"{value:.10g} %", return_type=str),
+    pydantic.WithJsonSchema({"type": "string", "pattern": f"^{PERCENT.pattern}$", "examples": ["10 %"]}),
+]
+"""A percentage: `10 %` in a file."""
+
+
 class Budget(Config):
     """Diagnostics in the order of `gdzoo list diagnostics`, each that still fits a share of the training's cost."""
 
     budget: Annotated[
-        float,
-        pydantic.BeforeValidator(_percent),
-        pydantic.PlainSerializer(lambda value: f"{value:.10g} %", return_type=str),
-        pydantic.WithJsonSchema({"type": "string", "pattern": f"^{PERCENT.pattern}$", "examples": ["10 %"]}),
+        Percent,
         pydantic.Field(description="Share of the training's cost that diagnostics may add, in gradients: `10 %`."),
     ]
 
@@ -54,6 +60,8 @@ DiagnosticName = Literal[
     "displacement",
     "saddle",
     "escape",
+    "flip",
+    "layers",
 ]
 """A name in DIAGNOSTICS, in its order (a test holds the two lists equal)."""
 

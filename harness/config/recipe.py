@@ -15,6 +15,7 @@ from harness.config.diagnostics import Diagnostics
 from harness.config.loss import Loss
 from harness.config.optimizer import Optimizer
 from harness.config.start import Random, Start
+from harness.config.trace import Trace
 from zoo.config import Config
 
 CHECKPOINTS = 16
@@ -80,6 +81,13 @@ class Recipe(Config):
         ),
     ] = "auto"
     diagnostics: Diagnostics = "auto"
+    trace: Annotated[
+        Trace | None,
+        pydantic.Field(
+            description="Loss at every step, and at many of them the largest eigenvalues: `{top: 8, every: 10}`, "
+            "`{points: 200}` or `{budget: 25 %}`; null for none."
+        ),
+    ] = None
 
     def resolved(self) -> dict[str, Any]:
         """Returns the recipe as nested plain values, defaults written out, in the form of a spec."""

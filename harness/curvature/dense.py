@@ -58,12 +58,23 @@ def matrix(operator: operators.Operator, size: int) -> Matrix:
 
 
 def known(operator: operators.Operator, size: int) -> Callable[[Any], spectra.Spectrum]:
-    """Returns the function from a point to all eigenvalues, in whose error bars the rounding of the matrix is.
+    """Returns the function from a point to all eigenvalues; as `seen`, without the matrix."""
+    made = seen(operator, size)
+    return lambda point: made(point)[0]
+
+
+def seen(operator: operators.Operator, size: int) -> Callable[[Any], tuple[spectra.Spectrum, np.ndarray]]:
+    """Returns the function from a point to all eigenvalues, in whose error bars the rounding of the matrix is, and it.
 
     It raises what `spectrum` does. Cost: P products, (4/3) P^3 operations, and that of rounding.frobenius.
     """
     whole, off = matrix(operator, size), rounding.frobenius(operator, size)
-    return lambda point: spectra.widened(spectrum(np.asarray(whole(point))), off(point))
+
+    def at(point: Any) -> tuple[spectra.Spectrum, np.ndarray]:
+        made = np.asarray(whole(point))
+        return spectra.widened(spectrum(made), off(point)), made
+
+    return at
 
 
 def spectrum(matrix: np.ndarray) -> spectra.Spectrum:

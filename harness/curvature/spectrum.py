@@ -23,6 +23,10 @@ FAILURE = 1e-12
 """Probability that what one Lanczos survey says of eigenvalues it never saw is false, at most (exclusion.py)."""
 
 
+NAMED = ("largest", "least", "nearest")
+"""The eigenvalues that have names: the largest, the least, and the one nearest 1/eta."""
+
+
 class Spectrum(NamedTuple):
     """Known eigenvalues of a symmetric (P, P) operator.
 
@@ -47,6 +51,11 @@ class Spectrum(NamedTuple):
     rest: float = math.inf
     coupling: float = 0.0
     least: float = -math.inf
+
+
+def named(values: np.ndarray, eta: float) -> np.ndarray:
+    """Returns where in ascending eigenvalues (k,) each of NAMED stands."""
+    return np.array([len(values) - 1, 0, int(np.abs(1 - eta * values).argmin())])
 
 
 def widened(spectrum: Spectrum, rounding: float) -> Spectrum:

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from harness.curvature import dense, exclusion, lanczos, logdet, operators, rounding
+from harness.curvature import dense, eigenvectors, exclusion, lanczos, logdet, operators, rounding
 from harness.curvature import spectrum as spectra
 
 Method = Literal["dense", "lanczos"]
@@ -43,10 +43,11 @@ ROOM = 2 * exclusion.STEPS
 
 
 class Survey(NamedTuple):
-    """The spectrum of the Hessian and log|det(I - eta H)| at one point."""
+    """The spectrum of the Hessian, log|det(I - eta H)|, and where it was asked for three eigenvectors, at one point."""
 
     spectrum: spectra.Spectrum
     log_det: logdet.LogDet
+    vectors: eigenvectors.Eigenvectors | None = None
 
 
 class Surveyor(NamedTuple):
@@ -55,7 +56,7 @@ class Surveyor(NamedTuple):
     Attributes:
         method: How they are answered.
         top: `(point, key) -> (lambda_max, error bar)`, resolved to 1e-9 of itself.
-        survey: `(point, eta, key) -> Survey`.
+        survey: `(point, eta, key, vectors=False) -> Survey`, with eigenvectors if that is said.
         spectrum: `(point, eta, key) -> spectrum`: the same without log|det|, with what bounds the eigenvalues it never
             saw.
         program: The programs of Lanczos, where it is the method.
@@ -63,7 +64,7 @@ class Surveyor(NamedTuple):
 
     method: Method
     top: Callable[[Any, jax.Array], tuple[float, float]]
-    survey: Callable[[Any, float, jax.Array], Survey]
+    survey: Callable[..., Survey]
     spectrum: Callable[[Any, float, jax.Array], spectra.Spectrum]
     program: lanczos.Lanczos | None = None
 
@@ -109,8 +110,10 @@ def surveyor(
         known, _, _ = lanczos.run(program, program.at(point), key, lambda s: s.errors[-1] <= 1e-9 * abs(s.values[-1]))
         return float(known.values[-1]), float(known.errors[-1]) + rounded(point)
 
-    def seen(point: Any, eta: float, key: jax.Array) -> tuple[spectra.Spectrum, logdet.Deflated | None]:
-        """Returns the spectrum, and what was taken out of it; None where it is complete."""
+    def seen(
+        point: Any, eta: float, key: jax.Array, *, vectors: bool = False
+    ) -> tuple[spectra.Spectrum, logdet.Deflated | None, eigenvectors.Eigenvectors | None]:
+        """Returns the spectrum, what was taken out of it (None where it is complete), and eigenvectors if asked."""
         run_key, rest_key, _ = jax.random.split(key, 3)
         # A space that fits is spanned whole: every eigenvalue is then known, repeated ones too.
         fits = size <= program.capacity
@@ -123,7 +126,7 @@ def surveyor(
         )
         off = rounded(point)
         if known.complete:
-            return spectra.widened(known, off), None
+            return spectra.widened(known, off), None, eigenvectors.of(basis, pairs, eta, off) if vectors else None
         # 2. The eigenvalues beyond CUT / eta that have converged are taken out.
         taken = logdet.chosen(pairs, eta, program.capacity - exclusion.STEPS)
         # 3. A run on the complement bounds all others. It begins anew, so it sees what the first one could not,
@@ -132,35 +135,40 @@ def surveyor(
         found = exclusion.complement(
             program, at, (known, basis, pairs), taken, rest_key, lambda s: s.products >= most or resolved(s, eta)
         )
+        named = eigenvectors.of(found.basis, found.pairs, eta, off) if vectors else None
         # 4. For log|det| more of what both runs have found is taken out, and all that is beyond the bounds of the rest.
         values, ends = found.pairs.values, (found.spectrum.least, found.spectrum.rest)
         deep = logdet.chosen(found.pairs, eta, program.capacity - logdet.STEPS, logdet.DEFLATED)
         deep = np.union1d(deep, np.flatnonzero((values < ends[0]) | (values > ends[1])))
         rows = program.combine(found.basis.rows, found.pairs.weights[:, deep])
         deflated = logdet.Deflated(values[deep], found.pairs.residuals[deep] + off, rows, ends)
-        return spectra.widened(found.spectrum, off), deflated
+        return spectra.widened(found.spectrum, off), deflated, named
 
-    def survey(point: Any, eta: float, key: jax.Array) -> Survey:
-        known, deflated = seen(point, eta, key)
+    def survey(point: Any, eta: float, key: jax.Array, *, vectors: bool = False) -> Survey:
+        known, deflated, named = seen(point, eta, key, vectors=vectors)
         if deflated is None:
-            return Survey(known, logdet.exact(known, eta))
+            return Survey(known, logdet.exact(known, eta), named)
         exact = None if trace is None else float(trace(point))
         probe_key = jax.random.split(key, 3)[2]
-        return Survey(known, logdet.estimate(program, program.at(point), eta, probe_key, deflated, exact))
+        return Survey(known, logdet.estimate(program, program.at(point), eta, probe_key, deflated, exact), named)
 
     return Surveyor("lanczos", top, survey, lambda point, eta, key: seen(point, eta, key)[0], program)
 
 
 def _dense(operator: operators.Operator, size: int) -> Surveyor:
-    spectrum = dense.known(operator, size)
+    seen = dense.seen(operator, size)
+
+    def spectrum(point: Any) -> spectra.Spectrum:
+        return seen(point)[0]
 
     def top(point: Any, _key: jax.Array) -> tuple[float, float]:
         known = spectrum(point)
         return float(known.values[-1]), float(known.errors[-1])
 
-    def survey(point: Any, eta: float, _key: jax.Array) -> Survey:
-        known = spectrum(point)
-        return Survey(known, logdet.exact(known, eta))
+    def survey(point: Any, eta: float, _key: jax.Array, *, vectors: bool = False) -> Survey:
+        known, matrix = seen(point)
+        named = eigenvectors.of_matrix(matrix, known, eta) if vectors else None
+        return Survey(known, logdet.exact(known, eta), named)
 
     return Surveyor("dense", top, survey, lambda point, _eta, _key: spectrum(point))
 

@@ -17,6 +17,7 @@ from harness.diagnostics.point import Nearby, Point
 
 if TYPE_CHECKING:
     from harness.diagnostics import plan as plans
+    from harness.records import traces
 
 __all__ = [
     "DEFAULT",
@@ -51,6 +52,7 @@ class Diagnostic:
         cost: What it costs beyond the survey, in words.
         schedule: At which checkpoint steps it is asked.
         surveys: Whether it reads the survey of the Hessian.
+        vectors: Whether it reads eigenvectors of that survey.
         auto: Whether `auto` takes it.
         why_not: `cell -> reason`: why it says nothing of a cell; empty if it does.
     """
@@ -60,6 +62,7 @@ class Diagnostic:
     cost: str
     schedule: Schedule = "every checkpoint"
     surveys: bool = False
+    vectors: bool = False
     auto: bool = False
     why_not: Callable[[Any], str] = _always
 
@@ -103,29 +106,41 @@ class RunDiagnostic:
     """One question about a whole run, answered from its records by the file of its name; it costs nothing.
 
     The file has `METRICS`, the names that it gives; `NEEDS`, those that each record must have, else it says nothing;
-    and `summary`, from the records, and whether the risk is one piece, to the values.
+    and `summary`, from the records, and whether the risk is one piece, to the values. One that reads the trace has no
+    NEEDS, and says nothing of a run without one.
 
     Attributes:
         name: Its file in this folder.
         title: The question, in a few words.
+        of_trace: Whether it reads the trace.
     """
 
     name: str
     title: str
+    of_trace: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names that it gives."""
         return tuple(_module(self.name).METRICS)
 
-    def applies(self, recorded: Sequence[records.Record]) -> bool:
-        """Says whether the records hold what it reads."""
+    def applies(self, recorded: Sequence[records.Record], trace: Sequence[traces.TracePoint] = ()) -> bool:
+        """Says whether the records, or the trace, hold what it reads."""
+        if self.of_trace:
+            return bool(trace)
         needed = set(_module(self.name).NEEDS)
         return bool(recorded) and all(needed <= set(one.values) for one in recorded)
 
-    def measure(self, recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
-        """Returns the answer, as values of METRICS; `one_piece` as in `summary`."""
-        return dict(_module(self.name).summary(recorded, one_piece=one_piece))
+    def measure(
+        self,
+        recorded: Sequence[records.Record],
+        *,
+        one_piece: bool = False,
+        trace: Sequence[traces.TracePoint] = (),
+    ) -> dict[str, float]:
+        """Returns the answer, as values of METRICS; arguments as in `summary`."""
+        more = {"trace": trace} if self.of_trace else {}
+        return dict(_module(self.name).summary(recorded, one_piece=one_piece, **more))
 
 
 def _module(name: str) -> ModuleType:
@@ -161,6 +176,13 @@ def _one_map(cell: config.Recipe) -> str:
     return _momentum(cell) or (
         "" if cell.optimizer.schedule.name == "constant" else "it iterates one map, and the step size changes"
     )
+
+
+def _unflippable(cell: config.Recipe) -> str:
+    """Says why steps are not those of one map that is analytic in every direction."""
+    if cell.optimizer.batch_size:
+        return "it is of the map of the whole batch, and steps see mini-batches"
+    return _momentum(cell) or ("" if _analytic(cell) else "the risk has kinks, across which derivatives say nothing")
 
 
 def _undefined(cell: config.Recipe) -> str:
@@ -283,6 +305,15 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             auto=True,
             why_not=_no_escape,
         ),
+        Diagnostic(
+            "flip",
+            "whether the oscillation that begins at 2/η is stable",
+            "24 products, and third and fourth derivatives along a vector: some 60 gradients",
+            surveys=True,
+            vectors=True,
+            why_not=_unflippable,
+        ),
+        Diagnostic("layers", "which layers eigenvectors live in", "nothing", surveys=True, vectors=True),
     )
 }
 
@@ -291,21 +322,27 @@ RUN: dict[str, RunDiagnostic] = {
         "trajectory", "crossings of 1/η and their phases, closest approach, accumulated volume"
     ),
     "episodes": RunDiagnostic("episodes", "plateaus with negative curvature"),
+    "flips": RunDiagnostic("flips", "whether the loss stayed bounded at 2/η where the flip is said to be stable"),
+    "flow": RunDiagnostic("flow", "what the trace says: eigenvalues past 1/η and 2/η, step by step", of_trace=True),
 }
 
 DEFAULT = tuple(name for name, row in DIAGNOSTICS.items() if row.auto and row.why_not is _always)
 """What `auto` takes of every cell."""
 
 
-def summary(recorded: Sequence[records.Record], *, one_piece: bool = False) -> dict[str, float]:
-    """Returns what the records of a run say together: the values of RUN, as far as they hold what is needed.
+def summary(
+    recorded: Sequence[records.Record], *, one_piece: bool = False, trace: Sequence[traces.TracePoint] = ()
+) -> dict[str, float]:
+    """Returns what records and trace of a run say together: the values of RUN, as far as they hold what is needed.
 
     Args:
         recorded: The records, in the order of their steps.
         one_piece: Whether the risk is analytic everywhere (theory.Theory).
+        trace: The trace points, in the order of their steps.
     """
-    asked = [row for row in RUN.values() if row.applies(recorded)]
-    return {metric: value for row in asked for metric, value in row.measure(recorded, one_piece=one_piece).items()}
+    asked = [row for row in RUN.values() if row.applies(recorded, trace)]
+    answers = (row.measure(recorded, one_piece=one_piece, trace=trace) for row in asked)
+    return {metric: value for answer in answers for metric, value in answer.items()}
 
 
 def measure(point: Point, names: Iterable[str] = DEFAULT) -> dict[str, float]:

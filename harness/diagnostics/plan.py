@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from harness import config, diagnostics
+from harness.diagnostics import trace_plan
 
 PRODUCT = 2.0
 """Gradients that one more product with a Hessian costs, linearised at its point (numerics: 2 to 2.2, CPU)."""
@@ -59,12 +60,14 @@ class Plan(NamedTuple):
         prices: What each adds to the cost of a run beyond those taken before it, in gradients; for one that is left
             out, what it would.
         training: The cost of a run's training, in gradients.
+        trace: At which steps its runs have trace points, if the cell asks for any.
     """
 
     taken: tuple[str, ...]
     left_out: dict[str, str]
     prices: dict[str, float]
     training: float
+    trace: trace_plan.TracePlan | None = None
 
     def at(self, step: int, last: int) -> tuple[str, ...]:
         """Returns what is measured at a checkpoint step of a run whose last step is `last`."""
@@ -89,7 +92,7 @@ def plan(cell: config.Recipe, size: Size) -> Plan:
         else:
             taken.append(name)
             left_out |= row.withheld(cell, size)
-    return Plan(tuple(taken), left_out, prices, size.training)
+    return Plan(tuple(taken), left_out, prices, size.training, trace_plan.plan_trace(cell, size))
 
 
 def _unwanted(wanted: config.Diagnostics, name: str, cost_with: float, size: Size) -> str:

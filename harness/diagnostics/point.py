@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import jax
 
-    from harness.curvature import survey
+    from harness.curvature import eigenvectors, survey
     from harness.starts import saddles
     from harness.training.problem import Problem
 
@@ -78,6 +78,17 @@ class Point(NamedTuple):
         if self.surveyed is None:
             raise ValueError("the spectrum at this point is not known")
         return self.surveyed
+
+    @property
+    def vectors(self) -> eigenvectors.Eigenvectors:
+        """The eigenvectors that the survey was asked for.
+
+        Raises:
+            ValueError: If it was not.
+        """
+        if self.survey.vectors is None:
+            raise ValueError("the survey at this point was not asked for eigenvectors")
+        return self.survey.vectors
 
     @property
     def nearby(self) -> Nearby:

@@ -13,6 +13,8 @@ leaderboard/bundles/verify.py.
         both with `shaken` where bits are other: what a rounding error at the beginning of these steps has become
     {"found": "excluded", "seed": s, "step": t, "lower": ..., "error": ..., "upper": ...}
         sigma_min there by Lanczos, from a start that is drawn here and that who made the run could not know
+    {"found": "trace", "seed": s, "step": t, "loss": ..., "grad_norm": ..., "values": [...], "errors": [...], ...}
+        the least eigenvalue of the Hessian there and the largest, ascending, `whole` if they are all; in float64
     {"found": "divergence", "seed": s, "step": t}         null where it did not diverge
     {"found": "run", "seed": s, ...}                      how a run ended that was repeated from its seed
     {"done": n, "of": m}                                  how far it is
@@ -27,6 +29,7 @@ the operating system can hold, `_alone` the rest). Nothing of a bundle is ever r
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import os
@@ -44,7 +47,7 @@ from harness import errors
 from harness.curvature import spectrum as spectra
 from harness.jobs import request
 from harness.jobs.request import ClaimedRun, Request
-from harness.records import run_folder, statuses, verdict
+from harness.records import run_folder, statuses, traces, verdict
 from harness.risk import layout
 from harness.runs import events, keys, lanes, measure, outline
 from harness.runs import run as seed_runs
@@ -137,6 +140,7 @@ class _Recomputation:
             for step in run.proven:
                 if step == 0 or step in self.states(run):
                     tasks.append(functools.partial(self.exclude_again, run, step))
+            tasks += [functools.partial(self.look_again, run, step) for step in run.traced]
         return tasks
 
     def _parts(self) -> Iterator[Callable[[], None]]:
@@ -218,6 +222,27 @@ class _Recomputation:
         bounds = {"lower": lower, "error": error, "upper": upper}
         self.say({"found": "excluded", "seed": run.seed, "step": step, **(_plain(bounds) or {})})
 
+    def look_again(self, run: ClaimedRun, step: int) -> None:
+        """What a trace point claims of a state that was handed in, in float64: by a survey, which follows nothing."""
+        theta = jnp.asarray(self.states(run)[step]["theta"]).astype("float64")
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.asked.drawn), run.seed), step)
+        found = self.ready.surveyor.survey((theta, self.ready.exact), self._step_size(run, step), key).spectrum
+        loss, norm, _ = jax.block_until_ready(self.ready.evaluate(theta, self.ready.exact))
+        assert self.asked.cell.trace is not None, "who asks for a trace point has a trace"
+        some = {0, *range(max(len(found.values) - 2 * self.asked.cell.trace.top, 0), len(found.values))}
+        self.say(
+            {
+                "found": "trace",
+                "seed": run.seed,
+                "step": step,
+                "loss": float(loss),
+                "grad_norm": float(norm),
+                "values": [float(found.values[place]) for place in sorted(some)],
+                "errors": [float(found.errors[place]) for place in sorted(some)],
+                "whole": len(some) == found.size,
+            }
+        )
+
     def diverge(self, run: ClaimedRun, group: tuple[int, ...]) -> None:
         """The steps from the last state to where the loss or its gradient is not finite, if that was handed in."""
         cell, ready = self.asked.cell, self.ready
@@ -260,7 +285,8 @@ class _Recomputation:
             names = ("status", "diverged_at", "reached_at", "verdict", "left_out")
             words = {name: getattr(facts, name) for name in names}
             steps = [record.step for record in recorded]
-            self.say({"found": "run", "seed": seed, "steps": steps, **words, "end": facts.end})
+            trace = hashlib.sha256(traces.fitting(run_folder.read_trace(folder)).encode()).hexdigest()
+            self.say({"found": "run", "seed": seed, "steps": steps, **words, "end": facts.end, "trace": trace})
 
     def _walk_twice(
         self, starts: dict[int, lanes.Lane], group: tuple[int, ...], steps: Sequence[int]

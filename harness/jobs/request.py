@@ -27,6 +27,7 @@ class ClaimedRun(NamedTuple):
         eta: Its step size.
         together: The seeds that it ran beside, itself among them.
         steps: The checkpoint steps that it recorded.
+        traced: Those of which a state was handed in, and whose trace points are to be checked.
         proven: Those among the first and the last of them at which Lanczos proved a lower bound of sigma_min.
         reached: Whether the last of them was at its target.
         diverged: Whether it diverged.
@@ -36,6 +37,7 @@ class ClaimedRun(NamedTuple):
     eta: float
     together: tuple[int, ...]
     steps: tuple[int, ...]
+    traced: tuple[int, ...]
     proven: tuple[int, ...]
     reached: bool
     diverged: bool
@@ -74,7 +76,7 @@ def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
         ValueError: An array is not one of a run of this cell.
     """
     cell = task.load(plain["task"]).cell
-    lists = ("together", "steps", "proven")
+    lists = ("together", "steps", "traced", "proven")
     runs = {one["seed"]: ClaimedRun(**{**one, **{name: tuple(one[name]) for name in lists}}) for one in plain["runs"]}
     states: States = {}
     for seed in runs:

@@ -13,14 +13,17 @@ from harness.metrics import (
     batches,
     departure,
     exponents,
+    flip,
     hessian,
     inverse,
     kinks,
+    layers,
     map,
     minimum,
     run,
     saddle,
     sweep,
+    trace,
     train,
 )
 from harness.metrics.metric import BARS, Metric
@@ -39,7 +42,10 @@ FAILURES: dict[str, str] = {
     "minimum": minimum.FAILURE,
     "saddle": saddle.FAILURE,
     "departure": departure.FAILURE,
+    "flip": flip.FAILURE,
+    "layers": layers.FAILURE,
     "run": run.FAILURE,
+    "trace": trace.FAILURE,
 }
 """How the numbers of a group can mislead; one entry for each group of METRICS."""
 
@@ -77,5 +83,8 @@ METRICS: dict[str, Metric] = _in_order(
     | minimum.ROWS
     | saddle.ROWS
     | departure.ROWS
+    | flip.ROWS
+    | layers.ROWS
     | run.ROWS
+    | trace.ROWS
 )

@@ -132,6 +132,35 @@ ROWS: dict[str, Metric] = {
         estimator="From the records.",
         source="Mathematics section 5.",
     ),
+    "flips": Metric(
+        label="records beyond 2/η with a known flip",
+        group="run",
+        unit="count",
+        direction="none",
+        definition="Number of records, but the last, with eta λ_max above 2 at which the sign of flip_coefficient is "
+        "known: it exceeds its error bar.",
+        estimator="Exact count of what the records say.",
+        source="Mathematics D16.",
+    ),
+    "flips_stable": Metric(
+        label="share of stable flips",
+        group="run",
+        unit="fraction",
+        direction="none",
+        definition="Share of these whose flip_coefficient is above 0: a stable oscillation is predicted.",
+        estimator="From the records.",
+        source="Mathematics D16.",
+    ),
+    "flips_agreeing": Metric(
+        label="share of flips that the run agrees with",
+        group="run",
+        unit="fraction",
+        direction="none",
+        definition="Share of these after which the loss of the next record is at most twice as large where a stable "
+        "oscillation is predicted, and larger than that where it is not.",
+        estimator="From the records; a run that diverges has no record after the last one that is finite.",
+        source="Mathematics D16.",
+    ),
     "log_volume": Metric(
         label="accumulated log-volume",
         group="run",

@@ -7,6 +7,9 @@
     cell.yaml           its cell as a spec that `gdzoo run` takes
     records.jsonl       one line per checkpoint step, append-only
     spectra.jsonl       the spectrum at each, append-only, where it was asked for (harness/records/spectra.py)
+    layers.jsonl        where eigenvectors live at each, append-only, where it was asked for (harness/records/layers.py)
+    trace.jsonl         a line for each trace point, append-only, where the spec asks for a trace (records/traces.py)
+    steps.csv           loss and gradient norm of what each step saw, likewise
     usage.jsonl         what the process took of its machine at each, append-only (harness/runtime/usage.py)
     state-STEP.safetensors  parameters and optimiser state after so many steps: the last KEPT, more while they are small
     lock                held (flock) by the process that runs it, and says which one
@@ -31,14 +34,14 @@ import pathlib
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
 
 from harness import records, workspace
 from harness.curvature import spectrum
-from harness.records import run_facts, spectra, verdict
+from harness.records import layers, run_facts, spectra, traces, verdict
 
 FORMAT = "gdzoo-state-1"
 """Under this name a state has its SHA-256; one name only, so that equal states are equal files."""
@@ -147,6 +150,24 @@ def append_spectrum(path: pathlib.Path, step: int, known: spectrum.Spectrum) -> 
     _append(path / "spectra.jsonl", spectra.dump(step, known))
 
 
+def append_layers(path: pathlib.Path, step: int, known: layers.Layers) -> None:
+    """Appends where eigenvectors live at a step, and returns when it is on disk."""
+    _append(path / "layers.jsonl", layers.dump(step, known))
+
+
+def append_trace(path: pathlib.Path, lines: Sequence[str]) -> None:
+    """Appends lines of trace points (traces.dump, traces.dump_comparison), and returns when they are on disk."""
+    if lines:
+        _append(path / "trace.jsonl", "\n".join(lines))
+
+
+def append_steps(path: pathlib.Path, seen: traces.Steps) -> None:
+    """Appends what some steps saw, and returns when it is on disk."""
+    if len(seen.step):
+        head = "" if (path / "steps.csv").exists() else traces.HEADER + "\n"
+        _append(path / "steps.csv", head + traces.dump_steps(seen).rstrip("\n"))
+
+
 def append_usage(path: pathlib.Path, usage: records.Record) -> None:
     """Appends what the process took at a step."""
     _append(path / "usage.jsonl", records.dump(usage))
@@ -167,6 +188,21 @@ def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
     return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
 
 
+def read_layers(path: pathlib.Path) -> list[tuple[int, layers.Layers]]:
+    """Returns step and shares of layers of each checkpoint at which a run kept them, in order."""
+    return [layers.load(line) for line in _lines(path / "layers.jsonl")]
+
+
+def read_trace(path: pathlib.Path) -> list[traces.TracePoint]:
+    """Returns the trace points of a run, in order; none where it has no trace."""
+    return traces.load(_lines(path / "trace.jsonl"))
+
+
+def read_steps(path: pathlib.Path) -> traces.Steps:
+    """Returns what each step of a run saw; nothing where it has no trace."""
+    return traces.load_steps(_lines(path / "steps.csv"))
+
+
 def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     """Drops what was recorded after step `last` (and torn lines), atomically, and returns the records that stay.
 
@@ -183,25 +219,55 @@ def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
     if (path / "spectra.jsonl").exists():
         lines = [spectra.dump(step, known) for step, known in read_spectra(path) if step <= last]
         _replace(path / "spectra.jsonl", "".join(line + "\n" for line in lines).encode())
+    if (path / "layers.jsonl").exists():
+        lines = [layers.dump(step, known) for step, known in read_layers(path) if step <= last]
+        _replace(path / "layers.jsonl", "".join(line + "\n" for line in lines).encode())
+    _keep_trace(path, last)
     return kept
+
+
+def _keep_trace(path: pathlib.Path, last: int) -> None:
+    """Drops trace points after step `last`, and what that step and later ones saw, which will be seen again."""
+    if (path / "trace.jsonl").exists():
+        lines = [line for line in _lines(path / "trace.jsonl") if json.loads(line)["step"] <= last]
+        _replace(path / "trace.jsonl", "".join(lines).encode())
+    if (path / "steps.csv").exists():
+        seen = traces.dump_steps(read_steps(path).until(last))
+        _replace(path / "steps.csv", f"{traces.HEADER}\n{seen}".encode())
 
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and states, so that the run begins anew."""
-    for file in (*_states(path), path / "records.jsonl", path / "spectra.jsonl", path / "usage.jsonl"):
+    kept = ("records.jsonl", "spectra.jsonl", "layers.jsonl", "usage.jsonl", "trace.jsonl", "steps.csv")
+    for file in (*_states(path), *(path / name for name in kept)):
         file.unlink(missing_ok=True)
 
 
 def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
-    """Writes the state from which a run goes on, atomically, and forgets old ones beyond KEPT and KEPT_BYTES."""
-    from safetensors import numpy as tensors
+    """Writes the state from which a run goes on, atomically, and forgets old ones beyond KEPT and KEPT_BYTES.
 
-    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata={FORMAT: _digest(step, arrays)}))
+    Older ones are kept to be shown, not to go on from: they lose what only that needs (arrays `trace_...`).
+    """
+    _write_state(path, step, arrays)
     kept = 0
     for place, file in enumerate(_states(path)):
+        if place == KEPT and (older := _whole(file)) is not None and any(map(_of_trace, older)):
+            _write_state(path, _step(file), {name: array for name, array in older.items() if not _of_trace(name)})
         kept += file.stat().st_size
         if place >= KEPT and kept > KEPT_BYTES:
             file.unlink(missing_ok=True)
+
+
+def _write_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a state, atomically."""
+    from safetensors import numpy as tensors
+
+    _replace(path / f"state-{step}.safetensors", tensors.save(arrays, metadata={FORMAT: _digest(step, arrays)}))
+
+
+def _of_trace(name: str) -> bool:
+    """Says whether an array of a state is one from which the trace goes on."""
+    return name.startswith("trace_")
 
 
 def load_state(path: pathlib.Path) -> tuple[int, dict[str, np.ndarray]] | None:

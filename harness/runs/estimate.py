@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimate: what the runs of a cell will take here, in seconds and in bytes, from one compiled step and one product.
 
-    a run = steps x a step + checkpoints x (what is measured at each) + what is measured at its ends
+    a run = steps x a step + checkpoints x (what is measured at each) + what is measured at its ends + its trace
 
 A step is timed. What is measured is priced in gradients by diagnostics/plan.py and a gradient is timed; a dense
 checkpoint, whose eigenvalues are not priced, is timed as a whole. Other cells of a spec are scaled from its first by
@@ -92,6 +92,9 @@ def estimate(cell: config.Cell, known: outline.Outline, parts: Parts) -> Estimat
     """Returns what the runs of a cell take, from the parts of the cell itself (see `scaled`)."""
     ends = sum(price for name, price in _prices(known.plan) if not _always(name))
     run = cell.steps * parts.step + cell.checkpoints * parts.checkpoint + ends * parts.gradient
+    if known.plan.trace is not None:  # in the training precision, where a step is a share of a gradient
+        in_training = parts.step * cell.steps / known.plan.training
+        run += known.plan.trace.cost * min(parts.gradient, in_training)
     return Estimate(parts.compile, run, LOADED + held(cell, known.parameters) + parts.temporaries)
 
 

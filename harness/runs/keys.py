@@ -36,8 +36,8 @@ def of_run(seed: int) -> Keys:
 def at_step(cell: config.Cell, keys: Keys, step: int) -> jax.Array:
     """Returns the random key of what is measured at a step.
 
-    It depends on the cell too, so that the errors of different cells are independent; but not on which diagnostics the
-    cell asks for: no number depends on what is asked beside it.
+    It depends on the cell too, so that the errors of different cells are independent; but not on which diagnostics or
+    trace the cell asks for: no number depends on what is asked beside it.
     """
-    without = {name: part for name, part in cell.resolved().items() if name != "diagnostics"}
+    without = {name: part for name, part in cell.resolved().items() if name not in ("diagnostics", "trace")}
     return jax.random.fold_in(jax.random.fold_in(keys.probes, zlib.crc32(canonical.text(without).encode())), step)

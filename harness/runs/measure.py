@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness import config, diagnostics
-from harness.curvature import spectrum as spectra
+from harness.curvature import survey as surveys
 from harness.diagnostics import plan as plans
 from harness.runs.keys import Keys, at_step
 from harness.runtime import sharding
@@ -57,14 +57,14 @@ class Measured(NamedTuple):
 
 
 def record_at(
-    run: Measured, at: Checkpoint, surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None
+    run: Measured, at: Checkpoint, surveyed: Callable[[surveys.Survey], None] = lambda survey: None
 ) -> dict[str, float] | None:
     """Returns the record of a run at a checkpoint step, None where something is not finite: of these arguments alone.
 
     Args:
         run: The run.
         at: Where it is.
-        surveyed: Called with the spectrum of the Hessian there, if it was looked at.
+        surveyed: Called with the survey of the Hessian there, if there was one.
     """
     cell, ready, plan, keys = run
     names = plan.at(at.step, cell.steps)
@@ -126,7 +126,7 @@ def measure(
     ready: problem.Problem,
     at: Where,
     names: Iterable[str] = diagnostics.DEFAULT,
-    surveyed: Callable[[spectra.Spectrum], None] = lambda spectrum: None,
+    surveyed: Callable[[surveys.Survey], None] = lambda survey: None,
 ) -> dict[str, float] | None:
     """Returns the metrics of some diagnostics at a point, in float64, or None where something is not finite.
 
@@ -134,7 +134,7 @@ def measure(
         ready: The problem.
         at: Where.
         names: Names in diagnostics.DIAGNOSTICS.
-        surveyed: Called with the spectrum of the Hessian there, if one of them reads it.
+        surveyed: Called with the survey of the Hessian there, if one of them reads it.
     """
     names = tuple(names)
     theta = sharding.exact(at.theta)
@@ -145,9 +145,11 @@ def measure(
     nearby = diagnostics.Nearby(theta, before, ready, at.key, at.planted, at.previous_eta, at.above)
     found = None
     try:
-        if any(diagnostics.DIAGNOSTICS[name].surveys for name in names):
-            found = ready.surveyor.survey((theta, ready.exact), at.eta, at.key)
-            surveyed(found.spectrum)
+        asked = [diagnostics.DIAGNOSTICS[name] for name in names]
+        if any(row.surveys for row in asked):
+            vectors = {"vectors": True} if any(row.vectors for row in asked) else {}
+            found = ready.surveyor.survey((theta, ready.exact), at.eta, at.key, **vectors)
+            surveyed(found)
         known = ready.infimum, loss, grad_norm, accuracy
         point = diagnostics.Point(at.eta, *known, found, nearby, ready.constant, ready.chance)
         return diagnostics.measure(point, names)

@@ -35,14 +35,14 @@ def outline(cell: config.Cell) -> Outline:
         errors.InputError: If the given start does not fit the network, or this is too large for `curvature: dense`.
     """
     facts = data.facts(cell.data)
-    size = _traced(facts, cell.model, cell.loss, cell.precision)
+    parameters = _traced(facts, cell.model, cell.loss, cell.precision)
     try:
-        starts.check(cell.start, size)
+        starts.check(cell.start, parameters)
     except errors.InputError as error:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
-    problem.check_dense(cell, size)
-    method = survey.resolve(cell.curvature, size)
-    return Outline(size, facts.examples, method, theory.of(cell), plan(cell, size))
+    problem.check_dense(cell, parameters)
+    method = survey.resolve(cell.curvature, parameters)
+    return Outline(parameters, facts.examples, method, theory.of(cell), plan(cell, parameters))
 
 
 def plan(cell: config.Cell, parameters: int) -> plans.Plan:

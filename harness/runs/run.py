@@ -17,10 +17,11 @@ import numpy as np
 
 from harness import config, errors, specs
 from harness import records as record_file
-from harness.curvature import spectrum as spectra
-from harness.records import histogram, run_facts, run_folder, statuses
+from harness.curvature import survey as surveys
+from harness.diagnostics import layers
+from harness.records import histogram, run_facts, run_folder, statuses, traces
 from harness.records.run_facts import RunFacts
-from harness.runs import conclusions, events, facts, keys, lanes, measure, outline, ownership
+from harness.runs import conclusions, events, facts, keys, lanes, measure, outline, ownership, tracing
 from harness.runtime import device as devices
 from harness.runtime import distributed, signals, usage
 from harness.training import loop, problem
@@ -110,6 +111,7 @@ class Run:
         above: How many eigenvalues were counted above 1/eta there.
         recorded: The step of its last record; -1 before the first.
         ended: Whether it has reached its target or diverged.
+        trace: Its trace, where the cell asks for one.
     """
 
     seed: int
@@ -122,6 +124,7 @@ class Run:
     above: float | None = None
     recorded: int = -1
     ended: bool = False
+    trace: tracing.Tracing | None = None
 
     def note(self, **changes: Any) -> None:
         """Changes some of its facts, in memory."""
@@ -223,6 +226,7 @@ class _Training:
         self.plan = outline.plan(orders.cell, ready.objective.size)
         self.target = self._target_loss()
         self.pace = _Pace()
+        self.traced = frozenset(self.plan.trace.steps if self.plan.trace else ())
         self.live = {run.lane: run for run in runs}
         started = {run.lane: self._initial_lane(run) for run in runs}
         self.state, self.etas, self.keys = lanes.stack(started, len(runs[0].facts.group), ready)
@@ -273,25 +277,28 @@ class _Training:
             eta = problem.step_size(cell, ready, jnp.asarray(theta), run.keys.top)
             run.note(eta=eta)
             run.write()
+        if self.plan.trace is not None:
+            start = theta if arrays is None else problem.start(cell, ready, run.keys.start)
+            traced = tracing.Traced(cell, ready, run.keys, eta)
+            run.trace = tracing.Tracing(traced, run.folder, np.asarray(start), arrays or {})
         optimizer = None if arrays is None else lanes.optimizer_leaves(arrays)
         return lanes.Lane(step, theta, optimizer, eta, run.keys)
 
     def _train_until(self, stop: int) -> None:
         """Trains all lanes to a step, piece by piece; a signal between two pieces finds the state on disk."""
         step = min(int(np.asarray(self.state.step)[lane]) for lane in self.live)
+        with signals.shielded():
+            self._look()
         while step < stop:
             until = distributed.agreed(min(stop, step + self.pace.steps))
             with signals.shielded():
                 began = time.monotonic()
-                advanced = self.ready.trainer.advance(
-                    self.state, self.etas, self.keys, self.ready.batch, until, self.target
-                )
-                # see curvature/dense.py for why nothing is read before everything is ready
-                self.state = jax.block_until_ready(advanced)
-                seconds = time.monotonic() - began
-                for run in self.live.values():
-                    run.note(seconds_training=run.facts.seconds_training + seconds / len(self.live))
-                self.pace.took(until - step, seconds)
+                for place in [*(k for k in range(step + 1, until) if k in self.traced), until]:
+                    self._advance(place)
+                    self._look()
+                for trace in filter(None, (run.trace for run in self.live.values())):
+                    trace.flush()
+                self.pace.took(until - step, time.monotonic() - began)
                 if signals.waiting() or (self.pace.spent > SAVED and until < stop):
                     self._save_all()
             step = until
@@ -300,6 +307,44 @@ class _Training:
                 self.orders.tell(events.Event("step", run.facts.run_id, step))
             if not np.asarray(self.state.live).any():
                 break
+
+    def _advance(self, until: int) -> None:
+        """Makes the steps of all lanes up to a step; where there is a trace, what each saw is kept."""
+        began = time.monotonic()
+        arguments = self.etas, self.keys, self.ready.batch
+        if self.plan.trace is None:
+            # see curvature/dense.py for why nothing is read before everything is ready
+            self.state = jax.block_until_ready(self.ready.trainer.advance(self.state, *arguments, until, self.target))
+        else:
+            while (first := self._first(until)) < until:
+                stop = min(first + tracing.ROWS, until)
+                witnessed = self.ready.trainer.witness(self.state, *arguments, stop, self.target, tracing.ROWS)
+                self.state, seen = jax.block_until_ready(witnessed)
+                for lane, run in self.live.items():
+                    if run.trace is not None:
+                        run.trace.saw(traces.seen(first, np.asarray(seen)[:, lane]))
+        seconds = time.monotonic() - began
+        for run in self.live.values():
+            run.note(seconds_training=run.facts.seconds_training + seconds / len(self.live))
+
+    def _first(self, stop: int) -> int:
+        """Returns the next step that a lane makes; `stop` where none makes any before."""
+        step, live = np.asarray(self.state.step), np.asarray(self.state.live)
+        return int(np.min(np.where(live, step, stop)))
+
+    def _look(self) -> None:
+        """Makes the trace points that are due where the lanes are."""
+        if self.plan.trace is None:
+            return
+        here = lanes.on_host(self.state)
+        for lane, run in self.live.items():
+            step = int(here.step[lane])
+            if run.trace is None or step <= run.trace.last or not (here.live[lane] or here.reached[lane]):
+                continue
+            if step in self.traced or here.reached[lane]:
+                began = time.monotonic()
+                run.trace.look(step, np.asarray(here.theta[lane]))
+                run.note(seconds_measuring=run.facts.seconds_measuring + time.monotonic() - began)
 
     def _save_all(self) -> None:
         """Saves the states of all lanes that still move."""
@@ -315,7 +360,7 @@ class _Training:
             run.note(reached_at=step)
             run.ended = True
             return
-        surveyed: list[spectra.Spectrum] = []
+        surveyed: list[surveys.Survey] = []
         values = None
         if now.live or now.reached:
             eta = run.facts.eta
@@ -328,8 +373,16 @@ class _Training:
             return
         record = record_file.Record(step, values)
         with signals.shielded():
-            if "critical" in self.plan.at(step, self.orders.cell.steps):
-                run_folder.append_spectrum(run.folder, step, surveyed[0])
+            if run.trace is not None:
+                if surveyed:
+                    run.trace.compare(step, surveyed[0].spectrum)
+                run.trace.flush()
+            asked = self.plan.at(step, self.orders.cell.steps)
+            if "critical" in asked:
+                run_folder.append_spectrum(run.folder, step, surveyed[0].spectrum)
+            if "layers" in asked and surveyed[0].vectors is not None:
+                known = layers.of(surveyed[0].vectors, self.ready.objective.layout)
+                run_folder.append_layers(run.folder, step, known)
             run_folder.append(run.folder, record)
             run_folder.append_usage(run.folder, record_file.Record(step, usage.reading()))
             self._remember(run, record)
@@ -369,4 +422,6 @@ def save_state(run: Run, now: loop.State) -> None:
     step = int(now.step)
     if run.previous is not None and run.recorded < step:
         arrays["previous"] = run.previous
+    if run.trace is not None:
+        arrays |= run.trace.arrays()
     run_folder.save_state(run.folder, step, {"theta": np.asarray(now.theta), **arrays})

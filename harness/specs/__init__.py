@@ -68,8 +68,9 @@ class File(config.Recipe):
         pydantic.Field(
             default_factory=dict,
             min_length=1,
-            description="For controls: `start.METRIC`, `end.METRIC`, `verdict` or `status` to the value that is known "
-            "in closed form, a list with one for each configuration, or one for all; `gdzoo run` says what agrees.",
+            description="For controls: `start.METRIC`, `end.METRIC`, `run.METRIC`, `verdict` or `status` to the value "
+            "that is known in closed form, a list with one for each configuration, or one for all; `gdzoo run` says "
+            "what agrees.",
         ),
     ]
 

@@ -19,6 +19,8 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         text = f"{recipe.checkpoints} is not allowed; allowed: at most {recipe.steps + 1}, which is steps + 1"
         yield problems.Problem(("checkpoints",), text)
     yield from _misscheduled(recipe)
+    if recipe.trace is not None:
+        yield from _mistraced(recipe.trace, recipe.steps)
     if recipe.target is not None:
         if (recipe.target.loss_gap is None) == (recipe.target.loss is None):
             yield problems.Problem(("target",), "this is not allowed; allowed: one key, loss_gap or loss", key=True)
@@ -59,6 +61,19 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         yield problems.Problem(
             ("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}"
         )
+
+
+def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:
+    """Yields what is wrong with the schedule of a trace."""
+    ways = {"every": trace.every, "points": trace.points, "budget": trace.budget}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) != 1:
+        text = f"this is not allowed; allowed: one of the keys {', '.join(ways)}"
+        yield problems.Problem(("trace",), f"{text}, not {' and '.join(given)}" if given else text, key=True)
+    if trace.every is not None and steps // trace.every >= config.MOST_TRACE_POINTS:
+        least = steps // config.MOST_TRACE_POINTS + 1
+        text = f"{trace.every} is not allowed; allowed: at least {least}, for {config.MOST_TRACE_POINTS:,} trace points"
+        yield problems.Problem(("trace", "every"), f"{text} at most")
 
 
 def _misscheduled(recipe: config.Recipe) -> Iterator[problems.Problem]:

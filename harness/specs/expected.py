@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a spec expects of its runs: exact values known in closed form, held against what was recorded.
 
-`expected` maps `start.METRIC` and `end.METRIC` (the first and the last record), `verdict`, `status` and `point` (where
-a run ended, harness/records/ends.py) to lists with a value for each cell of the grid, or one value for all. It belongs
-to the spec file, as its title does: it changes no number and no name. A number agrees if it lies within its own error
-bar plus TOLERANCE of what is expected; where the literature gives no exact number, `{between: [low, high]}` says what
-agrees, and `published: x` what was published.
+`expected` maps `start.METRIC` and `end.METRIC` (the first and the last record), `run.METRIC` (what its records and its
+trace say together), `verdict`, `status` and `point` (where a run ended, harness/records/ends.py) to lists with a value
+for each cell of the grid, or one value for all. It belongs to the spec file, as its title does: it changes no number
+and no name. A number agrees if it lies within its own error bar plus TOLERANCE of what is expected; where the
+literature gives no exact number, `{between: [low, high]}` says what agrees, and `published: x` what was published.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WORDS = {
     "status": statuses.ENDED,
     "point": typing.get_args(ends.Word),
 }
-MOMENTS = ("start", "end")
+MOMENTS = ("start", "end", "run")
 
 
 class Found(NamedTuple):
@@ -88,10 +88,10 @@ def plain(value: Value) -> Any:
 
 def check(fields: Mapping[str, Sequence[Any]], cells: int) -> Iterator[problems.Problem]:
     """Yields what is wrong with the `expected` of a spec with so many cells."""
-    names = [*WORDS, *(f"{moment}.{name}" for moment in MOMENTS for name in metrics.METRICS)]
+    names = [*WORDS, *(f"{moment}.{name}" for moment in MOMENTS for name in metrics.METRICS if _said(moment, name))]
     for name, values in fields.items():
         if name not in names:
-            text = f"is not known; allowed: {', '.join(WORDS)}, start.METRIC, end.METRIC"
+            text = f"is not known; allowed: {', '.join(WORDS)}, start.METRIC, end.METRIC, run.METRIC"
             yield problems.Problem(("expected", name), f"{text}{errors.nearest(name, names)}", key=True)
             continue
         if len(values) not in (1, cells):
@@ -107,6 +107,11 @@ def check(fields: Mapping[str, Sequence[Any]], cells: int) -> Iterator[problems.
                 yield problems.Problem(("expected", name, i), text)
 
 
+def _said(moment: str, name: str) -> bool:
+    """Says whether a metric may be expected at a moment: of a run, those that its records or its trace say together."""
+    return moment != "run" or metrics.METRICS[name].group in ("run", "trace")
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -119,15 +124,21 @@ def _range(value: Any) -> bool:
     return ordered and (value.get("published") is None or _number(value["published"]))
 
 
-def compare(expected: Sequence[Expected], facts: Mapping[str, Any], recorded: Sequence[records.Record]) -> list[Found]:
+def compare(
+    expected: Sequence[Expected],
+    facts: Mapping[str, Any],
+    recorded: Sequence[records.Record],
+    together: Mapping[str, float] | None = None,
+) -> list[Found]:
     """Returns what a run shows of what is expected.
 
     Args:
         expected: What is expected of its cell.
         facts: Its `run.json`.
         recorded: Its records.
+        together: What they, and its trace, say together (harness/diagnostics, RUN); nothing unless given.
     """
-    return [_compare(one, facts, recorded) for one in expected]
+    return [_compare(one, facts, recorded, together or {}) for one in expected]
 
 
 def shown(value: Value | None) -> str:
@@ -138,14 +149,16 @@ def shown(value: Value | None) -> str:
     return "·" if value is None else value if isinstance(value, str) else f"{value:.10g}"
 
 
-def _compare(one: Expected, facts: Mapping[str, Any], recorded: Sequence[records.Record]) -> Found:
+def _compare(
+    one: Expected, facts: Mapping[str, Any], recorded: Sequence[records.Record], together: Mapping[str, float]
+) -> Found:
     if isinstance(one.value, str):
         said = (facts.get("end") or {}).get("point") if one.name == "point" else facts.get(one.name)
         return Found(one.name, one.value, said, 0.0)
     moment, name = one.name.split(".")
     if not recorded:
         return Found(one.name, one.value, None, 0.0)
-    values = recorded[0 if moment == "start" else -1].values
+    values = {"start": recorded[0].values, "end": recorded[-1].values, "run": together}[moment]
     bar = values.get(metrics.METRICS[name].error or "", 0.0)
     found = values.get(name)
     size = max(map(abs, one.value[:2])) if isinstance(one.value, Range) else abs(one.value)

@@ -22,13 +22,16 @@ HEADER = """\
 """
 
 OPTIONAL = """\
-# Two fields that may be left out: take away their # to use them.
+# Three fields that may be left out: take away their # to use them.
 # {source}
 # source: "a paper, a table, a run"
 # {grid}
 # grid:
 #   loss.weight_decay: [0.0, 0.001]
 #   optimizer.learning_rate: [0.1, {{eta_lambda: 1.5}}]
+# The loss at every step, and the `top` largest eigenvalues of H and the least one at many: each `every` steps, or at
+# so many `points`, or at as many as a `budget` of the training's gradients pays for. `gdzoo check` says what it costs.
+# trace: {{top: 8, every: 10}}    # or {{top: 8, points: 200}}, or {{top: 8, budget: 25 %}}
 """
 
 DATA: dict[tuple[int, ...], dict[str, Any]] = {

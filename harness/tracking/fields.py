@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import diagnostics, errors, metrics, records
-from harness.records import statuses, verdict
+from harness.records import statuses, traces, verdict
 from harness.specs import grid
 from harness.tracking.points import Point
 
@@ -152,8 +152,10 @@ def model_tags(run: Json) -> dict[str, str]:
     return {"gdzoo.run_id": run["run_id"], "gdzoo.cell_id": run["cell_id"], "gdzoo.suite": run["suite"]}
 
 
-def points(recorded: Sequence[records.Record], started: int, one_piece: bool) -> list[Point]:
-    """Returns every point of every curve, what they say together (`run/*`), and `final/*` once.
+def points(
+    recorded: Sequence[records.Record], started: int, one_piece: bool, trace: Sequence[traces.TracePoint] = ()
+) -> list[Point]:
+    """Returns every point of every curve, what they say together (`run/*`, `trace/*`), and `final/*` once.
 
     The latter is of step 0 (for bar charts), with the timestamp of the last record.
 
@@ -161,13 +163,36 @@ def points(recorded: Sequence[records.Record], started: int, one_piece: bool) ->
         recorded: The records of a run, in order.
         started: When it was begun, in milliseconds since 1970.
         one_piece: Whether its risk is analytic everywhere.
+        trace: Its trace points, in order.
     """
     found = [_point(name, value, started, step) for step, values in recorded for name, value in values.items()]
     for step, values in recorded[-1:]:
-        together = diagnostics.summary(recorded, one_piece=one_piece)
+        together = diagnostics.summary(recorded, one_piece=one_piece, trace=trace)
         found += [_final(name, value, started + step) for name, value in values.items()]
         found += [_point(name, value, started, step) for name, value in together.items()]
     return found
+
+
+def flow(trace: Sequence[traces.TracePoint], started: int) -> list[Point]:
+    """Returns the curves of a trace: `flow/eta_lambda_1`, ... and `flow/eta_lambda_min`, at their own steps."""
+    found = []
+    for point in trace:
+        names = [f"flow/eta_lambda_{rank}" for rank in range(1, len(point.values))] + ["flow/eta_lambda_min"]
+        for name, value in zip(names, point.values, strict=True):
+            found.append(Point(name, _finite(point.eta * value), started + point.step, point.step))
+        if math.isfinite(point.batch_sharpness):
+            sharpness = point.eta * point.batch_sharpness
+            found.append(Point("flow/eta_batch_sharpness", sharpness, started + point.step, point.step))
+    return found
+
+
+def steps(seen: traces.Steps, started: int) -> list[Point]:
+    """Returns the curves of what each step saw: `flow/loss` and `flow/grad_norm`."""
+    return [
+        Point(f"flow/{name}", value, started + step, step)
+        for name, column in (("loss", seen.loss), ("grad_norm", seen.grad_norm))
+        for step, value in zip(seen.step.tolist(), column.tolist(), strict=True)
+    ]
 
 
 def model_points(last: records.Record, started: int) -> list[Point]:

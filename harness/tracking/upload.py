@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import errors, records
-from harness.records import run_folder, statuses
+from harness.records import run_folder, statuses, traces
 from harness.tracking import client, fields, points, store
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ARTIFACTS = ("cell.yaml", "run.json", "records.jsonl")
 """Files of a run folder that every run in a store has."""
 
-OPTIONAL = ("spectra.jsonl", "usage.jsonl")
+OPTIONAL = ("spectra.jsonl", "layers.jsonl", "usage.jsonl")
 """Files of a run folder that a run in a store has if the folder has them."""
 
 PARAMETER_BYTES = 10_000_000
@@ -179,7 +179,9 @@ def _log_fields(destination: Destination, source: Source) -> None:
 
     opened, _, run_id = destination
     run, started = source.run, source.started
-    curves = fields.points(source.records, started, run["theory"]["one_piece"])
+    trace = run_folder.read_trace(source.folder)
+    curves = fields.points(source.records, started, run["theory"]["one_piece"], trace)
+    curves += fields.flow(trace, started) + fields.steps(run_folder.read_steps(source.folder), started)
     curves += fields.usage(run_folder.read_usage(source.folder), started)
     params = [entities.Param(key, value) for key, value in fields.params(run).items()]
     tags = [entities.RunTag(key, value) for key, value in fields.tags(run).items()]
@@ -249,29 +251,43 @@ def _models(destination: Destination) -> list[mlflow.entities.LoggedModel]:
 
 
 def _log_pictures(destination: Destination, source: Source) -> None:
-    """Uploads pictures of the spectra of a run that kept them."""
+    """Uploads pictures of the spectra of a run that kept them, and of its trace, if it has one."""
     run = source.run
-    kept = run_folder.read_spectra(source.folder)
-    if not kept or run["eta"] is None:
+    kept = run_folder.read_spectra(source.folder) if run["eta"] is not None else []
+    trace = run_folder.read_trace(source.folder)
+    if not kept and not trace:
         return
-    from harness.tracking import spectrum_plot
+    from harness.tracking import flow_plot, spectrum_plot
 
     title = f"{run['label']}, seed {run['seed']}"
     with tempfile.TemporaryDirectory(prefix="gdzoo-plot-") as name:
         drawn = pathlib.Path(name)
-        (drawn / "spectrum.png").write_bytes(spectrum_plot.png(kept, run["eta"], title))
-        (drawn / "spectrum.html").write_text(spectrum_plot.page(kept, run["eta"], title), encoding="utf-8")
+        if kept:
+            (drawn / "spectrum.png").write_bytes(spectrum_plot.png(kept, run["eta"], title))
+            (drawn / "spectrum.html").write_text(spectrum_plot.page(kept, run["eta"], title), encoding="utf-8")
+        if trace:
+            (drawn / "flow.png").write_bytes(flow_plot.png(trace, title))
         destination.opened.client.log_artifacts(destination.run_id, str(drawn), "plots")
 
 
 def _log_files(destination: Destination, source: Source) -> None:
-    """Uploads files of the run folder; a run that failed before its first record has an empty one of records."""
+    """Uploads files of the run folder, a trace as far as a page needs it.
+
+    A run that failed before its first record has an empty file of records.
+    """
     opened, _, run_id = destination
     for name in (*ARTIFACTS, *OPTIONAL):
         if (source.folder / name).exists():
             opened.client.log_artifact(run_id, str(source.folder / name))
         elif name in ARTIFACTS:
             opened.client.log_text(run_id, "", name)
+    fitting = {
+        "trace.jsonl": traces.fitting(run_folder.read_trace(source.folder)),
+        "steps.csv": traces.fitting_steps(run_folder.read_steps(source.folder)),
+    }
+    for name, content in fitting.items():
+        if content:
+            opened.client.log_text(run_id, content, name)
 
 
 def _close(destination: Destination, source: Source) -> None:

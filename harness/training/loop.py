@@ -46,11 +46,15 @@ class Trainer(NamedTuple):
         advance: `(state, etas, keys (S,), batch, stop, aim=None) -> state` at step `stop`, or in lanes that end before
             it, at the step where the loss was not finite, or where it was at most `aim` (full-batch rules only: a
             mini-batch does not know the risk). It takes over the buffers of the state.
+        witness: The same, which also returns loss and gradient norm of what each of the steps saw, (rows, S, 2): row 0
+            is of the first step that a lane makes; NaN where a lane makes none. `rows` is static, and at least their
+            number.
         rate: `(eta, step) -> ` the step size of a step, rounded to the training precision.
     """
 
     begin: Callable[[jax.Array, jax.Array, jax.Array], State]
     advance: Callable[..., State]
+    witness: Callable[..., tuple[State, jax.Array]]
     rate: Callable[[jax.Array, int], jax.Array]
 
 
@@ -84,19 +88,34 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
         stop: int,
         aim: jax.Array | None = None,
     ) -> State:
+        return walked(state, etas, keys, batch, stop, aim, 0)[0]
+
+    def walked(
+        state: State,
+        etas: jax.Array,
+        keys: jax.Array,
+        batch: objectives.Batch,
+        stop: int,
+        aim: jax.Array | None,
+        rows: int,
+    ) -> tuple[State, jax.Array | None]:
         lanes = len(state.theta)
         sampler = sampling(rule, batch, keys, examples)
         value_and_grad = over_lanes(jax.value_and_grad(risk), lanes, shared=rule.batch_size is None)
 
-        def going(carry: tuple[jax.Array, State, Any]) -> jax.Array:
-            k, state, _ = carry
+        first = jnp.min(jnp.where(state.live, state.step, stop))
+        seen = jnp.full((rows, lanes, 2), jnp.nan, state.theta.dtype) if rows else None
+
+        def going(carry: Any) -> jax.Array:
+            k, state, *_ = carry
             return (k < stop) & jnp.any(state.live & (state.step < stop))
 
-        def step(carry: tuple[jax.Array, State, Any]) -> tuple[jax.Array, State, Any]:
-            k, state, order = carry
+        def step(carry: Any) -> Any:
+            k, state, order, seen = carry
             order = sampler.renewed(k, order)
             loss, gradient = value_and_grad(state.theta, sampler.draw(k, order))
-            finite = jnp.isfinite(loss) & jnp.isfinite(jnp.sum(gradient**2, axis=1))
+            squared = jnp.sum(gradient**2, axis=1)
+            finite = jnp.isfinite(loss) & jnp.isfinite(squared)
             moving = state.live & (state.step == k)
             reached = state.reached
             if aim is not None and rule.batch_size is None:
@@ -107,16 +126,20 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             after = State(theta, moved, state.step + 1, live, reached)
             stays = state._replace(live=live, reached=reached)
             chosen = jax.tree.map(lambda new, old: jnp.where(_column(moving & goes, new), new, old), after, stays)
-            return k + 1, chosen, order
+            if seen is not None:
+                saw = jnp.stack([loss, jnp.sqrt(squared)], axis=1)
+                seen = seen.at[k - first].set(jnp.where(_column(moving, saw), saw, jnp.nan))
+            return k + 1, chosen, order, seen
 
-        first = jnp.min(jnp.where(state.live, state.step, stop))
-        return jax.lax.while_loop(going, step, (first, state, sampler.begin(first)))[1]
+        _, state, _, seen = jax.lax.while_loop(going, step, (first, state, sampler.begin(first), seen))
+        return state, seen
 
     @jax.jit
     def rate(eta: jax.Array, step: int) -> jax.Array:
         return optimizers.rate(rule, eta, step)
 
-    return Trainer(begin, jax.jit(advance, donate_argnums=0), rate)
+    witness = jax.jit(walked, donate_argnums=0, static_argnums=6)
+    return Trainer(begin, jax.jit(advance, donate_argnums=0), witness, rate)
 
 
 def _column(chosen: jax.Array, like: jax.Array) -> jax.Array:

@@ -33,7 +33,7 @@ from harness.risk import jacobian, losses, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
-from harness.training import loop, optimizers, shared
+from harness.training import batch_sharpness, loop, optimizers, shared, tracer
 from zoo import layer, pattern
 
 
@@ -57,6 +57,8 @@ class Problem(NamedTuple):
         product: `(theta, v) -> H v`, of the whole risk. Cost: about three gradients.
         margins: `(theta, x) -> {path: (N, ...)}`, as zoo.pattern gives them; empty for an analytic network.
         factor: `theta -> jacobian.Factor`, of the whole batch; the last one is kept.
+        tracer: From a number of eigenvalues to the programs that follow them; the last few are kept.
+        noise: From a number of mini-batches to `(theta, batch, key) -> BatchSharpness`; the last few are kept.
         counter: `((theta, batch), level, key) -> Spectrum`, in which the eigenvalues above a level are known.
         infimum: Infimum of the risk; NaN where it is not known.
         constant: Risk of the best constant prediction; NaN where it is not known.
@@ -78,6 +80,8 @@ class Problem(NamedTuple):
     product: Callable[[jax.Array, jax.Array], jax.Array]
     margins: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
     factor: Callable[[jax.Array], jacobian.Factor]
+    tracer: Callable[[int], tracer.Tracer]
+    noise: Callable[[int], Callable[..., batch_sharpness.BatchSharpness]]
     counter: Callable[..., spectra.Spectrum]
     infimum: float
     constant: float
@@ -149,6 +153,10 @@ def _problem(of: shared.Shared) -> Problem:
         product=lambda theta, v: product(theta, v, exact),
         margins=lambda theta, x: margins(unflatten(theta), x),
         factor=jacobian.remembering(goal.outputs, loss, exact),
+        tracer=functools.lru_cache(maxsize=4)(lambda top: tracer.tracer(goal.risk, goal.size, top)),
+        noise=functools.lru_cache(maxsize=4)(
+            lambda count: batch_sharpness.batch_sharpness(goal.risk, rule, facts.examples, batches=count)
+        ),
         counter=counting.counter(surveyor.program or lanczos.lanczos(hessian, goal.size, capacity=survey.PRODUCTS)),
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
         constant=losses.constant(loss, arrays.targets, arrays.weights),

@@ -49,7 +49,7 @@
     table.tBodies[0].replaceChildren(...differ.map((key) => row("td", key, data.map((one) => one.settings[key] || "–"))));
     document.getElementById("differing").hidden = !data.length;
     const curves = there.map((id, at) => [id, data[at].label]);
-    GDZ.get("fill")(document.getElementById("plots"), { curves });
+    GDZ.get("plot").fill(document.getElementById("plots"), { curves });
   }
 
   addEventListener("hashchange", apply);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plots: curves over the steps as SVG, with reference lines, error bars, a running minimum and a keyboard cursor.
-// What the plots are, GDZ.get("plots") says; of which runs, the data-shown of their place in the page (both made by
-// leaderboard/site/figure.py); the numbers come from GDZ too.
+// Curves over the steps as SVG, with reference lines, error bars, a running minimum and a keyboard cursor. What the
+// plots are, GDZ.get("plots") says; of which runs, the data-shown of their place (leaderboard/site/figure.py makes both).
 "use strict";
 (function () {
   const NS = "http://www.w3.org/2000/svg";
@@ -30,7 +29,7 @@
 
   const { show, raised } = GDZ;
 
-  /** What lies across: steps, which start at 0, so that their logarithmic axis shows log(1 + step); or eta times steps. */
+  /** What lies across: steps (from 0, so by log(1 + step)), or eta times steps. */
   const across = {
     log: { word: "log", label: "step", at: (step) => Math.log10(1 + step) },
     linear: { word: "linear", label: "step", at: (step) => step },
@@ -74,8 +73,9 @@
     return show(value);
   }
 
-  /** Returns the series of a plot: points (t, value, error, lower), value null where there is none; t is a step or a time. */
+  /** Returns the series of a plot: points (t, value, error, lower), null where there is none; t is a step or a time. */
   function seriesOf(plot, kind) {
+    if (plot.series) return plot.series(kind);
     return plot.runs.flatMap(([name, label], index) => {
       const data = GDZ.get(name);
       const values = data && data.curves[plot.metric];
@@ -95,7 +95,7 @@
     return plot.runs.every(([name]) => GDZ.get(name) && GDZ.get(name).eta);
   }
 
-  /** Returns the vertical axis: its range and a function to [0, 1]. Values that a log axis cannot show sit at its foot. */
+  /** Returns the vertical axis, a function to [0, 1]; what a log axis cannot show sits at its foot. */
   function valueAxis(plot, series) {
     const log = plot.scale === "log";
     const known = series.flatMap((one) => one.points).flatMap((point) => [point.value, point.lower]).filter((value) => value !== null);
@@ -113,6 +113,7 @@
     const room = (high - low || Math.abs(high) || 1) * 0.07;
     low = low >= 0 && low - room < (high - low) * 0.6 ? 0 : low - room;
     high += room;
+    if (plot.within) [low, high] = plot.within;
     return { log, low, high, ticks: linearTicks(low, high, 5), at: (v) => Math.max(0, Math.min(1, (v - low) / (high - low))) };
   }
 
@@ -132,8 +133,8 @@
   function drawAxes(svg, frame, kind, axis, label) {
     for (const tick of stepTicks(kind, frame.last)) {
       const at = frame.x(tick);
-      svg.append(node("line", { class: "grid", x1: at, x2: at, y1: TOP, y2: HEIGHT - BOTTOM }));
-      svg.append(node("text", { class: "tick", x: at, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, show(tick)));
+      svg.append(node("line", { class: "grid", x1: at, x2: at, y1: TOP, y2: frame.height - BOTTOM }));
+      svg.append(node("text", { class: "tick", x: at, y: frame.height - BOTTOM + 16, "text-anchor": "middle" }, show(tick)));
     }
     for (const tick of axis.ticks) {
       const at = frame.y(tick);
@@ -141,8 +142,8 @@
       svg.append(node("text", { class: "tick", x: LEFT - 8, y: at + 4, "text-anchor": "end" }, tickLabel(tick, axis.log)));
     }
     const middle = (LEFT + frame.width - RIGHT) / 2;
-    svg.append(node("text", { class: "axis", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, across[kind].label));
-    const side = { class: "axis", x: 14, y: (TOP + HEIGHT - BOTTOM) / 2, "text-anchor": "middle" };
+    svg.append(node("text", { class: "axis", x: middle, y: frame.height - 6, "text-anchor": "middle" }, across[kind].label));
+    const side = { class: "axis", x: 14, y: (TOP + frame.height - BOTTOM) / 2, "text-anchor": "middle" };
     side.transform = "rotate(-90 14 " + side.y + ")";
     const written = node("text", side);
     label.split(/_(max|min)\b/).forEach(function (part, at) {
@@ -152,10 +153,10 @@
     svg.append(written);
   }
 
-  /** Shades where the run stayed at a saddle. */
+  /** Shades the stay at a saddle. */
   function drawStay(svg, frame, [from, to]) {
     const left = frame.x(from);
-    svg.append(node("rect", { class: "stay", x: left, y: TOP, width: frame.x(to) - left, height: HEIGHT - TOP - BOTTOM }));
+    svg.append(node("rect", { class: "stay", x: left, y: TOP, width: frame.x(to) - left, height: frame.height - TOP - BOTTOM }));
   }
 
   function drawLines(svg, frame, lines) {
@@ -190,7 +191,7 @@
     if (plot.floor) svg.append(node("path", { class: kind + " floor", d: floorOf(one.points, x, y), "stroke-dasharray": dash }));
     const near = one.points.filter((point) => point.value !== null && plot.near && point.value <= plot.near * point.error);
     if (near.length) {
-      const rug = near.map((point) => "M" + x(point.t).toFixed(1) + " " + (HEIGHT - BOTTOM) + "v-10").join("");
+      const rug = near.map((point) => "M" + x(point.t).toFixed(1) + " " + (frame.height - BOTTOM) + "v-10").join("");
       svg.append(node("path", { class: "rug", d: rug, "data-steps": near.length }));
     }
   }
@@ -234,33 +235,35 @@
       canvas.textContent = "No finite number to draw.";
       return;
     }
+    const height = plot.height || HEIGHT;
     const width = Math.max(280, Math.round(canvas.clientWidth));
     const furthest = Math.max(0, ...series.flatMap((one) => one.points.map((point) => point.t)));
     const last = state.across === "time" ? furthest || 1 : Math.max(1, furthest);
     const transform = across[state.across].at;
     const frame = {
       width,
+      height,
       last,
       log: axis.log,
       x: (t) => LEFT + (transform(t) / transform(last)) * (width - LEFT - RIGHT),
-      y: (value) => TOP + (1 - axis.at(value)) * (HEIGHT - TOP - BOTTOM),
+      y: (value) => TOP + (1 - axis.at(value)) * (height - TOP - BOTTOM),
     };
     const svg = node("svg", {
-      viewBox: "0 0 " + width + " " + HEIGHT, width, height: HEIGHT, tabindex: "0", role: "img",
+      viewBox: "0 0 " + width + " " + height, width, height, tabindex: "0", role: "img",
       "aria-label": plot.title + ": " + plot.label + " over the steps. Arrow keys move along the logged steps.",
     });
     if (plot.stay) drawStay(svg, frame, plot.stay.map((step) => step * (state.across === "time" ? GDZ.get(plot.runs[0][0]).eta : 1)));
     drawAxes(svg, frame, state.across, axis, plot.label);
     drawLines(svg, frame, plot.lines);
-    for (const one of series) drawSeries(svg, frame, plot, one);
-    const cursor = node("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
+    for (const one of series) (plot.draw || drawSeries)(svg, frame, plot, one);
+    const cursor = node("line", { class: "cursor", y1: TOP, y2: height - BOTTOM, visibility: "hidden" });
     svg.append(cursor);
     canvas.replaceChildren(svg);
     drawLegend(figure, plot, series);
     follow(figure, svg, cursor, frame, plot, series, state);
   }
 
-  /** Moves the cursor by pointer or keys and says in words what stands under it. */
+  /** Moves the cursor by pointer or keys and says what stands under it. */
   function follow(figure, svg, cursor, frame, plot, series, state) {
     const places = Array.from(new Set(series.flatMap((one) => one.points.map((point) => point.t)))).sort((a, b) => a - b);
     const status = figure.querySelector(".status");
@@ -298,7 +301,7 @@
     if (state.at !== undefined) go(state.at);
   }
 
-  /** Returns a plot as it is for some runs: with whose curves, lines and shading are theirs. */
+  /** Returns a plot as it is for some runs. */
   function of(plot, shown) {
     const notes = Object.keys(plot.notes).filter((key) => shown[key]);
     return {
@@ -322,21 +325,21 @@
     return figure;
   }
 
-  /** Fills a place of the page with the plots of some runs, whose data are there; with none where there are no runs. */
+  /** Fills a place of the page with the plots of some runs, whose data are there. */
   function fill(place, shown) {
-    const suit = (plot) => shown.curves.length && (plot.alone === null || plot.alone === Boolean(shown.alone));
-    const plots = GDZ.get("plots").filter(suit).map((plot) => of(plot, shown));
+    const suit = (plot) => plot.metric !== shown.without && (plot.alone === null || plot.alone === Boolean(shown.alone));
+    const plots = shown.curves.length ? GDZ.get("plots").filter(suit).map((plot) => of(plot, shown)) : [];
     const figures = plots.map(empty);
     place.replaceChildren(...figures);
     figures.forEach((figure, at) => start(figure, plots[at]));
   }
 
-  /** Loads what takes a plot out of the page, when it is first asked for, and uses it. */
+  /** Uses what takes a plot out of the page, loaded when first asked for. */
   function taken(use) {
     GDZ.load("a/take.js", "take").then((take) => take && use(take));
   }
 
-  /** Draws a plot into its figure, which is in the page. */
+  /** Draws a plot into its figure. */
   function start(figure, plot) {
     const state = { across: "log", at: undefined };
     const tools = document.createElement("div");
@@ -374,5 +377,5 @@
   }
 
   for (const place of document.querySelectorAll(".plots[data-shown]")) fill(place, JSON.parse(place.dataset.shown));
-  GDZ.put("fill", fill);
+  GDZ.put("plot", { fill, node, pathOf, start });
 })();

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import errors, metrics, workspace
-from harness.records import run_folder
+from harness.records import run_folder, traces
 from leaderboard.board import cell as cells
 from leaderboard.board import entries, interval, number
-from leaderboard.export import document, from_store, parsing
+from leaderboard.export import document, from_store, parsing, tracing
 
 MOST = 8
 """Columns, at most."""
@@ -30,6 +30,9 @@ ENDS = (
     "loss", "loss_gap", "grad_norm", "train_accuracy", "eta_sharpness", "sharpness", "lambda_min", "sigma_min",
     "log_abs_det", "n_above_inv_eta",
 )  # fmt: skip
+TRACED = ("trace_points", "trace_crossings", "trace_missed", "trace_compared", "trace_closest", "trace_batch_sharpness")
+"""What is told of whole runs that have a trace."""
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 MISSING = "·"
 WIDTH = 24
@@ -67,7 +70,7 @@ def settings_of(run: document.Run) -> dict[str, str]:
 
 
 def ends(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
-    """Returns what columns show at their last checkpoint: label -> a number with its error bar, or its seeds' range."""
+    """Returns what columns show at their last checkpoint, and their traces: label -> a number, or its seeds' range."""
     rows = {"status": [_words(run.status for run in column.runs) for column in columns]}
     rows["verdict"] = [_words(run.verdict for run in column.runs) for column in columns]
     rows["ended at"] = [_words(run.end and run.end.point for run in column.runs) for column in columns]
@@ -77,7 +80,20 @@ def ends(columns: Sequence[cells.Cell]) -> dict[str, list[str]]:
         row = [_end(column, name) for column in columns]
         if any(shown != number.MISSING for shown in row):
             rows[metrics.METRICS[name].label] = row
+    for name in TRACED if any(run.trace for column in columns for run in column.runs) else ():
+        row = [_together(column, name) for column in columns]
+        if any(shown != number.MISSING for shown in row):
+            rows[metrics.METRICS[name].label] = row
     return rows
+
+
+def _together(column: cells.Cell, name: str) -> str:
+    """Returns a number of the whole run: with error bar and bound of one run, median and range of more."""
+    metric = metrics.METRICS[name]
+    if len(column.runs) == 1:
+        said = column.first.summary if column.first.trace else {}
+        return entries.shown_metric(name, said.get(name), said.get(metric.error or ""), metric.bound)
+    return _spread([run.summary.get(name) if run.trace else None for run in column.ended])
 
 
 def _target(run: document.Run) -> str | None:
@@ -164,7 +180,9 @@ def _read(
         raise errors.InputError(f"run {run_id} is still going on; compare it when it has ended")
     try:
         texts = [(folder / name).read_text(encoding="utf-8") for name in ("records.jsonl", "cell.yaml")]
-        return parsing.parse_run(json.dumps(facts), *texts)
+        points, seen = run_folder.read_trace(folder), run_folder.read_steps(folder)
+        run = parsing.parse_run(json.dumps(facts), *texts)
+        return tracing.with_trace(run, traces.fitting(points), traces.fitting_steps(seen))
     except (OSError, ValueError) as error:
         raise errors.InputError(f"run {run_id} cannot be read: {error}") from error
 
@@ -210,7 +228,12 @@ def _end(column: cells.Cell, name: str) -> str:
             return _sigma(run)
         bound = metrics.METRICS[name].bound if run.curvature == "lanczos" else ""
         return entries.shown_metric(name, cells.at(run, name, -1), cells.error_bar(run, name, -1), bound)
-    spread = interval.spread([cells.at(run, name, -1) for run in column.ended])
+    return _spread([cells.at(run, name, -1) for run in column.ended])
+
+
+def _spread(values: list[float | None]) -> str:
+    """Returns the median of some values and their range."""
+    spread = interval.spread(values)
     middle = number.show(spread.median)
     span = number.show_range(spread.values, middle)
     return f"{middle} [{span}]" if span else middle

@@ -44,7 +44,9 @@ class Row(NamedTuple):
     def what(self) -> str:
         """What it is, in the words of METRICS."""
         moment, _, name = self.found.name.partition(".")
-        return f"{metrics.METRICS[name].label}, at {moment}" if name else moment
+        if not name:
+            return moment
+        return f"{metrics.METRICS[name].label}, {'of the run' if moment == 'run' else f'at {moment}'}"
 
     @property
     def detector(self) -> str:
@@ -102,7 +104,8 @@ def compared(run: document.Run) -> list[expected.Found]:
         run.expected.items(), key=lambda item: next(i for i, head in enumerate(order) if item[0].startswith(head))
     )
     facts = {"verdict": run.verdict, "status": run.status, "end": {"point": run.end.point if run.end else None}}
-    return expected.compare([config.Expected(name, _value(value)) for name, value in wanted], facts, recorded)
+    hopes = [config.Expected(name, _value(value)) for name, value in wanted]
+    return expected.compare(hopes, facts, recorded, run.summary)
 
 
 def scores(found: list[Control]) -> dict[str, Score]:

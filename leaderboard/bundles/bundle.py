@@ -6,6 +6,8 @@
     seed-N/run.json              facts: provenance, device, precision, command, how it ended
     seed-N/records.jsonl         every record
     seed-N/spectra.jsonl         the spectra at the first and the last record, where they were kept
+    seed-N/trace.jsonl           its trace points, where the spec asks for a trace: at most 250 kB of them
+    seed-N/steps.csv             loss and gradient norm of what at most 1,000 of its steps saw, likewise
     seed-N/states.safetensors    parameters and optimiser state at a few checkpoint steps
 
 docs/bundle.md says what every number in them is, so that an outsider can compute it again.
@@ -28,13 +30,13 @@ from pydantic import Field
 
 from harness import config, errors, records, specs
 from harness.curvature import spectrum
-from harness.records import run_folder, spectra, statuses
+from harness.records import run_folder, spectra, statuses, traces
 from harness.risk import layout
 from leaderboard.export import document, text
 
 SCHEMA: Literal[1] = 1
 MANIFEST = "bundle.json"
-SEED_FILES = ("run.json", "records.jsonl", "spectra.jsonl", "states.safetensors")
+SEED_FILES = ("run.json", "records.jsonl", "spectra.jsonl", "trace.jsonl", "steps.csv", "states.safetensors")
 STATES = 5
 """States of a run that are handed in, at most: the first, the last two, and others evenly between."""
 
@@ -90,6 +92,7 @@ class Bundle(NamedTuple):
         recorded: For each seed its records.
         spectra: For each seed its spectra, by step.
         states: For each seed its states, by step.
+        traces: For each seed its trace points; none where its cell asks for no trace.
     """
 
     manifest: Manifest
@@ -102,6 +105,7 @@ class Bundle(NamedTuple):
     recorded: dict[int, list[records.Record]]
     spectra: dict[int, dict[int, spectrum.Spectrum]]
     states: dict[int, dict[int, dict[str, np.ndarray]]]
+    traces: dict[int, list[traces.TracePoint]]
 
     @property
     def name(self) -> str:
@@ -136,6 +140,8 @@ def make(cell: config.Cell, folders: Sequence[pathlib.Path], canary: str | None)
             ).encode(),
             "records.jsonl": (folder / "records.jsonl").read_bytes(),
             "spectra.jsonl": _spectra(folder, steps),
+            "trace.jsonl": traces.fitting(run_folder.read_trace(folder)).encode() or None,
+            "steps.csv": traces.fitting_steps(run_folder.read_steps(folder)).encode() or None,
             "states.safetensors": _states(folder, steps, facts.get("layout")),
         }
         for name, content in own.items():
@@ -192,7 +198,7 @@ def _states(folder: pathlib.Path, steps: Sequence[int], places: Any) -> bytes | 
     known = {step: arrays for step, arrays in run_folder.load_states(folder).items() if step in set(steps)}
     if not known:
         return None
-    size = sum(array.nbytes for name, array in next(iter(known.values())).items() if name != "previous")
+    size = sum(array.nbytes for name, array in next(iter(known.values())).items() if _shown(name))
     most = min(STATES, STATE_BYTES // max(size, 1))
     if most < 2:
         return None
@@ -203,9 +209,14 @@ def _states(folder: pathlib.Path, steps: Sequence[int], places: Any) -> bytes | 
 
 def stacked(states: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Returns some states of a run as arrays that have one row for each, and `step` (k,) int64."""
-    names = sorted(set.intersection(*(set(arrays) for arrays in states.values())) - {"previous"})
+    names = sorted(filter(_shown, set.intersection(*(set(arrays) for arrays in states.values()))))
     rows = {name: np.ascontiguousarray(np.stack([arrays[name] for arrays in states.values()])) for name in names}
     return {"step": np.array(list(states), "<i8"), **rows}
+
+
+def _shown(name: str) -> bool:
+    """Says whether an array of a state is handed in: those from which only a run that was cut off goes on are not."""
+    return name != "previous" and not name.startswith("trace_")
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

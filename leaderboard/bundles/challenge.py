@@ -50,6 +50,13 @@ def drawn_segments(bundle: bundles.Bundle, challenge: str) -> Segments:
     return tuple(sorted(chosen))
 
 
+def traced_steps(bundle: bundles.Bundle, seed: int, challenge: str) -> list[int]:
+    """Returns the steps whose trace points are checked: of those with a state the last, and one drawn."""
+    known = sorted({point.step for point in bundle.traces[seed]} & set(bundle.states[seed]))
+    drawn = int.from_bytes(_digest(bundle, challenge, f"trace {seed}"), "big")
+    return sorted({*known[-1:], *([known[drawn % len(known)]] if known else [])})
+
+
 def lanczos_key(bundle: bundles.Bundle, challenge: str) -> int:
     """Returns the key, below 2^56, that the verifier's own starts of Lanczos are drawn with."""
     return int.from_bytes(_digest(bundle, challenge, "starts")[:7], "big")

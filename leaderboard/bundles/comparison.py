@@ -13,7 +13,7 @@ from harness import theory
 from harness.records import verdict
 from harness.risk import layout
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim, consistency, process, tolerance
+from leaderboard.bundles import claim, consistency, process, tolerance, tracing
 from leaderboard.export import document, labels
 
 FEW = 10
@@ -33,6 +33,8 @@ def parts(bundle: bundles.Bundle, recomputation: process.Recomputation) -> Itera
                 yield claim.near(subject, run.eta or math.nan, message["eta"], allowed)
             case "excluded":
                 yield _lower_bound(bundle, message)
+            case "trace":
+                yield from tracing.point(bundle, message)
             case "divergence":
                 yield claim.same(claim.Subject("recomputed", "diverged_at", where), run.diverged_at, message["step"])
             case "state" if message["from"] != message["step"] and not _is_repeated(message):
@@ -49,9 +51,12 @@ def whole_runs(bundle: bundles.Bundle, recomputation: process.Recomputation) -> 
     for message, run in _by_run(bundle, recomputation):
         if message["found"] == "run":
             yield from _run(message, run)
+            if recomputation.exact and (said := bundle.manifest.files.get(f"seed-{run.seed}/trace.jsonl")):
+                subject = claim.Subject("replayed", "the trace", f"seed {run.seed}")
+                yield claim.same(subject, said.sha256, message["trace"])
         elif _is_repeated(message) and message["found"] == "state":
             yield _parameters("replayed", message, None if recomputation.exact else tolerance.REPEATED)
-        elif _is_repeated(message):
+        elif _is_repeated(message) and message["found"] == "record":
             yield from _record(bundle, "replayed", message, recomputation.exact)
 
 

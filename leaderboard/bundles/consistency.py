@@ -19,7 +19,7 @@ from harness.diagnostics import gaps
 from harness.records.run_facts import RunFacts
 from harness.runs import conclusions
 from leaderboard.bundles import bundle as bundles
-from leaderboard.bundles import claim
+from leaderboard.bundles import claim, tracing
 from leaderboard.export import document
 
 ROUNDING = 1e-9
@@ -45,6 +45,7 @@ def checks(bundle: bundles.Bundle) -> Iterator[claim.Check]:
                 yield from _spectrum(record, known, f"{where}, step {record.step}")
         yield from _records(run, recorded, where)
         yield from _lengths(bundle, run, where)
+        yield from tracing.consistent(bundle, run, where)
     yield from _all_seeds(bundle)
 
 

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 
 from leaderboard.bundles import bundle as bundles
+from leaderboard.export import tracing
 
 SEED = r"seed-(?:0|[1-9][0-9]?)"
 NAMES = re.compile(rf"bundle\.json|cell\.yaml|{SEED}/(?:{'|'.join(map(re.escape, bundles.SEED_FILES))})")
@@ -25,6 +26,7 @@ LIMITS = {
     "run.json": 1 << 18,
     "records.jsonl": 1 << 24,
     "spectra.jsonl": 1 << 23,
+    **tracing.FILES,
     "states.safetensors": 1 << 25,
 }
 """Bytes of a file, at most."""

@@ -184,7 +184,7 @@ def _write(folder: pathlib.Path, bundle: bundles.Bundle, request: Request) -> No
     cell = task.Task(bundle.cell, tuple(range(bundle.manifest.seeds)), "gdzoo verify")
     plain = {
         "task": cell.dump(),
-        "runs": [_asked_of(bundle, run) for run in bundle.runs],
+        "runs": [_asked_of(bundle, run, request.challenge) for run in bundle.runs],
         "whole": request.level == "replayed",
         "segments": request.segments,
         "canary": bundle.manifest.canary if request.bits and _same_versions(bundle) else None,
@@ -198,13 +198,14 @@ def _write(folder: pathlib.Path, bundle: bundles.Bundle, request: Request) -> No
             (folder / f"seed-{seed}.safetensors").write_bytes(writer.save(bundles.stacked(states)))
 
 
-def _asked_of(bundle: bundles.Bundle, run: document.Run) -> dict[str, Any]:
+def _asked_of(bundle: bundles.Bundle, run: document.Run, challenge: str) -> dict[str, Any]:
     """Returns what the process is told of one run."""
     return {
         "seed": run.seed,
         "eta": run.eta,
         "together": bundle.together[run.seed],
         "steps": run.steps,
+        "traced": challenges.traced_steps(bundle, run.seed, challenge),
         "proven": _proven_steps(bundle, run),
         "reached": run.reached_at is not None,
         "diverged": run.status == "diverged",

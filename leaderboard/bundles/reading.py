@@ -20,11 +20,11 @@ import pydantic
 
 from harness import config, errors, records, specs
 from harness.curvature import spectrum
-from harness.records import histogram, spectra, statuses, tensors
+from harness.records import histogram, spectra, statuses, tensors, traces
 from harness.risk import layout
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import files as bundle_files
-from leaderboard.export import document, parsing, text
+from leaderboard.export import document, parsing, text, tracing
 
 
 def read(path: pathlib.Path) -> bundles.Bundle:
@@ -94,6 +94,7 @@ def parse(files: Mapping[str, bytes]) -> bundles.Bundle:
         recorded={seed: one.recorded for seed, one in seeds.items()},
         spectra={seed: one.spectra for seed, one in seeds.items()},
         states={seed: one.states for seed, one in seeds.items()},
+        traces={seed: one.trace for seed, one in seeds.items()},
     )
 
 
@@ -106,6 +107,7 @@ class _Seed(NamedTuple):
     recorded: list[records.Record]
     spectra: dict[int, spectrum.Spectrum]
     states: dict[int, dict[str, np.ndarray]]
+    trace: list[traces.TracePoint]
 
 
 def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str, seed: int) -> _Seed:
@@ -131,7 +133,14 @@ def _seed(files: Mapping[str, bytes], manifest: bundles.Manifest, cell_yaml: str
     )
     leaves = layout.load(facts.get("layout"), run.parameters, f"{place}: layout")
     states = _states(files.get(f"{place}/states.safetensors"), place, run, leaves)
-    return _Seed(facts, run, leaves, recorded, kept, states)
+    try:
+        trace, seen = (_decoded(files.get(f"{place}/{name}", b""), name) for name in tracing.FILES)
+        found = tracing.read(trace, seen, run)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    if found is not None and found.points:
+        run = run.model_copy(update={"trace": tracing.shown(found, run)})
+    return _Seed(facts, run, leaves, recorded, kept, states, [] if found is None else found.points)
 
 
 def _manifest(files: Mapping[str, bytes]) -> bundles.Manifest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import json
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringCo
 
 from harness import config, diagnostics, errors, metrics, specs
 from harness import records as record_file
-from harness.diagnostics import trajectory
+from harness.diagnostics import flow, trajectory
 from harness.records import ends, histogram
 from harness.records import verdict as verdict_rule
 from harness.specs import expected, strict_yaml
@@ -29,7 +30,7 @@ from leaderboard.export import cell_theory, labels, text
 
 SCHEMA: Literal[1] = 1
 MAX_CELL_CHARACTERS = 1 << 17
-CURVES = frozenset(name for name, metric in metrics.METRICS.items() if metric.group != "run")
+CURVES = frozenset(name for name, metric in metrics.METRICS.items() if metric.group not in ("run", "trace"))
 
 Status = Literal["finished", "diverged", "interrupted", "failed"]
 Verdict = Annotated[Literal["invertible", "undecided", "singular"], BeforeValidator(verdict_rule.current)]
@@ -95,6 +96,49 @@ class Histogram(Part):
     counts: tuple[Count, ...] = Field(min_length=1, max_length=2 * histogram.FURTHEST)
 
 
+class Trace(Part):
+    """What a page shows of the trace of a run: some of its points (harness/records/traces.py), and what all say.
+
+    Attributes:
+        steps: Their steps, increasing, (n,).
+        eta: The step size at each, (n,).
+        values: Of each tracked eigenvalue, the largest first and the least last, its values, (top + 1, n).
+        errors: The error bar of each of these values, (top + 1, n).
+        batch_sharpness: At each point; null for full-batch rules.
+        batch_sharpness_error: Its standard error over the drawn mini-batches; null for full-batch rules.
+        missed: How many eigenvalues a survey at each point found that the trace did not have; 0 without a survey.
+        loss_steps: Some steps, increasing.
+        losses: The loss of what each of these steps saw.
+        summary: What all trace points say (harness/diagnostics/flow.py); without what is not finite.
+    """
+
+    steps: tuple[Count, ...] = Field(max_length=1000)
+    eta: tuple[Finite, ...] = Field(max_length=1000)
+    values: tuple[tuple[Finite | None, ...], ...] = Field(max_length=64)
+    errors: tuple[tuple[Finite | None, ...], ...] = Field(max_length=64)
+    batch_sharpness: tuple[Finite | None, ...] = Field(max_length=1000)
+    batch_sharpness_error: tuple[Finite | None, ...] = Field(max_length=1000)
+    missed: tuple[Count, ...] = Field(max_length=1000)
+    loss_steps: tuple[Count, ...] = Field(max_length=1000)
+    losses: tuple[Finite | None, ...] = Field(max_length=1000)
+    summary: dict[Name, Finite] = Field(default={}, max_length=40)
+
+    @pydantic.model_validator(mode="after")
+    def _agrees_with_itself(self) -> Trace:
+        noise = (self.batch_sharpness, self.batch_sharpness_error)
+        columns = (self.eta, *noise, self.missed, *self.values, *self.errors)
+        if any(len(column) != len(self.steps) for column in columns) or len(self.losses) != len(self.loss_steps):
+            raise ValueError("a column of the trace has not one value for each of its steps")
+        if not 2 <= len(self.values) == len(self.errors):
+            raise ValueError("the trace has not one column of error bars for each of its eigenvalues")
+        for steps in (self.steps, self.loss_steps):
+            if any(b <= a for a, b in itertools.pairwise(steps)):
+                raise ValueError("the steps of the trace do not increase")
+        if not all(size > 0 for size in self.eta) or set(self.summary) - set(flow.METRICS):
+            raise ValueError("the trace has a step size that is none, or an unknown number")
+        return self
+
+
 class Range(Part):
     """What is expected of a number that is not known exactly."""
 
@@ -115,6 +159,7 @@ class Run(Part):
         left_out: Diagnostics that were not measured, and why not.
         steps: Checkpoint steps, strictly increasing, (T,).
         curves: For each metric its values at those steps, (T,); null where it is not a finite number.
+        trace: What a page shows of its trace; None without one.
     """
 
     run_id: RunId
@@ -155,6 +200,7 @@ class Run(Part):
     cell_yaml: Lines
     steps: tuple[Count, ...] = Field(max_length=1000)
     curves: dict[str, tuple[Finite | None, ...]]
+    trace: Trace | None = None
 
     @pydantic.field_validator("cell")
     @classmethod
@@ -256,7 +302,9 @@ class Run(Part):
         """What its records say together (harness/diagnostics, RUN); without what is not finite, or not known."""
         with np.errstate(all="ignore"):  # a stranger's numbers may be as large as they come
             said = diagnostics.summary(self.recorded, one_piece=self.one_piece)
-        return {name: value for name, value in said.items() if math.isfinite(value)}
+        return {name: value for name, value in said.items() if math.isfinite(value)} | (
+            self.trace.summary if self.trace else {}
+        )
 
     def part(self, section: str) -> dict[str, JsonValue]:
         """Returns one section of the resolved cell, for example `optimizer`; empty when there is none."""

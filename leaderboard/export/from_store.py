@@ -32,13 +32,15 @@ import pydantic
 from harness import errors
 from harness.tracking import client as clients
 from harness.tracking import store
-from leaderboard.export import document, parsing, shelf, text
+from leaderboard.export import document, parsing, shelf, text, tracing
 
 if TYPE_CHECKING:
     import mlflow.entities
 
 FILE = "export.json"
 ARTIFACTS = {"run.json": 1 << 18, "records.jsonl": 1 << 24, "cell.yaml": 1 << 17}
+OPTIONAL = tracing.FILES
+LIMITS = ARTIFACTS | OPTIONAL
 MAX_EXPORT_BYTES = 1 << 30
 PAGE = 1000
 READERS = 8
@@ -323,7 +325,9 @@ def _latest(runs: list[Found]) -> list[Found]:
 
 def _read_run(client: Any, run: Found, suite: str) -> document.Run:
     try:
-        checked = parsing.parse_run(*_artifacts(client, run))
+        texts = _artifacts(client, run)
+        checked = parsing.parse_run(*(texts[name] for name in ARTIFACTS))
+        checked = tracing.with_trace(checked, *(texts[name] for name in OPTIONAL))
         for tag, told, value in (("run_id", run.run_id, checked.run_id), ("suite", run.suite, checked.suite)):
             if told != value:
                 raise ValueError(f"the tag gdzoo.{tag} says {told!r}, run.json says {value!r}")
@@ -336,23 +340,26 @@ def _read_run(client: Any, run: Found, suite: str) -> document.Run:
     return checked
 
 
-def _artifacts(client: Any, run: Found) -> list[str]:
-    """Returns the text of the artifacts of a run: from its folder where that lies here, else through the server."""
+def _artifacts(client: Any, run: Found) -> dict[str, str]:
+    """Returns the texts of the artifacts of a run, by name; empty for one of OPTIONAL that it has not.
+
+    From its folder where that lies here, else through the server.
+    """
     where = urllib.parse.urlsplit(run.artifacts)
     if where.scheme in ("", "file"):
         folder = pathlib.Path(urllib.request.url2pathname(where.path))
         sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if folder.is_dir() else {}
-        return [_bounded(name, sizes, folder) for name in ARTIFACTS]
+        return {name: _bounded(name, sizes, folder) for name in LIMITS}
     if where.scheme == "mlflow-artifacts" and not client.tracking_uri.startswith(("http://", "https://")):
         raise errors.InputError(
             f"the artifacts of {_name(run)} lie behind an MLflow server; name that with --store, not its database"
         )
     with _malformed(), tempfile.TemporaryDirectory(prefix="gdzoo-export-") as temporary:
         sizes = {item.path: item.file_size or 0 for item in client.list_artifacts(run.key)}
-        for name in ARTIFACTS:
-            if sizes.get(name, math.inf) <= ARTIFACTS[name]:
+        for name in LIMITS:
+            if sizes.get(name, math.inf) <= LIMITS[name]:
                 client.download_artifacts(run.key, name, temporary)
-        return [_bounded(name, sizes, pathlib.Path(temporary)) for name in ARTIFACTS]
+        return {name: _bounded(name, sizes, pathlib.Path(temporary)) for name in LIMITS}
 
 
 @contextlib.contextmanager
@@ -367,12 +374,14 @@ def _malformed() -> Iterator[None]:
 
 
 def _bounded(name: str, sizes: Mapping[str, int], folder: pathlib.Path) -> str:
-    """Returns the text of an artifact that is there and not too large."""
+    """Returns the text of an artifact that is there and not too large; empty for an optional one that is not there."""
     if name not in sizes:
+        if name in OPTIONAL:
+            return ""
         raise ValueError(f"it has no artifact {name}")
     path = folder / name
-    if max(sizes[name], path.stat().st_size if path.exists() else 0) > ARTIFACTS[name]:
-        raise ValueError(f"its artifact {name} is larger than {ARTIFACTS[name] >> 10} KiB")
+    if max(sizes[name], path.stat().st_size if path.exists() else 0) > LIMITS[name]:
+        raise ValueError(f"its artifact {name} is larger than {LIMITS[name] >> 10} KiB")
     return path.read_bytes().decode("utf-8")
 
 

@@ -15,16 +15,19 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from harness.records import run_folder
+from harness.records import run_folder, traces
 from harness.tracking import fields
-from leaderboard.export import document, from_store, parsing, text
+from leaderboard.export import document, from_store, parsing, text, tracing
 
 DEPTH = 4
 """How far below a named folder run folders are looked for: a workspace, its runs/, a suite, a run."""
 
-FILES = re.compile(r"run\.json|cell\.yaml|records\.jsonl|spectra\.jsonl|usage\.jsonl|state-\d{1,15}\.safetensors")
+FILES = re.compile(
+    r"run\.json|cell\.yaml|(?:records|spectra|layers|trace|usage)\.jsonl|steps\.csv|state-\d{1,15}\.safetensors"
+)
 NAME = re.compile(r"[a-z0-9_]{1,60}")
-LIMITS = {**from_store.ARTIFACTS, "spectra.jsonl": 1 << 28, "usage.jsonl": 1 << 24}
+LIMITS = from_store.ARTIFACTS | dict.fromkeys(("spectra.jsonl", "trace.jsonl", "steps.csv"), 1 << 28)
+LIMITS |= {"layers.jsonl": 1 << 26, "usage.jsonl": 1 << 24}
 MAX_STATE_BYTES = 1 << 31
 
 
@@ -105,17 +108,32 @@ def _checked(folder: pathlib.Path, suite: str | None = None, run_id: str | None 
     run = parsing.parse_run(*(files[name].read_bytes().decode("utf-8") for name in from_store.ARTIFACTS))
     if (run.suite, run.run_id) != (suite or folder.parent.name, run_id or folder.name):
         raise ValueError(f"it holds the run {run.suite}/{run.run_id}, and its folder says otherwise")
+    tracing.with_trace(run, *_fitting(folder))  # as the store and the board will have it
     if fault := fields.fault(run_folder.read_plain(folder) or {}):
         raise ValueError(f"run.json is not one of gdzoo's ({fault})")
     _check_optional(folder, run.steps)
     return run
 
 
+def _fitting(folder: pathlib.Path) -> tuple[str, str]:
+    """Returns the two files of the trace of a run as a store will hold them.
+
+    Raises:
+        ValueError: They cannot be read.
+    """
+    try:
+        return traces.fitting(run_folder.read_trace(folder)), traces.fitting_steps(run_folder.read_steps(folder))
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"its trace is not one of gdzoo's ({type(error).__name__})") from error
+
+
 def _check_optional(folder: pathlib.Path, steps: Sequence[int]) -> None:
-    """Makes sure that what will be drawn can be, and that usage is told of these steps and in names a store takes."""
+    """Makes sure that what will be shown can be read, and that usage is told of these steps in names a store takes."""
     name = "spectra.jsonl"
     try:
         whole = all(known.values.ndim == 1 for _, known in run_folder.read_spectra(folder))
+        name = "layers.jsonl"
+        run_folder.read_layers(folder)
         name = "usage.jsonl"
         usage = run_folder.read_usage(folder)
         told = len({reading.step for reading in usage} & set(steps)) == len(usage)

@@ -82,8 +82,8 @@ def _columns(records: str) -> tuple[list[int], dict[str, list[float | None]]]:
     """Turns the lines of `records.jsonl` into one list of steps and one list per metric, null for what is missing."""
     steps: list[int] = []
     rows: list[dict[str, float | None]] = []
-    for number, line in enumerate(records.splitlines(), start=1):
-        name = f"records.jsonl line {number}"
+    for count, line in enumerate(records.splitlines(), start=1):
+        name = f"records.jsonl line {count}"
         record = parse_json(line, name)
         if not isinstance(record, dict) or set(record) != {"step", "values"} or not isinstance(record["values"], dict):
             raise ValueError(f"{name} is not {{step, values}}")
@@ -94,13 +94,18 @@ def _columns(records: str) -> tuple[list[int], dict[str, list[float | None]]]:
             shown = text.clean(unknown[0])[:80]
             raise ValueError(f"{name} has the unknown metric {shown!r}{errors.nearest(shown, document.CURVES)}")
         steps.append(record["step"])
-        rows.append({key: _number(value, f"{name}, {key}") for key, value in record["values"].items()})
+        rows.append({key: number(value, f"{name}, {key}") for key, value in record["values"].items()})
     seen = set().union(*rows)
     present = [name for name in metrics.METRICS if name in seen]
     return steps, {name: [row.get(name) for row in rows] for name in present}
 
 
-def _number(value: object, place: str) -> float | None:
+def number(value: object, place: str) -> float | None:
+    """Returns a number of a stranger's JSON; None for what is not finite, which stands there as a text or null.
+
+    Raises:
+        ValueError: It is no number.
+    """
     if value is None or value in ("nan", "inf", "-inf"):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):

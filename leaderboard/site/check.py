@@ -136,9 +136,11 @@ def figures(output: pathlib.Path) -> list[Figure]:
         found.append(Figure(f"{rows.BLOCK} rows of a view, compressed (the largest)", size, 16))
     if runs:
         sizes = {path: _sent(output, _loaded(output, path)) for path in _some(runs)}
-        found.append(
-            Figure(f"a run page and all it loads, compressed (largest of {len(sizes)})", max(sizes.values()), 20)
-        )
+        traced = {path for path in sizes if f"data/trace/{path.removesuffix('.html')}.js" in sums}
+        for kind, some, budget in (("", set(sizes) - traced, 20), (" with a trace", traced, 40)):
+            if some:
+                name = f"a run page{kind} and all it loads, compressed (largest of {len(some)})"
+                found.append(Figure(name, max(sizes[path] for path in some), budget))
         eight = _sent(output, _loaded(output, "compare.html"))
         eight += sum(sorted(_sent(output, [f"data/{path.removesuffix('.html')}.js"]) for path in sizes)[-8:])
         found.append(Figure("compare with eight runs, compressed", eight, 60))

@@ -19,12 +19,19 @@ from harness.records import histogram
 from leaderboard.board import cell as cells
 from leaderboard.board import number, optimisers
 from leaderboard.export import document
+from leaderboard.site import tracing
 
 LEFT, RIGHT, TOP, BOTTOM = 70, 620, 10, 260
 """Where the axes lie in the frame of 640 x 300."""
 
 KNOTS = 48
 """Points of a line, at most."""
+
+VISIBLE = 1.5
+"""Pixels from which on a band around a line can be seen."""
+
+NEAR = 0.4
+"""Pixels that a point of a line may lie off the line without it."""
 
 CELLS = 6
 """Cells whose losses are drawn over each other, at most."""
@@ -35,6 +42,14 @@ class Tick(NamedTuple):
 
     at: float
     label: str
+
+
+class Level(NamedTuple):
+    """A horizontal line of reference, what it says, and where across that stands, in pixels."""
+
+    at: float
+    label: str
+    x: float
 
 
 class Dot(NamedTuple):
@@ -53,11 +68,13 @@ class Line(NamedTuple):
         label: What it is of.
         path: Its SVG path.
         band: The SVG path of the band; empty without one.
+        look: Its class in the style sheet; empty for what its place among the lines gives.
     """
 
     label: str
     path: str
     band: str = ""
+    look: str = ""
 
 
 class Drawing(NamedTuple):
@@ -73,6 +90,7 @@ class Drawing(NamedTuple):
         dots: Its points.
         lines: Its lines.
         bars: SVG paths of the intervals in which dots lie.
+        levels: Horizontal lines of reference.
     """
 
     title: str
@@ -84,6 +102,7 @@ class Drawing(NamedTuple):
     dots: tuple[Dot, ...] = ()
     lines: tuple[Line, ...] = ()
     bars: tuple[str, ...] = ()
+    levels: tuple[Level, ...] = ()
 
 
 class Seed(NamedTuple):
@@ -127,12 +146,8 @@ def fan(board: Sequence[cells.Cell]) -> Drawing | None:
     values = [value for _, losses in found for _, *three in losses for value in three]
     if not values:
         return None
-    last = max(losses[-1][0] for _, losses in found)
+    across, steps = _steps(max(losses[-1][0] for _, losses in found))
     up = _logarithmic(values)
-
-    def across(step: float) -> float:
-        return math.log1p(step) / math.log1p(max(last, 1))
-
     lines = []
     for cell, losses in found:
         low, median, high = (
@@ -140,13 +155,12 @@ def fan(board: Sequence[cells.Cell]) -> Drawing | None:
         )
         band = "" if low == high else _path([*low, *reversed(high)]) + "Z"
         lines.append(Line(f"{cell.first.label}, {len(cell.ended)} seeds", _path(median), band))
-    steps = [0, *(10**power for power in range(20) if 10**power <= last)]
     title = f"loss over the steps, {len(lines)} configurations: the median of all seeds in a band from least to largest"
     return Drawing(
         title,
         "step",
         "loss",
-        tuple(Tick(_x(across(step)), number.show(step)) for step in steps),
+        steps,
         _powers(up, _y),
         lines=tuple(lines),
     )
@@ -225,6 +239,67 @@ def spectra(run: document.Run) -> Drawing | None:
     )
 
 
+def flow(traced: tracing.Traced) -> Drawing:
+    """Returns eta times each tracked eigenvalue over the steps, a circle where one comes to the other side of 1."""
+    across, steps = _steps(traced.steps[-1])
+    low, high = tracing.span([value for curve in traced.curves for value in curve.values if value is not None])
+
+    def up(value: float) -> float:
+        return _y(min(1.0, max(0.0, (value - low) / (high - low))))
+
+    places = [_x(across(step)) for step in traced.steps]
+    lines, dots = [], []
+    for curve in traced.curves:
+        known = [
+            (x, value, error or 0.0)
+            for x, value, error in zip(places, curve.values, curve.errors, strict=True)
+            if value is not None
+        ]
+        upper, lower = ([(x, up(value + sign * error)) for x, value, error in known] for sign in (1, -1))
+        seen = max((below - above for (_, above), (_, below) in zip(upper, lower, strict=True)), default=0) >= VISIBLE
+        band = _path([*_simplified(upper), *reversed(_simplified(lower))]) + "Z" if seen else ""
+        if known:
+            path = _path(_simplified([(x, up(value)) for x, value, _ in known]))
+            lines.append(Line(curve.label, path, band, curve.look))
+        if curve.crosses:
+            pairs = itertools.pairwise((x, value) for x, value, _ in known)
+            dots += [_crossing(a, b, up(1)) for a, b in pairs if (a[1] > 1) != (b[1] > 1)]
+    feet = tuple(f"M{x} {BOTTOM}v-10" for x, missed in zip(places, traced.missed, strict=True) if missed)
+    ticks = tuple(Tick(up(value), number.show(value)) for value in np.arange(math.ceil(2 * low), 2 * high) / 2)
+    title = f"eta times {len(lines)} tracked eigenvalues over the steps; {len(dots)} changes of side of 1"
+    levels = tuple(Level(up(level), words, _x(across(1)) + 6) for level, words in tracing.LEVELS.items())
+    return Drawing(title, "step", "η·λ", steps, ticks, dots=tuple(dots), lines=tuple(lines), bars=feet, levels=levels)
+
+
+def _crossing(before: tuple[float, float], after: tuple[float, float], level: float) -> Dot:
+    """Returns where the line between two points, each a place and a value, crosses 1."""
+    (x, value), (then, other) = before, after
+    return Dot(round(x + (then - x) * (1 - value) / (other - value), 1), level, "", hollow=True)
+
+
+def losses(trace: document.Trace) -> Drawing | None:
+    """Returns the loss that each step saw, on logarithmic axes; None where none is above 0."""
+    known = [(step, loss) for step, loss in zip(trace.loss_steps, trace.losses, strict=True) if loss and loss > 0]
+    if not known:
+        return None
+    across, steps = _steps(known[-1][0])
+    up = _logarithmic([loss for _, loss in known])
+    path = _path(_simplified([(_x(across(step)), _y(up(loss))) for step, loss in known]))
+    return Drawing(
+        "the loss that each step saw", "step", "loss", steps, _powers(up, _y), lines=(Line("loss", path, look="seen"),)
+    )
+
+
+def _steps(last: int) -> tuple[Callable[[float], float], tuple[Tick, ...]]:
+    """Returns where a step lies, as a share, on an axis of log(1 + step), and the ticks below it."""
+
+    def across(step: float) -> float:
+        return math.log1p(step) / math.log1p(max(last, 1))
+
+    steps = [0, *(10**power for power in range(20) if 10**power <= last)]
+    return across, tuple(Tick(_x(across(step)), number.show(step)) for step in steps)
+
+
 def _bins(product: float) -> float:
     return float(histogram.bins_from_zero(np.asarray(product)))
 
@@ -255,6 +330,29 @@ def _path(points: Iterable[tuple[float, float]]) -> str:
     """Returns the path through some points, without those that lie where the one before does."""
     kept = [point for point, _ in itertools.groupby(points)]
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in kept)
+
+
+def _simplified(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Returns the points of a line without those that lie within NEAR pixels of the line without them.
+
+    By halving at the farthest point; Douglas & Peucker, Cartographica 1973.
+    """
+    kept, open_ends = {0, len(points) - 1}, [(0, len(points) - 1)]
+    while open_ends:
+        first, last = open_ends.pop()
+        (x, y), (then_x, then_y) = points[first], points[last]
+        length = math.hypot(then_x - x, then_y - y) or 1.0
+        far, place = max(
+            (
+                (abs((then_x - x) * (points[at][1] - y) - (then_y - y) * (points[at][0] - x)) / length, at)
+                for at in range(first + 1, last)
+            ),
+            default=(0.0, 0),
+        )
+        if far > NEAR:
+            kept.add(place)
+            open_ends += [(first, place), (place, last)]
+    return [points[at] for at in sorted(kept)]
 
 
 def _logarithmic(values: Sequence[float]) -> Callable[[float], float]:

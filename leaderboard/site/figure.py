@@ -81,6 +81,7 @@ class Shown(NamedTuple):
         lines: Where 1/eta and 2/eta lie for that run.
         stay: Steps between which that run stayed at a saddle.
         upper: Whether some sigma_min are upper bounds.
+        without: The metric of a plot that the page has in another form; empty for none.
     """
 
     curves: tuple[tuple[str, str], ...]
@@ -88,6 +89,7 @@ class Shown(NamedTuple):
     lines: tuple[tuple[float, str], ...] = ()
     stay: tuple[int, int] | None = None
     upper: bool = False
+    without: str = ""
 
 
 class Strip(NamedTuple):
@@ -156,7 +158,8 @@ PLOTS = (
 def shown(run: document.Run) -> Shown:
     """Returns what the plots of the page of a run are of."""
     lines = ((1 / run.eta, "1/η"), (2 / run.eta, "2/η")) if run.eta else ()
-    return together((run,))._replace(alone=True, lines=lines, stay=stay(run))
+    without = "loss" if run.trace is not None and run.trace.loss_steps else ""
+    return together((run,))._replace(alone=True, lines=lines, stay=stay(run), without=without)
 
 
 def together(runs: Sequence[document.Run], labels: Sequence[str] = ()) -> Shown:

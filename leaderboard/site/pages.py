@@ -15,7 +15,7 @@ import json
 import pathlib
 import re
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -40,7 +40,7 @@ from leaderboard.board import (
     theorem,
 )
 from leaderboard.export import document, from_store, shelf
-from leaderboard.site import brief, drawing, figure, spreadsheet
+from leaderboard.site import brief, drawing, figure, spreadsheet, tracing
 from leaderboard.site import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -128,14 +128,15 @@ class _Build:
         links = [self.mlflow.get(figure.name(run)) for run in cell.runs]
         trust = None if cell.trust is None else cell.trust.model_dump_json()
         self.made_of[key] = code.hashed(code.digest(), *self.shelf.digests(key), trust, *links)
-        scripts = [f"data/{run_path(run)}.js" for run in cell.runs]
+        scripts = [path for run in cell.runs for path, _ in _scripts(run)]
         paths = [f"{cell_path(cell.first)}.html", *scripts, *(f"{run_path(run)}.html" for run in cell.runs)]
         if self.target.stands(cell_path(cell.first), self.made_of[key], paths):
             return
         dated = {"snapshot": max(run.ended for run in cell.runs), "whose": "the latest run of this configuration"}
         self._page(f"{cell_path(cell.first)}.html", "cell.html", dated | _cell(cell))
         for run, link in zip(cell.runs, links, strict=True):
-            self.target.put(f"data/{run_path(run)}.js", _script(run))
+            for path, made in _scripts(run):
+                self.target.put(path, made())
             self._page(f"{run_path(run)}.html", "run.html", dated | _run(run, cell) | {"mlflow": link})
 
     def spec(self, places: Sequence[int]) -> None:
@@ -330,6 +331,7 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
         "alone": alone,
         "margin": cells.margin_of(run),
         "crossings": _crossings(run),
+        "traced": _traced(run),
         "shown": figure.shown(run),
         "spectra": drawing.spectra(run),
         "looks": _numbers(run, alone, names),
@@ -344,6 +346,18 @@ def _run(run: document.Run, cell: cells.Cell) -> dict[str, Any]:
             (name, _whole(run, name)) for name in metrics.METRICS if name in run.summary and name not in ERRORS
         ],
     }
+
+
+def _traced(run: document.Run) -> list[tuple[str, str, list[str], drawing.Drawing, list[tuple[str, str]]]]:
+    """Returns the figures of a run's trace: name, title, caption, drawing and key of each."""
+    if run.trace is None or not run.trace.steps:
+        return []
+    flow = tracing.traced(run.trace)
+    key = tracing.key(flow, one_piece=run.one_piece)
+    shown = [("flow", "Flow of the eigenvalues", tracing.said(run, flow), drawing.flow(flow), key)]
+    if losses := drawing.losses(run.trace):
+        shown.append(("losses", "Loss, step by step", [tracing.said_of_losses(run)], losses, []))
+    return shown
 
 
 def _crossings(run: document.Run) -> entries.Entry:
@@ -436,16 +450,34 @@ def _maths(written: str) -> markupsafe.Markup:
     )
 
 
-def _script(run: document.Run) -> bytes:
-    """Returns a run's curves as a script: the only lazy loading that a browser allows on file://.
+def _scripts(run: document.Run) -> list[tuple[str, Callable[[], bytes]]]:
+    """Returns paths and makers of a run's scripts, the only lazy loading that a browser allows on file://."""
+    found: list[tuple[str, Callable[[], bytes]]] = [(f"data/{run_path(run)}.js", functools.partial(_script, run))]
+    if run.trace is not None and run.trace.steps:
+        found.append((f"data/trace/{run_path(run)}.js", functools.partial(_trace_script, run, run.trace)))
+    return found
 
-    Their numbers are written without a leading zero, as scripts may: one byte less of six.
-    """
+
+def _script(run: document.Run) -> bytes:
+    """Returns a run's curves as a script."""
     told = figure.curves(run)
-    curves, others = (
-        json.dumps(part, sort_keys=True, allow_nan=False, separators=(",", ":")) for part in (told.pop("curves"), told)
-    )
-    return f'GDZ.put({json.dumps(figure.name(run))},{{"curves":{ZERO.sub("", curves)},{others[1:]});\n'.encode()
+    curves, others = _numbers_of(told.pop("curves")), _written(told)
+    return f'GDZ.put({json.dumps(figure.name(run))},{{"curves":{curves},{others[1:]});\n'.encode()
+
+
+def _trace_script(run: document.Run, trace: document.Trace) -> bytes:
+    """Returns a run's trace as a script."""
+    told = tracing.script(trace, tracing.traced(trace))
+    return f'GDZ.put("trace",{{"run":{json.dumps(figure.name(run))},{_numbers_of(told)[1:]});\n'.encode()
+
+
+def _written(told: Any) -> str:
+    return json.dumps(told, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def _numbers_of(told: Any) -> str:
+    """Returns what holds numbers without a leading zero, as scripts may have them: one byte less of six."""
+    return ZERO.sub("", _written(told))
 
 
 def _plots() -> bytes:

@@ -18,7 +18,7 @@ from harness import workspace
 from harness.config import canonical
 from harness.tracking import client
 from leaderboard.board import cell as cells
-from leaderboard.export import document, parsing, text
+from leaderboard.export import document, parsing, text, tracing
 from leaderboard.export import from_store as exporting
 
 STEPS = (0, 1, 2, 3, 5, 8, 12, 19, 29, 44, 67, 102, 154, 233, 300)
@@ -185,6 +185,43 @@ def write_and_be_killed(uri: str, made: pathlib.Path, calls: int) -> None:
 
 def _program(text: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", text, *map(str, arguments)], cwd=workspace.CHECKOUT)
+
+
+def trace(
+    run: dict[str, Any], *, top: int = 3, steps: Sequence[int] = tuple(range(301)), missed: Sequence[int] = ()
+) -> tuple[str, str]:
+    """Returns trace.jsonl and steps.csv of a run by formula: from step 10 on its eigenvalues rise past 1/eta in turn.
+
+    Eigenvalue i is at (0.9 - i / 2) / eta before, and rises by 1 / eta until step 300; `missed` are steps at which a
+    survey found one more.
+    """
+    points = []
+    for step in steps:
+        rise = max(step - 10, 0) / 290
+        batch = {"batch_sharpness": (1 + rise) / run["eta"], "batch_sharpness_error": 0.1 / run["eta"]}
+        plain = {
+            "step": step,
+            "eta": run["eta"],
+            **{"loss": 0.5 * 0.99**step, "grad_norm": 0.1, "from_start": 0.01 * step, "from_last": 0.01},
+            **(batch if run["cell"]["optimizer"]["name"] == "sgd" else {}),
+            "values": [*((0.9 - i / 2 + rise) / run["eta"] for i in range(top)), -0.1 / run["eta"]],
+            "errors": [*(0.05 / run["eta"] for _ in range(top)), 1e-6],
+            "products": 10,
+        }
+        if step in (*STEPS, *missed):
+            plain |= {"missed": int(step in missed), "least_missed": False}
+        points.append(json.dumps(plain) + "\n")
+    seen = [f"{step},{0.5 * 0.99**step * (1 + 0.1 * (-1) ** step)},0.1\n" for step in range(300)]
+    return "".join(points), "step,loss,grad_norm\n" + "".join(seen)
+
+
+def traced(seed: int = 0, *, missed: Sequence[int] = (), top: int = 3, **changes: Any) -> document.Run:
+    """Returns a checked run of a cell that asks for a trace, with one."""
+    asked = {"trace": {"top": top, "every": 1}, **changes.pop("cell", {})}
+    model = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
+    said = facts("traced", seed, label="traced", cell=model | asked, **changes)
+    known = parsing.parse_run(json.dumps(said), records(said), cell_yaml(said))
+    return tracing.with_trace(known, *trace(said, missed=missed, top=top))
 
 
 def run(name: str = "mlp", seed: int = 0, *, steps: tuple[int, ...] = STEPS, **changes: Any) -> document.Run:

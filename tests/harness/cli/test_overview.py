@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gdzoo status --shards`: which shares of the list of runs are done."""
+"""`gdzoo status --shards`: which shares of the list of runs are done; and what `gdzoo run` says of traces."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+import types
 
 import pytest
 import rich.console
 
 from harness.cli import overview
-from harness.records import run_folder
+from harness.records import run_folder, traces
 from tests import builders
 
 
@@ -30,3 +32,29 @@ def test_a_share_is_done_when_all_runs_at_its_places_have_ended(
         "4/4": ["2", "1", "·", "·", "1"],
     }
     assert lines[-1] == ["2", "of", "4", "shares", "are", "done;", "left:", "3,", "4"]
+
+
+def test_what_traces_found_and_cost_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of 10 points, a step each: 60 products, of 2 gradients each, and 2 more a point: 14 a point."""
+    plain = builders.parse(builders.spec_text(seeds=2, steps=9)).cells
+    assert overview.traced(plain, None) == ""
+    cells = builders.parse(builders.spec_text(seeds=2, steps=9, trace={"top": 2, "every": 1})).cells
+    points = [
+        traces.TracePoint(step, 1.0, 0.5, 0.1, (1.5, 0.5 + 0.1 * step, -1.0), (0.0,) * 3, 0.0, 0.0, 6)
+        for step in range(10)
+    ]
+    points[9] = dataclasses.replace(points[9], missed=2, least_missed=True)
+    facts = types.SimpleNamespace(examples=100)
+    monkeypatch.setattr(run_folder, "read_trace", lambda folder: points[:9] if folder.name.endswith("s1") else points)
+    monkeypatch.setattr(run_folder, "read", lambda folder: facts)
+    assert overview.traced(cells, 1) == (
+        "trace: 10 points in 1 run, 0 changes of the count above 1/η, 3 eigenvalues missed in 1 comparison with "
+        "surveys; it cost about 14 gradients a point, 1,556 % of training"
+    )
+    said = overview.traced(cells, None)
+    assert said.startswith("trace: 19 points in 2 runs, ") and said.endswith(f"{100 * 19 * 14 / 17:,.0f} % of training")
+    sgd = {"name": "sgd", "learning_rate": 0.1, "batch_size": 5}
+    cells = builders.parse(
+        builders.spec_text(seeds=1, steps=9, optimizer=sgd, trace={"top": 2, "every": 1, "batches": 0})
+    ).cells
+    assert overview.traced(cells, None).endswith("14 gradients a point, 31,111 % of training"), "a step is 5 of 100"

@@ -13,7 +13,7 @@ from harness.diagnostics import plan
 from tests import builders
 
 SURVEYED = ("sharpness", "singularity", "gaps", "critical")
-ELSEWHERE = ("margin", "displacement", "saddle", "escape")  # of ce on labels, and of planted starts
+ELSEWHERE = ("margin", "displacement", "saddle", "escape", "flip")  # of ce on labels, planted starts, smooth networks
 
 
 cell = functools.partial(builders.cell, data=builders.digits(100), model=builders.mlp(4, activation="relu"), steps=1000)
@@ -99,7 +99,7 @@ def test_what_a_step_sees_is_what_a_mini_batch_costs() -> None:
 def test_each_is_due_at_the_steps_of_its_schedule() -> None:
     found = plan.plan(cell(diagnostics=[*diagnostics.DIAGNOSTICS], optimizer=BATCHES), size(batch=10))
     assert set(diagnostics.DIAGNOSTICS) - set(found.at(0, 100)) == {"sweep", "state", *ELSEWHERE}
-    assert found.at(50, 100) == ("fit", *SURVEYED, "kinks", "changes", "progress", "departure")
+    assert found.at(50, 100) == ("fit", *SURVEYED, "kinks", "changes", "progress", "departure", "layers")
     assert found.at(100, 100) == tuple(name for name in diagnostics.DIAGNOSTICS if name not in ("state", *ELSEWHERE))
     for row in diagnostics.DIAGNOSTICS.values():
         assert row.times(16) == sum(row.due(step, 15) for step in range(16))

@@ -50,7 +50,8 @@ def test_what_is_expected_belongs_to_each_cell_and_changes_no_name() -> None:
     ("wrong", "words"),
     [
         ("{start.sigma_mim: [0.2]}", "did you mean 'start.sigma_min'?"),
-        ("{sigma_min: [0.2]}", "is not known; allowed: verdict, status, point, start.METRIC, end.METRIC"),
+        ("{sigma_min: [0.2]}", "is not known; allowed: verdict, status, point, start.METRIC, end.METRIC, run.METRIC"),
+        ("{run.loss: [0.2]}", "is not known; allowed: verdict, status, point, start.METRIC, end.METRIC, run.METRIC"),
         ("{start.loss: [1, 2, 3]}", "3 values; allowed: 2, one for each configuration, or 1"),
         ("{start.loss: [yes please]}", "'yes please' is not allowed; allowed: a number"),
         ("{start.loss: [true]}", "allowed: a number"),
@@ -77,8 +78,10 @@ def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
     last = {"sigma_min": 0.2 + 3e-6, "sigma_min_error": 2e-6, "loss": 2e6 + 1e-4, "grad_norm": math.nan}
     recorded = [records.Record(0, {"loss": 1.0}), records.Record(1, last)]
 
+    together = {"trace_batch_sharpness": 2.0, "trace_batch_sharpness_error": 0.1, "crossings": 3.0}
+
     def agrees(name: str, value: float | str) -> bool:
-        (found,) = expected.compare([config.Expected(name, value)], facts, recorded)
+        (found,) = expected.compare([config.Expected(name, value)], facts, recorded, together)
         return found.agrees
 
     assert not agrees("end.sigma_min", 0.2)
@@ -89,6 +92,8 @@ def test_a_number_agrees_within_its_error_bar_and_rounding() -> None:
     assert not agrees("end.grad_norm", 0.0), "not a number agrees with nothing"
     assert agrees("verdict", "undecided") and not agrees("verdict", "invertible")
     assert agrees("status", "finished")
+    assert agrees("run.trace_batch_sharpness", 2.09) and not agrees("run.trace_batch_sharpness", 2.11)
+    assert agrees("run.crossings", 3.0) and not agrees("run.log_volume", 3.0)
 
 
 @pytest.mark.parametrize("name", ["start.sigma_min", "end.state_sigma_min"])
@@ -146,8 +151,7 @@ def test_what_the_literature_says_is_found_again(cell: config.Cell, home: pathli
     folder = run.run_seeds(cell, [0], device="cpu", command="")[0]
     facts = run_folder.read_plain(folder)
     assert facts is not None
-    wrong = [row for row in expected.compare(cell.expected, facts, run_folder.read_records(folder)) if not row.agrees]
-    assert not wrong
+    assert not [row for row in controls.found_in(folder, cell, facts) if not row.agrees]
 
 
 @pytest.mark.slow

@@ -131,6 +131,7 @@ def test_defaults_are_written_out() -> None:
         "precision": "float32",
         "curvature": "auto",
         "diagnostics": "auto",
+        "trace": None,
     }
     assert cell(varied((", examples: 512", ""))).data.examples is None
     assert cell(varied(("half_mse", "smoothed_ce"))).loss.smoothing == 0.1  # type: ignore[union-attr]
@@ -263,12 +264,13 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
     explained = [i for i, line in enumerate(lines) if not line.strip().startswith("#")]
     assert all(lines[i - 1].strip().startswith("#") for i in explained)
     assert all(len(line) <= 120 for line in lines)
-    head, tail = text.split("# Two fields that may be left out", 1)
-    used = head + "\n".join(
-        line.removeprefix("# ") for line in tail.splitlines() if line.startswith(("# source:", "# g", "#  "))
-    )
+    head, tail = text.split("# Three fields that may be left out", 1)
+    kept = ("# source:", "# g", "#  ", "# trace:")
+    used = head + "\n".join(line.removeprefix("# ") for line in tail.splitlines() if line.startswith(kept))
     found = parse(used)
     assert (len(found.cells), found.source) == (4, "a paper, a table, a run")
+    asked = found.cells[0].trace
+    assert asked is not None and (asked.top, asked.every) == (8, 10)
 
 
 def test_a_template_needs_a_file_name_and_a_family() -> None:
@@ -312,7 +314,7 @@ KEYS = (
 )
 DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
-    "exponents, progress, departure, minimum, stability, displacement, saddle, escape"
+    "exponents, progress, departure, minimum, stability, displacement, saddle, escape, flip, layers"
 )
 STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
@@ -654,6 +656,7 @@ OTHER: dict[str, Any] = {
     "precision": "float64",
     "curvature": "dense",
     "diagnostics": ["kinks"],
+    "trace": {"top": 3, "every": 2},
 }
 HEAVY_BALL = varied(("{name: gd, learning_rate: 0.001}", "{name: heavy_ball, learning_rate: 0.001, momentum: 0.9}"))
 SMOOTHED = varied(("half_mse", "smoothed_ce"))

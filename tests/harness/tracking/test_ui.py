@@ -17,10 +17,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import errors, metrics, workspace
-from harness.tracking import client, store, ui, upload
+from harness.records import traces
+from harness.tracking import client, fields, store, ui, upload
 
 
 def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends_with_ctrl_c(
@@ -132,6 +134,13 @@ def test_prepared_views_draw_metrics_and_show_columns_that_runs_have(
     keys = {metric.key(name) for name, metric in metrics.METRICS.items()} | {
         f"final/{name}" for name in metrics.METRICS
     }
+    batches = {"batch_sharpness": 1.0, "batch_sharpness_error": 0.1}
+    point = traces.TracePoint(0, 0.1, 1.0, 1.0, (3.0, 2.0, 1.0, -1.0), (0.0,) * 4, 0.0, 0.0, 9, **batches)
+    seen = traces.Steps(np.array([0]), np.array([1.0]), np.array([1.0]))
+    traced = {one.key for one in (*fields.flow([point], 0), *fields.steps(seen, 0))}
+    keys |= traced
+    drawn = {chart["metricKey"]: chart["xAxisScaleType"] for chart in views()["curves"]["compareRunCharts"]}
+    assert {key for key, scale in drawn.items() if scale == "log"} == traced - {"flow/grad_norm"}
     assert set(views()) == {"curves", "table"}
     for state in views().values():
         sections = {section["uuid"] for section in state["compareRunSections"]}

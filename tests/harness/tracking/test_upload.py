@@ -19,7 +19,7 @@ from harness import diagnostics, errors, records
 from harness.curvature import spectrum
 from harness.metrics import METRICS
 from harness.records import run_folder as run_folders
-from harness.records import statuses
+from harness.records import statuses, traces
 from harness.runtime import usage
 from harness.tracking import client, fields, upload
 
@@ -116,6 +116,17 @@ def test_the_spectra_of_a_run_are_uploaded_where_it_kept_them(
         "plots/spectrum.html",
         "plots/spectrum.png",
     }
+
+
+def test_the_picture_of_a_trace_is_uploaded_where_a_run_has_one(
+    store_uri: str, home: pathlib.Path, run_folder: RunFolder
+) -> None:
+    opened = client.open_store(store_uri)
+    folder = run_folder(home / "runs")
+    point = traces.TracePoint(0, 0.1, 1.0, 1.0, (12.0, -1.0), (0.0, 0.0), 0.0, 0.0, 9)
+    run_folders.append_trace(folder, [traces.dump(point, "float32")])
+    run_id = upload.upload(opened, folder)
+    assert {file.path for file in opened.client.list_artifacts(run_id, "plots")} == {"plots/flow.png"}
 
 
 def test_experiment_says_what_it_is_and_keeps_artifacts_beside_the_database(

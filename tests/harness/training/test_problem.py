@@ -178,6 +178,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
             "departure",
             "minimum",
             "stability",
+            "layers",
         ),
         "not named",
     ) | {
@@ -186,6 +187,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
         "displacement": "runs do not begin at a planted point",
         "saddle": "runs do not begin at a planted saddle",
         "escape": "runs do not begin at a planted saddle",
+        "flip": "it is of the map of the whole batch, and steps see mini-batches",
     }
     assert facts["verdict"] == "undecided", "sigma_min was not asked for"
     assert not (folder / "spectra.jsonl").exists()
@@ -201,7 +203,7 @@ def test_each_diagnostic_is_asked_when_its_schedule_says_and_the_rest_is_left_ou
     assert gd["left_out"]["kinks"] == "the risk is analytic everywhere: it has no kinks"
     assert gd["left_out"]["sweep"] == "auto takes the cheap ones"
     assert overview.left_out([cell()], None) == (
-        "not measured: sweep, inverse, exponents, progress, departure, minimum in 1 run; "
+        "not measured: sweep, inverse, exponents, progress, departure, minimum, flip, layers in 1 run; "
         "`gdzoo check` says why and what it would cost"
     )
     assert overview.left_out([parsed()], None) == "", "a run that is not there"

@@ -119,6 +119,18 @@ def spectrum(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], File
     return mutate
 
 
+def traced(change: Callable[[dict[str, Any]], None], place: int = -1) -> Callable[[Files], Files]:
+    """Edits one trace point of seed 0 and signs again."""
+
+    def mutate(files: Files) -> Files:
+        lines = [json.loads(line) for line in files["seed-0/trace.jsonl"].decode().splitlines()]
+        change(lines[place])
+        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        return signed({**files, "seed-0/trace.jsonl": content})
+
+    return mutate
+
+
 def one(name: str) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
     def change(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         arrays["theta"][0, 0] = float(name)
@@ -248,6 +260,24 @@ HOSTILE: dict[str, tuple[Callable[[Files], Files], str]] = {
         header(lambda entries: entries.update(__metadata__={"layout": json.dumps([leaf()])})),
         "says another layout than run.json",
     ),
+    "trace of text": (raw("seed-0/trace.jsonl", b"x\n"), "trace.jsonl line 1 is not JSON"),
+    "trace of a list": (raw("seed-0/trace.jsonl", b"[]\n"), "line 1 is no trace point"),
+    "trace with a key more": (traced(lambda point: point.update(code="x")), "the unknown key 'code'"),
+    "trace with a key less": (traced(lambda point: point.pop("eta")), "is no trace point"),
+    "trace of another width": (traced(lambda point: point["values"].pop()), "eigenvalues and error bars"),
+    "trace that ascends": (traced(lambda point: point["values"].insert(0, point["values"].pop())), "do not descend"),
+    "trace with a bar below 0": (traced(lambda point: point["errors"].__setitem__(0, -1.0)), "an error bar below 0"),
+    "trace without a step size": (traced(lambda point: point.update(eta=0.0)), "has no step size"),
+    "trace twice": (traced(lambda point: point.update(step=0)), "no trace point of its own"),
+    "trace behind the end": (traced(lambda point: point.update(step=10**9)), "goes on behind its last record"),
+    "trace of a huge number": (traced(lambda point: point.update(loss=10**400)), "too large"),
+    "trace that missed half": (traced(lambda point: point.update(missed=0.5)), "a count that is no whole number"),
+    "trace that missed a word": (traced(lambda point: point.update(least_missed="no")), "neither true nor false"),
+    "steps without a header": (raw("seed-0/steps.csv", b"0,1.0,1.0\n"), "does not begin with its header"),
+    "steps of words": (raw("seed-0/steps.csv", b"step,loss,grad_norm\n0,low,1.0\n"), "not a step and two numbers"),
+    "steps of nan": (raw("seed-0/steps.csv", b"step,loss,grad_norm\n0,nan,1.0\n"), "not a step and two numbers"),
+    "seen steps back": (raw("seed-0/steps.csv", b"step,loss,grad_norm\n1,1,1\n0,1,1\n"), "steps that do not increase"),
+    "steps of more columns": (raw("seed-0/steps.csv", b"step,loss,grad_norm\n1,1,1,1\n"), "a step and two numbers"),
     "spectrum of text": (spectrum(lambda line: line.update(values="x")), "is no spectrum"),
     "spectrum unsorted": (spectrum(lambda line: line.update(values=line["values"][::-1])), "is no spectrum of"),
     "spectrum short": (spectrum(lambda line: line.update(values=line["values"][:5])), "is no spectrum of"),

@@ -72,6 +72,20 @@ curvature: lanczos
 diagnostics: [sharpness, singularity]
 """
 
+TRACED = """
+schema: 1
+title: t
+data: {name: digits, examples: 32}
+model: {family: mlp, hidden: [3], activation: gelu}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: {eta_lambda: 1.5}}
+steps: 12
+checkpoints: 4
+seeds: 2
+diagnostics: [sharpness, critical]
+trace: {top: 2, every: 2}
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
@@ -82,6 +96,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
     (folder / "small.yaml").write_text(SPEC, encoding="utf-8")
     (folder / "wild.yaml").write_text(WILD, encoding="utf-8")
     (folder / "partial.yaml").write_text(PARTIAL, encoding="utf-8")
+    (folder / "traced.yaml").write_text(TRACED, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GDZOO_HOME", str(home))
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -176,6 +191,60 @@ def test_what_lanczos_excluded_is_excluded_again_from_a_start_of_the_verifier_s_
         assert [check.what for check in comparison.parts(read, other) if not check.holds] == [
             "sigma_min_lower, another start"
         ]
+
+
+@pytest.fixture(scope="module")
+def traced(home: pathlib.Path) -> Made:
+    cell, files = bundled(home, "traced", submit.canary())
+    read = reading.parse(files)
+    found = {level: recomputed(read, level, challenge="x") for level in ("recomputed", "replayed")}
+    return Made(cell, files, found)  # type: ignore[arg-type]
+
+
+def retraced(files: dict[str, bytes], place: int, change: Callable[[dict[str, Any]], None]) -> dict[str, bytes]:
+    """The files with one trace point of seed 0 changed, signed again."""
+    name = "seed-0/trace.jsonl"
+    lines = [json.loads(line) for line in files[name].decode().splitlines()]
+    change(lines[place])
+    return signed({**files, name: "".join(json.dumps(line) + "\n" for line in lines).encode()})
+
+
+def test_an_honest_trace_holds_and_is_made_again_to_the_byte(traced: Made) -> None:
+    read = reading.parse(traced.files)
+    assert [point.step for point in read.traces[0]] == [0, 1, 2, 3, 4, 6, 8, 10, 12]
+    assert read.runs[0].trace is not None and read.runs[0].summary["trace_points"] == 9
+    assert judged(traced, traced.files, "replayed") == []
+    whole = [check for check in comparison.whole_runs(read, traced.found["replayed"]) if check.what == "the trace"]
+    assert [check.claimed == check.found for check in whole] == [True, True]
+    looked = [one for one in traced.found["recomputed"].messages if one["found"] == "trace"]
+    assert {one["seed"] for one in looked} == {0, 1} and {12} < {one["step"] for one in looked}
+
+
+FORGED_TRACES: dict[str, tuple[int, Callable[[dict[str, Any]], None], labels.Level]] = {
+    "loss of a record": (0, lambda point: point.update(loss=point["loss"] * 1.01), "reported"),
+    "largest eigenvalue": (-1, lambda point: point["values"].__setitem__(0, point["values"][0] * 1.5), "reported"),
+    "least eigenvalue": (-1, lambda point: point["values"].__setitem__(-1, point["values"][-1] - 1), "reported"),
+    "second eigenvalue": (-1, lambda point: point["values"].__setitem__(1, point["values"][0] * 0.99), "reported"),
+    "what was missed": (-1, lambda point: point.update(missed=1), "reported"),
+    "a step of its own": (5, lambda point: point.update(step=7), "reported"),
+    "between records": (5, lambda point: point["values"].__setitem__(0, point["values"][0] * 1.01), "replayed"),
+    "loss between records": (5, lambda point: point.update(loss=point["loss"] * 1.01), "replayed"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED_TRACES)
+def test_a_forged_trace_point_is_found_by_its_level(traced: Made, name: str) -> None:
+    place, change, level = FORGED_TRACES[name]
+    assert judged(traced, retraced(traced.files, place, change), level)
+
+
+def test_a_trace_point_at_a_state_is_found_wrong_by_a_survey_alone(traced: Made) -> None:
+    """As if neither record nor spectrum stood beside it: what was computed again of the state is enough."""
+    read = reading.parse(traced.files)
+    for change in ({"loss": 9.0}, {"values": [-1.0, 1.0, 1.5], "errors": [0.0] * 3}):
+        messages = [{**one, **change} for one in traced.found["recomputed"].messages if one["found"] == "trace"]
+        found = traced.found["recomputed"]._replace(messages=messages)
+        assert [check for check in comparison.parts(read, found) if not check.holds]
 
 
 METRICS = sorted(metrics.METRICS)
