@@ -47,7 +47,7 @@ def tags(suite: str) -> dict[str, str]:
         "gdzoo.suite": suite,
         "mlflow.note.content": description(suite),
         "mlflow.experimentKind": "custom_model_development",
-        **views.tags(differing(suite)),
+        **views.tags(differing(suite), traced=traced(suite)),
     }
 
 
@@ -70,6 +70,12 @@ def differing(suite: str) -> list[str]:
             if spec:
                 values[param] |= {repr(one) for one in (several if isinstance(several, list) else [value])}
     return [param for param, known in values.items() if len(known) > 1]
+
+
+def traced(suite: str) -> bool:
+    """Says whether some spec of a suite asks for a trace; where its folder is not ours, some may."""
+    folder = SPECS / suite
+    return not folder.is_dir() or any(_spec(file).get("trace") for file in sorted(folder.glob("*.yaml")))
 
 
 def _spec(file: pathlib.Path) -> dict[str, Any]:

@@ -30,12 +30,14 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.json"))
 
 
-def tags(differing: Sequence[str] = ()) -> dict[str, str]:
+def tags(differing: Sequence[str] = (), *, traced: bool = True) -> dict[str, str]:
     """Returns the tags that bring every view into an experiment.
 
     Args:
         differing: The parameters in which runs of the experiment differ, which then are the ones that stand in
             columns; without any the views' own.
+        traced: Whether runs of the experiment have traces; without any, a view has not the sections that it calls
+            `traced`, which would stand there empty.
     """
     found = {}
     for name in names():
@@ -43,6 +45,8 @@ def tags(differing: Sequence[str] = ()) -> dict[str, str]:
         if differing:
             others = [column for column in view["columns"] if not column.startswith("params.")]
             view["columns"] = [f"params.`{param}`" for param in differing] + others
+        for section in () if traced else view.get("traced", ()):
+            del view["sections"][section]
         found[f"{PREFIX}{name}"] = encoded(view)
     return found
 

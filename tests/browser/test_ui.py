@@ -28,8 +28,12 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Call
     opened = client.open_store(store_uri)
     gelu = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
     for seed in range(2):
-        upload.upload(opened, sample.folder(home / "runs", "relu", seed))
-        upload.upload(opened, sample.folder(home / "runs", "gelu", seed, cell=gelu, label="mlp · activation=gelu"))
+        upload.upload(opened, sample.folder(home / "runs", "relu", seed, suite="elsewhere"))
+        name = "mlp · activation=gelu"
+        made = sample.folder(home / "runs", "gelu", seed, cell=gelu, label=name, suite="elsewhere")
+        for file, text in zip(("trace.jsonl", "steps.csv"), sample.trace(sample.facts("gelu", seed)), strict=True):
+            (made / file).write_text(text)
+        upload.upload(opened, made)
     with subprocess.Popen(
         [sys.executable, "-m", "gdzoo", "ui", "--port", str(free_port())],
         cwd=workspace.CHECKOUT,
@@ -38,7 +42,7 @@ def link(store_uri: str, home: pathlib.Path, sample: ModuleType, free_port: Call
     ) as asked:
         assert asked.stdout is not None
         said = [asked.stdout.readline() for _ in range(3)]
-        found = re.fullmatch(r"  quickstart, 4 runs: (http://127\.0\.0\.1:\S+)\n", said[1])
+        found = re.fullmatch(r"  elsewhere, 4 runs: (http://127\.0\.0\.1:\S+)\n", said[1])
         try:
             assert found is not None, said
             yield found[1]
@@ -63,6 +67,13 @@ def test_one_link_shows_loss_sharpness_and_distance_of_all_cells(link: str, brow
             "mlp · activation=gelu",
         }, "a line for each cell"
     assert page.get_by_text("Group by: gdzoo.cell").count() == 1
+    flow = cards.filter(has=page.get_by_text("flow/eta_lambda_1", exact=True)).first
+    flow.scroll_into_view_if_needed()
+    flow.locator("g.trace").first.wait_for(state="attached")
+    flow.get_by_text(re.compile(r"^mlp · activation=gelu \[")).first.wait_for()
+    assert flow.get_by_text(re.compile(r"^mlp · activation=relu \[")).count() == 0, "only the traced one"
+    ticks = [text.replace("−", "-") for text in flow.locator("g.xtick text").all_text_contents()]
+    assert {"1", "10", "100"} <= set(ticks), "steps on a logarithmic axis"
     origin = link.split("/#")[0]
     strangers = [url for url in asked if not url.startswith((origin, "data:", "blob:"))]
     assert strangers == []

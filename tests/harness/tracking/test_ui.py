@@ -115,10 +115,10 @@ def test_links_open_in_the_mode_for_training_runs() -> None:
     assert ui.link("http://h", "3") == "http://h/#/experiments/3/runs?workflowType=machine_learning"
 
 
-def views() -> dict[str, dict[str, Any]]:
-    """Returns the state of each prepared view, decoded as MLflow does."""
+def views(suite: str = "quickstart") -> dict[str, dict[str, Any]]:
+    """Returns the state of each prepared view of a suite, decoded as MLflow does."""
     found = {}
-    for key, value in store.tags("quickstart").items():
+    for key, value in store.tags(suite).items():
         if key.startswith("mlflow.sharedViewState."):
             kind, _, packed = json.loads(value)["state"].partition(";")
             assert kind == "deflate"
@@ -139,10 +139,14 @@ def test_prepared_views_draw_metrics_and_show_columns_that_runs_have(
     seen = traces.Steps(np.array([0]), np.array([1.0]), np.array([1.0]))
     traced = {one.key for one in (*fields.flow([point], 0), *fields.steps(seen, 0))}
     keys |= traced
-    drawn = {chart["metricKey"]: chart["xAxisScaleType"] for chart in views()["curves"]["compareRunCharts"]}
-    assert {key for key, scale in drawn.items() if scale == "log"} == traced - {"flow/grad_norm"}
+    for suite, has in (("literature", True), ("planted", False), ("of-a-stranger", True)):
+        charts = views(suite)["curves"]["compareRunCharts"]
+        scales = {chart["metricKey"]: chart["xAxisScaleType"] for chart in charts}
+        drawn = traced - {"flow/grad_norm"} if has else set()
+        assert {key for key, scale in scales.items() if scale == "log"} == drawn, suite
+        assert len(views(suite)["curves"]["compareRunSections"]) == (4 if has else 3), "no section is empty"
     assert set(views()) == {"curves", "table"}
-    for state in views().values():
+    for state in (*views().values(), *views("literature").values()):
         sections = {section["uuid"] for section in state["compareRunSections"]}
         for chart in state["compareRunCharts"]:
             assert chart["metricKey"] in keys and chart["metricSectionId"] in sections

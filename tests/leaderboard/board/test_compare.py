@@ -17,6 +17,7 @@ import gdzoo
 from harness import errors
 from harness.records import run_folder
 from harness.tracking import client, upload
+from leaderboard.board import cell as cells
 from leaderboard.board import compare
 
 command_line = typer.testing.CliRunner()
@@ -62,6 +63,16 @@ def test_a_run_shows_error_bars_and_a_cell_the_range_of_its_seeds(
     assert rows["σ_min(I − ηH)"][0].startswith(f"{last[0]:.4g} (±3×10⁻¹⁵)")
     assert rows["σ_min(I − ηH)"][1] == f"{middle} [{low}–{high}]"
     assert rows["status"] == ["finished", "finished"] and rows["ended at"] == ["–", "–"]
+
+
+def test_a_traced_run_shows_what_its_trace_says_and_others_have_no_such_row(sample: ModuleType) -> None:
+    runs = [sample.traced(seed, missed=(100,)) for seed in range(2)]
+    one, both, plain = cells.Cell((runs[0],)), cells.Cell(tuple(runs)), cells.Cell((sample.run("mlp"),))
+    rows = compare.ends([one, both, plain])
+    assert rows["trace points"] == ["301", "301", "–"]
+    assert rows["eigenvalues that the trace missed"] == ["1", "1", "–"]
+    assert rows["changes of the count above 1/η along the trace"] == ["≈ 2", "2", "–"]
+    assert "trace points" not in compare.ends([plain])
 
 
 def test_curves_share_one_scale_and_keep_their_last_value(folders: dict[str, pathlib.Path]) -> None:

@@ -17,6 +17,7 @@ from typer import testing
 import gdzoo
 from harness import errors, workspace
 from leaderboard import folder
+from leaderboard.export import document
 from leaderboard.site import check, pages
 
 
@@ -33,6 +34,17 @@ def test_a_site_as_it_was_built_is_whole_and_within_its_budgets(built: pathlib.P
     assert said.exit_code == 0, said.output
     assert "0 problems, 0 sizes over their budget" in said.output
     assert len(check.figures(built)) == 9
+
+
+def test_a_run_page_with_a_trace_has_a_budget_of_its_own(sample: ModuleType, tmp_path: pathlib.Path) -> None:
+    runs = sorted((sample.traced(top=8), sample.run("mlp")), key=document.order)
+    export = document.compose([document.Suite(name="quickstart", note="")], runs)
+    folder.write(pages.render(export), tmp_path / "site", pages.SUMS)
+    sizes = {figure.name: figure for figure in check.figures(tmp_path / "site")}
+    plain = sizes["a run page and all it loads, compressed (largest of 1)"]
+    traced = sizes["a run page with a trace and all it loads, compressed (largest of 1)"]
+    assert plain.holds and traced.holds and plain.budget < traced.value, "only the traced one loads what traces need"
+    assert list(check.problems(tmp_path / "site")) == []
 
 
 def _edit(old: str, new: str) -> Callable[[pathlib.Path], None]:
