@@ -13,11 +13,7 @@ from typing import Any
 import rich.console
 
 from harness import errors
-<<<<<<< HEAD
-from harness.bench import crossover, curvature, device, large, row, scaling, start, store, timing, training
-=======
-from harness.bench import curvature, device, large, row, scaling, start, store, timing, trace, training
->>>>>>> p4-method
+from harness.bench import crossover, curvature, device, large, row, scaling, start, store, timing, trace, training
 from harness.jobs import progress
 from harness.runtime import provenance
 
