@@ -51,9 +51,6 @@ WEIGHT = 0.3
 ROUNDS = 20
 """Restarts after which a start without vectors gives what it has."""
 
-SAFE = 0.5
-"""Estimated error at which a value is good enough, in units of what is asked for."""
-
 START = 0.01
 """Errors of a start without vectors, in those of a call that follows."""
 
@@ -188,7 +185,7 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         wrong = jnp.minimum(norms, norms**2 / jnp.maximum(gaps, float(np.finfo(float).tiny)))
         floor = lanczos.rounding(space.rows.dtype) * norm
         goal = jnp.where(largest, jnp.maximum(to * jnp.abs(chosen), LEAST * norm), to * norm)
-        short = jnp.where(there & (norms > floor), wrong / (SAFE * goal), 0) + jnp.where(there & (count < rows), 2.0, 0)
+        short = jnp.where(there & (norms > floor), wrong / goal, 0) + jnp.where(there & (count < rows), 2.0, 0)
         known = there & finite
         return _Pairs(
             jnp.where(known, chosen, jnp.nan),
