@@ -2,7 +2,8 @@
 """Tracking: the largest eigenvalues and the least one of an operator that changes slowly from call to call.
 
 A call begins with the Ritz vectors of the last one. Their sum is multiplied first, and what of its product lies outside
-their span says how far they have turned. Where that is little, each of them is multiplied, and a few times what is new; mostly that is all.
+their span says how far they have turned. Where that is little, each of them is multiplied, and a few times what is new;
+mostly that is all.
 Where it is much, the vectors are worth little one by one: the space grows from two sums of them, of all and with
 signs that alternate, as ARPACK restarts (Sorensen, SIAM J. Matrix Anal. Appl. 1992), by a degree of the polynomial for
 each product or two where a block of all would gain one for eleven. The second sum holds news: directions in which an
@@ -49,9 +50,6 @@ WEIGHT = 0.3
 
 ROUNDS = 20
 """Restarts after which a start without vectors gives what it has."""
-
-SAFE = 0.5
-"""Estimated error at which a value is good enough, in units of what is asked for."""
 
 START = 0.01
 """Errors of a start without vectors, in those of a call that follows."""
@@ -187,7 +185,7 @@ def tracker(operator: operators.Operator, size: int, top: int) -> Tracker:
         wrong = jnp.minimum(norms, norms**2 / jnp.maximum(gaps, float(np.finfo(float).tiny)))
         floor = lanczos.rounding(space.rows.dtype) * norm
         goal = jnp.where(largest, jnp.maximum(to * jnp.abs(chosen), LEAST * norm), to * norm)
-        short = jnp.where(there & (norms > floor), wrong / (SAFE * goal), 0) + jnp.where(there & (count < rows), 2.0, 0)
+        short = jnp.where(there & (norms > floor), wrong / goal, 0) + jnp.where(there & (count < rows), 2.0, 0)
         known = there & finite
         return _Pairs(
             jnp.where(known, chosen, jnp.nan),
@@ -291,5 +289,8 @@ def _outside(rows: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def price(top: int, size: int) -> float:
-    """Returns about how many gradients a call of `follow` costs."""
-    return 1 + 1.7 * min(size, 8 + 3 * top)
+    """Returns about how many gradients a call of `follow` costs where vectors turn little: what it multiplies at least.
+
+    Each product as 2 gradients. Where vectors turn fast it is up to twice as much (`gdzoo bench trace`).
+    """
+    return 1 + 2.0 * min(size, top + 1 + GUARDS + PROBE)
