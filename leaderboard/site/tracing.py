@@ -106,6 +106,8 @@ def said(run: document.Run, flow: Traced) -> list[str]:
         + (f"Of {compared} surveys at trace points " if compared else "No survey was made at a trace point.")
         + (f"{_missed(missed, flow)}." if compared else ""),
     ]
+    if any(curve.look == "batch" for curve in flow.curves):
+        sentences.append("The band of the batch sharpness is one standard error over drawn mini-batches.")
     if narrow:
         sentences.append(
             f"At {narrow} points all that were followed lie above 1, so that more may; "

@@ -93,6 +93,9 @@ def test_the_caption_says_what_was_drawn_and_what_was_missed(sample: ModuleType)
     right = said(sample.traced())
     assert "at 160 of 301 trace points" in right and "15 surveys at trace points none found" in right
     assert "kink" not in right and "so that more may" not in right and "rim" not in right
+    assert "standard error" not in right
+    batches = {"optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 64}}
+    assert "one standard error" in said(sample.traced(cell=batches))
     missed = said(sample.traced(missed=(100, 102)))
     assert "2 eigenvalues (bold at the foot: steps 100, 102)" in missed
     assert "2 eigenvalues" not in right
