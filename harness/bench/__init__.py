@@ -13,7 +13,7 @@ from typing import Any
 import rich.console
 
 from harness import errors
-from harness.bench import crossover, curvature, device, large, row, scaling, start, store, timing, training
+from harness.bench import crossover, curvature, device, large, row, scaling, start, store, timing, trace, training
 from harness.jobs import progress
 from harness.runtime import provenance
 
@@ -43,6 +43,9 @@ BENCHES: dict[str, Bench] = {
     "start": Bench("from a command to its first step; commands and the demo", "7", start.units, one_core=False),
     "scaling": Bench("a step against examples, parameters and seeds", "2", scaling.units, one_core=True),
     "store": Bench("MLflow's store: writing runs, reading them in bulk", "40, quick 2", store.units, one_core=False),
+    "trace": Bench(
+        "eigenvalues followed from step to step, against asking cold", "10, quick 3", trace.units, one_core=True
+    ),
     "device": Bench("whatever device is there against a CPU, and at full width", "8", device.units, one_core=False),
     "crossover": Bench("a survey by Lanczos against the dense method", "15, quick 4", crossover.units, one_core=True),
     "large": Bench("VGG-16 at full width: 15 million parameters", "20, quick 1", large.units, one_core=False),

@@ -9,7 +9,9 @@ run with must not depend on what was cut off when.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -172,5 +174,7 @@ def perform(task: Task, device: str, tell: events.Tell) -> tuple[Said, str]:
         return "stopped", str(error)
     except Exception as error:
         first = errors.first_line(error)[:300]
+        if os.strerror(errno.ENOSPC) in first:  # as libraries say it that write data sets
+            return "stopped", f"the disk is full: {first}; make room and say the same command again"
         return "failed", first if isinstance(error, errors.OutOfMemory) else f"{type(error).__name__}: {first}"
     return "done", ""

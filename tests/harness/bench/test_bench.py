@@ -28,6 +28,7 @@ from harness.bench import (
     products,
     row,
     timing,
+    trace,
     twins,
 )
 from harness.curvature import spectrum as spectra
@@ -223,6 +224,15 @@ def test_the_bench_prints_one_table_and_json(
     assert found["command"] == "gdzoo bench curvature --quick"
     assert [each["verdict"] for each in found["rows"]] == ["missed", "refused"]
     assert found["rows"][1]["value"] is None
+
+
+def test_records_are_priced_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "TOPS", (1,))
+    rows = trace.records("VGG", "gd", "float32", longer=1, looks=2)
+    assert [each.what.partition(":")[0] for each in rows] == ["while the loss falls"] * 2 + ["steady"] * 2
+    price, error = rows[2:]
+    assert price.target == trace.PRICES[1] and error.verdict == "met", rows
+    assert 1 + trace.PRODUCT * 4 <= price.value <= 1 + trace.PRODUCT * 28
 
 
 def test_an_unknown_bench_is_answered_with_the_nearest_name() -> None:

@@ -83,6 +83,15 @@ def test_the_end_is_the_last_logged_step(sample: ModuleType) -> None:
     assert [found.agrees for found in controls.compared(sample.run("relu", expected={"start.loss": first}))] == [True]
 
 
+def test_what_the_records_say_together_may_be_expected(sample: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for expected in (3.0, 4.0):
+        run = sample.run("relu", expected={"run.crossings": expected})
+        monkeypatch.setitem(vars(run), "summary", {"crossings": 3.0})
+        (row,) = controls.rows(run)
+        assert row.found.agrees == (expected == 3.0)
+        assert row.what == "crossings of 1/η, of the run"
+
+
 def test_specs_of_one_name_in_two_suites_are_two_controls(sample: ModuleType) -> None:
     runs = [sample.run("relu", suite=suite, expected={"verdict": "invertible"}) for suite in ("a", "b")]
     shown = document.compose([document.Suite(name=run.suite, note="") for run in runs], runs)

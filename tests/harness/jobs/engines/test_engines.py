@@ -227,6 +227,20 @@ def test_shares_are_everything_once_and_even(count: int) -> None:
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+def test_a_data_set_that_finds_the_disk_full_stops_the_command_and_fails_no_run(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError('Failed to write split "train": write() failed: No space left on device')
+
+    monkeypatch.setattr("harness.runs.run.run_seeds", full)
+    (portion, *_) = wanted()
+    said, reason = task.perform(portion.whole, "cpu", events.ignore)
+    assert said == "stopped"
+    assert reason.startswith("the disk is full: ")
+    assert reason.endswith("make room and say the same command again")
+
+
 def test_a_group_of_seeds_belongs_to_one_share_however_they_cut_it() -> None:
     parts = SHORT | {"seeds": 10}
     groups = [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
