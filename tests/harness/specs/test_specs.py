@@ -310,7 +310,7 @@ DATASETS = (
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
     "schema, title, source, data, model, loss, start, optimizer, steps, checkpoints, target, precision, "
-    "curvature, diagnostics, seeds, grid, expected"
+    "curvature, diagnostics, trace, seeds, grid, expected"
 )
 DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
@@ -501,7 +501,7 @@ PATHS = (
     "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
     "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
     "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
-    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics"
+    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, trace"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
