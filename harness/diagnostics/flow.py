@@ -58,7 +58,7 @@ def summary(
     counted = [look for look in looks if "n_above_inv_eta" in look.values]
     phases = trajectory.crossing_phases(counted, one_piece=True) if one_piece else np.array([])
     compared = [point for point in trace if point.missed is not None]
-    gaps = bool(counted)
+    counts = [point.above().number for point in trace]
     fallen = episodes.summary(looks)
     sharpness, error = _batch_sharpness(trace)
     return {
@@ -67,11 +67,11 @@ def summary(
         "trace_compared": float(len(compared)),
         "trace_missed": float(sum((point.missed or 0) + bool(point.least_missed) for point in compared)),
         "trace_narrow": float(len(looks) - len(counted)),
-        "trace_crossings": trajectory.changes(counted, one_piece=True).all if gaps else math.nan,
+        "trace_crossings": float(sum(abs(after - before) for before, after in itertools.pairwise(counts))),
         "trace_phases": float(len(phases)) if one_piece else math.nan,
         "trace_crossing_p": float(stats.kstest(phases, "uniform").pvalue) if len(phases) else math.nan,
-        "trace_closest": min((look.values["sigma_min"] for look in counted), default=math.nan),
-        "trace_closest_over_null": trajectory.closest_over_null(counted) if gaps else math.nan,
+        "trace_closest": min(map(_distance, trace), default=math.nan),
+        "trace_closest_over_null": trajectory.closest_over_null(counted) if counted else math.nan,
         "trace_edge": _share_at_edge(trace),
         "trace_episodes": fallen["episodes"],
         "trace_episode_steps": fallen["episode_steps"],
@@ -111,6 +111,12 @@ def _look(point: traces.TracePoint, infimum: float) -> records.Record:
             "sigma_min": float(np.abs(1 - scaled).min()) if scaled.size else math.nan,
         }
     return records.Record(point.step, values)
+
+
+def _distance(point: traces.TracePoint) -> float:
+    """Returns what the distance of eta times the nearest eigenvalue from 1 is at most: a tracked one's, and its bar."""
+    pairs = [pair for pair in zip(point.values, point.errors, strict=True) if not math.isnan(sum(pair))]
+    return min((abs(1 - point.eta * value) + point.eta * error for value, error in pairs), default=math.inf)
 
 
 def _share_at_edge(trace: Sequence[traces.TracePoint]) -> float:

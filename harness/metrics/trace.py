@@ -56,7 +56,7 @@ ROWS: dict[str, Metric] = {
         unit="count",
         direction="lower",
         definition="Trace points at which all tracked largest eigenvalues lie above 1/eta, so that more may: they "
-        "count for no crossing and no distance.",
+        "have no phase, and changes among them are not seen.",
         estimator="Exact count.",
         source="harness/diagnostics/flow.py.",
     ),
@@ -67,7 +67,8 @@ ROWS: dict[str, Metric] = {
         direction="none",
         definition="Sum over consecutive trace points of |change of the number of tracked eigenvalues above 1/eta|: "
         "crossings and, where the risk has pieces, jumps of H at kinks.",
-        estimator="From the trace; changes that undo each other between two points are not seen.",
+        estimator="A lower bound: changes that undo each other between two points are not seen, nor those above the "
+        "window where all of it lies above 1/eta.",
         source="Mathematics D4.",
         bound="≈",
     ),
@@ -96,9 +97,9 @@ ROWS: dict[str, Metric] = {
         group="trace",
         unit="1",
         direction="none",
-        definition="Least |1 − eta λ| over all tracked eigenvalues and trace points whose window is wide enough: "
-        "sigma_min there is no larger.",
-        estimator="In the precision of the trace; an upper bound of the least sigma_min at the trace points.",
+        definition="Least |1 − eta λ| plus eta times its error bar, over all tracked eigenvalues and trace points: the "
+        "least sigma_min of these points is no larger.",
+        estimator="In the precision of the trace.",
         source="Mathematics D1.",
         bound="≤",
     ),
@@ -107,8 +108,8 @@ ROWS: dict[str, Metric] = {
         group="trace",
         unit="1",
         direction="none",
-        definition="trace_closest over 1/(2 rho T), which chance gives for T trace points and a density rho of "
-        "eigenvalues of eta H near 1.",
+        definition="Least |1 − eta λ| over the trace points whose window is wide enough, over 1/(2 rho T), which "
+        "chance gives for T of them and a density rho of eigenvalues of eta H near 1.",
         estimator="rho from the gap around 1/eta. Crude, of order 1: neighbouring trace points are not independent.",
         source="Mathematics D2.",
     ),

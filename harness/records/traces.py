@@ -220,11 +220,12 @@ def fitting(points: Sequence[TracePoint]) -> str:
 
 
 def fitting_steps(seen: Steps) -> str:
-    """Returns a `steps.csv` of at most SEEN steps, evenly chosen, the first and the last among them; empty without."""
+    """Returns a `steps.csv` of at most SEEN steps, half of them evenly chosen, half log-spaced; empty without any."""
     count = len(seen.step)
     if not count:
         return ""
-    chosen = np.unique(np.linspace(0, count - 1, min(count, SEEN)).round().astype(int))
+    even, spaced = np.linspace(0, count - 1, SEEN // 2), np.geomspace(1, count, SEEN // 2) - 1
+    chosen = np.arange(count) if count <= SEEN else np.unique(np.concatenate([even, spaced]).round().astype(int))
     return f"{HEADER}\n{dump_steps(Steps(*(column[chosen] for column in seen)))}"
 
 

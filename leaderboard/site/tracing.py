@@ -111,7 +111,7 @@ def said(run: document.Run, flow: Traced) -> list[str]:
     if narrow:
         sentences.append(
             f"At {narrow} points all that were followed lie above 1, so that more may; "
-            "the numbers of the whole run leave them out."
+            "changes of side up there are not counted."
         )
     if any(not WITHIN[0] <= value <= WITHIN[1] for value in values):
         sentences.append(f"What lies beyond {number.show(WITHIN[0])} and {number.show(WITHIN[1])} is at the rim.")

@@ -260,6 +260,13 @@ def test_trace_points_are_where_the_spec_says(monkeypatch: pytest.MonkeyPatch) -
     assert trace_plan.scheduled(cell({"top": 2, "budget": "10 %"})) is None
 
 
+def test_a_budget_is_kept_by_what_the_trace_then_costs(home: pathlib.Path) -> None:
+    one = cell({"top": 2, "budget": "400 %"}, steps=200)
+    points, _ = traced(run(one)[0])
+    assert sum(1 + 2.0 * point.products for point in points) <= 4 * 200
+    assert len(points) > 10
+
+
 def test_lines_keep_numbers_to_their_precision_and_round_bars_up() -> None:
     values = tuple(np.array([1.1, 0.3, np.nan, -2.5e-3], "float32").tolist())
     point = traces.TracePoint(3, 0.1, 2.0, 0.5, values, (1.2341e-4, 0.0, np.nan, 5e-7), 1.0, 0.25, 7, missed=1)
