@@ -30,6 +30,7 @@ optimizer: {name: sgd, learning_rate: 0.05, batch_size: 8, sampling: reshuffling
 steps: 40000
 checkpoints: 60
 curvature: dense
+trace: {top: 2, every: 400}
 seeds: 2
 """
 
@@ -55,12 +56,14 @@ def made(home: pathlib.Path, store: pathlib.Path) -> pathlib.Path:
     return home
 
 
-def ends(home: pathlib.Path) -> list[tuple[bytes, bytes]]:
+def ends(home: pathlib.Path) -> list[tuple[bytes, bytes, str, bytes]]:
+    """Returns of each run its records, its last parameters, its trace points, and what its steps saw."""
     found = []
     for folder in sorted((home / "runs").glob("*/*-s*")):
         state = run_folder.load_state(folder)
         assert state is not None
-        found.append(((folder / "records.jsonl").read_bytes(), state[1]["theta"].tobytes()))
+        trace, seen = repr(run_folder.read_trace(folder)), (folder / "steps.csv").read_bytes()
+        found.append(((folder / "records.jsonl").read_bytes(), state[1]["theta"].tobytes(), trace, seen))
     return found
 
 
@@ -89,7 +92,7 @@ def test_a_run_killed_at_fifty_random_instants_ends_with_the_same_bits(
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             kills += 1
-            for folder, (records, _) in zip(sorted((cut / "runs").glob("*/*-s*")), expected, strict=False):
+            for folder, (records, *_) in zip(sorted((cut / "runs").glob("*/*-s*")), expected, strict=False):
                 kept = [line for line in _lines(folder / "records.jsonl") if line.endswith(b"\n")]
                 assert records.startswith(b"".join(kept)), "what is recorded is what a run never cut records, in order"
             continue
