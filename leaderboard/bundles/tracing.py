@@ -90,7 +90,9 @@ def _of_spectrum(
         subject, found = claim.Subject(level, "what the trace missed", where), f"{least} to {most}"
         yield claim.related(subject, str(_missed(point)), found, "as many", least <= _missed(point) <= most)
     lowest = known.values[min(1, len(known.values) - 1)] if not known.complete else -math.inf
-    for value, error in zip(point.values, point.errors, strict=True):
+    # One that is not the least, and says so, may be any between: a part of the spectrum does not tell.
+    last = len(point.values) - (1 if point.least_missed and not known.complete else 0)
+    for value, error in list(zip(point.values, point.errors, strict=True))[:last]:
         nearest = int(np.argmin(np.abs(known.values - value)))
         if math.isnan(value) or (value < lowest and nearest > 0):
             continue

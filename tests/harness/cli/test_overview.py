@@ -48,7 +48,7 @@ def test_what_traces_found_and_cost_is_said_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(run_folder, "read_trace", lambda folder: points[:9] if folder.name.endswith("s1") else points)
     monkeypatch.setattr(run_folder, "read", lambda folder: facts)
     assert overview.traced(cells, 1) == (
-        "trace: 10 points in 1 run, 0 changes of the count above 1/η, 3 eigenvalues missed in 1 comparison with "
+        "trace: 10 points in 1 run, 1 change of the count above 1/η, 3 eigenvalues missed in 1 comparison with "
         "surveys; it cost about 14 gradients a point, 1,556 % of training"
     )
     said = overview.traced(cells, None)
