@@ -400,12 +400,17 @@ def compare(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.
 
 
 def show_left_out(paths: Sequence[pathlib.Path], seeds: int | None, out: rich.console.Console) -> None:
-    """Prints what measuring the runs of specs cost, where that is known, what traces found, and what was left out."""
+    """Prints what measuring the runs of specs cost, what traces found, where eigenvectors live, what was left out."""
     from harness import specs as spec_module
     from harness.cli import overview
 
     cells = [cell for spec in spec_module.read_all(paths) for cell in spec.cells]
-    said = (overview.cost(cells, seeds), overview.traced(cells, seeds), overview.left_out(cells, seeds))
+    said = (
+        overview.cost(cells, seeds),
+        overview.traced(cells, seeds),
+        overview.lived(cells, seeds),
+        overview.left_out(cells, seeds),
+    )
     for line in filter(None, said):
         out.print(line, highlight=False)
 

@@ -285,6 +285,36 @@ def traced(cells: Sequence[config.Cell], seeds: int | None) -> str:
     return f"trace: {points_of}, {crossed}, {missed} with surveys; it cost {price}{share}"
 
 
+def lived(cells: Sequence[config.Cell], seeds: int | None) -> rich.console.RenderableType:
+    """Returns a table of the layer in which each eigenvector lives at the last look, empty where none was asked.
+
+    A cell has the layer of the largest share, on average over the seeds that know it, and its least and largest share.
+
+    Args:
+        cells: The cells.
+        seeds: How many seeds were run of each; None for as many as its spec asks for.
+    """
+    heads = ("eigenvector of", "λ_max", "λ_min", "nearest 1/η")
+    table = rich.table.Table(*heads, box=None, header_style="bold")
+    for cell in cells:
+        folders = [run_folder.folder(cell.suite, cell.run_id(seed)) for seed in range(seeds or cell.seeds)]
+        last = [kept[-1][1] for folder in folders if (kept := run_folder.read_layers(folder))]
+        if last:
+            shares = np.stack([one.shares for one in last])
+            table.add_row(rich.markup.escape(cell.label), *(_home(last[0].names, shares[:, i]) for i in range(3)))
+    return table if table.row_count else ""
+
+
+def _home(names: Sequence[str], shares: np.ndarray) -> str:
+    """Returns the layer of the largest mean share in words, from shares (seeds, layers); NaN rows are not known."""
+    known = shares[np.isfinite(shares).all(axis=1)]
+    if not len(known):
+        return "not known: repeated, or nearly"
+    place = int(known.mean(axis=0).argmax())
+    ends = dict.fromkeys(f"{value:.2f}" for value in (known[:, place].min(), known[:, place].max()))
+    return f"{names[place]} ({' to '.join(ends)})"
+
+
 def left_out(cells: Sequence[config.Cell], seeds: int | None) -> str:
     """Returns what runs of cells did not measure though it applies to them, in a line; empty if there is nothing.
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gdzoo status --shards`: which shares of the list of runs are done; and what `gdzoo run` says of traces."""
+"""`gdzoo status --shards`: which shares of the list of runs are done; what `gdzoo run` says of traces and layers."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import pathlib
 import types
 
+import numpy as np
 import pytest
 import rich.console
 
 from harness.cli import overview
-from harness.records import run_folder, traces
+from harness.records import layers, run_folder, traces
 from tests import builders
 
 
@@ -58,3 +60,21 @@ def test_what_traces_found_and_cost_is_said_in_a_line(monkeypatch: pytest.Monkey
         builders.spec_text(seeds=1, steps=9, optimizer=sgd, trace={"top": 2, "every": 1, "batches": 0})
     ).cells
     assert overview.traced(cells, None).endswith("14 gradients a point, 31,111 % of training"), "a step is 5 of 100"
+
+
+def test_where_eigenvectors_live_is_said_for_each_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = builders.parse(builders.spec_text(seeds=2)).cells
+    assert overview.lived(cells, None) == ""
+
+    def shares(folder: pathlib.Path) -> list[tuple[int, layers.Layers]]:
+        one = 0.7 if folder.name.endswith("s0") else 0.9
+        rows = np.array([[one, 1 - one], [0.5, 0.5], [np.nan, np.nan]])
+        late = layers.Layers(("conv", "head"), np.zeros(3), np.zeros(3), rows)
+        return [(0, late._replace(shares=np.zeros((3, 2)))), (9, late)]
+
+    monkeypatch.setattr(run_folder, "read_layers", shares)
+    table = overview.lived(cells, None)
+    console = rich.console.Console(width=200, file=io.StringIO())
+    console.print(table)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "conv (0.70 to 0.90)" in said and "conv (0.50)" in said and "not known: repeated, or nearly" in said
