@@ -28,7 +28,7 @@ from harness import config as configs
 from harness import errors, specs, workspace
 from harness.bench import observation, problems, products, row, steps, timing, twins
 from harness.bench.curvature import NAMES, Unit
-from harness.curvature import exclusion, lanczos, logdet, operators, rounding, survey
+from harness.curvature import exclusion, lanczos, logdet, operators, rounding, survey, tracked
 from harness.risk import objective
 from harness.runtime import sharding
 from zoo import layer, model
@@ -73,6 +73,15 @@ ALL_PRODUCTS = math.ceil(
     + 2 * rounding.PROBES * rounding.GRADIENTS / products.GRADIENTS.bound
 )
 """Products that a survey costs at most, with what its step size and its rounding cost."""
+
+TOP = 8
+"""Eigenvalues of a trace."""
+
+POINTS = 2
+"""Trace points that are timed."""
+
+TRACE_PRODUCTS = 150
+"""Products of a trace's first point and of those that are timed, about."""
 
 
 class Part(NamedTuple):
@@ -312,7 +321,36 @@ def wide_rows(name: str, session: Session) -> list[row.Row]:
         found.append(row.absent(group, what, why))
     else:
         found.append(surveyed(made, goal, group, what))
-    return [*found, row.absent(group, "a trace", "gdzoo has no trace of a network of this size yet")]
+    what = f"a trace point of {TOP} eigenvalues, {best} at once"
+    if TRACE_PRODUCTS * asked > session.left and not session.quick:
+        why = f"{would_take(TRACE_PRODUCTS * asked)}; about {TRACE_PRODUCTS} products of {asked:.3g} s"
+        found.append(row.absent(group, what, why))
+    else:
+        found.append(traced(made, goal, group, what))
+    return found
+
+
+def traced(made: Wide, goal: objective.Objective, group: str, what: str) -> row.Row:
+    """Returns the row of a trace point that follows others, after short steps of descent; the mean of the last ones."""
+    tracking = tracked.tracker(operators.hessian(goal.risk), goal.size, TOP)
+    gradient, batch, theta = jax.jit(jax.grad(goal.risk)), made.batch(), made.theta()
+    began = time.perf_counter()
+    last = jax.block_until_ready(tracking.begin((theta, batch), jax.random.key(7)))
+    cold, products = time.perf_counter() - began, int(last.products)
+    eta = problems.ETA_LAMBDA / float(last.values[0])
+    seconds, spent = [], []
+    for _ in range(1 + POINTS):  # the first compiles
+        slope = gradient(theta, batch)
+        theta = theta - eta * slope
+        began = time.perf_counter()
+        last = jax.block_until_ready(tracking.follow((theta, batch), last.basis, slope[None]))
+        seconds.append(time.perf_counter() - began)
+        spent.append(int(last.products))
+    told = (
+        f"{np.mean(spent[1:]):.3g} products each; the first one {products} and {cold:.3g} s, compilation included; "
+        f"η·λ_max = {eta * float(last.values[0]):.4g} ± {eta * float(last.errors[0]):.1g}"
+    )
+    return row.Row(group, what, float(np.mean(seconds[1:])), note=told)
 
 
 def seconds_of(made: Wide, goal: objective.Objective, examples: int) -> float:
