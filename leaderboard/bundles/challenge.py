@@ -52,7 +52,7 @@ def drawn_segments(bundle: bundles.Bundle, challenge: str) -> Segments:
 
 def traced_steps(bundle: bundles.Bundle, seed: int, challenge: str) -> list[int]:
     """Returns the steps whose trace points are checked: of those with a state the last, and one drawn."""
-    known = sorted({point.step for point in bundle.traces[seed]} & set(bundle.states[seed]))
+    known = sorted({point.step for point in bundle.traces.get(seed, ())} & set(bundle.states.get(seed, ())))
     drawn = int.from_bytes(_digest(bundle, challenge, f"trace {seed}"), "big")
     return sorted({*known[-1:], *([known[drawn % len(known)]] if known else [])})
 

@@ -85,7 +85,9 @@ def test_the_browser_reads_table_and_run_pages_from_disk(road: Road, browser: sy
     row.get_by_label("run of seed 0").click()
     page.wait_for_url(re.compile(r"/run/quickstart/[0-9a-f]{12}-s0\.html$"))
     assert page.locator("h1").inner_text().startswith("mlp · activation=relu")
-    assert page.locator("figure svg").count() == 7
+    assert page.locator("figure").count() == 8
+    assert page.locator("figure").first.inner_text().startswith("Flow of the eigenvalues")
+    assert all(figure.locator("svg").count() for figure in page.locator("figure").all())
     drawn = page.locator("figure").all_inner_texts()
     assert any("1/η" in text and "2/η" in text for text in drawn)
     assert "gdzoo run specs/quickstart/mlp.yaml" in page.inner_text("body")

@@ -600,7 +600,7 @@ def test_the_keyboard_alone_finds_a_run(visit: Open) -> None:
     page.wait_for_selector('th[data-key="loss_gap"]')
     tab_to('th[data-key="loss_gap"] button')
     page.keyboard.press("Enter")
-    assert page.locator('th[data-key="loss_gap"]').get_attribute("aria-sort") == "ascending"
+    page.wait_for_selector('th[data-key="loss_gap"][aria-sort="ascending"]')
     tab_to("small.links a")
     page.keyboard.press("Enter")
     page.wait_for_url("**/run/**")

@@ -224,7 +224,7 @@ FORGED_TRACES: dict[str, tuple[int, Callable[[dict[str, Any]], None], labels.Lev
     "loss of a record": (0, lambda point: point.update(loss=point["loss"] * 1.01), "reported"),
     "largest eigenvalue": (-1, lambda point: point["values"].__setitem__(0, point["values"][0] * 1.5), "reported"),
     "least eigenvalue": (-1, lambda point: point["values"].__setitem__(-1, point["values"][-1] - 1), "reported"),
-    "second eigenvalue": (-1, lambda point: point["values"].__setitem__(1, point["values"][0] * 0.99), "reported"),
+    "second eigenvalue": (-1, lambda point: point["values"].__setitem__(1, sum(point["values"][:2]) / 2), "reported"),
     "what was missed": (-1, lambda point: point.update(missed=1), "reported"),
     "a step of its own": (5, lambda point: point.update(step=7), "reported"),
     "between records": (5, lambda point: point["values"].__setitem__(0, point["values"][0] * 1.01), "replayed"),
