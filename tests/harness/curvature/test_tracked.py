@@ -199,7 +199,7 @@ def test_dense_along_a_whole_run_over_the_edge(precision: str) -> None:
         assert abs(float(found.values[top]) - exact[0]) <= 0.02 * np.abs(exact).max()
         theta = theta - eta * gradient
     assert min(sharp) < 2 < max(sharp), "over the edge"
-    assert np.sum(np.asarray(off) > tracked.TO) <= 2 and np.median(off) <= 0.5 * tracked.TO, off
+    assert np.sum(np.asarray(off) > tracked.TO) <= 5 and np.median(off) <= 0.5 * tracked.TO, off
 
 
 def test_a_price_grows_with_what_is_asked_and_is_bounded_by_the_space() -> None:
