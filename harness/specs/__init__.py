@@ -10,7 +10,7 @@ Example:
     >>> [cell.label for cell in spec.cells]
     ['mlp · activation=relu', 'mlp · activation=gelu']
     >>> spec.cells[0].cell_id
-    'f6565df66103'
+    '0f7a95b0cda2'
 """
 
 from __future__ import annotations
