@@ -132,7 +132,8 @@ def _made(home: pathlib.Path, steps: int) -> str:
     values = dict(list(last.values.items())[:METRICS])
     lines = [record_file.dump(record_file.Record(step, values)) + "\n" for step in range(steps)]
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
-    (folder / "usage.jsonl").unlink()  # what the machine gave is no metric of the run
+    for name in ("usage.jsonl", "trace.jsonl", "steps.csv"):  # of the machine, and of steps that are no longer recorded
+        (folder / name).unlink()
     facts = {
         **(run_folder.read_plain(folder) or {}),
         "seeds": SEEDS,

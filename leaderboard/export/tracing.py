@@ -128,7 +128,7 @@ def _points(source: str, values: int) -> list[traces.TracePoint]:
     for number, line in enumerate(lines, start=1):
         _require_point(parsing.parse_json(line, f"trace.jsonl line {number}"), f"trace.jsonl line {number}")
     points = traces.load(lines)
-    for before, point in zip([None, *points[:-1]], points, strict=True):
+    for before, point in zip([None, *points], points, strict=False):
         place = f"trace.jsonl, step {point.step}"
         top = [value for value in point.values[:-1] if not math.isnan(value)]
         if len(point.values) != values or len(point.errors) != values:

@@ -302,6 +302,13 @@ def test_what_is_no_bundle_is_refused_in_one_line(name: str, files: Files, tmp_p
     assert all(character.isprintable() for character in str(rejected.value))
 
 
+def test_a_run_that_asks_for_a_trace_and_has_none_is_one_without(files: Files) -> None:
+    own = {name: content for name, content in files.items() if not name.endswith(("trace.jsonl", "steps.csv"))}
+    assert len(own) < len(files) and reading.parse(files).runs[0].trace is not None
+    read = reading.parse(signed(own))
+    assert [run.trace for run in read.runs] == [None] * 3 and read.traces == {0: [], 1: [], 2: []}
+
+
 def test_a_layout_is_read_where_there_is_one(files: Files) -> None:
     bare = {name: content for name, content in files.items()}
     for seed in range(3):
