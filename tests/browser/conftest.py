@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Chromium, headless and quiet, for the tests that read pages."""
+"""Debian's Chromium, headless and quiet, for the tests that read pages; and the sample board that they read."""
 
 from __future__ import annotations
 
+import importlib.util
+import pathlib
 import shutil
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from playwright import sync_api
@@ -31,3 +34,14 @@ def browser() -> Iterator[sync_api.Browser]:
         )
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="module")
+def sample() -> ModuleType:
+    """tests/leaderboard/sample.py."""
+    path = pathlib.Path(__file__).parents[1] / "leaderboard" / "sample.py"
+    spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
+    assert spec is not None and spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import math
-import pathlib
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Literal
@@ -20,17 +18,6 @@ from leaderboard.export import document
 from leaderboard.site import pages
 
 MISSED = (100, 250)
-
-
-@pytest.fixture(scope="module")
-def sample() -> ModuleType:
-    """tests/leaderboard/sample.py."""
-    path = pathlib.Path(__file__).parents[1] / "leaderboard" / "sample.py"
-    spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
-    assert spec is not None and spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import functools
 import http.server
-import importlib.util
 import json
 import pathlib
 import re
@@ -31,17 +30,6 @@ LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 PATIENCE = 120_000  # milliseconds; a machine that does other things too may be slow
 Open = Callable[..., sync_api.Page]
-
-
-@pytest.fixture(scope="module")
-def sample() -> ModuleType:
-    """tests/leaderboard/sample.py."""
-    path = pathlib.Path(__file__).parents[1] / "leaderboard" / "sample.py"
-    spec = importlib.util.spec_from_file_location("leaderboard_sample", path)
-    assert spec is not None and spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
