@@ -18,6 +18,18 @@ from zoo import config
 Shape: TypeAlias = tuple[int, ...]
 
 
+class Misfit(ValueError):
+    """A layer of a stack does not fit.
+
+    Attributes:
+        place: Where in its configuration the layer is written: keys and indices.
+    """
+
+    def __init__(self, place: tuple[str | int, ...], text: str) -> None:
+        super().__init__(text)
+        self.place = place
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """One step of a network; subclasses say which."""
@@ -35,14 +47,14 @@ Layers: TypeAlias = Mapping[str, Layer]
 """Named layers in the order of their application; the names become those of the parameters."""
 
 
-def _image(shape: Shape) -> Shape:
+def image_of(shape: Shape) -> Shape:
     """Returns `shape` if it is that of an image, (height, width, channels)."""
     if len(shape) != 3:
         raise ValueError(f"an image (height, width, channels) is needed here, not an array of shape {shape}")
     return shape
 
 
-def _tokens(shape: Shape) -> Shape:
+def tokens_of(shape: Shape) -> Shape:
     """Returns `shape` if it is that of tokens, (tokens, features)."""
     if len(shape) != 2:
         raise ValueError(f"tokens (tokens, features) are needed here, not an array of shape {shape}")
@@ -74,7 +86,7 @@ class Convolution(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels)."""
-        height, width, _ = _image(shape)
+        height, width, _ = image_of(shape)
         return (-(-height // self.stride), -(-width // self.stride), self.channels)
 
 
@@ -87,7 +99,7 @@ class Attention(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) stays; the heads must divide the width."""
-        _, width = _tokens(shape)
+        _, width = tokens_of(shape)
         if width % self.heads:
             raise ValueError(f"width {width} is not divisible by heads {self.heads}")
         return shape
@@ -127,7 +139,7 @@ class Pool(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), C)."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         return (-(-height // 2), -(-width // 2), channels)
 
 
@@ -167,7 +179,7 @@ class Patches(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (H W / side^2, side^2 C); the side must divide H and W."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         if height % self.side or width % self.side:
             raise ValueError(f"patches of side {self.side} do not tile a {height}x{width} image")
         return (height // self.side * (width // self.side), self.side**2 * channels)
@@ -186,7 +198,7 @@ class Position(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) stays; a fixed code must have a place for each token, and four equal parts."""
-        tokens, width = _tokens(shape)
+        tokens, width = tokens_of(shape)
         if self.grid is not None and tokens != math.prod(self.grid):
             raise ValueError(f"a grid of {self.grid[0]}x{self.grid[1]} has no place for {tokens} tokens")
         if self.grid is not None and width % 4:
@@ -200,7 +212,7 @@ class ClassToken(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (T + 1, width)."""
-        tokens, width = _tokens(shape)
+        tokens, width = tokens_of(shape)
         return (tokens + 1, width)
 
 
@@ -210,7 +222,7 @@ class FirstToken(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (width,)."""
-        return _tokens(shape)[1:]
+        return tokens_of(shape)[1:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +249,7 @@ class MixTokens(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (T', width), where the inner layers take (width, T) to (width, T')."""
-        return output(self.inner, _tokens(shape)[::-1])[::-1]
+        return output(self.inner, tokens_of(shape)[::-1])[::-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +260,7 @@ class Subsample(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), channels); channels may not fall."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         if channels > self.channels:
             raise ValueError(f"a shortcut drops no channels: {channels} cannot become {self.channels}")
         return (-(-height // 2), -(-width // 2), self.channels)

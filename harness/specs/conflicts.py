@@ -9,6 +9,7 @@ import zoo
 from harness import config, data, starts
 from harness.risk import losses
 from harness.specs import problems
+from zoo import layer
 
 
 def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
@@ -54,7 +55,8 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
     try:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
-        yield problems.Problem(("model",), str(error), key=True)
+        place = error.place if isinstance(error, layer.Misfit) else ()
+        yield problems.Problem(("model", *place), str(error), key=True)
         return
     why = starts.refusal(recipe, facts)
     if why:

@@ -145,34 +145,49 @@ def of(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> 
     return tuple(dict.fromkeys(_all(layers, loss, optimizer)))
 
 
+def of_layers(layers: layer.Layers) -> dict[tuple[str, ...], tuple[Ingredient, ...]]:
+    """Returns the ingredients of each layer by the names that lead to it, those within another after that one."""
+    return {path: tuple(_own(node, spread)) for path, node, spread in _walk(layers, True)}
+
+
 def _all(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> Iterator[Ingredient]:
-    for node, tokens in _walk(layers, False):
-        if isinstance(node, layer.Activation):
-            row = INGREDIENTS[f"{activations.row(node.function).regularity} activation"]
-            name = (
-                node.function if isinstance(node.function, str) else f"leaky_relu of slope {node.function.leaky_relu:g}"
-            )
-            yield dataclasses.replace(row, name=f"{name}: {row.name}")
-        else:
-            shared = tokens and isinstance(node, layer.Dense)
-            own = ("dense on each token" if shared and name == "dense" else name for name in names(node))
-            yield from (INGREDIENTS[name] for name in own)
+    for found in of_layers(layers).values():
+        yield from found
     yield INGREDIENTS[loss.name]
     if loss.weight_decay:
         yield INGREDIENTS["weight_decay"]
     yield INGREDIENTS[optimizer.name]
 
 
-def _walk(layers: layer.Layers, tokens: bool) -> Iterator[tuple[layer.Layer, bool]]:
-    """Yields every layer and whether it works on tokens, those inside another after the one that holds them."""
-    for node in layers.values():
-        yield node, tokens
-        for name in ("inner", "shortcut"):
-            yield from _walk(getattr(node, name, {}), tokens)
+def _own(node: layer.Layer, spread: bool) -> Iterator[Ingredient]:
+    """Yields the ingredients of one layer.
+
+    Args:
+        node: The layer.
+        spread: Whether it is given features at several positions or tokens.
+    """
+    if isinstance(node, layer.Activation):
+        row = INGREDIENTS[f"{activations.row(node.function).regularity} activation"]
+        name = node.function if isinstance(node.function, str) else f"leaky_relu of slope {node.function.leaky_relu:g}"
+        yield dataclasses.replace(row, name=f"{name}: {row.name}")
+        return
+    shared = spread and isinstance(node, layer.Dense)
+    own = ("dense on each token" if shared and name == "dense" else name for name in names(node))
+    yield from (INGREDIENTS[name] for name in own)
+
+
+def _walk(
+    layers: layer.Layers, spread: bool, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], layer.Layer, bool]]:
+    """Yields names, every layer and whether it works at several positions; those inside another after that one."""
+    for name, node in layers.items():
+        yield (*path, name), node, spread
+        for part in ("inner", "shortcut"):
+            yield from _walk(getattr(node, part, {}), spread, (*path, name, part))
         if isinstance(node, layer.Patches):
-            tokens = True
+            spread = True
         elif isinstance(node, layer.FirstToken | layer.Mean | layer.Flatten):
-            tokens = False
+            spread = False
 
 
 def names(node: layer.Layer) -> list[str]:

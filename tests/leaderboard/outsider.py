@@ -348,6 +348,9 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 
 # Networks
 
+OPTIONS = ("name", "bias", "gain", "side", "stride", "groups", "epsilon", "grid", "shortcut", "scale")
+"""Keys of the items of a stack that do not say what an item is."""
+
 
 class Network:
     """A family's map from theta and x to outputs, as the page writes it down layer by layer.
@@ -371,9 +374,9 @@ class Network:
         assert tuple(place["shape"]) == shape, name
         return self.theta[place["offset"] : place["offset"] + math.prod(shape)].reshape(*shape)
 
-    def activation(self, x: Node) -> Node:
-        """Applies the model's activation."""
-        which = self.model["activation"]
+    def activation(self, x: Node, which: Any = None) -> Node:
+        """Applies an activation, the model's unless another is given."""
+        which = which or self.model["activation"]
         if isinstance(which, dict):
             slope = which["leaky_relu"]
             return x.each(lambda z: np.where(z.real >= 0, z, slope * z), lambda z: np.where(z.real >= 0, 1, slope) + 0j)
@@ -384,13 +387,12 @@ class Network:
         x = x @ self.parameter(f"{name}/kernel", x.shape[-1], width)
         return x + self.parameter(f"{name}/bias", width) if bias else x
 
-    def convolution(self, x: Node, name: str, channels: int, bias: bool, stride: int = 1) -> Node:
-        """A 3x3 convolution, zero outside."""
+    def convolution(self, x: Node, name: str, channels: int, bias: bool, stride: int = 1, side: int = 3) -> Node:
+        """A convolution, zero outside."""
         given = x.shape[-1]
-        kernel = self.parameter(f"{name}/kernel", 3, 3, given, channels)
-        x = _patches3(x) @ kernel.reshape(9 * given, channels)
-        if stride == 2:
-            x = x[:, ::2, ::2]
+        kernel = self.parameter(f"{name}/kernel", side, side, given, channels)
+        x = _neighbours(x, side) @ kernel.reshape(side**2 * given, channels)
+        x = x[:, ::stride, ::stride]
         return x + self.parameter(f"{name}/bias", channels) if bias else x
 
     def norm(self, x: Node, name: str, epsilon: float = 1e-6) -> Node:
@@ -398,11 +400,11 @@ class Network:
         x = _standard(x, (-1,), epsilon) * self.parameter(f"{name}/scale", x.shape[-1])
         return x + self.parameter(f"{name}/bias", x.shape[-1])
 
-    def group_norm(self, x: Node, name: str, groups: int) -> Node:
+    def group_norm(self, x: Node, name: str, groups: int, epsilon: float = 1e-6) -> Node:
         """Group norm over positions and the channels of a group."""
-        n, height, width, channels = x.shape
-        x = _standard(x.reshape(n, height * width, groups, channels // groups), (1, 3), 1e-6)
-        x = x.reshape(n, height, width, channels) * self.parameter(f"{name}/scale", channels)
+        whole, channels = x.shape, x.shape[-1]
+        x = _standard(x.reshape(whole[0], -1, groups, channels // groups), (1, 3), epsilon)
+        x = x.reshape(*whole) * self.parameter(f"{name}/scale", channels)
         return x + self.parameter(f"{name}/bias", channels)
 
     def attention(self, x: Node, name: str, heads: int, bias: bool) -> Node:
@@ -532,6 +534,63 @@ class Network:
         x = self.maybe_norm(x, "norm")
         return self.dense(x.mean(1).reshape(-1, model["width"]), "head", self.outputs)
 
+    def stack(self, x: Node) -> Node:
+        """The family stack."""
+        return self.items(self.model["layers"], x, "")
+
+    def items(self, items: list[Any], x: Node, prefix: str) -> Node:
+        """A list of a stack, its parameters under a prefix."""
+        for i, item in enumerate(items):
+            part = item if isinstance(item, dict) else {item: True}
+            kind = next(key for key in part if key not in OPTIONS)
+            x = self.item(x, kind, part, prefix + part.get("name", f"{i:02d}_{kind}"))
+        return x
+
+    def item(self, x: Node, kind: str, part: Tree, name: str) -> Node:
+        """One item of a stack."""
+        value, bias = part[kind], part.get("bias", True)
+        match kind:
+            case "layer":
+                return self.item(x, value, {value: True}, name)
+            case "dense":
+                return self.dense(x, name, self.outputs if value == "outputs" else value, bias)
+            case "convolution":
+                return self.convolution(x, name, value, bias, part.get("stride", 1), part.get("side", 3))
+            case "attention":
+                return self.attention(x, name, value, bias)
+            case "norm":
+                epsilon = part.get("epsilon", 1e-6)
+                group = value == "group"
+                return (
+                    self.group_norm(x, name, part.get("groups", 1), epsilon) if group else self.norm(x, name, epsilon)
+                )
+            case "pool":
+                return _pool(x, value)
+            case "patches":
+                return _tokens(x, value)
+            case "position":
+                if value == "fixed":
+                    return x + _code(*part.get("grid", (1, x.shape[1])), x.shape[2])
+                return x + self.parameter(f"{name}/code", *x.shape[1:])
+            case "subsample":
+                return _widened(x[:, ::2, ::2], value)
+            case "residual":
+                inner = self.items(value, x, f"{name}/inner/") * part.get("scale", 1.0)
+                return self.items(part.get("shortcut", []), x, f"{name}/shortcut/") + inner
+            case "mix_tokens":
+                return self.items(value, x.transpose(0, 2, 1), f"{name}/inner/").transpose(0, 2, 1)
+            case "flatten":
+                return _flat(x)
+            case "mean":
+                return x.mean(*range(1, len(x.shape) - 1)).reshape(len(x.value), x.shape[-1])
+            case "first_token":
+                return x[:, 0]
+            case "class_token":
+                return _before(self.parameter(f"{name}/token", x.shape[-1]), x)
+            case "leaky_relu" if value is not True:
+                return self.activation(x, part)
+        return self.activation(x, None if kind == "activation" else kind)
+
     def maybe_norm(self, x: Node, name: str) -> Node:
         """Layer norm, where the model has it."""
         epsilon = self.model["norm_epsilon"]
@@ -548,18 +607,19 @@ def _flat(x: Node) -> Node:
     return x.reshape(len(x.value), -1)
 
 
-def _patches3(x: Node) -> Node:
-    """The 3x3 neighbourhoods of every position, zero outside: (N, H, W, 9 C), by row, column, channel."""
+def _neighbours(x: Node, side: int) -> Node:
+    """The side x side neighbourhoods of every position, zero outside: (N, H, W, side^2 C), by row, column, channel."""
     _, height, width, channels = x.shape
-    places = [(i, j) for i in range(3) for j in range(3)]
-    padded = np.pad(x.value, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    half = side // 2
+    places = [(i, j) for i in range(side) for j in range(side)]
+    padded = np.pad(x.value, ((0, 0), (half, half), (half, half), (0, 0)))
     value = np.concatenate([padded[:, i : i + height, j : j + width] for i, j in places], axis=-1)
 
     def back(g: Array) -> Array:
         whole = np.zeros(padded.shape, complex)
         for k, (i, j) in enumerate(places):
             whole[:, i : i + height, j : j + width] += g[..., k * channels : (k + 1) * channels]
-        return whole[:, 1:-1, 1:-1]
+        return whole[:, half : half + height, half : half + width]
 
     return x.then(value, back)
 
