@@ -28,9 +28,12 @@ RESERVED = frozenset(
 )
 """Names that the modules of layers have a use for; a test holds the list against flax."""
 
+_Called = Annotated[
+    str, pydantic.Field(min_length=1, max_length=40, pattern=r"^[a-z0-9][a-z0-9_]*$", examples=["head"])
+]
+
 Name = Annotated[
-    Annotated[str, pydantic.Field(min_length=1, max_length=40, pattern=r"^[a-z0-9][a-z0-9_]*$", examples=["head"])]
-    | None,
+    _Called | None,
     pydantic.Field(description="What its parameters are called; by its place if left out."),
 ]
 
@@ -39,8 +42,10 @@ Word = Literal[
     "activation",
     "flatten",
     "mean",
+    "tokens",
     "class_token",
     "first_token",
+    "last_token",
 ]
 """What can be said in a word: an activation, or a layer without options; `activation` is that of the stack."""
 
@@ -102,6 +107,12 @@ class Convolution(Item):
         int, pydantic.Field(ge=1, le=31, multiple_of=1, description="Side of the kernels, an odd number of pixels.")
     ] = 3
     stride: Annotated[int, pydantic.Field(ge=1, le=64, description="Every so-many-th position is kept.")] = 1
+    dilation: Annotated[
+        int, pydantic.Field(ge=1, le=64, description="How many pixels the entries of a kernel lie apart.")
+    ] = 1
+    depthwise: Annotated[
+        bool, pydantic.Field(description="Whether each channel is made of one channel of the input alone.")
+    ] = False
     bias: config.Bias = True
     gain: config.Gain = 1.0
 
@@ -119,6 +130,7 @@ class Attention(Item):
     kind = "attention"
 
     attention: Annotated[int, pydantic.Field(ge=1, le=64, description="Heads; they divide the width of the tokens.")]
+    causal: Annotated[bool, pydantic.Field(description="Whether a token sees no later ones.")] = False
     bias: config.Bias = True
 
 
@@ -154,6 +166,26 @@ class Patches(Item):
     kind = "patches"
 
     patches: Annotated[config.Width, pydantic.Field(description="Side of a patch, in pixels.")]
+
+
+class Image(Item):
+    """Tokens as the positions of an image, row by row: back from the word `tokens`."""
+
+    kind = "image"
+
+    image: Annotated[
+        tuple[config.Width, ...],
+        pydantic.Field(strict=False, min_length=2, max_length=2, description="Rows and columns."),
+    ]
+
+
+class Embedding(Item):
+    """A learned vector for each integer of a sequence; it comes first."""
+
+    kind = "embedding"
+
+    embedding: Annotated[config.Width, pydantic.Field(description="Features of the vectors.")]
+    vocabulary: Annotated[config.Width, pydantic.Field(description="How many integers there are: 0, 1, 2, ...")]
 
 
 class Position(Item):
@@ -222,6 +254,26 @@ class MixTokens(Item):
     mix_tokens: Annotated[Items, pydantic.Field(description="The layers, in order.")]
 
 
+class Repeat(Item):
+    """Layers so many times one after the other, each time with parameters of their own."""
+
+    kind = "repeat"
+
+    repeat: Annotated[int, pydantic.Field(ge=1, le=256, description="How often.")]
+    layers: Annotated[Items, pydantic.Field(description="The layers, in order; names get the number of the time.")]
+
+
+class Shared(Item):
+    """Layers whose parameters are the same wherever a block of this label stands."""
+
+    kind = "shared"
+
+    shared: Annotated[_Called, pydantic.Field(description="The label of the block.")]
+    layers: Annotated[
+        Some, pydantic.Field(description="Its layers, in order; those of the first block of this label if left out.")
+    ] = ()
+
+
 class Named(Item):
     """A layer that could be a word, with a name."""
 
@@ -281,15 +333,10 @@ for _cls in KINDS.values():
 
 def lists(item: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yields the key and the items of each list within an item."""
-    for key in ("residual", "shortcut", "mix_tokens"):
+    for key in ("residual", "shortcut", "mix_tokens", "layers"):
         found = getattr(item, key, None)
         if found:
             yield key, found
-
-
-def count(items: tuple[Any, ...]) -> int:
-    """Returns how many layers a list has, those within others counted."""
-    return sum(1 + sum(count(inner) for _, inner in lists(item)) for item in items)
 
 
 def depth(items: tuple[Any, ...]) -> int:

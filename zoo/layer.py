@@ -76,13 +76,17 @@ class Dense(Layer):
 
 @dataclasses.dataclass(frozen=True)
 class Convolution(Layer):
-    """A convolution with square kernels of odd side and zero padding; `stride` keeps every so-many-th position."""
+    """A convolution with square kernels of odd side and zero padding; `stride` keeps every so-many-th position.
+
+    With `dilation` d the entries of a kernel lie d pixels apart.
+    """
 
     channels: int
     side: int = 3
     stride: int = 1
     bias: bool = True
     gain: float = 1.0
+    dilation: int = 1
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels)."""
@@ -91,11 +95,34 @@ class Convolution(Layer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Depthwise(Layer):
+    """The same, but each channel is made of one channel of the input: of its own, or of that which it shares."""
+
+    channels: int
+    side: int = 3
+    stride: int = 1
+    bias: bool = True
+    gain: float = 1.0
+    dilation: int = 1
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels); the channels are a multiple of C."""
+        height, width, channels = image_of(shape)
+        if self.channels % channels:
+            raise ValueError(f"{self.channels} channels are no multiple of the {channels} of the input {shape}")
+        return (-(-height // self.stride), -(-width // self.stride), self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
 class Attention(Layer):
-    """Softmax self-attention over tokens, with queries, keys, values and an output projection."""
+    """Softmax self-attention over tokens, with queries, keys, values and an output projection.
+
+    Where it is causal a token sees itself and those before it.
+    """
 
     heads: int
     bias: bool = True
+    causal: bool = False
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) stays; the heads must divide the width."""
@@ -186,6 +213,45 @@ class Patches(Layer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Tokens(Layer):
+    """The positions of an image, row by row, as tokens."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (H W, C)."""
+        height, width, channels = image_of(shape)
+        return (height * width, channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(Layer):
+    """Tokens as the positions of an image, row by row."""
+
+    rows: int
+    columns: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (rows, columns, width); there must be a place for each token, and no more."""
+        tokens, width = tokens_of(shape)
+        if tokens != self.rows * self.columns:
+            raise ValueError(f"an image of {self.rows}x{self.columns} positions is not made of {tokens} tokens")
+        return (self.rows, self.columns, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding(Layer):
+    """A learned vector for each integer 0, ..., vocabulary - 1; they start normal, of deviation 1 / sqrt(width)."""
+
+    vocabulary: int
+    width: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(..., 1) becomes (T, width), T the number of integers."""
+        if shape[-1] != 1:
+            raise ValueError(f"an embedding takes one integer at each position, not an array of shape {shape}")
+        return (math.prod(shape), self.width)
+
+
+@dataclasses.dataclass(frozen=True)
 class Position(Layer):
     """A code added to each token: learned, or, on a grid of (rows, columns), fixed sines and cosines of both."""
 
@@ -223,6 +289,34 @@ class FirstToken(Layer):
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (width,)."""
         return tokens_of(shape)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class LastToken(Layer):
+    """The last token alone."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (width,)."""
+        return tokens_of(shape)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared(Layer):
+    """Inner layers whose parameters are those of every other block of that label.
+
+    Attributes:
+        label: What the block is called.
+        inner: Its layers, the same at each use.
+        again: Whether it was used before: the parameters then stand where it was used first.
+    """
+
+    label: str
+    inner: Layers
+    again: bool = False
+
+    def output(self, shape: Shape) -> Shape:
+        """What the inner layers give."""
+        return output(self.inner, shape)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ their list, so that parameters stand in that order. Hypotheses of the theorem: t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
@@ -45,11 +46,9 @@ class Config(config.Config):
 
     @pydantic.field_validator("layers")
     @classmethod
-    def _few(cls, layers: Any) -> Any:
+    def _shallow(cls, layers: Any) -> Any:
         if items.depth(layers) > items.DEPTH:
             raise ValueError(DEEP)
-        if (count := items.count(layers)) > items.MOST:
-            raise ValueError(f"{count:,} layers; allowed: {items.MOST:,} at most, each as often as it is repeated")
         return layers
 
 
@@ -102,68 +101,126 @@ def rows(config: Config, inputs: layer.Shape, outputs: int) -> tuple[Row, ...]:
     return tuple(making.rows)
 
 
+class _Block(NamedTuple):
+    """A shared block where it was first met: its items, the shape it takes, its layers."""
+
+    items: tuple[Any, ...]
+    takes: layer.Shape
+    layers: layer.Layers
+
+
+class _Where(NamedTuple):
+    """Where a list of items stands.
+
+    Attributes:
+        place: In the configuration.
+        path: Names that lead to what holds its layers.
+        number: What the names of its layers begin with, and those that are given end with: how often it was repeated.
+    """
+
+    place: Place
+    path: tuple[str, ...] = ()
+    number: tuple[int, ...] = ()
+
+    def inside(self, i: int, key: str, name: str, part: str = "inner") -> _Where:
+        """Returns where a list within item i stands, which holds layers of its own."""
+        return _Where((*self.place, i, key), (*self.path, name, part))
+
+
 class _Making:
-    """Makes layers of items, one after the other, and keeps shapes, places and names."""
+    """Makes layers of items, one after the other, and keeps shapes, places, names and shared blocks."""
 
     def __init__(self, config: Config, outputs: int) -> None:
         self.config = config
         self.outputs = outputs
         self.rows: list[Row] = []
+        self.blocks: dict[str, _Block] = {}
 
     def whole(self, inputs: layer.Shape) -> layer.Layers:
         """Returns all layers."""
-        found, shape = self.listed(self.config.layers, inputs, ("layers",), ())
+        found, shape = self.listed(self.config.layers, inputs, _Where(("layers",)))
         if shape != (self.outputs,):
             text = f"the last layer gives an array of shape {shape}, but {(self.outputs,)} is asked for"
             raise layer.Misfit(("layers", len(self.config.layers) - 1), text)
         return found
 
     def listed(
-        self, written: tuple[Any, ...], shape: layer.Shape, place: Place, path: tuple[str, ...]
+        self, written: tuple[Any, ...], shape: layer.Shape, where: _Where
     ) -> tuple[dict[str, layer.Layer], layer.Shape]:
-        """Returns the layers of a list and the shape that they give.
-
-        Args:
-            written: The items.
-            shape: Of what they are given.
-            place: Where the list stands.
-            path: Names that lead to what holds it.
-        """
+        """Returns the layers of a list of items that is given arrays of a shape, and the shape that they give."""
         found: dict[str, layer.Layer] = {}
         for i, item in enumerate(written):
-            here = (*place, i)
-            name = getattr(item, "name", None) or f"{i:02d}_{getattr(item, 'kind', item)}"
-            if name in found:
-                raise layer.Misfit(here, f"two layers of a list are called {name}; give one another name")
-            try:
-                made = self.made(item, shape, here, (*path, name))
-                shape = made.output(shape)
-            except layer.Misfit:
-                raise
-            except ValueError as error:
-                raise layer.Misfit(here, str(error)) from None
-            found[name] = made
-            self.rows.append(Row(here, (*path, name), made, shape))
+            here = (*where.place, i)
+            for name, made in self.of_item(item, shape, where, i):
+                if name in found:
+                    raise layer.Misfit(here, f"two layers of a list are called {name}; give one another name")
+                if len(self.rows) == items.MOST:
+                    text = f"more than {items.MOST:,} layers, each as often as it is repeated"
+                    raise layer.Misfit(here, text)
+                try:
+                    shape = made.output(shape)
+                except ValueError as error:
+                    raise layer.Misfit(here, str(error)) from None
+                found[name] = made
+                if not isinstance(item, items.Repeat):
+                    self.rows.append(Row(here, (*where.path, name), made, shape))
         return found, shape
 
-    def made(self, item: Any, shape: layer.Shape, here: Place, path: tuple[str, ...]) -> layer.Layer:
-        """Returns the layer of an item that is given arrays of a shape."""
+    def of_item(self, item: Any, shape: layer.Shape, where: _Where, i: int) -> Iterator[tuple[str, layer.Layer]]:
+        """Yields names and layers of item i of a list: one, or those of a repeated block."""
+        auto = "_".join([*(f"{number:02d}" for number in (*where.number, i)), getattr(item, "kind", item)])
+        given = getattr(item, "name", None)
+        name = auto if given is None else "_".join([given, *map(str, where.number[1::2])])
+        if isinstance(item, items.Repeat):
+            for time in range(item.repeat):
+                inside = _Where((*where.place, i, "layers"), where.path, (*where.number, i, time))
+                made, shape = self.listed(item.layers, shape, inside)
+                yield from made.items()
+            return
+        try:
+            yield name, self.made(item, shape, where, i, name)
+        except layer.Misfit:
+            raise
+        except ValueError as error:
+            raise layer.Misfit((*where.place, i), str(error)) from None
+
+    def made(self, item: Any, shape: layer.Shape, where: _Where, i: int, name: str) -> layer.Layer:
+        """Returns the layer of item i of a list."""
         match item:
             case items.Residual():
-                inner = self.listed(item.residual, shape, (*here, "residual"), (*path, "inner"))[0]
-                shortcut = self.listed(item.shortcut, shape, (*here, "shortcut"), (*path, "shortcut"))[0]
+                inner = self.listed(item.residual, shape, where.inside(i, "residual", name))[0]
+                shortcut = self.listed(item.shortcut, shape, where.inside(i, "shortcut", name, "shortcut"))[0]
                 return layer.Residual(inner, shortcut, item.scale)
             case items.MixTokens():
                 turned = layer.tokens_of(shape)[::-1]
-                return layer.MixTokens(self.listed(item.mix_tokens, turned, (*here, "mix_tokens"), (*path, "inner"))[0])
+                return layer.MixTokens(self.listed(item.mix_tokens, turned, where.inside(i, "mix_tokens", name))[0])
+            case items.Shared():
+                return self.shared(item, shape, where.inside(i, "layers", name))
             case items.Dense():
                 features = self.outputs if isinstance(item.dense, str) else item.dense
                 return layer.Dense(features, item.bias, item.gain)
+            case items.Embedding() if where.place != ("layers",) or i or where.number:
+                raise ValueError("an embedding takes the integers of the data, so it comes first in the stack")
             case items.Named():
                 return self.word(item.layer)
             case str():
                 return self.word(item)
         return _plain(item, shape)
+
+    def shared(self, item: items.Shared, shape: layer.Shape, inside: _Where) -> layer.Shared:
+        """Returns a shared block: the first of its label, or one of its kind."""
+        block = self.blocks.get(item.shared)
+        if block is None:
+            if not item.layers:
+                raise ValueError(f"no block before is called {item.shared}; the first needs its `layers:`")
+            inner = self.listed(item.layers, shape, inside)[0]
+            self.blocks[item.shared] = _Block(item.layers, shape, inner)
+            return layer.Shared(item.shared, inner)
+        if item.layers and item.layers != block.items:
+            raise ValueError(f"the block {item.shared} has other layers than before; leave `layers:` out")
+        if shape != block.takes:
+            raise ValueError(f"the block {item.shared} takes arrays of shape {block.takes}, not {shape}")
+        return layer.Shared(item.shared, block.layers, again=True)
 
     def word(self, word: str) -> layer.Layer:
         """Returns the layer of a word."""
@@ -172,17 +229,17 @@ class _Making:
         if word != "activation":
             return layer.Activation(word)  # type: ignore[arg-type]
         if self.config.activation is None:
-            raise ValueError(
-                "the stack has no activation; write `activation:` beside `layers:`, or one of its own here"
-            )
+            raise ValueError("the stack has no activation; write `activation:` beside `layers:`, or another word here")
         return layer.Activation(self.config.activation)
 
 
 WORDS: dict[str, layer.Layer] = {
     "flatten": layer.Flatten(),
     "mean": layer.Mean(),
+    "tokens": layer.Tokens(),
     "class_token": layer.ClassToken(),
     "first_token": layer.FirstToken(),
+    "last_token": layer.LastToken(),
 }
 """Layers without options, which are no activations, by their words."""
 
@@ -193,9 +250,14 @@ def _plain(item: items.Item, shape: layer.Shape) -> layer.Layer:
         case items.Leaky():
             return layer.Activation(config.LeakyRelu(leaky_relu=item.leaky_relu))
         case items.Convolution():
-            return layer.Convolution(item.convolution, item.side, item.stride, item.bias, item.gain)
+            kind = layer.Depthwise if item.depthwise else layer.Convolution
+            return kind(item.convolution, item.side, item.stride, item.bias, item.gain, item.dilation)
         case items.Attention():
-            return layer.Attention(item.attention, item.bias)
+            return layer.Attention(item.attention, item.bias, item.causal)
+        case items.Image():
+            return layer.Image(*item.image)
+        case items.Embedding():
+            return layer.Embedding(item.vocabulary, item.embedding)
         case items.Norm():
             return layer.LayerNorm(item.epsilon) if item.norm == "layer" else layer.GroupNorm(item.groups, item.epsilon)
         case items.Pool():
@@ -230,11 +292,15 @@ def _item(each: layer.Layer) -> dict[str, Any]:
             return {"layer": each.function}
         case layer.Dense():
             return {"dense": each.features, "bias": each.bias, "gain": each.gain}
-        case layer.Convolution():
-            size = {"convolution": each.channels, "side": each.side, "stride": each.stride}
-            return size | {"bias": each.bias, "gain": each.gain}
+        case layer.Convolution() | layer.Depthwise():
+            size = {"convolution": each.channels, "side": each.side, "stride": each.stride, "dilation": each.dilation}
+            return size | {"depthwise": isinstance(each, layer.Depthwise), "bias": each.bias, "gain": each.gain}
         case layer.Attention():
-            return {"attention": each.heads, "bias": each.bias}
+            return {"attention": each.heads, "causal": each.causal, "bias": each.bias}
+        case layer.Image():
+            return {"image": [each.rows, each.columns]}
+        case layer.Embedding():
+            return {"embedding": each.width, "vocabulary": each.vocabulary}
         case layer.LayerNorm():
             return {"norm": "layer", "epsilon": each.epsilon}
         case layer.GroupNorm():
@@ -256,6 +322,8 @@ def _item(each: layer.Layer) -> dict[str, Any]:
             return branches | {"scale": each.scale}
         case layer.MixTokens():
             return {"mix_tokens": written(each.inner)}
+        case layer.Shared():
+            return {"shared": each.label, "layers": [] if each.again else written(each.inner)}
     return {"layer": next(word for word, row in WORDS.items() if row == each)}
 
 
@@ -269,7 +337,7 @@ SETTINGS = {
                 "activation",
                 {"residual": [{"convolution": 4}, "activation", {"convolution": 4}]},
                 {"pool": "max"},
-                {"patches": 1},
+                "tokens",
                 {"residual": [{"norm": "layer"}, {"attention": 2}]},
                 "mean",
                 {"dense": "outputs"},

@@ -220,14 +220,18 @@ class Part(NamedTuple):
 
 
 def parts(cell: config.Recipe) -> tuple[Part, ...]:
-    """Returns every layer of a cell whose network is a stack, in the order of the file; nothing of another family."""
+    """Returns every layer of a cell whose network is a stack, in the order of the file; nothing of another family.
+
+    Layers of a repeated block stand there once, but for those that give another shape the next time.
+    """
     if not isinstance(cell.model, stack.Config):
         return ()
     facts = data.facts(cell.data)
     layers = stack.layers(cell.model, facts.shape, facts.classes)
     found = ingredients.of_layers(layers)
     rows = {row.path: row for row in stack.rows(cell.model, facts.shape, facts.classes)}
-    return tuple(Part(rows[path].place, rows[path].shape, own) for path, own in found.items())
+    made = (Part(rows[path].place, rows[path].shape, own) for path, own in found.items() if path in rows)
+    return tuple(dict.fromkeys(made))
 
 
 def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer: config.Optimizer) -> Theory:

@@ -348,7 +348,10 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 
 # Networks
 
-OPTIONS = ("name", "bias", "gain", "side", "stride", "groups", "epsilon", "grid", "shortcut", "scale")
+OPTIONS = (
+    *("name", "bias", "gain", "side", "stride", "dilation", "depthwise", "causal", "vocabulary", "groups", "epsilon"),
+    *("grid", "shortcut", "scale", "layers"),
+)
 """Keys of the items of a stack that do not say what an item is."""
 
 
@@ -364,6 +367,7 @@ class Network:
         self.places = {one["name"]: one for one in places}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.tape: list[Node] = [] if theta is None else theta.tape
+        self.blocks: dict[str, tuple[str, list[Any]]] = {}
 
     def parameter(self, name: str, *shape: int) -> Node:
         """Returns the parameter of a path."""
@@ -387,11 +391,22 @@ class Network:
         x = x @ self.parameter(f"{name}/kernel", x.shape[-1], width)
         return x + self.parameter(f"{name}/bias", width) if bias else x
 
-    def convolution(self, x: Node, name: str, channels: int, bias: bool, stride: int = 1, side: int = 3) -> Node:
+    def convolution(
+        self, x: Node, name: str, channels: int, bias: bool, stride: int = 1, side: int = 3, dilation: int = 1
+    ) -> Node:
         """A convolution, zero outside."""
         given = x.shape[-1]
         kernel = self.parameter(f"{name}/kernel", side, side, given, channels)
-        x = _neighbours(x, side) @ kernel.reshape(side**2 * given, channels)
+        x = _neighbours(x, side, dilation) @ kernel.reshape(side**2 * given, channels)
+        x = x[:, ::stride, ::stride]
+        return x + self.parameter(f"{name}/bias", channels) if bias else x
+
+    def depthwise(self, x: Node, name: str, channels: int, bias: bool, stride: int, side: int, dilation: int) -> Node:
+        """A convolution of each channel by itself, zero outside."""
+        n, height, width, given = x.shape
+        kernel = self.parameter(f"{name}/kernel", side, side, 1, channels).reshape(side**2, given, -1)
+        near = _neighbours(x, side, dilation).reshape(n, height, width, side**2, given, 1)
+        x = (near * kernel).mean(3).reshape(n, height, width, channels) * side**2
         x = x[:, ::stride, ::stride]
         return x + self.parameter(f"{name}/bias", channels) if bias else x
 
@@ -407,7 +422,7 @@ class Network:
         x = x.reshape(*whole) * self.parameter(f"{name}/scale", channels)
         return x + self.parameter(f"{name}/bias", channels)
 
-    def attention(self, x: Node, name: str, heads: int, bias: bool) -> Node:
+    def attention(self, x: Node, name: str, heads: int, bias: bool, causal: bool = False) -> Node:
         """Softmax attention of tokens (N, T, D)."""
         n, tokens, width = x.shape
         size = width // heads
@@ -420,7 +435,8 @@ class Network:
             return y.reshape(n, tokens, heads, size).transpose(0, 2, 1, 3)
 
         query, key, value = map(projected, ("query", "key", "value"))
-        mixed = _softmax((query @ key.transpose(0, 1, 3, 2)) * (1 / math.sqrt(size))) @ value
+        scores = (query @ key.transpose(0, 1, 3, 2)) * (1 / math.sqrt(size))
+        mixed = _softmax(scores + np.triu(np.full((tokens, tokens), -1e300), 1) if causal else scores) @ value
         kernel = self.parameter(f"{name}/out/kernel", heads, size, width).reshape(width, width)
         y = mixed.transpose(0, 2, 1, 3).reshape(n, tokens, width) @ kernel
         return y + self.parameter(f"{name}/out/bias", width) if bias else y
@@ -538,12 +554,19 @@ class Network:
         """The family stack."""
         return self.items(self.model["layers"], x, "")
 
-    def items(self, items: list[Any], x: Node, prefix: str) -> Node:
-        """A list of a stack, its parameters under a prefix."""
+    def items(self, items: list[Any], x: Node, prefix: str, times: tuple[int, ...] = ()) -> Node:
+        """A list of a stack, its parameters under a prefix; `times` are the places and times of its repetition."""
         for i, item in enumerate(items):
             part = item if isinstance(item, dict) else {item: True}
             kind = next(key for key in part if key not in OPTIONS)
-            x = self.item(x, kind, part, prefix + part.get("name", f"{i:02d}_{kind}"))
+            if kind == "repeat":
+                for time in range(part["repeat"]):
+                    x = self.items(part["layers"], x, prefix, (*times, i, time))
+                continue
+            name = "_".join([*(f"{number:02d}" for number in (*times, i)), kind])
+            if "name" in part:
+                name = "_".join([part["name"], *(str(time) for time in times[1::2])])
+            x = self.item(x, kind, part, prefix + name)
         return x
 
     def item(self, x: Node, kind: str, part: Tree, name: str) -> Node:
@@ -555,9 +578,22 @@ class Network:
             case "dense":
                 return self.dense(x, name, self.outputs if value == "outputs" else value, bias)
             case "convolution":
-                return self.convolution(x, name, value, bias, part.get("stride", 1), part.get("side", 3))
+                size = part.get("stride", 1), part.get("side", 3), part.get("dilation", 1)
+                return (self.depthwise if part.get("depthwise") else self.convolution)(x, name, value, bias, *size)
             case "attention":
-                return self.attention(x, name, value, bias)
+                return self.attention(x, name, value, bias, part.get("causal", False))
+            case "embedding":
+                codes = np.eye(part["vocabulary"])[x.value.real.reshape(len(x.value), -1).astype(int)]
+                return Node(self.tape, codes + 0j) @ self.parameter(f"{name}/code", part["vocabulary"], value)
+            case "image":
+                return x.reshape(len(x.value), *value, x.shape[-1])
+            case "tokens":
+                return x.reshape(len(x.value), -1, x.shape[-1])
+            case "last_token":
+                return x[:, -1]
+            case "shared":
+                where, layers = self.blocks.setdefault(value, (f"{name}/inner/", part.get("layers", [])))
+                return self.items(layers, x, where)
             case "norm":
                 epsilon = part.get("epsilon", 1e-6)
                 group = value == "group"
@@ -607,11 +643,11 @@ def _flat(x: Node) -> Node:
     return x.reshape(len(x.value), -1)
 
 
-def _neighbours(x: Node, side: int) -> Node:
+def _neighbours(x: Node, side: int, apart: int = 1) -> Node:
     """The side x side neighbourhoods of every position, zero outside: (N, H, W, side^2 C), by row, column, channel."""
     _, height, width, channels = x.shape
-    half = side // 2
-    places = [(i, j) for i in range(side) for j in range(side)]
+    half = apart * (side // 2)
+    places = [(apart * i, apart * j) for i in range(side) for j in range(side)]
     padded = np.pad(x.value, ((0, 0), (half, half), (half, half), (0, 0)))
     value = np.concatenate([padded[:, i : i + height, j : j + width] for i, j in places], axis=-1)
 

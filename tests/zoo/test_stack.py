@@ -16,6 +16,7 @@ from jax import flatten_util
 import zoo
 from harness import config as configs
 from harness import theory
+from harness.starts import heads
 from harness.theory import certify
 from tests import builders
 from zoo import items, layer, stack
@@ -137,6 +138,17 @@ def test_the_word_activation_is_that_of_the_stack() -> None:
             "tokens (tokens, features) are needed here, not an array of",
         ),
         ([{"patches": 2}, {"mix_tokens": [{"attention": 3}]}], (1, "mix_tokens", 0), "width 4 is not divisible by"),
+        ([{"repeat": 256, "layers": ["tanh"] * 5}], (0, "layers", 4), "more than 1,024 layers"),
+        ([{"shared": "a", "layers": [{"shared": "a"}]}], (0, "layers", 0), "no block before is called a"),
+        (
+            [{"shared": "a", "layers": ["tanh"]}, "flatten", {"shared": "a"}],
+            (2,),
+            "takes arrays of shape (4, 4, 1)",
+        ),
+        ([{"shared": "a", "layers": ["tanh"]}, {"shared": "a", "layers": ["relu"]}], (1,), "has other layers than"),
+        (["tokens", {"image": [3, 5]}], (1,), "an image of 3x5 positions is not made of 16 tokens"),
+        ([{"dense": 1}, {"embedding": 3, "vocabulary": 2}], (1,), "so it comes first in the stack"),
+        ([{"convolution": 4}, {"convolution": 6, "depthwise": True}], (1,), "6 channels are no multiple of the 4"),
         ([{"dense": 3, "name": "a"}, {"dense": 3, "name": "a"}], (1,), "two layers of a list are called a"),
     ],
 )
@@ -160,7 +172,6 @@ def nested(depth: int) -> Any:
     [
         ([nested(items.DEPTH)], "lists within lists; allowed: 6 within one another at most"),
         ([nested(100_000)], "lists within lists; allowed: 6 within one another at most"),
-        ([{"residual": ["tanh"] * 255}] * 5, "1,280 layers; allowed: 1,024 at most"),
         (["tanh"] * 257, "at most 256 items"),
         ([{"dense": 3, "name": "order"}], "another name, as this one is taken"),
         ([{"dense": 3, "name": "A"}], "should match pattern"),
@@ -181,3 +192,75 @@ def test_the_deepest_list_is_taken() -> None:
 
 def test_names_do_not_hide_what_modules_have() -> None:
     assert {name for name in dir(nnx.Module) if not name.startswith("_")} <= items.RESERVED
+
+
+def test_a_repeated_block_is_that_often_there_and_a_shared_one_has_one_set_of_parameters() -> None:
+    block = {"repeat": 2, "layers": [{"residual": [{"dense": 3, "name": "one"}], "name": "block"}, {"dense": 3}]}
+    cell = {"shared": "cell", "layers": [{"dense": 3}, "tanh"]}
+    network = zoo.build(
+        "stack", of(block, cell, {"shared": "cell"}, cell, {"dense": "outputs"}), inputs=(3,), outputs=2
+    )
+    shapes = jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(network.init, jax.random.key(0)))
+    assert set(shapes) == {"00_00_01_dense", "00_01_01_dense", "block_0", "block_1", "01_shared", "04_dense"}
+    assert shapes["01_shared"] == {"inner": {"00_dense": {"bias": (3,), "kernel": (3, 3)}}}
+    params = jax.tree.map(np.asarray, network.init(jax.random.key(0)))
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
+
+    def dense(x: np.ndarray, part: Any) -> np.ndarray:
+        return x @ part["kernel"] + part["bias"]
+
+    known = x
+    for time in ("0", "1"):
+        known = known + dense(known, params[f"block_{time}"]["inner"]["one"])
+        known = dense(known, params[f"00_0{time}_01_dense"])
+    for _ in range(3):
+        known = np.tanh(dense(known, params["01_shared"]["inner"]["00_dense"]))
+    assert np.allclose(network.apply(params, x), dense(known, params["04_dense"]), rtol=1e-5, atol=1e-5)
+
+
+def test_no_closed_point_and_no_list_of_bad_steps_rests_on_a_shared_layer() -> None:
+    cell = {"shared": "cell", "layers": [{"dense": 4}, "tanh"]}
+    layers = stack.layers(of("flatten", {"dense": 4}, cell, {"shared": "cell"}, {"dense": "outputs"}), (2, 2, 1), 2)
+    head, why = heads.find(layers)
+    assert head is None and "no dense layer, convolution or norm" in why
+    assert heads.units(layers) is None
+    says = theory.says(layers, (2, 2, 1), configs.HalfMse(name="half_mse"), GD)
+    assert (says.bad, says.one_piece, says.covered) == ("?", True, "proposition 11")
+    own = stack.layers(
+        of("flatten", {"dense": 4}, cell, {"shared": "cell"}, {"dense": 4}, "tanh", {"dense": 2}), (2, 2, 1), 2
+    )
+    assert heads.find(own)[0] is not None
+    assert theory.says(own, (2, 2, 1), configs.HalfMse(name="half_mse"), GD).bad == "none"
+
+
+def test_a_dilated_kernel_is_one_with_zeros_and_a_depthwise_one_is_diagonal() -> None:
+    random = np.random.default_rng(1)
+    x = random.standard_normal((2, 6, 5, 2))
+
+    def made(item: Any) -> tuple[Any, Any]:
+        network = zoo.build("stack", of(item, "mean", {"dense": "outputs"}), inputs=(6, 5, 2), outputs=4)
+        shapes = jax.eval_shape(network.init, jax.random.key(0))
+        return network, jax.tree.map(lambda leaf: random.standard_normal(leaf.shape), shapes)
+
+    narrow, params = made({"convolution": 4, "dilation": 2, "name": "a"})
+    wide = made({"convolution": 4, "side": 5, "name": "a"})[0]
+    spread = np.zeros((5, 5, 2, 4))
+    spread[::2, ::2] = params["a"]["kernel"]
+    others = params | {"a": params["a"] | {"kernel": spread}}
+    assert np.allclose(narrow.apply(params, x), wide.apply(others, x), rtol=1e-12, atol=1e-12)
+    narrow, params = made({"convolution": 4, "depthwise": True, "stride": 2, "name": "a"})
+    wide = made({"convolution": 4, "stride": 2, "name": "a"})[0]
+    spread = np.zeros((3, 3, 2, 4))
+    for channel in range(4):
+        spread[:, :, channel // 2, channel] = params["a"]["kernel"][:, :, 0, channel]
+    others = params | {"a": params["a"] | {"kernel": spread}}
+    assert np.allclose(narrow.apply(params, x), wide.apply(others, x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_causal_token_sees_no_later_one() -> None:
+    items_ = ["tokens", {"attention": 1, "causal": True}, {"dense": 1}, "flatten"]
+    network = zoo.build("stack", of(*items_), inputs=(1, 5, 2), outputs=5)
+    params = jax.tree.map(lambda leaf: leaf + 0.3, network.init(jax.random.key(0)))
+    x = np.random.default_rng(2).standard_normal((1, 1, 5, 2)).astype("float32")
+    slopes = np.asarray(jax.jacobian(lambda x: network.apply(params, x)[0])(x))[:, 0, 0].any(axis=-1)
+    assert np.array_equal(slopes, np.tril(np.ones((5, 5), bool)))
