@@ -327,9 +327,27 @@ def _item(each: layer.Layer) -> dict[str, Any]:
     return {"layer": next(word for word, row in WORDS.items() if row == each)}
 
 
+def _gpt(width: int, parameters: int, source: str) -> config.Setting:
+    """Returns a decoder of depth 2 for sequences a, b, = of integers modulo 97; pre-norm, as GPT-2."""
+    norm = {"norm": "layer"}
+    attention = {"residual": [norm, {"attention": 4, "causal": True}], "name": "attention"}
+    mlp = {"residual": [norm, {"dense": 4 * width}, "activation", {"dense": width}], "name": "mlp"}
+    layers = [
+        {"embedding": width, "vocabulary": 98},
+        {"position": "learned"},
+        {"repeat": 2, "layers": [attention, mlp]},
+        norm,
+        "last_token",
+        {"dense": "outputs"},
+    ]
+    return config.Setting({"activation": "gelu", "layers": layers}, (1, 3, 1), 97, parameters, source)
+
+
+_GROKKING = "Power et al., 2022, arXiv 2201.02177: decoder of depth 2 on equations modulo 97"
+
 SETTINGS = {
     "tiny": config.tiny(
-        714,
+        474,
         {
             "activation": "relu",
             "layers": [
@@ -344,4 +362,6 @@ SETTINGS = {
             ],
         },
     ),
+    "gpt": _gpt(32, 31_905, f"{_GROKKING}, at width 32 instead of 128 and with a LayerNorm before each part"),
+    "gpt-128": _gpt(128, 422_241, f"{_GROKKING}, width 128, 4 heads; here with a LayerNorm before each part"),
 }

@@ -58,11 +58,23 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         place = error.place if isinstance(error, layer.Misfit) else ()
         yield problems.Problem(("model", *place), str(error), key=True)
         return
+    yield from _unread(recipe, facts)
     why = starts.refusal(recipe, facts)
     if why:
         yield problems.Problem(
             ("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}"
         )
+
+
+def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
+    """Yields what is wrong between an embedding and the integers of the data."""
+    known = getattr(recipe.data, "vocabulary", None)
+    layers = zoo.FAMILIES[recipe.model.family].layers(recipe.model, facts.shape, facts.classes)
+    for node in layer.walk(layers):
+        if isinstance(node, layer.Embedding) and (known is None or node.vocabulary < known):
+            least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"
+            text = f"an embedding of {node.vocabulary} integers does not fit: {recipe.data.name} has {least}"
+            yield problems.Problem(("model", "layers", 0), text)
 
 
 def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:

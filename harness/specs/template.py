@@ -36,6 +36,7 @@ OPTIONAL = """\
 
 DATA: dict[tuple[int, ...], dict[str, Any]] = {
     (1, 1, 1): {"name": "point"},
+    (1, 3, 1): {"name": "modular_addition", "examples": 1024, "modulus": 97},
     (28, 28, 1): {"name": "fashion_mnist", "examples": 1024},
     (32, 32, 3): {"name": "cifar10", "examples": 1024},
     (224, 224, 3): {"name": "imagenette", "examples": 1024, "resize": 224},

@@ -161,6 +161,13 @@ def data(cell: Tree) -> tuple[Array, Array, Array]:
             shape, count = part["shape"], part["examples"]
             x = _stream(part, 2).standard_normal((count, math.prod(shape))).reshape(-1, *shape)
             targets = np.eye(part["classes"])[_stream(part, 3).integers(part["classes"], size=count)]
+        case "modular_addition":
+            p = part["modulus"]
+            a, b = np.divmod(_stream(part, 2).permutation(p * p)[: part["examples"]], p)
+            x, targets = np.stack([a, b, 0 * a + p], axis=1).reshape(-1, 1, 3, 1), np.eye(p)[(a + b) % p]
+        case "parity":
+            bits = _stream(part, 2).integers(2, size=(part["examples"], part["length"]))
+            x, targets = bits.reshape(-1, 1, part["length"], 1), np.eye(2)[bits.sum(axis=1) % 2]
         case "gaussian_classes":
             shape, count, classes = part["shape"], part["examples"], part["classes"]
             labels, size = np.arange(count) % classes, math.prod(shape)

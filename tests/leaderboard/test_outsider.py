@@ -66,6 +66,13 @@ SMALL = {
         " dilation: 2, name: deep}, tokens]}, {shared: cell}, last_token, {dense: outputs}]}",
         "{name: ce}",
     ),
+    "sequences": (
+        "{name: modular_addition, examples: 6, modulus: 3}",
+        "{family: stack, activation: gelu, layers: [{embedding: 4, vocabulary: 4}, {position: learned}, {repeat: 2,"
+        " layers: [{residual: [{norm: layer}, {attention: 2, causal: true}], name: attention}, {residual: [{norm:"
+        " layer}, {dense: 4}, activation, {dense: 4}], name: mlp}]}, {norm: layer}, last_token, {dense: outputs}]}",
+        "{name: ce}",
+    ),
     "quadratic": ("{name: point}", "{family: quadratic, eigenvalues: [2.0, 1.0, -0.5]}", "{name: output}"),
     "curve": ("{name: point}", "{family: curve, function: plateaus}", "{name: output}"),
     "vgg": (

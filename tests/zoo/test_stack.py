@@ -15,7 +15,7 @@ from jax import flatten_util
 
 import zoo
 from harness import config as configs
-from harness import theory
+from harness import errors, theory
 from harness.starts import heads
 from harness.theory import certify
 from tests import builders
@@ -264,3 +264,21 @@ def test_a_causal_token_sees_no_later_one() -> None:
     x = np.random.default_rng(2).standard_normal((1, 1, 5, 2)).astype("float32")
     slopes = np.asarray(jax.jacobian(lambda x: network.apply(params, x)[0])(x))[:, 0, 0].any(axis=-1)
     assert np.array_equal(slopes, np.tril(np.ones((5, 5), bool)))
+
+
+@pytest.mark.parametrize(
+    ("data", "vocabulary", "words"),
+    [
+        ({"name": "digits", "examples": 8}, 4, "an embedding of 4 integers does not fit: digits has no integers"),
+        (
+            {"name": "parity", "examples": 8, "length": 4},
+            1,
+            "an embedding of 1 integers does not fit: parity has 2 integers; allowed: a vocabulary of at least 2",
+        ),
+    ],
+)
+def test_an_embedding_is_for_the_integers_of_the_data(data: Any, vocabulary: int, words: str) -> None:
+    layers = [{"embedding": 2, "vocabulary": vocabulary}, "mean", {"dense": "outputs"}]
+    with pytest.raises(errors.InputError) as refused:
+        builders.cells(data=data, model={"family": "stack", "layers": layers})
+    assert "model.layers[0]: " + words in str(refused.value)
