@@ -221,7 +221,7 @@ def _moments(
     body, end = _model(head.body, inputs), _model(tail, middle)
     shape = jax.eval_shape(end.init, jax.random.key(0))
 
-    def norms(x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def norms(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
         plain = {head.inner: {"scale": jnp.ones(units, x.dtype), "bias": jnp.zeros(units, x.dtype)}}
         values = end.apply(plain, body.apply(below, x)).reshape(len(x), positions, units)
         stacked = jnp.stack([values, jnp.ones_like(values)])
@@ -229,7 +229,7 @@ def _moments(
         bound = jnp.sum(jnp.sqrt(jnp.sum(stacked**2, axis=(0, 2)).max(axis=-1)) * jnp.linalg.norm(gradients, axis=-1))
         return moments.reshape(units, 2, -1), bound
 
-    def shared(x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def shared(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
         h = body.apply(below, x)
         zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, x.dtype), shape)
 
@@ -247,7 +247,7 @@ def _moments(
     scale = 0.0
     for start in range(0, len(x), objective.CHUNK):
         part = slice(start, start + objective.CHUNK)
-        moments, bound = jax.block_until_ready(made(x[part], gradients[part]))  # see curvature/dense.py
+        moments, bound = jax.block_until_ready(made(below, x[part], gradients[part]))  # see curvature/dense.py
         total = total + np.asarray(moments)
         scale += float(bound)
     return np.asarray(total), scale, units
