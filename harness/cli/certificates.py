@@ -85,7 +85,7 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
     if not one.evidence:
         return "·", "·"
     below = f"{one.range.below:.2g}" if math.isfinite(one.range.below) else "∞"
-    return f"{below}{'' if one.theory.one_piece else ' *'}", str(len(one.range.candidates))
+    return f"{below}{'' if one.whole else ' *'}", str(len(one.range.candidates))
 
 
 def sentences(one: certify.Certificate) -> Iterator[str]:
@@ -100,7 +100,7 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
         yield f"Every η: {one.theory.no_bad_step}"
     elif one.theory.possible is not None:
         yield f"Bad η: {one.theory.bad}. {one.theory.others}"
-    if one.visited and not one.theory.one_piece:
+    if one.visited and not one.whole:
         pieces = f"{one.sound} of {one.visited} pieces on which runs begin are certified at η"
         yield f"{pieces}: a certificate of those pieces, not of the map. (*) The range below is theirs too."
     if one.evidence:
@@ -139,7 +139,7 @@ def _eigenvalues(point: evidence.Evidence) -> str:
 
 def _certified(one: certify.Certificate) -> str:
     """Returns for which step sizes the map, or each piece visited, is certified."""
-    what = "the map is" if one.theory.one_piece else "each piece visited is"
+    what = "the map is" if one.whole else "each piece visited is"
     end = f"0 < η < {one.range.below:.4g}" if math.isfinite(one.range.below) else "η > 0"
     left = len(one.range.candidates)
     but = f", except {left} left over" if left else ""

@@ -51,6 +51,8 @@ class ClosedPoint(NamedTuple):
         offset: Standard deviation of c; 0 for c = 0, and always where the head has no bias.
         c: c itself, in place of one that is drawn; empty to draw it.
         bare: Whether all parameters below B are 0 instead of drawn.
+        zero: Whether what lies below B is then 0 for every example, as the layers say (theory.origin): it is not
+            computed, and its parameters, however many, are not made.
     """
 
     seed: int
@@ -58,6 +60,7 @@ class ClosedPoint(NamedTuple):
     offset: float = 0.0
     c: tuple[float, ...] = ()
     bare: bool = False
+    zero: bool = False
 
 
 class Values(NamedTuple):
@@ -206,7 +209,7 @@ def _moments(
     Raises:
         ValueError: If Q K exceeds POSITIONS.
     """
-    below = _below(head, inputs, place)
+    below = {} if place.zero else _below(head, inputs, place)
     middle = layer.output(head.body, inputs)
     node = head.layers[head.inner]
     units = node.output(middle)[-1]
@@ -221,16 +224,19 @@ def _moments(
     body, end = _model(head.body, inputs), _model(tail, middle)
     shape = jax.eval_shape(end.init, jax.random.key(0))
 
+    def given(below: model.Params, x: jax.Array) -> jax.Array:
+        return jnp.zeros((len(x), *middle), x.dtype) if place.zero else body.apply(below, x)
+
     def norms(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
         plain = {head.inner: {"scale": jnp.ones(units, x.dtype), "bias": jnp.zeros(units, x.dtype)}}
-        values = end.apply(plain, body.apply(below, x)).reshape(len(x), positions, units)
+        values = end.apply(plain, given(below, x)).reshape(len(x), positions, units)
         stacked = jnp.stack([values, jnp.ones_like(values)])
         moments = jnp.einsum("anqu,nk->uaqk", stacked, gradients)
         bound = jnp.sum(jnp.sqrt(jnp.sum(stacked**2, axis=(0, 2)).max(axis=-1)) * jnp.linalg.norm(gradients, axis=-1))
         return moments.reshape(units, 2, -1), bound
 
     def shared(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h = body.apply(below, x)
+        h = given(below, x)
         zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, x.dtype), shape)
 
         def weighed(row: Any) -> jax.Array:

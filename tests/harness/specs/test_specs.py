@@ -501,9 +501,10 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 
 PATHS = (
     "data, data.name, data.examples, data.split, data.subset, data.resize, data.channels, data.standardise, "
-    "data.outputs, data.targets, model, model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
-    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
-    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, trace"
+    "data.outputs, data.targets, model, model.family, model.hidden, model.activation, model.bias, model.gain, "
+    "loss, loss.name, loss.weight_decay, start, start.name, optimizer, optimizer.name, optimizer.learning_rate, "
+    "optimizer.schedule, optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, "
+    "trace"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
