@@ -22,6 +22,7 @@ import jinja2
 import markupsafe
 
 from harness import metrics, theory, workspace
+from harness.records import ends
 from harness.specs import expected
 from leaderboard import code, folder
 from leaderboard.board import cell as cells
@@ -29,6 +30,7 @@ from leaderboard.board import controls as control_rows
 from leaderboard.board import (
     entries,
     interval,
+    minima,
     number,
     optimisers,
     phase,
@@ -191,6 +193,8 @@ class _Build:
         self._page("controls.html", "controls.html", dated | {"controls": found, "scores": control_rows.scores(found)})
         tried = (one.tried for one in briefs if one.tried is not None)
         self._page("optimisers.html", "optimisers.html", dated | _optimisers(tried))
+        sweeps = minima.sweeps(one.swept for one in briefs if one.swept is not None)
+        self._page("minima.html", "minima.html", dated | _minima(sweeps))
         self._page("method.html", "method.html", dated | _method())
         datasets = sorted((place, dataset) for place, (_, dataset) in self.datasets.items())
         self._page("data.html", "data.html", dated | _data(self.target.known, datasets))
@@ -246,6 +250,7 @@ def _environment() -> jinja2.Environment:
         "columns": table.COLUMNS,
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
+        "flat": number.show(ends.FLAT),
         "failures": metrics.FAILURES,
         "bars": metrics.BARS,
         "goals": score.GOALS,
@@ -253,6 +258,8 @@ def _environment() -> jinja2.Environment:
         "ordered": row_tables.ordered,
         "phase_headings": phase.HEADINGS,
         "most_phases": phase.MOST,
+        "stationary": number.show(ends.STATIONARY),
+        "sweep_least": minima.LEAST,
         "trust": cells.TRUST,
         "trust_of": score.trust,
         "unlearned": cells.unlearned,
@@ -415,6 +422,10 @@ def _optimisers(tried: Iterable[optimisers.Tried]) -> dict[str, Any]:
         "tied": optimisers.tied(found),
         "pareto": drawing.pareto(found),
     }
+
+
+def _minima(tables: Sequence[minima.Table]) -> dict[str, Any]:
+    return {"tables": tables, "said": minima.said(tables), "sharp": drawing.sharpness(minima.of(tables))}
 
 
 def _method() -> dict[str, Any]:
