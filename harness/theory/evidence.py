@@ -99,11 +99,13 @@ class Landscape(NamedTuple):
 def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple[tuple[Evidence, ...], str]:
     """Returns points of a risk that is one piece: closed ones, and dense ones where those leave something open.
 
-    Where no whole matrix is made, and there are no closed points, blank ones, else points by Lanczos.
+    Where no whole matrix is made, one closed point is drawn, for a forward pass of a large network is dear, and the
+    others have nothing below, where they may; if there are no closed points, blank ones, else points by Lanczos.
     """
-    closed, missing = _closed_points(risk, points)
+    free = () if whole else every_piece(risk, points)[1:]
+    closed, missing = _closed_points(risk, points - len(free))
     if not whole:
-        return closed or _blank_points(risk, points) or _lanczos(risk, points), missing
+        return closed + free or _blank_points(risk, points) or _lanczos(risk, points), missing
     left = step_sizes.certified(one.spectrum for one in closed)
     if closed and not left.candidates and any(one.certifies(eta) for one in closed):
         return closed, missing

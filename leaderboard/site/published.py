@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -86,8 +87,14 @@ def _row(one: certificates.Certificate) -> Row:
         says,
         _by_layers(says),
         _by_points(one),
-        f"{len(one.points)} points: {one.points[0].method}" if one.points else "",
+        _asked(one),
     )
+
+
+def _asked(one: certificates.Certificate) -> str:
+    """Returns how many points were asked, by which method."""
+    counts = collections.Counter(point.method for point in one.points)
+    return "; ".join(f"{count} × {method}" for method, count in counts.items())
 
 
 def _setting(one: certificates.Certificate) -> str:

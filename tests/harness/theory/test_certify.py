@@ -333,6 +333,17 @@ def test_points_at_which_all_pieces_meet_certify_the_whole_map(home: pathlib.Pat
     assert not any("a certificate of those pieces" in line for line in lines)
 
 
+def test_of_a_large_network_one_point_is_drawn_and_the_others_have_nothing_below(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = certify.certify(cell(model=TANH))
+    monkeypatch.setattr(dense, "LIMIT", 10)
+    large = certify.certify(cell(model=TANH))
+    assert ["all below" in one.where for one in small.evidence] == [False] * 3
+    assert ["all below" in one.where for one in large.evidence] == [False, True, True]
+    assert large.range.below > 1e9 and large.range.candidates == ()
+
+
 def test_a_large_residual_network_is_certified_at_blank_points(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
