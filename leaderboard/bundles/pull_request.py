@@ -4,7 +4,8 @@
 To be run in a checkout of BASE, whose code it is; HEAD is read out of git as data, file by file, and never checked out.
 Such a pull request brings bundles, certificates, their specs and disputes, and nothing else: no code, no verdict, no
 link, and no change of a row that is there. The exit code is 0 where all is confirmed or there is no bundle, 3 where
-not, 2 where BASE or HEAD is none. The table for people goes to `comment.md`, verdicts to `<suite>/<cell_id>.json` in --output.
+not, 2 where BASE or HEAD is none. The table for people goes to `comment.md`, verdicts to `<suite>/<cell_id>.json` in
+--output.
 """
 
 from __future__ import annotations
