@@ -53,11 +53,16 @@ LOSSES = {"half_mse": "half squared error", "smoothed_ce": "smoothed cross-entro
 OPTIMISERS = {"gd": "gradient descent", "sgd": "SGD"}
 
 
+def family(run: document.Run) -> str:
+    """Returns the family of a network as people write it, for example `ViT`."""
+    name = str(run.part("model").get("family", ""))
+    return FAMILIES.get(name, name.replace("_", " "))
+
+
 def network(run: document.Run) -> str:
     """Returns network, activation and loss as people write them, for example `ViT · GELU · cross-entropy`."""
-    family, loss = str(run.part("model").get("family", "")), str(run.part("loss").get("name", ""))
-    name = activation(run)
-    words = FAMILIES.get(family, family.replace("_", " ")), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
+    name, loss = activation(run), str(run.part("loss").get("name", ""))
+    words = family(run), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
     return " · ".join(word for word in words if word)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from leaderboard.board import cell as cells
 from leaderboard.board import minima, optimisers, phase, scope, tally
 from leaderboard.export import document, shelf, spool
-from leaderboard.site import drawing, rows, spreadsheet
+from leaderboard.site import drawing, overview, rows, spreadsheet
 
 
 class Brief(NamedTuple):
@@ -27,8 +27,8 @@ class Brief(NamedTuple):
         row: Its row of the table of cells.
         sheet: Its line of the spreadsheets.
         seeds: Step sizes and margins, for the drawing of its spec.
-        counted, placed, seen, tried, swept: What the counts, the phase table, the scope, the optimisers and the minima
-            take of it.
+        counted, placed, seen, tried, swept, pictured: What the counts, the phase table, the scope, the optimisers, the
+            minima and the pictures of the first page take of it.
     """
 
     key: shelf.Key
@@ -43,6 +43,7 @@ class Brief(NamedTuple):
     seen: scope.Seen
     tried: optimisers.Tried | None
     swept: minima.Swept | None
+    pictured: overview.Taken
 
 
 class _Kept(NamedTuple):
@@ -122,4 +123,5 @@ def of(cell: cells.Cell) -> Brief:
         seen=scope.seen(cell),
         tried=optimisers.tried(cell),
         swept=minima.swept(cell),
+        pictured=overview.taken(cell),
     )

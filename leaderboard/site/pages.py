@@ -43,7 +43,7 @@ from leaderboard.board import (
 )
 from leaderboard.bundles import certificate
 from leaderboard.export import document, from_store, shelf
-from leaderboard.site import brief, drawing, figure, published, spreadsheet, tracing
+from leaderboard.site import brief, drawing, figure, overview, published, spreadsheet, tracing
 from leaderboard.site import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -198,8 +198,8 @@ class _Build:
         made = row_tables.Table("cells", shown, len(briefs), strips, row_tables.choices(one.row for one in briefs))
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
         mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
-        overview = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
-        self._page("index.html", "index.html", overview)
+        first = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
+        self._page("index.html", "index.html", first)
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
         made = row_tables.Table(
             "runs", shown, briefs.runs_count, [None] * len(shown), row_tables.choices(briefs.runs())
@@ -309,7 +309,23 @@ def _overview(board: shelf.Shelf, briefs: brief.Briefs, made: row_tables.Table) 
         "silent": verdicts[None],
         "tallies": tally.tallies(one.counted for one in briefs),
         "scope": scope.sentences(one.seen for one in briefs),
+        "flow": _flow(board, briefs),
+        "strip": overview.strip(one.pictured for one in briefs),
     }
+
+
+def _flow(
+    board: shelf.Shelf, briefs: brief.Briefs
+) -> tuple[document.Run, drawing.Drawing, list[tuple[str, str]]] | None:
+    """Returns the run whose flow stands on the first page, its drawing and its key; None where none has a trace."""
+    found = overview.chosen([one.pictured._replace(near=()) for one in briefs])
+    if found is None or found.turns is None:
+        return None
+    run_id = found.turns[2]
+    run = overview.run_of(board.runs((found.suite, run_id.rpartition("-s")[0])), run_id)
+    assert run.trace is not None, "it was chosen among those with one"
+    flow = tracing.traced(run.trace)
+    return run, drawing.flow(flow), tracing.key(flow, one_piece=run.one_piece)
 
 
 def _spec(own: Sequence[brief.Brief], some: Sequence[cells.Cell]) -> dict[str, Any]:
