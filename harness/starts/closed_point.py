@@ -130,6 +130,10 @@ def eigenvalues(
     if not (math.isfinite(scale) and np.isfinite(moments).all() and np.isfinite(curvature).all()):
         raise FloatingPointError("a closed point is not finite")
     positions = moments.shape[-1] // outputs
+    terms = len(batch.x) + moments.shape[-2] + moments.shape[-1] + 16 * len(list(layer.walk(head.body)))
+    if place.zero and not head.own:
+        kept = np.any(moments != 0, axis=1)  # but the row of the shift all are exactly 0
+        moments = moments[kept if kept.any() else slice(1)]
     free = outer.bias
     if head.own:
         first = _coupled(moments[0], slope, value, 1, curvature, positions, bias=free)
@@ -137,7 +141,6 @@ def eigenvalues(
     else:
         first = _coupled(moments, slope, value, units, curvature, positions, bias=free)
         others, times = slope * np.linalg.svd(moments, compute_uv=False), units - 1
-    terms = len(batch.x) + moments.shape[-2] + moments.shape[-1] + 16 * len(list(layer.walk(head.body)))
     eps = np.finfo(np.float64).eps
     largest = max((float(np.abs(part).max()) for part in (first, others) if len(part)), default=0.0) + loss.weight_decay
     error = eps * (terms * max(abs(slope), abs(slope_0)) * scale + (len(first) + 8) * largest)
