@@ -102,7 +102,7 @@ def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple
     Where no whole matrix is made, one closed point is drawn, for a forward pass of a large network is dear, and the
     others have nothing below, where they may; if there are no closed points, blank ones, else points by Lanczos.
     """
-    free = () if whole else every_piece(risk, points)[1:]
+    free = () if whole else every_piece(risk, points, first=1)
     closed, missing = _closed_points(risk, points - len(free))
     if not whole:
         return closed + free or _blank_points(risk, points) or _lanczos(risk, points), missing
@@ -112,26 +112,26 @@ def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple
     return closed + _dense(risk, 1 if closed else points), missing
 
 
-def every_piece(risk: Landscape, points: int) -> tuple[Evidence, ...]:
+def every_piece(risk: Landscape, points: int, first: int = 0) -> tuple[Evidence, ...]:
     """Returns closed points at which what lies below B is 0 whatever its pattern, so that H is that of each; or none.
 
-    They speak of the whole map of a risk with pieces: F8 holds for the fixed network of every pattern.
+    Their seeds are `first` to `points` - 1. They speak of the whole map of a risk with pieces: F8 holds for the fixed network of every pattern.
     """
     head, _ = heads.find(risk.layers)
     if head is None or not origin.defined(risk.layers) or not origin.near(head.body, risk.facts.shape).zero:
         return ()
-    return _closed_points(risk, points, zero=True)[0]
+    return _closed_points(risk, points, first, zero=True)[0]
 
 
 @functools.lru_cache(maxsize=8)
-def _closed_points(risk: Landscape, points: int, *, zero: bool = False) -> tuple[tuple[Evidence, ...], str]:
+def _closed_points(risk: Landscape, points: int, first: int = 0, *, zero: bool = False) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why; with `zero` such as have all parameters below B 0."""
     head, missing = heads.find(risk.layers)
     if head is None:
         return (), missing
     ready = _ready(risk)
     found: list[Evidence] = []
-    for seed in range(points):
+    for seed in range(first, points):
         shift = 0.5 * seed if head.shifts else 0.0
         place = closed_point.ClosedPoint(seed, shift, 0.5 if seed else 0.0, bare=zero, zero=zero)
         try:
