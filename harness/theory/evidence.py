@@ -115,7 +115,8 @@ def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple
 def every_piece(risk: Landscape, points: int, first: int = 0) -> tuple[Evidence, ...]:
     """Returns closed points at which what lies below B is 0 whatever its pattern, so that H is that of each; or none.
 
-    Their seeds are `first` to `points` - 1. They speak of the whole map of a risk with pieces: F8 holds for the fixed network of every pattern.
+    Their seeds are `first` to `points` - 1. They speak of the whole map of a risk with pieces: F8 holds for the fixed
+    network of every pattern.
     """
     head, _ = heads.find(risk.layers)
     if head is None or not origin.defined(risk.layers) or not origin.near(head.body, risk.facts.shape).zero:
@@ -124,7 +125,9 @@ def every_piece(risk: Landscape, points: int, first: int = 0) -> tuple[Evidence,
 
 
 @functools.lru_cache(maxsize=8)
-def _closed_points(risk: Landscape, points: int, first: int = 0, *, zero: bool = False) -> tuple[tuple[Evidence, ...], str]:
+def _closed_points(
+    risk: Landscape, points: int, first: int = 0, *, zero: bool = False
+) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why; with `zero` such as have all parameters below B 0."""
     head, missing = heads.find(risk.layers)
     if head is None:
