@@ -35,6 +35,7 @@ from harness.config.optimizer import (
 )
 from harness.config.recipe import Model, Recipe, Target, checkpoint_steps
 from harness.config.start import (
+    Branch,
     DeepLinearSaddle,
     Given,
     HeadSaddle,
@@ -53,6 +54,7 @@ __all__ = [
     "DOMAIN",
     "MOST_TRACE_POINTS",
     "SCHEMA",
+    "Branch",
     "Budget",
     "Ce",
     "Cell",

@@ -237,7 +237,7 @@ def pieces(risk: Landscape, start: config.Start, points: int) -> tuple[Evidence,
     found: list[Evidence] = []
     for seed in range(points):
         key = jax.random.split(jax.random.key(seed), 4)[0]  # as for the run of that seed
-        theta = starts.start(start, goal, lambda start: saddles.planted(start, place), key).astype("float64")
+        theta = starts.start(start, goal, lambda start: problem.point(start, place), key).astype("float64")
         where = f"start of seed {seed}"
         moves = np.random.default_rng(seed).standard_normal((2, size))
         piece = signs(theta)

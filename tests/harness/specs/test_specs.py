@@ -318,7 +318,9 @@ DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
     "exponents, progress, departure, minimum, stability, displacement, saddle, escape, flip, layers"
 )
-STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
+STARTS = (
+    "branch, deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
+)
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
