@@ -167,6 +167,7 @@ class _Build:
             "count": len(rows),
             "known": sum(row.says.complete for row in rows),
             "pointed": sum(bool(row.points) for row in rows),
+            "missing": published.missing(found) if found else [],
         }
         self._page("published.html", "published.html", {"snapshot": "", "whose": "", "networks": networks, **counts})
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import zoo
-from harness import theory
+from harness import specs, theory, workspace
 from leaderboard.board import number, theorem
 from leaderboard.bundles import certificate as certificates
 
@@ -51,6 +52,33 @@ class Network(NamedTuple):
     source: str
     parameters: tuple[int, ...]
     rows: Sequence[Row]
+
+
+class Missing(NamedTuple):
+    """A shipped spec of which certificates are missing: its name, its title, how many of how many."""
+
+    spec: str
+    title: str
+    lacking: int
+    total: int
+
+
+def missing(found: Iterable[certificates.Certificate], suite: str = "published") -> list[Missing]:
+    """Returns the shipped specs of a suite that do not have a certificate of each configuration."""
+    there = {one.name for one in found}
+    made = []
+    for spec, title, cells in _shipped(suite):
+        count = sum(f"{suite}/{cell_id}" not in there for cell_id in cells)
+        made += [Missing(spec, title, count, len(cells))] if count else []
+    return made
+
+
+@functools.cache
+def _shipped(suite: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Returns name, title and configurations of each shipped spec of a suite."""
+    folder = workspace.CHECKOUT / "specs" / suite
+    found = specs.read_all([folder]) if folder.is_dir() else []
+    return tuple((one.name, one.cells[0].title, tuple(cell.cell_id for cell in one.cells)) for one in found)
 
 
 def path(one: certificates.Certificate) -> str:

@@ -10,6 +10,7 @@ from leaderboard import folder
 from leaderboard.bundles import certificate
 from leaderboard.export import document, shelf
 from leaderboard.site import pages, published
+from tests.harness.specs.test_published import SPECS
 from tests.leaderboard.bundles import test_certificate
 
 
@@ -39,6 +40,16 @@ def test_the_page_says_what_layers_and_points_certify_and_links_the_certificate(
 def test_words_of_strangers_are_text() -> None:
     page, _ = _page(_read("tanh", title="<img src=x>", source="<script>", label="<b>"))
     assert "<img src=x>" not in page and "&lt;img src=x&gt;" in page and "&lt;script&gt;" in page
+
+
+def test_networks_without_a_certificate_are_said() -> None:
+    first = specs.read_all([workspace.CHECKOUT / "specs" / "published"])[0]
+    page, _ = _page(_read("tanh"))
+    assert f"{first.cells[0].title}: {len(first.cells)} of {len(first.cells)} configurations" in page
+    one = _read("tanh")
+    whole = [one.model_copy(update={"suite": "published", "cell_id": cell.cell_id}) for cell in first.cells]
+    assert {row.spec for row in published.missing(whole)} == set(SPECS) - {first.name}
+    assert [row.lacking for row in published.missing(whole[1:]) if row.spec == first.name] == [1]
 
 
 def test_a_board_without_certificates_says_how_to_make_some() -> None:
