@@ -619,6 +619,42 @@ def test_a_float_is_named_by_its_value_not_by_how_it_is_written() -> None:
     assert cell(varied(("0.001", "1e22"))).spec_hash == cell(varied(("0.001", "1" + "0" * 22 + "."))).spec_hash
 
 
+ZEROS = [
+    ("data", "{name: points, x: [ZERO, 1.0], values: [1.0, 2.0]}"),
+    ("data", "{name: point, target: ZERO}"),
+    ("data", "{name: gaussian_classes, examples: 6, shape: [1, 1, 3], classes: 3, separation: ZERO}"),
+    ("data", "{name: linear_teacher, examples: 6, shape: [1, 1, 3], singular_values: [1.0, ZERO]}"),
+    ("loss", "{name: half_mse, weight_decay: ZERO}"),
+    ("start", "{name: origin, perturbation: ZERO}"),
+    ("start", "{name: given, theta: [ZERO, 1.0]}"),
+    ("start", "{name: split_saddle, share: ZERO}"),
+    ("target", "{loss: ZERO}"),
+]
+"""Where a field may be 0: each kind of number that a spec holds."""
+
+
+@pytest.mark.parametrize(("part", "value"), ZEROS)
+def test_zeros_of_either_sign_are_one_number(part: str, value: str) -> None:
+    lines = {line.split(":")[0]: line for line in MLP.splitlines()}
+
+    def read(zero: str) -> dict[str, Any]:
+        written = lines | {part: f"{part}: {value.replace('ZERO', zero)}"}
+        if "theta" in value:
+            quadratic = "{family: quadratic, eigenvalues: [ZERO, 2.0]}".replace("ZERO", zero)
+            written |= {"data": "data: {name: point}", "model": f"model: {quadratic}", "loss": "loss: {name: output}"}
+        return cell("\n".join(written.values())).resolved()
+
+    plain = json.dumps(read("0"))
+    for zero in ("0.0", "-0", "-0.0", "-0e5", "-.0", "+0.0"):
+        assert json.dumps(read(zero)) == plain, "bits of what is trained follow from it, so its sign counts"
+
+
+def test_a_grid_with_both_zeros_has_one_configuration_twice() -> None:
+    assert "gives the same configuration as grid.loss.weight_decay[0]; keep one" in refusal(
+        grid("loss.weight_decay: [0.0, -0.0]")
+    )
+
+
 OTHER: dict[str, Any] = {
     "data.name": "fashion_mnist",
     "data.examples": 511,
