@@ -7,6 +7,7 @@ import functools
 import math
 import pathlib
 from fractions import Fraction
+from typing import Any
 
 import jax
 import numpy as np
@@ -297,10 +298,12 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     assert (run_folder.read_plain(folder) or {})["eta"] == first["eta"]
 
 
-@pytest.mark.parametrize("rate", [1e-50, 1e39])
-def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: float, home: pathlib.Path) -> None:
-    with pytest.raises(errors.InputError, match=r"optimizer.learning_rate: the step size is (0|inf) in float32"):
-        run(cell(optimizer=builders.gd(rate)))
+@pytest.mark.parametrize("schedule", [{"name": "constant"}, {"name": "cosine", "to": 1e-15}])
+def test_a_step_size_that_the_precision_cannot_hold_is_refused(schedule: dict[str, Any], home: pathlib.Path) -> None:
+    ratio = 1e-10 if schedule["name"] == "constant" else 1.0
+    relative = builders.gd({"eta_lambda": ratio}, schedule=schedule)
+    with pytest.raises(errors.InputError, match=r"learning_rate: the step size becomes 1e-\d+; in float32, .* it is 0"):
+        run(cell(**builders.quadratic(1e30), optimizer=relative))
 
 
 def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:

@@ -121,8 +121,8 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
 
 
 def test_what_the_user_gave_wrong_is_told_by_the_parent(home: pathlib.Path) -> None:
-    with pytest.raises(errors.InputError, match="the step size is 0 in float32"):
-        worked(wanted(SHORT | {"optimizer": builders.gd(1e-60)}))
+    with pytest.raises(errors.InputError, match=r"the step size becomes 1e-40; in float32, .* it is 0"):
+        worked(wanted(SHORT | builders.quadratic(1e30) | {"optimizer": builders.gd({"eta_lambda": 1e-10})}))
     with pytest.raises(errors.InputError, match="did you mean 'gpu'"):
         worked(wanted(), options=engines.Options(device="gpuu"))
     with pytest.raises(errors.InputError, match="did you mean 'local'"):
