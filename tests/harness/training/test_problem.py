@@ -306,6 +306,37 @@ def test_a_step_size_that_the_precision_cannot_hold_is_refused(schedule: dict[st
         run(cell(**builders.quadratic(1e30), optimizer=relative))
 
 
+STEEP = {
+    "steep": ((1e12,), [1e8], 9e-13, "float32"),
+    "giant": ((1e30, -1e30, 1.0), [1e130, 1.0, 1e130], 1e-31, "float64"),
+}
+
+
+@pytest.mark.parametrize("name", STEEP)
+def test_a_run_whose_squares_overflow_goes_on_to_its_end(name: str, home: pathlib.Path) -> None:
+    eigenvalues, theta, rate, precision = STEEP[name]
+    start = {"name": "given", "theta": theta}
+    folder = run(
+        cell(
+            **builders.quadratic(*eigenvalues),
+            start=start,
+            optimizer=builders.gd(rate),
+            steps=8,
+            checkpoints=9,
+            precision=precision,
+            trace={"top": 1, "every": 1},
+            diagnostics=["margin", "singularity", "progress", "departure", "minimum", "flip", "kinks"],
+        )
+    )
+    facts = run_folder.read_plain(folder)
+    assert facts is not None and facts["status"] == "finished"
+    end = run_folder.read_records(folder)[-1].values
+    here = np.array(theta) * (1 - rate * np.array(eigenvalues)) ** 8
+    assert end["loss"] == pytest.approx(0.5 * np.sum(np.array(eigenvalues) * here**2), rel=1e-4)
+    largest = np.abs(np.array(eigenvalues) * here)
+    assert end["grad_norm"] == pytest.approx(math.hypot(*largest), rel=1e-4)
+
+
 def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:
     facts = run_folder.read_plain(run(cell(), 4))
     assert facts is not None
