@@ -77,7 +77,11 @@ def configure(choice: str = "auto", count: int = 1, together: distributed.Hosts 
     compilation_cache.keep(f"{platform.machine()}-{_threads() or 'all'}-threads")
     try:
         shown = jax.devices(None if choice == "auto" else choice)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter for a platform of a plug-in that is not installed
+        asked = os.environ.get("JAX_PLATFORMS")
+        if choice == "auto" and asked:
+            text = f"JAX_PLATFORMS={asked}: this machine shows jax no such device; unset it, or say JAX_PLATFORMS=cpu"
+            raise errors.InputError(text) from error
         raise errors.InputError(f"--device: this machine shows jax no {choice}; say --device auto or cpu") from error
     count = len(shown) if jax.process_count() > 1 else count
     if count > len(shown):
