@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 import traceback
+import warnings
 
 import typer
 
@@ -34,6 +35,7 @@ app.add_typer(leaderboard_cli.app)
 def main() -> None:
     """Runs the command line and turns every error into one message and an exit code."""
     lapack.limit()  # before any command loads numpy
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people: not where in the code
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:

@@ -40,9 +40,6 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 LONGEST_LABEL = 4000
 """Characters of a label; a longer one is cut, and ends with the cell's name."""
 
-LONGEST_CELL = 100_000
-"""Characters of a cell as JSON: what is stored of its runs holds that (leaderboard/export/document.py)."""
-
 MAX_WRONG = 500  # cells to explain before a grid that is wrong everywhere is given back
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', the first not '.' or '-'"
 
@@ -234,9 +231,6 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
                 here.append(grid.twin(axes, point, points[text]))
             points.setdefault(text, point)
             label = grid.label(context["spec"], axes, json.loads(text))
-            if len(text) > LONGEST_CELL:
-                long = f"a configuration of {len(text):,} characters, all fields written out; allowed: {LONGEST_CELL:,}"
-                here.append(problems.Problem((), long))
             if len(label) > LONGEST_LABEL:
                 name = config.hash_of(cell.resolved())[:12]
                 label = f"{label[: LONGEST_LABEL - len(name) - 4]}... {name}"

@@ -73,6 +73,7 @@ def mark(folder: pathlib.Path) -> client.Mark:
 
     Raises:
         FileNotFoundError: The folder holds no run.
+        run_folder.Damaged: Its `run.json` is none.
     """
     run = _run(folder)
     return client.Mark(run["run_id"], fields.milliseconds(run["started"]), run["status"])
@@ -137,7 +138,7 @@ def _without_collection() -> Iterator[None]:
 def _run(folder: pathlib.Path) -> fields.Json:
     """Returns the facts of the run in a folder; a run that says `running` and is held by no process was interrupted."""
     run = run_folder.read_plain(folder)
-    if run is None:
+    if run is None or run_folder.read(folder) is None:
         raise FileNotFoundError(f"{folder} holds no run")
     return {**run, "status": run_folder.status(folder)}
 
