@@ -298,7 +298,8 @@ def _collect(stream: IO[str], lines: collections.deque[str]) -> None:
     with stream:
         for line in stream:
             lines.append(line)
-            sys.stderr.write(line)
+            with contextlib.suppress(errors.Stopped):  # the front door hears of it by itself
+                sys.stderr.write(line)
 
 
 def _send(one: Worker, order: dict[str, Any]) -> None:
