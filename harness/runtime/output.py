@@ -47,7 +47,7 @@ def guard() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if type(stream) is io.TextIOWrapper:
-            known = {"encoding": stream.encoding, "line_buffering": stream.line_buffering or stream.isatty()}
-            guarded = Printed(stream.detach(), errors="replace", **known)
+            encoding, lines = stream.encoding, stream.line_buffering
+            guarded = Printed(stream.detach(), encoding=encoding, errors="replace", line_buffering=lines)
             setattr(sys, name, guarded)
             setattr(sys, f"__{name}__", guarded)

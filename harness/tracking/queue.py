@@ -45,7 +45,7 @@ class Synced(NamedTuple):
         sent: Folders that the store did not hold as they are, and now does.
         there: Folders that it held already.
         waiting: Folders that it did not take, because it is away.
-        damaged: What is wrong with those of which a file is damaged.
+        damaged: What is wrong with those of which a file is damaged, or that the store does not take.
     """
 
     sent: list[pathlib.Path]
@@ -138,7 +138,7 @@ def sync(store: client.Store, folders: Sequence[pathlib.Path], step: Callable[[p
                 synced.sent.append(folder)
         except client.StoreAway:
             synced.waiting.append(folder)
-        except run_folder.Damaged as error:
+        except (run_folder.Damaged, upload.Refused) as error:
             synced.damaged.append(str(error))
         step(folder)
     return synced

@@ -13,7 +13,7 @@ import pytest
 from harness import errors
 from harness.records import run_folder
 from harness.runs import run as runs
-from harness.tracking import client, queue
+from harness.tracking import client, queue, upload
 from tests import builders
 
 CELL = builders.cell(
@@ -106,3 +106,26 @@ def test_a_damaged_file_of_a_run_that_has_ended_is_wrong_input_that_names_it(
         (here / name).write_bytes(DAMAGE["NULs"]((here / name).read_bytes()))
         with pytest.raises(errors.InputError, match=f"{here / name} is damaged"):
             reader(here)
+
+
+def test_a_run_that_the_store_does_not_take_is_told_and_others_are_sent(
+    store_uri: str, home: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import exceptions
+
+    bad, good = (run_folder.folder("tests", CELL.run_id(seed)) for seed in (0, 1))
+    shutil.copytree(whole, bad)
+    made(1)
+    create = upload._create
+
+    def created(opened: client.Store, experiment: str, source: upload.Source) -> str:
+        if source.folder == bad:
+            raise exceptions.MlflowException("value too long for type character varying(250)", 1)
+        return create(opened, experiment, source)
+
+    monkeypatch.setattr(upload, "_create", created)
+    synced = queue.sync(client.open_store(store_uri), queue.folders(home / "runs"), lambda folder: None)
+    assert synced.sent == [good]
+    assert synced.damaged == [
+        f"{bad}: the store does not take this run: value too long for type character varying(250)"
+    ]
