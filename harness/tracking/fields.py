@@ -115,7 +115,8 @@ def _sentence(run: Json) -> str:
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
     page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site/pages.py names it
-    what = f"{cut(run['label'], VALUE // 2)}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{said}."
+    label = cut(run["label"], VALUE // 2)
+    what = f"{label}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{said}."
     return f"{what} On the board: {page}"
 
 

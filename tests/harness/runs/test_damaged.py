@@ -112,20 +112,19 @@ def test_a_run_that_the_store_does_not_take_is_told_and_others_are_sent(
     store_uri: str, home: pathlib.Path, whole: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import exceptions
+    from mlflow.protos import databricks_pb2
 
     bad, good = (run_folder.folder("tests", CELL.run_id(seed)) for seed in (0, 1))
     shutil.copytree(whole, bad)
     made(1)
-    create = upload._create
+    create, why = upload._create, "value too long for type character varying(250)"
 
     def created(opened: client.Store, experiment: str, source: upload.Source) -> str:
         if source.folder == bad:
-            raise exceptions.MlflowException("value too long for type character varying(250)", 1)
+            raise exceptions.MlflowException(why, databricks_pb2.BAD_REQUEST)
         return create(opened, experiment, source)
 
     monkeypatch.setattr(upload, "_create", created)
     synced = queue.sync(client.open_store(store_uri), queue.folders(home / "runs"), lambda folder: None)
     assert synced.sent == [good]
-    assert synced.damaged == [
-        f"{bad}: the store does not take this run: value too long for type character varying(250)"
-    ]
+    assert synced.damaged == [f"{bad}: the store does not take this run: {why}"]
