@@ -51,7 +51,7 @@ def command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
         except (OSError, OverflowError) as error:
             raise errors.InputError(f"port {port} cannot be used ({error}); choose another with --port") from error
     file = store.sqlite_file(uri)
-    absolute = uri if file is None else f"sqlite:///{file}"
+    absolute = uri if file is None or "%" in uri else f"sqlite:///{file}"
     words = [sys.executable, "-m", "mlflow", "server", "--no-serve-artifacts"]
     words += ["--default-artifact-root", str(store.artifact_folder(uri, "ui")), "--workers", "1"]
     words += ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level warning"]
