@@ -118,7 +118,9 @@ def test_defaults_are_written_out() -> None:
             "split": "train",
             "subset": "first",
             "resize": None,
+            "channels": None,
             "standardise": False,
+            "outputs": None,
             "targets": "labels",
         },
         "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu", "bias": True, "gain": 1.0},
@@ -500,10 +502,11 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 
 
 PATHS = (
-    "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
-    "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
-    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
-    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, trace"
+    "data, data.name, data.examples, data.split, data.subset, data.resize, data.channels, data.standardise, "
+    "data.outputs, data.targets, model, model.family, model.hidden, model.activation, model.bias, model.gain, "
+    "loss, loss.name, loss.weight_decay, start, start.name, optimizer, optimizer.name, optimizer.learning_rate, "
+    "optimizer.schedule, optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, "
+    "trace"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
@@ -792,7 +795,9 @@ OTHER: dict[str, Any] = {
     "data.split": "test",
     "data.subset": {"balanced": 0},
     "data.resize": 16,
+    "data.channels": 3,
     "data.standardise": True,
+    "data.outputs": 12,
     "data.targets": {"planted": 0},
     "model.gain": 1.1,
     "model.pool": "average",
