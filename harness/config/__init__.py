@@ -32,7 +32,9 @@ from harness.config.optimizer import (
     Piecewise,
     Schedule,
     Sgd,
+    extremes,
 )
+from harness.config.precision import refused_step_size
 from harness.config.recipe import Model, Recipe, Target, checkpoint_steps
 from harness.config.start import (
     Branch,
@@ -96,5 +98,7 @@ __all__ = [
     "Value",
     "ZeroUnitSaddle",
     "checkpoint_steps",
+    "extremes",
     "hash_of",
+    "refused_step_size",
 ]

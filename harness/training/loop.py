@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from harness.risk import norm as norms
 from harness.risk import objective as objectives
 from harness.training import optimizers
 
@@ -114,8 +115,7 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             k, state, order, seen = carry
             order = sampler.renewed(k, order)
             loss, gradient = value_and_grad(state.theta, sampler.draw(k, order))
-            squared = jnp.sum(gradient**2, axis=1)
-            finite = jnp.isfinite(loss) & jnp.isfinite(squared)
+            finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(gradient), axis=1)
             moving = state.live & (state.step == k)
             reached = state.reached
             if aim is not None and rule.batch_size is None:
@@ -127,7 +127,7 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             stays = state._replace(live=live, reached=reached)
             chosen = jax.tree.map(lambda new, old: jnp.where(_column(moving & goes, new), new, old), after, stays)
             if seen is not None:
-                saw = jnp.stack([loss, jnp.sqrt(squared)], axis=1)
+                saw = jnp.stack([loss, norms.norm(gradient)], axis=1)
                 seen = seen.at[k - first].set(jnp.where(_column(moving, saw), saw, jnp.nan))
             return k + 1, chosen, order, seen
 

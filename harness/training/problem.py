@@ -29,7 +29,7 @@ import zoo
 from harness import config, data, errors, starts
 from harness.curvature import counting, dense, lanczos, operators, survey
 from harness.curvature import spectrum as spectra
-from harness.risk import jacobian, losses, objective, trace
+from harness.risk import jacobian, losses, norm, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
@@ -130,7 +130,7 @@ def _problem(of: shared.Shared) -> Problem:
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
         accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
-        return value, jnp.linalg.norm(gradient), accuracy
+        return value, norm.norm(gradient), accuracy
 
     exact = batch(arrays, "float64")
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
@@ -231,7 +231,8 @@ def step_size(cell: config.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
-        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive or finite.
+        errors.InputError: If the precision does not hold that of each step, or no eigenvalue at the start is positive
+            or finite.
     """
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
@@ -248,14 +249,10 @@ def step_size(cell: config.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
                 f"Hessian at the start, and the largest is {top:.3g}; give a number, or another start"
             )
         rate = rate.eta_lambda / top
-    with np.errstate(over="ignore", under="ignore"):
-        eta = float(np.asarray(rate, theta.dtype))
-    if not 0 < eta < math.inf:
-        raise errors.InputError(
-            f"{cell.suite}/{cell.spec}: optimizer.learning_rate: the step size is {eta:g} in {cell.precision}; "
-            "choose another, or `precision: float64`"
-        )
-    return eta
+    factors = config.extremes(cell.optimizer.schedule, cell.steps)
+    if why := config.refused_step_size(rate, factors, cell.precision):
+        raise errors.InputError(f"{cell.suite}/{cell.spec}: optimizer.learning_rate: {why}")
+    return float(np.asarray(rate, theta.dtype))
 
 
 def check_dense(cell: config.Cell, parameters: int) -> None:

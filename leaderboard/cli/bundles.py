@@ -64,7 +64,7 @@ def submit(
         made = submitting.bundles_of(cells, level, seconds=seconds, tell=tell, pack=pack)
     for one in made:
         _print_outcome(one.outcome, out)
-    board.build_board(workspace.store(store), workspace.site(), out, board.Content(submitted=True))
+    board.build_board(workspace.store(store), workspace.site(), out, board.Content(submitted=True, left_out=[]))
     paths = submitting.to_commit(made, [pathlib.Path(spec.file) for spec in found])
     if paths:
         submitting.offer(paths, made, out, open_pr=open_pr)
