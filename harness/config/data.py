@@ -78,6 +78,13 @@ class _Chosen(Config):
             "null to leave it."
         ),
     ] = None
+    channels: Annotated[
+        Literal[3] | None,
+        pydantic.Field(
+            description="3 repeats a grey image in three equal channels, for networks that were published for colour; "
+            "null to leave it."
+        ),
+    ] = None
     standardise: Annotated[
         bool,
         pydantic.Field(
@@ -85,6 +92,13 @@ class _Chosen(Config):
             "over all pixels of the chosen examples; else pixels lie in [0, 1]."
         ),
     ] = False
+    outputs: Annotated[
+        Annotated[int, pydantic.Field(ge=2, le=1000)] | None,
+        pydantic.Field(
+            description="Number of outputs K of the network, at least that of the classes: what is beyond them is no "
+            "image's label; null for as many as there are classes."
+        ),
+    ] = None
     targets: Targets = "labels"
 
 

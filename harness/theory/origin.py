@@ -243,7 +243,7 @@ def constant(layers: layer.Layers, inputs: layer.Shape, loss: str) -> tuple[tupl
     if not isinstance(head, layer.Dense) or not defined(layers):
         return None
     hidden = dict(body)
-    if _fades(hidden, inputs):
+    if fades(hidden, inputs):
         return (), "the last activation and its slope can be taken to limits, where H is known (F13, ours)"
     if head.bias and loss in ("half_mse", "ce", "smoothed_ce") and _blank(hidden, inputs):
         return (), "at a point where all examples give the same, H is known, and shifts move its spectrum (F13, ours)"
@@ -276,7 +276,7 @@ def _ending(hidden: layer.Layers) -> tuple[list[tuple[str, layer.Layer]], list[l
     return body, passed
 
 
-def _fades(hidden: layer.Layers, inputs: layer.Shape) -> bool:
+def fades(hidden: layer.Layers, inputs: layer.Shape) -> bool:
     """Says whether a network ends as F13 (a) asks: a shift, an activation that fades, pools or means, the head."""
     body, passed = _ending(hidden)
     last = body.pop()[1] if body else None

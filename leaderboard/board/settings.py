@@ -49,6 +49,7 @@ def _activation(said: object) -> str:
     return str(said or "")
 
 
+<<<<<<< HEAD
 def _words(layers: object) -> Iterator[str]:
     """Yields the activations in the list of a stack, those of lists within it too."""
     for item in layers if isinstance(layers, list) else ():
@@ -59,3 +60,38 @@ def _words(layers: object) -> Iterator[str]:
             yield from (f"leaky_relu {item['leaky_relu']}",) if "leaky_relu" in item else ()
             for inner in item.values():
                 yield from _words(inner)
+=======
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "leaky ReLU",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU (tanh)",
+    "silu": "SiLU",
+    "elu": "ELU",
+    "relu6": "ReLU6",
+}
+"""How people write those whose names are written otherwise in a spec."""
+
+FAMILIES = {"mlp": "MLP", "vgg": "VGG", "vit": "ViT", "resnet": "ResNet", "mixer": "Mixer", "gpt": "GPT"}
+LOSSES = {"half_mse": "half squared error", "smoothed_ce": "smoothed cross-entropy", "ce": "cross-entropy"}
+OPTIMISERS = {"gd": "gradient descent", "sgd": "SGD"}
+
+
+def family(run: document.Run) -> str:
+    """Returns the family of a network as people write it, for example `ViT`."""
+    name = str(run.part("model").get("family", ""))
+    return FAMILIES.get(name, name.replace("_", " "))
+
+
+def network(run: document.Run) -> str:
+    """Returns network, activation and loss as people write them, for example `ViT · GELU · cross-entropy`."""
+    name, loss = activation(run), str(run.part("loss").get("name", ""))
+    words = family(run), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
+    return " · ".join(word for word in words if word)
+
+
+def named_optimizer(run: document.Run) -> str:
+    """Returns the optimiser as people write it, for example `SGD, batch 32`."""
+    name, *rest = optimizer(run).split(", ")
+    return ", ".join([OPTIMISERS.get(name, name), *rest])
+>>>>>>> main
