@@ -9,6 +9,10 @@ import zoo
 from harness import config, data, starts
 from harness.config import precision
 from harness.risk import losses
+<<<<<<< HEAD
+from harness.specs import problems
+from zoo import layer
+=======
 from harness.specs import problems, strict_yaml
 from zoo.config import Config
 
@@ -17,6 +21,7 @@ TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
 
 MEASURED = frozenset(("eta_lambda", "infimum", "radius"))
 """Fields of them that are in float64 whatever the training is."""
+>>>>>>> main
 
 
 def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
@@ -63,8 +68,10 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
     try:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
-        yield problems.Problem(("model",), str(error), key=True)
+        place = error.place if isinstance(error, layer.Misfit) else ()
+        yield problems.Problem(("model", *place), str(error), key=True)
         return
+    yield from _unread(recipe, facts)
     why = starts.refusal(recipe, facts)
     if why:
         yield problems.Problem(
@@ -72,6 +79,17 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         )
 
 
+<<<<<<< HEAD
+def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
+    """Yields what is wrong between an embedding and the integers of the data."""
+    known = getattr(recipe.data, "vocabulary", None)
+    layers = zoo.FAMILIES[recipe.model.family].layers(recipe.model, facts.shape, facts.classes)
+    for node in layer.walk(layers):
+        if isinstance(node, layer.Embedding) and (known is None or node.vocabulary < known):
+            least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"
+            text = f"an embedding of {node.vocabulary} integers does not fit: {recipe.data.name} has {least}"
+            yield problems.Problem(("model", "layers", 0), text)
+=======
 def _unheld(recipe: config.Recipe) -> Iterator[problems.Problem]:
     """Yields the numbers that the arithmetic of training does not hold, and the step sizes that a schedule leads to."""
     unheld = False
@@ -100,6 +118,7 @@ def _numbers(holder: object, path: strict_yaml.Path) -> Iterator[tuple[strict_ya
         for i, value in enumerate(holder):
             if isinstance(value, float):
                 yield (*path, i), value, False
+>>>>>>> main
 
 
 def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:
