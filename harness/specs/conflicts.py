@@ -9,11 +9,8 @@ import zoo
 from harness import config, data, starts
 from harness.config import precision
 from harness.risk import losses
-<<<<<<< HEAD
-from harness.specs import problems
-from zoo import layer
-=======
 from harness.specs import problems, strict_yaml
+from zoo import layer
 from zoo.config import Config
 
 TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
@@ -21,7 +18,6 @@ TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
 
 MEASURED = frozenset(("eta_lambda", "infimum", "radius"))
 """Fields of them that are in float64 whatever the training is."""
->>>>>>> main
 
 
 def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
@@ -79,7 +75,6 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         )
 
 
-<<<<<<< HEAD
 def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
     """Yields what is wrong between an embedding and the integers of the data."""
     known = getattr(recipe.data, "vocabulary", None)
@@ -89,7 +84,8 @@ def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Probl
             least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"
             text = f"an embedding of {node.vocabulary} integers does not fit: {recipe.data.name} has {least}"
             yield problems.Problem(("model", "layers", 0), text)
-=======
+
+
 def _unheld(recipe: config.Recipe) -> Iterator[problems.Problem]:
     """Yields the numbers that the arithmetic of training does not hold, and the step sizes that a schedule leads to."""
     unheld = False
@@ -118,7 +114,6 @@ def _numbers(holder: object, path: strict_yaml.Path) -> Iterator[tuple[strict_ya
         for i, value in enumerate(holder):
             if isinstance(value, float):
                 yield (*path, i), value, False
->>>>>>> main
 
 
 def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:

@@ -49,7 +49,6 @@ def _activation(said: object) -> str:
     return str(said or "")
 
 
-<<<<<<< HEAD
 def _words(layers: object) -> Iterator[str]:
     """Yields the activations in the list of a stack, those of lists within it too."""
     for item in layers if isinstance(layers, list) else ():
@@ -60,7 +59,8 @@ def _words(layers: object) -> Iterator[str]:
             yield from (f"leaky_relu {item['leaky_relu']}",) if "leaky_relu" in item else ()
             for inner in item.values():
                 yield from _words(inner)
-=======
+
+
 ACTIVATIONS = {
     "relu": "ReLU",
     "leaky_relu": "leaky ReLU",
@@ -94,4 +94,3 @@ def named_optimizer(run: document.Run) -> str:
     """Returns the optimiser as people write it, for example `SGD, batch 32`."""
     name, *rest = optimizer(run).split(", ")
     return ", ".join([OPTIMISERS.get(name, name), *rest])
->>>>>>> main
