@@ -473,6 +473,10 @@ def test_every_layer_activation_loss_and_optimizer_is_an_ingredient() -> None:
         layer.Subsample: {"channels": 1},
         layer.QuadraticForm: {"eigenvalues": (1.0,)},
         layer.Curve: {"function": "figure_1"},
+        layer.Depthwise: {"channels": 1, "dilation": 2},
+        layer.Image: {"rows": 1, "columns": 1},
+        layer.Embedding: {"vocabulary": 1, "width": 1},
+        layer.Shared: {"label": "one", "inner": {}},
     }
     for kind in subclasses(layer.Layer) - {layer.Layer, layer.Pool, layer.Activation}:
         node = kind(**samples.get(kind, {}))
