@@ -37,6 +37,7 @@ from harness.config.optimizer import (
 from harness.config.precision import refused_step_size
 from harness.config.recipe import Model, Recipe, Target, checkpoint_steps
 from harness.config.start import (
+    Branch,
     DeepLinearSaddle,
     Given,
     HeadSaddle,
@@ -55,6 +56,7 @@ __all__ = [
     "DOMAIN",
     "MOST_TRACE_POINTS",
     "SCHEMA",
+    "Branch",
     "Budget",
     "Ce",
     "Cell",

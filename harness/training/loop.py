@@ -177,7 +177,19 @@ class Sampler(NamedTuple):
 
 
 def sampling(rule: optimizers.Rule, batch: objectives.Batch, keys: jax.Array, examples: int) -> Sampler:
-    """Returns how a rule samples a batch with the keys (S,) of the lanes.
+    """Returns how a rule samples a batch with the keys (S,) of the lanes, counted from its first batch."""
+    found = _sampling(rule, batch, keys, examples)
+    if not rule.first:
+        return found
+    return Sampler(
+        lambda k: found.begin(k + rule.first),
+        lambda k, order: found.renewed(k + rule.first, order),
+        lambda k, order: found.draw(k + rule.first, order),
+    )
+
+
+def _sampling(rule: optimizers.Rule, batch: objectives.Batch, keys: jax.Array, examples: int) -> Sampler:
+    """Returns how a rule samples a batch, counted from the first of all.
 
     With replacement an example is drawn with the chance of its weight and then has weight 1, so that the mean of the
     mini-batch risk is the risk. The others keep weights, and are for examples of equal weight.

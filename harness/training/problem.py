@@ -33,7 +33,7 @@ from harness.risk import jacobian, losses, norm, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
-from harness.training import batch_sharpness, loop, optimizers, shared, tracer
+from harness.training import batch_sharpness, branch, loop, optimizers, shared, tracer
 from zoo import layer, pattern
 
 
@@ -161,7 +161,7 @@ def _problem(of: shared.Shared) -> Problem:
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
         constant=losses.constant(loss, arrays.targets, arrays.weights),
         chance=losses.chance(arrays.targets, arrays.weights) if classification else math.nan,
-        planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
+        planted=functools.lru_cache(maxsize=4)(lambda start: point(start, place)),
     )
 
 
@@ -208,6 +208,18 @@ def start(cell: config.Cell, ready: Problem, key: jax.Array) -> jax.Array:
         return starts.start(cell.start, ready.objective, ready.planted, key)
     except errors.InputError as error:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
+
+
+def point(start: config.Start, place: saddles.Setting) -> saddles.Saddle:
+    """Returns the point of a `start` that is one of starts.PLANTED.
+
+    Raises:
+        errors.InputError: If no saddle is found, or the run or the state that a branch begins at is not here.
+    """
+    if not isinstance(start, config.Branch):
+        return saddles.planted(start, place)
+    theta = branch.theta(start, place.objective.size)
+    return saddles.Saddle(jnp.asarray(theta, "float64"), math.nan, False, math.nan)
 
 
 def planted_at(cell: config.Cell, ready: Problem) -> saddles.Saddle | None:

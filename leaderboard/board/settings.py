@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from leaderboard.board import number
 from leaderboard.export import document
+from zoo import activations
 
 
 def optimizer(run: document.Run) -> str:
@@ -30,8 +33,64 @@ def learning_rate(run: document.Run) -> str:
 
 
 def activation(run: document.Run) -> str:
-    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one."""
-    said = run.part("model").get("activation")
+    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one.
+
+    Of a stack those in its list, each once, where `activation` is that of the stack.
+    """
+    part = run.part("model")
+    own = _activation(part.get("activation"))
+    found = [own if word == "activation" else word for word in _words(part.get("layers"))]
+    return ", ".join(dict.fromkeys(word for word in found or [own] if word))
+
+
+def _activation(said: object) -> str:
     if isinstance(said, dict):
         return ", ".join(f"{name} {value}" for name, value in said.items())
     return str(said or "")
+
+
+def _words(layers: object) -> Iterator[str]:
+    """Yields the activations in the list of a stack, those of lists within it too."""
+    for item in layers if isinstance(layers, list) else ():
+        if isinstance(item, str):
+            yield from (item,) if item == "activation" or item in activations.ACTIVATIONS else ()
+        elif isinstance(item, dict):
+            yield from _words([item["layer"]] if "layer" in item else [])
+            yield from (f"leaky_relu {item['leaky_relu']}",) if "leaky_relu" in item else ()
+            for inner in item.values():
+                yield from _words(inner)
+
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "leaky ReLU",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU (tanh)",
+    "silu": "SiLU",
+    "elu": "ELU",
+    "relu6": "ReLU6",
+}
+"""How people write those whose names are written otherwise in a spec."""
+
+FAMILIES = {"mlp": "MLP", "vgg": "VGG", "vit": "ViT", "resnet": "ResNet", "mixer": "Mixer", "gpt": "GPT"}
+LOSSES = {"half_mse": "half squared error", "smoothed_ce": "smoothed cross-entropy", "ce": "cross-entropy"}
+OPTIMISERS = {"gd": "gradient descent", "sgd": "SGD"}
+
+
+def family(run: document.Run) -> str:
+    """Returns the family of a network as people write it, for example `ViT`."""
+    name = str(run.part("model").get("family", ""))
+    return FAMILIES.get(name, name.replace("_", " "))
+
+
+def network(run: document.Run) -> str:
+    """Returns network, activation and loss as people write them, for example `ViT · GELU · cross-entropy`."""
+    name, loss = activation(run), str(run.part("loss").get("name", ""))
+    words = family(run), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
+    return " · ".join(word for word in words if word)
+
+
+def named_optimizer(run: document.Run) -> str:
+    """Returns the optimiser as people write it, for example `SGD, batch 32`."""
+    name, *rest = optimizer(run).split(", ")
+    return ", ".join([OPTIMISERS.get(name, name), *rest])

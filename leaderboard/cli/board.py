@@ -191,7 +191,7 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         errors.Rejected: A submitted bundle is none.
     """
     from leaderboard import folder
-    from leaderboard.bundles import submissions
+    from leaderboard.bundles import certificate, submissions
     from leaderboard.export import from_store
     from leaderboard.site import pages as site_pages
 
@@ -208,9 +208,10 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         held = len(board)
         with out.status("reading what was submitted"):
             guests = submissions.merge(board, submissions.rows()) if content.submitted else set()
+            certificates = list(certificate.shipped()) if content.submitted else []
         with out.status("building the pages"):
             own = _cells_run_here(board)
-            briefs = site_pages.build(board, target, own, links, target.partial, content.to_come)
+            briefs = site_pages.build(board, target, own, links, target.partial, content.to_come, certificates)
             written = target.finish()
     if held:
         _print_cells(briefs, guests, out)
