@@ -191,6 +191,34 @@ class RandomLabels(Config):
     targets: Targets = "labels"
 
 
+class ModularAddition(Config):
+    """Sequences of three integers a, b, p, and which number a + b is modulo p; different pairs, drawn by a seed."""
+
+    name: Literal["modular_addition"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    examples: Examples
+    modulus: Annotated[int, pydantic.Field(ge=2, le=1000, description="The modulus p, and number of classes.")]
+    seed: Draw = 0
+    targets: Targets = "labels"
+
+    @property
+    def vocabulary(self) -> int:
+        """How many integers there are: the numbers, and p for the sign of equality."""
+        return self.modulus + 1
+
+
+class Parity(Config):
+    """Sequences of bits, drawn by a seed, and whether the number of ones is odd."""
+
+    name: Literal["parity"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    vocabulary: ClassVar[int] = 2
+    examples: Examples
+    length: Annotated[int, pydantic.Field(ge=1, le=1024, description="Bits of a sequence.")]
+    seed: Draw = 0
+    targets: Targets = "labels"
+
+
 class Point(Config):
     """One example of one number with one number as target, for closed-form controls."""
 
@@ -239,6 +267,6 @@ class PaperPair(Config):
     ] = (1.0, 1.0)
 
 
-Generated = GaussianClasses | LinearTeacher | RandomLabels | Point | Points | PaperPair
+Generated = GaussianClasses | LinearTeacher | RandomLabels | ModularAddition | Parity | Point | Points | PaperPair
 
 Data = Annotated[Images | Tfds | Generated, pydantic.Field(discriminator="name")]

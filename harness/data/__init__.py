@@ -261,6 +261,10 @@ def _generated(config: configs.Generated) -> tuple[tuple[int, int, int], int, in
         return row.shape, row.classes, row.train_examples
     if isinstance(config, configs.Points):
         return (1, 1, 1), 1, len(config.x)
+    if isinstance(config, configs.ModularAddition):
+        return (1, 3, 1), config.modulus, config.examples
+    if isinstance(config, configs.Parity):
+        return (1, config.length, 1), 2, config.examples
     height, width, channels = config.shape
     classes = len(config.singular_values) if isinstance(config, configs.LinearTeacher) else config.classes
     return (height, width, channels), classes, config.examples
@@ -279,6 +283,8 @@ def _generated_conflicts(config: configs.Generated) -> Iterator[Conflict]:
             given = len(getattr(config, name))
             if given != examples and (given or name == "values"):
                 yield (name,), f"{given} numbers; allowed: {examples}, one for each of `x`"
+    if isinstance(config, configs.ModularAddition) and examples > classes**2:
+        yield ("examples",), f"{examples} is not allowed; allowed: at most {classes**2}, the pairs modulo {classes}"
     if isinstance(config, configs.GaussianClasses) and classes > size:
         yield ("classes",), f"{classes} is not allowed; allowed: {limit}, as the means are orthogonal"
     if isinstance(config, configs.LinearTeacher) and classes > size:

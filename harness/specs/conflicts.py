@@ -10,6 +10,7 @@ from harness import config, data, starts
 from harness.config import precision
 from harness.risk import losses
 from harness.specs import problems, strict_yaml
+from zoo import layer
 from zoo.config import Config
 
 TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
@@ -63,13 +64,26 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
     try:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
-        yield problems.Problem(("model",), str(error), key=True)
+        place = error.place if isinstance(error, layer.Misfit) else ()
+        yield problems.Problem(("model", *place), str(error), key=True)
         return
+    yield from _unread(recipe, facts)
     why = starts.refusal(recipe, facts)
     if why:
         yield problems.Problem(
             ("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}"
         )
+
+
+def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
+    """Yields what is wrong between an embedding and the integers of the data."""
+    known = getattr(recipe.data, "vocabulary", None)
+    layers = zoo.FAMILIES[recipe.model.family].layers(recipe.model, facts.shape, facts.classes)
+    for node in layer.walk(layers):
+        if isinstance(node, layer.Embedding) and (known is None or node.vocabulary < known):
+            least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"
+            text = f"an embedding of {node.vocabulary} integers does not fit: {recipe.data.name} has {least}"
+            yield problems.Problem(("model", "layers", 0), text)
 
 
 def _unheld(recipe: config.Recipe) -> Iterator[problems.Problem]:

@@ -28,7 +28,7 @@ from harness.theory import bad_steps, ingredients
 from harness.theory.bad_steps import BadStep, Possible
 from harness.theory.ingredients import Ingredient
 from harness.training import optimizers
-from zoo import layer
+from zoo import layer, stack
 
 Covered = Literal["theorem 1", "proposition 11", "extension F11", "extension F7", "outside"]
 
@@ -203,6 +203,35 @@ def of(cell: config.Recipe) -> Theory:
     facts = data.facts(cell.data)
     layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
     return says(layers, facts.shape, cell.loss, cell.optimizer)
+
+
+class Part(NamedTuple):
+    """One layer of a stack, and what covers it.
+
+    Attributes:
+        place: Where it is written, in the `model` part.
+        shape: Shape of what it gives for one example.
+        ingredients: What it is made of.
+    """
+
+    place: stack.Place
+    shape: layer.Shape
+    ingredients: tuple[Ingredient, ...]
+
+
+def parts(cell: config.Recipe) -> tuple[Part, ...]:
+    """Returns every layer of a cell whose network is a stack, in the order of the file; nothing of another family.
+
+    Layers of a repeated block stand there once, but for those that give another shape the next time.
+    """
+    if not isinstance(cell.model, stack.Config):
+        return ()
+    facts = data.facts(cell.data)
+    layers = stack.layers(cell.model, facts.shape, facts.classes)
+    found = ingredients.of_layers(layers)
+    rows = {row.path: row for row in stack.rows(cell.model, facts.shape, facts.classes)}
+    made = (Part(rows[path].place, rows[path].shape, own) for path, own in found.items() if path in rows)
+    return tuple(dict.fromkeys(made))
 
 
 def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer: config.Optimizer) -> Theory:
