@@ -19,6 +19,7 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
@@ -215,18 +216,8 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer
         optimizer: The `optimizer` part of a cell: `name` and `learning_rate`.
     """
     found = ingredients.of(layers, loss, optimizer)
-    statuses = {row.status for row in found}
     breaks = [row.name for row in found if not row.analytic]
     one_piece = not breaks
-    covered: Covered = "theorem 1"
-    if "outside" in statuses:
-        covered = "outside"
-    elif "extension F7" in statuses and not one_piece:
-        covered = "extension F7"
-    elif "extension F11" in statuses:
-        covered = "extension F11"
-    elif "extension F7" in statuses:
-        covered = "proposition 11"
     pieces = (
         "the risk is analytic everywhere: one point with σ_min > 0 certifies the whole map (F3, ours)"
         if one_piece
@@ -241,7 +232,20 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer
         *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
         *([] if _constant(optimizer) else [SCHEDULED]),
     ]
-    return Theory(covered, found, one_piece, pieces, *known, tuple(remarks))
+    return Theory(covered(found), found, one_piece, pieces, *known, tuple(remarks))
+
+
+def covered(found: Sequence[Ingredient]) -> Covered:
+    """Returns what covers a map of these ingredients."""
+    statuses = {row.status for row in found}
+    one_piece = all(row.analytic for row in found)
+    if "outside" in statuses:
+        return "outside"
+    if "extension F7" in statuses and not one_piece:
+        return "extension F7"
+    if "extension F11" in statuses:
+        return "extension F11"
+    return "proposition 11" if "extension F7" in statuses else "theorem 1"
 
 
 def _constant(optimizer: config.Optimizer) -> bool:

@@ -8,11 +8,12 @@ where no other source is named. F7 is among `theory.STATEMENTS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-from harness import config
+from harness import config, errors
 from zoo import activations, layer
+from zoo import config as zoo_config
 
 Status = Literal["theorem 1", "extension F7", "extension F11", "outside"]
 
@@ -145,14 +146,35 @@ def of(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> 
     return tuple(dict.fromkeys(_all(layers, loss, optimizer)))
 
 
+def named(names: Sequence[str]) -> tuple[Ingredient, ...]:
+    """Returns the ingredients that somebody names of a network of their own: names of INGREDIENTS, or activations.
+
+    Raises:
+        errors.InputError: If there is no such name.
+    """
+    found = []
+    for name in names:
+        if name not in INGREDIENTS and name not in activations.ACTIVATIONS:
+            there = [*INGREDIENTS, *activations.ACTIVATIONS]
+            raise errors.InputError(
+                f"ingredients: {name!r} is not known; allowed: {', '.join(there)}{errors.nearest(name, there)}"
+            )
+        function: Any = name
+        found.append(INGREDIENTS[name] if name in INGREDIENTS else _activation(function))
+    return tuple(dict.fromkeys(found))
+
+
+def _activation(function: zoo_config.Activation) -> Ingredient:
+    """Returns the ingredient of an activation, under its own name."""
+    row = INGREDIENTS[f"{activations.row(function).regularity} activation"]
+    name = function if isinstance(function, str) else f"leaky_relu of slope {function.leaky_relu:g}"
+    return dataclasses.replace(row, name=f"{name}: {row.name}")
+
+
 def _all(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> Iterator[Ingredient]:
     for node, tokens in _walk(layers, False):
         if isinstance(node, layer.Activation):
-            row = INGREDIENTS[f"{activations.row(node.function).regularity} activation"]
-            name = (
-                node.function if isinstance(node.function, str) else f"leaky_relu of slope {node.function.leaky_relu:g}"
-            )
-            yield dataclasses.replace(row, name=f"{name}: {row.name}")
+            yield _activation(node.function)
         else:
             shared = tokens and isinstance(node, layer.Dense)
             own = ("dense on each token" if shared and name == "dense" else name for name in names(node))

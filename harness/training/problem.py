@@ -126,12 +126,6 @@ def _problem(of: shared.Shared) -> Problem:
     surveyor = survey.surveyor(hessian, goal.size, survey.resolve(curvature, goal.size), trace=exact_trace)
     classification = facts.task == "classification"
 
-    @jax.jit
-    def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
-        accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
-        return value, jnp.linalg.norm(gradient), accuracy
-
     exact = batch(arrays, "float64")
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
     product = jax.jit(lambda theta, v, batch: operators.single(goal.risk)((theta, batch), v))
@@ -148,7 +142,7 @@ def _problem(of: shared.Shared) -> Problem:
         rule=rule,
         trainer=loop.trainer(goal.risk, rule, facts.examples),
         surveyor=surveyor,
-        evaluate=evaluate,
+        evaluate=evaluation(goal, classification=classification),
         gradient=lambda theta: gradient(theta, exact),
         product=lambda theta, v: product(theta, v, exact),
         margins=lambda theta, x: margins(unflatten(theta), x),
@@ -163,6 +157,25 @@ def _problem(of: shared.Shared) -> Problem:
         chance=losses.chance(arrays.targets, arrays.weights) if classification else math.nan,
         planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
     )
+
+
+def evaluation(
+    goal: objective.Objective, *, classification: bool
+) -> Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]:
+    """Returns the compiled function `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
+
+    Args:
+        goal: The risk.
+        classification: Whether there is an accuracy; else it is NaN.
+    """
+
+    @jax.jit
+    def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
+        accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
+        return value, jnp.linalg.norm(gradient), accuracy
+
+    return evaluate
 
 
 def batch(arrays: data.Arrays, precision: str) -> objective.Batch:
