@@ -45,6 +45,28 @@ def function(module: Any, params: Any = None) -> tuple[Apply, Any] | None:
     return None
 
 
+def of_linen(module: Any, inputs: tuple[int, ...]) -> tuple[Callable[[jax.Array], Any], Apply] | None:
+    """Returns `(init, apply)` of a Linen module for examples of a shape; None of anything else.
+
+    Raises:
+        Unsuitable: `init`, if the module holds more than parameters.
+    """
+    import jax.numpy as jnp
+    from flax import linen
+
+    if not isinstance(module, linen.Module):
+        return None
+
+    def init(key: jax.Array) -> Any:
+        variables = module.init(key, jnp.zeros((1, *inputs), "float32"))
+        if set(variables) != {"params"}:
+            others = ", ".join(sorted(set(variables) - {"params"}))
+            raise Unsuitable(f"the module holds state beside its parameters ({others}); use a norm of one example")
+        return variables["params"]
+
+    return init, lambda params, x: module.apply({"params": params}, x)
+
+
 def _of_nnx(module: Any, params: Any) -> tuple[Apply, Any]:
     import jax
     from flax import nnx

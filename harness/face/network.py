@@ -27,11 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 import pydantic
 
-import zoo
 from harness import config, errors, specs, theory
 from harness.curvature import dense, operators, survey
-from harness.face import checks, numerics, shown
-from harness.risk import losses, objective
+from harness.face import numerics, shown
+from harness.risk import checks, losses, networks, objective
 from harness.runs import keys
 from harness.theory import ingredients
 from harness.training import problem, tracer
@@ -202,7 +201,7 @@ def _of_cell(cell: config.Cell, params: Any) -> Network:
     """Returns the network of a configuration; its survey is that of a run's first record."""
     ready = problem.problem(cell)
     says = theory.of(cell)
-    built = zoo.build(cell.model.family, cell.model, inputs=ready.facts.shape, outputs=ready.facts.classes)
+    built = networks.build(cell.model, ready.facts.shape, ready.facts.classes)
     start = problem.start(cell, ready, keys.of_run(0).start).astype(cell.precision)
     made = Network(
         name=f"{cell.suite}/{cell.label}",

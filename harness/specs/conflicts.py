@@ -9,6 +9,7 @@ import zoo
 from harness import config, data, starts
 from harness.risk import losses
 from harness.specs import problems
+from zoo import code
 
 
 def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
@@ -27,6 +28,8 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         elif recipe.target.loss_gap is not None and not losses.known(recipe.loss):
             text = "the infimum of the risk is not known: under weight_decay, and for output unless it is given"
             yield problems.Problem(("target", "loss_gap"), f"{text}; use loss", key=True)
+    if isinstance(recipe.model, code.Config) and recipe.model.sha256 is None:
+        yield problems.Problem(("model", "sha256"), "missing; allowed: that of the source, as in cell.yaml", key=True)
     if wrong:
         return
     facts = data.facts(recipe.data)

@@ -152,16 +152,28 @@ def named(names: Sequence[str]) -> tuple[Ingredient, ...]:
     Raises:
         errors.InputError: If there is no such name.
     """
-    found = []
+    found: dict[Ingredient, None] = {}
     for name in names:
-        if name not in INGREDIENTS and name not in activations.ACTIVATIONS:
+        row = known(name)
+        if row is None:
             there = [*INGREDIENTS, *activations.ACTIVATIONS]
             raise errors.InputError(
                 f"ingredients: {name!r} is not known; allowed: {', '.join(there)}{errors.nearest(name, there)}"
             )
-        function: Any = name
-        found.append(INGREDIENTS[name] if name in INGREDIENTS else _activation(function))
-    return tuple(dict.fromkeys(found))
+        found[row] = None
+    return tuple(found)
+
+
+def known(name: Any) -> Ingredient | None:
+    """Returns the ingredient of a name of INGREDIENTS or of an activation; None where it is neither."""
+    if name in activations.ACTIVATIONS:
+        return _activation(name)
+    return INGREDIENTS.get(name)
+
+
+def unheard(name: str) -> Ingredient:
+    """Returns what is known of an ingredient that somebody names and we do not know: nothing."""
+    return Ingredient(name, "outside", "no ingredient of gdzoo's; nothing is known of it", analytic=False)
 
 
 def _activation(function: zoo_config.Activation) -> Ingredient:

@@ -29,12 +29,12 @@ import zoo
 from harness import config, data, errors, starts
 from harness.curvature import counting, dense, lanczos, operators, survey
 from harness.curvature import spectrum as spectra
-from harness.risk import jacobian, losses, objective, trace
+from harness.risk import jacobian, losses, networks, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
 from harness.training import batch_sharpness, loop, optimizers, shared, tracer
-from zoo import layer, pattern
+from zoo import pattern
 
 
 class Problem(NamedTuple):
@@ -116,13 +116,14 @@ def _problem(of: shared.Shared) -> Problem:
     data_, model, loss, rule, precision, curvature = of
     devices.check(precision)
     facts = data.facts(data_)
-    network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
-    layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
-    activity = layer.activity(layers, facts.shape)
+    network = networks.build(model, facts.shape, facts.classes)
+    layers = zoo.made_of(model, facts.shape, facts.classes)
+    activity = networks.activity(network, layers, facts.shape)
     goal = objective.fitting(network, loss, activity, facts.examples)
     arrays = planted(data_, data.load(data_), goal, loss)
     hessian = operators.hessian(goal.risk)
-    exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
+    affine = layers and pattern.affine_in_each_weight(layers)
+    exact_trace = trace.gauss_newton(goal.outputs, loss) if affine else None
     surveyor = survey.surveyor(hessian, goal.size, survey.resolve(curvature, goal.size), trace=exact_trace)
     classification = facts.task == "classification"
 
