@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 NAMED = "INGREDIENTS"
 """The name in a module's source of what its network is made of: a list of names, written out."""
 
+MARK = "__gdzoo_source__"
+"""Under this name an imported module says of which file it is, and of which source."""
+
 MOST_BYTES = 10_000_000
 """Most bytes of source that are hashed."""
 
@@ -135,7 +138,7 @@ def model(config: Config, inputs: tuple[int, ...], outputs: int) -> Model:
             f"the source of {name} has changed: its SHA-256 is {source.sha256[:12]}…, and that of the configuration "
             f"{config.sha256[:12]}…; go back to that source, or check and run the spec again, which names a new cell"
         )
-    built = _function(name, function, source.file)(dict(config.options), inputs, outputs)
+    built = _function(name, function, source)(dict(config.options), inputs, outputs)
     if isinstance(built, tuple) and len(built) == 2 and all(map(callable, built)):
         init, apply = built
         return models.Model(lambda key: _plain(init(key)), apply)
@@ -181,18 +184,28 @@ def _ingredients(file: pathlib.Path) -> tuple[str, ...] | None:
     return None
 
 
-def _function(module: str, name: str, file: pathlib.Path) -> Any:
-    """Imports a function, from the file that was hashed."""
+def _function(module: str, name: str, source: Source) -> Any:
+    """Imports a function, from the source that was hashed: anew where the process has another one."""
     here = str(pathlib.Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        imported = importlib.import_module(module)
-    except Exception as error:
-        raise Unsuitable(f"importing {module} fails: {type(error).__name__}: {error}") from error
+    imported: Any = sys.modules.get(module)
+    if getattr(imported, MARK, None) != (str(source.file), source.sha256):
+        package = module.rpartition(".")[0]
+        for other in list(sys.modules):
+            if other == module or (package and other.startswith(f"{package}.")):
+                del sys.modules[other]
+        importlib.invalidate_caches()
+        try:
+            imported = importlib.import_module(module)
+        except Exception as error:
+            raise Unsuitable(f"importing {module} fails: {type(error).__name__}: {error}") from error
+        setattr(imported, MARK, (str(source.file), source.sha256))
     found = inspect.getsourcefile(imported)
-    if found is None or pathlib.Path(found).resolve() != file:
-        raise Unsuitable(f"Python imports {module} from {found}, and not from {file.name} that was read; rename one")
+    if found is None or pathlib.Path(found).resolve() != source.file:
+        raise Unsuitable(
+            f"Python imports {module} from {found}, and not from the {source.file.name} that was read; rename one"
+        )
     function = getattr(imported, name, None)
     if not callable(function):
         raise Unsuitable(f"{module} has no function {name}")
