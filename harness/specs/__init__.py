@@ -105,10 +105,10 @@ def read(path: str | os.PathLike[str]) -> Spec:
         errors.InputError: With file, line, column, dotted path, value, what is allowed and the nearest name of each
             problem, ten at most.
     """
-    location = pathlib.Path(path)
+    location = workspace.shipped(path)
     file = str(path) if str(path).isprintable() else strict_yaml.shown(str(path))
     text = strict_yaml.decode(_bytes(location, file), file)
-    suite = pathlib.Path(os.path.abspath(path)).parent.name
+    suite = pathlib.Path(os.path.abspath(location)).parent.name
     for word, what in ((location.stem, "file"), (suite, "folder")):
         if not NAME.fullmatch(word):
             raise errors.InputError(f"{file}: the name of the {what}, {word!r}, is not allowed; allowed: {NAMES}")
@@ -297,8 +297,8 @@ def _files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     Raises:
         errors.InputError: If it is a folder without any.
     """
-    folder = pathlib.Path(path)
-    if not os.path.isdir(path):
+    folder = workspace.shipped(path)
+    if not folder.is_dir():
         return [folder]
     files = sorted(
         file

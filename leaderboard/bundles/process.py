@@ -149,7 +149,7 @@ def _run(folder: pathlib.Path, step: Callable[[int, int], None]) -> _Ended:
             stdout=subprocess.PIPE,
             stderr=noise,
             env=environment(folder),
-            cwd=workspace.CHECKOUT,
+            cwd=workspace.CODE,
         ) as process,
     ):
         try:
