@@ -2,8 +2,8 @@
 """The workspace: the folder in which gdzoo keeps what it makes, and where what it is made of lies.
 
 It is the checkout itself, or without one the folder that gdzoo is called from, unless `GDZOO_HOME` names another. It
-holds `runs/` (the run folders), `mlflow.db`
-and `mlartifacts/` (the default store), `data/` (prepared data sets, unless `TFDS_DATA_DIR` is set) and `site/`.
+holds `runs/` (the run folders), `mlflow.db` and `mlartifacts/` (the default store), `data/` (prepared data sets, unless
+`TFDS_DATA_DIR` is set) and `site/`.
 """
 
 from __future__ import annotations

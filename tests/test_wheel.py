@@ -74,9 +74,8 @@ def said(installed: pathlib.Path, home: pathlib.Path, *words: str) -> str:
 
 def test_a_wheel_holds_what_the_packages_read(wheel: pathlib.Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    code = {
-        str(file.relative_to(ROOT)) for top in ("zoo", "harness", "leaderboard") for file in (ROOT / top).rglob("*.py")
-    }
+    tops = ("zoo", "harness", "leaderboard")
+    code = {str(file.relative_to(ROOT)) for top in tops for file in (ROOT / top).rglob("*.py")}
     assert code <= names and "gdzoo.py" in names
     shipped = [*(ROOT / "specs").rglob("*.yaml"), ROOT / "specs" / "schema.json", *(ROOT / "docs").glob("*.md")]
     shipped += (ROOT / "mlflow.db-init").glob("*.py")
