@@ -346,6 +346,10 @@ def mean_square(found: jacobian.Factor, weights: np.ndarray, rule: optimizers.Ru
     return MeanSquare(0.5 * math.log(radius) if radius > 0 else -math.inf, 2 / ratio if ratio > 0 else math.inf)
 
 
+KRYLOV = 60
+"""Vectors that ARPACK keeps; with its own 20 it asks 4 times the products where the spectrum is dense near 1."""
+
+
 def _largest(operator: Callable[[np.ndarray], np.ndarray], size: int) -> float:
     """Returns the largest eigenvalue of a symmetric operator on (size, size) matrices that keeps the positive ones.
 
@@ -355,7 +359,10 @@ def _largest(operator: Callable[[np.ndarray], np.ndarray], size: int) -> float:
         return float(operator(np.ones(1))[0])
     seen = scipy.sparse.linalg.LinearOperator((size**2,) * 2, matvec=operator, dtype=np.float64)
     start = np.eye(size).ravel()  # the eigenvector is a positive matrix, so this is not orthogonal to it
-    found = scipy.sparse.linalg.eigsh(seen, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False, rng=0)
+    kept = min(KRYLOV, size**2)
+    found = scipy.sparse.linalg.eigsh(
+        seen, k=1, which="LA", v0=start, ncv=kept, tol=1e-10, return_eigenvectors=False, rng=0
+    )
     return float(found[0])
 
 
@@ -404,9 +411,14 @@ def _chosen(rule: optimizers.Rule, examples: int) -> np.ndarray:
 def _drawn(weights: np.ndarray, rule: optimizers.Rule, key: jax.Array) -> np.ndarray:
     """Returns the places (DETERMINANTS, b) of the examples of independent batches, of an epoch the first alone."""
     assert rule.batch_size is not None
-    draw = _draw(rule, jnp.asarray(weights, "float64"), key)
     apart = len(weights) // rule.batch_size if rule.sampling == "reshuffling" else 1
-    return np.asarray(jax.jit(lambda ks: jax.lax.map(draw, ks))(apart * jnp.arange(DETERMINANTS)))
+    return np.asarray(_draws(rule)(jnp.asarray(weights, "float64"), key, apart * jnp.arange(DETERMINANTS)))
+
+
+@functools.lru_cache(maxsize=4)
+def _draws(rule: optimizers.Rule) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
+    """Returns the compiled function `(weights (N,), key, steps (n,)) -> (n, b)`: the places of their examples."""
+    return jax.jit(lambda weights, key, steps: jax.lax.map(_draw(rule, weights, key), steps))
 
 
 def _draw(rule: optimizers.Rule, weights: jax.Array, key: jax.Array) -> Callable[[jax.Array], jax.Array]:

@@ -12,9 +12,12 @@ from leaderboard.board import cell as cells
 from leaderboard.board import score
 
 EDGES = (-4, -3, -2, -1, 0, 1, 2, 3)
-"""Powers of 2; a cell belongs to the nearest one, on a logarithmic scale."""
+"""Powers of 2; a cell belongs to the largest that is not above it, so that no square lies on both sides of 1 or 2."""
 
-HEADINGS = ("≤ 1/16", "1/8", "1/4", "1/2", "1", "2", "4", "≥ 8")
+HEADINGS = ("< 1/8", "1/8 to 1/4", "1/4 to 1/2", "1/2 to 1", "1 to 2", "2 to 4", "4 to 8", "≥ 8")
+EXACT = 1e-9
+"""Share by which a measured eta lambda_max may lie below the power of 2 that its spec set, by rounding."""
+
 MOST = 15
 """Specs that the first screen shows; the others are found by the filter."""
 
@@ -97,17 +100,21 @@ def rows(board: Iterable[Placed]) -> list[Row]:
         places: dict[int, list[Placed]] = {}
         for cell in group:
             if cell.start is not None and cell.start > 0:
-                places.setdefault(min(max(round(math.log2(cell.start)), EDGES[0]), EDGES[-1]), []).append(cell)
+                places.setdefault(_edge(cell.start), []).append(cell)
         squares = tuple(_square(places[edge], edge) if edge in places else None for edge in EDGES)
         if any(squares):
             found.append(Row(suite, spec, group[0].aim, squares))
     return found
 
 
+def _edge(start: float) -> int:
+    return min(max(math.floor(math.log2(start * (1 + EXACT))), EDGES[0]), EDGES[-1])
+
+
 def _square(some: list[Placed], edge: int) -> Square:
     known = [cell.found for cell in some if cell.found is not None]
-    least = None if edge == EDGES[0] else 2 ** (edge - 0.5)
-    most = None if edge == EDGES[-1] else 2 ** (edge + 0.5)
+    least = None if edge == EDGES[0] else 2.0**edge
+    most = None if edge == EDGES[-1] else 2.0 ** (edge + 1)
     return Square(
         score.share(sum(one.hits for one in known), sum(one.trials for one in known)) if known else None,
         any(cell.doubt for cell in some),

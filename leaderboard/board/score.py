@@ -139,12 +139,20 @@ def aim(run: document.Run) -> Aim | None:
     """Returns which of GOALS is asked of a run; None where its infimum is not known and it has no target."""
     if run.part("target"):
         return "target"
+    known: dict[losses.Kind | None, Aim] = {"attained": "minimum", "approached": "infimum"}
+    return known.get(_kind(run))
+
+
+def attained(run: document.Run) -> bool:
+    """Says whether the infimum of a run's risk is known to be attained, so that a global minimum can be reached."""
+    return _kind(run) == "attained"
+
+
+def _kind(run: document.Run) -> losses.Kind | None:
+    """Returns what kind of infimum a run's risk has; None where it is not known."""
     loss = _loss(json.dumps(run.part("loss"), sort_keys=True))
-    if loss is None:
-        return None
     planted = not isinstance(run.part("data").get("targets", "labels"), str)
-    known: dict[losses.Kind, Aim] = {"attained": "minimum", "approached": "infimum"}
-    return known.get(losses.kind(loss, planted=planted))
+    return None if loss is None else losses.kind(loss, planted=planted)
 
 
 @functools.lru_cache(maxsize=256)

@@ -35,3 +35,38 @@ def activation(run: document.Run) -> str:
     if isinstance(said, dict):
         return ", ".join(f"{name} {value}" for name, value in said.items())
     return str(said or "")
+
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "leaky ReLU",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU (tanh)",
+    "silu": "SiLU",
+    "elu": "ELU",
+    "relu6": "ReLU6",
+}
+"""How people write those whose names are written otherwise in a spec."""
+
+FAMILIES = {"mlp": "MLP", "vgg": "VGG", "vit": "ViT", "resnet": "ResNet", "mixer": "Mixer", "gpt": "GPT"}
+LOSSES = {"half_mse": "half squared error", "smoothed_ce": "smoothed cross-entropy", "ce": "cross-entropy"}
+OPTIMISERS = {"gd": "gradient descent", "sgd": "SGD"}
+
+
+def family(run: document.Run) -> str:
+    """Returns the family of a network as people write it, for example `ViT`."""
+    name = str(run.part("model").get("family", ""))
+    return FAMILIES.get(name, name.replace("_", " "))
+
+
+def network(run: document.Run) -> str:
+    """Returns network, activation and loss as people write them, for example `ViT · GELU · cross-entropy`."""
+    name, loss = activation(run), str(run.part("loss").get("name", ""))
+    words = family(run), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
+    return " · ".join(word for word in words if word)
+
+
+def named_optimizer(run: document.Run) -> str:
+    """Returns the optimiser as people write it, for example `SGD, batch 32`."""
+    name, *rest = optimizer(run).split(", ")
+    return ", ".join([OPTIMISERS.get(name, name), *rest])

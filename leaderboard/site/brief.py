@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from leaderboard.board import cell as cells
-from leaderboard.board import optimisers, phase, scope, tally
+from leaderboard.board import minima, optimisers, phase, scope, tally
 from leaderboard.export import document, shelf, spool
-from leaderboard.site import drawing, rows, spreadsheet
+from leaderboard.site import drawing, overview, rows, spreadsheet
 
 
 class Brief(NamedTuple):
@@ -27,7 +27,8 @@ class Brief(NamedTuple):
         row: Its row of the table of cells.
         sheet: Its line of the spreadsheets.
         seeds: Step sizes and margins, for the drawing of its spec.
-        counted, placed, seen, tried: What the counts, the phase table, the scope and the optimisers take of it.
+        counted, placed, seen, tried, swept, pictured: What the counts, the phase table, the scope, the optimisers, the
+            minima and the pictures of the first page take of it.
     """
 
     key: shelf.Key
@@ -41,6 +42,8 @@ class Brief(NamedTuple):
     placed: phase.Placed
     seen: scope.Seen
     tried: optimisers.Tried | None
+    swept: minima.Swept | None
+    pictured: overview.Taken
 
 
 class _Kept(NamedTuple):
@@ -119,4 +122,6 @@ def of(cell: cells.Cell) -> Brief:
         placed=phase.placed(cell),
         seen=scope.seen(cell),
         tried=optimisers.tried(cell),
+        swept=minima.swept(cell),
+        pictured=overview.taken(cell),
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.records import histogram
 from leaderboard.board import cell as cells
-from leaderboard.board import number, optimisers
+from leaderboard.board import minima, number, optimisers
 from leaderboard.export import document
 from leaderboard.site import tracing
 
@@ -200,6 +200,54 @@ def pareto(rows: Sequence[optimisers.Row]) -> Drawing | None:
     title = f"{axes}; {full} of {len(dots)} dots are beaten by no other"
     return Drawing(
         title, "runtime to target / reference", "least margin", _powers(across, _x), _powers(up, _y), dots=dots
+    )
+
+
+def sharpness(swept: Sequence[minima.Swept]) -> Drawing | None:
+    """Returns eta lambda_max at the start against that at the global minima that were reached, by gradient descent.
+
+    A dot is the median of the seeds of a cell that reached one, a bar from the least to the largest of them. Full dots
+    lie at most at 2. None where no seed did.
+    """
+    known = [(cell, spread) for cell in swept if cell.descent and (spread := minima.sharpness(cell)).median]
+    if len(known) < 2:
+        return None
+    across = _logarithmic([cell.start for cell, _ in known])
+    top = max(2.5, *(spread.values[-1] for _, spread in known))
+
+    def up(value: float) -> float:
+        return _y(value / top)
+
+    dots = tuple(
+        Dot(
+            _x(across(cell.start)),
+            up(spread.median or 0.0),
+            f"{cell.network}, eta lambda_max {number.show(cell.start)} at the start: {number.show(spread.median)} at "
+            f"the minima of {len(spread.values)} of {cell.ended} seeds",
+            (spread.median or 0.0) > 2,
+        )
+        for cell, spread in known
+    )
+    bars = tuple(
+        f"M{_x(across(cell.start))} {up(spread.values[0])}V{up(spread.values[-1])}"
+        for cell, spread in known
+        if len(spread.values) > 1
+    )
+    ticks = tuple(Tick(up(value), number.show(value)) for value in np.arange(0, 2 * top) / 2)
+    title = (
+        f"eta lambda_max at the start across, at the global minimum upwards, a dot for each of {len(dots)} "
+        f"configurations; {sum(dot.hollow for dot in dots)} medians are above 2"
+    )
+    levels = (Level(up(2), "2: linearly unstable above", LEFT + 6),)
+    return Drawing(
+        title,
+        "η·λ_max at the start",
+        "η·λ_max at the minimum",
+        _powers(across, _x),
+        ticks,
+        dots=dots,
+        bars=bars,
+        levels=levels,
     )
 
 

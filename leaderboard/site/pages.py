@@ -22,6 +22,7 @@ import jinja2
 import markupsafe
 
 from harness import metrics, theory, workspace
+from harness.records import ends
 from harness.specs import expected
 from leaderboard import code, folder
 from leaderboard.board import cell as cells
@@ -29,6 +30,7 @@ from leaderboard.board import controls as control_rows
 from leaderboard.board import (
     entries,
     interval,
+    minima,
     number,
     optimisers,
     phase,
@@ -40,7 +42,7 @@ from leaderboard.board import (
     theorem,
 )
 from leaderboard.export import document, from_store, shelf
-from leaderboard.site import brief, drawing, figure, spreadsheet, tracing
+from leaderboard.site import brief, drawing, figure, overview, spreadsheet, tracing
 from leaderboard.site import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -179,8 +181,8 @@ class _Build:
         made = row_tables.Table("cells", shown, len(briefs), strips, row_tables.choices(one.row for one in briefs))
         dated = {"snapshot": self.shelf.snapshot, "whose": "its latest run"}
         mine = sum(f"{suite}/{cell_id}" in own for suite, cell_id in self.shelf.configurations())
-        overview = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
-        self._page("index.html", "index.html", overview)
+        first = dated | _overview(self.shelf, briefs, made) | {"mine": mine, "to_come": to_come}
+        self._page("index.html", "index.html", first)
         shown = list(itertools.islice(briefs.runs(), row_tables.PAGE))
         made = row_tables.Table(
             "runs", shown, briefs.runs_count, [None] * len(shown), row_tables.choices(briefs.runs())
@@ -191,6 +193,8 @@ class _Build:
         self._page("controls.html", "controls.html", dated | {"controls": found, "scores": control_rows.scores(found)})
         tried = (one.tried for one in briefs if one.tried is not None)
         self._page("optimisers.html", "optimisers.html", dated | _optimisers(tried))
+        sweeps = minima.sweeps(one.swept for one in briefs if one.swept is not None)
+        self._page("minima.html", "minima.html", dated | _minima(sweeps))
         self._page("method.html", "method.html", dated | _method())
         datasets = sorted((place, dataset) for place, (_, dataset) in self.datasets.items())
         self._page("data.html", "data.html", dated | _data(self.target.known, datasets))
@@ -246,6 +250,7 @@ def _environment() -> jinja2.Environment:
         "columns": table.COLUMNS,
         "covered": theory.COVERED,
         "facets": row_tables.FACETS,
+        "flat": number.show(ends.FLAT),
         "failures": metrics.FAILURES,
         "bars": metrics.BARS,
         "goals": score.GOALS,
@@ -253,6 +258,8 @@ def _environment() -> jinja2.Environment:
         "ordered": row_tables.ordered,
         "phase_headings": phase.HEADINGS,
         "most_phases": phase.MOST,
+        "stationary": number.show(ends.STATIONARY),
+        "sweep_least": minima.LEAST,
         "trust": cells.TRUST,
         "trust_of": score.trust,
         "unlearned": cells.unlearned,
@@ -285,7 +292,23 @@ def _overview(board: shelf.Shelf, briefs: brief.Briefs, made: row_tables.Table) 
         "silent": verdicts[None],
         "tallies": tally.tallies(one.counted for one in briefs),
         "scope": scope.sentences(one.seen for one in briefs),
+        "flow": _flow(board, briefs),
+        "strip": overview.strip(one.pictured for one in briefs),
     }
+
+
+def _flow(
+    board: shelf.Shelf, briefs: brief.Briefs
+) -> tuple[document.Run, drawing.Drawing, list[tuple[str, str]]] | None:
+    """Returns the run whose flow stands on the first page, its drawing and its key; None where none has a trace."""
+    found = overview.chosen([one.pictured._replace(near=()) for one in briefs])
+    if found is None or found.turns is None:
+        return None
+    run_id = found.turns[2]
+    run = overview.run_of(board.runs((found.suite, run_id.rpartition("-s")[0])), run_id)
+    assert run.trace is not None, "it was chosen among those with one"
+    flow = tracing.traced(run.trace)
+    return run, drawing.flow(flow), tracing.key(flow, one_piece=run.one_piece)
 
 
 def _spec(own: Sequence[brief.Brief], some: Sequence[cells.Cell]) -> dict[str, Any]:
@@ -415,6 +438,10 @@ def _optimisers(tried: Iterable[optimisers.Tried]) -> dict[str, Any]:
         "tied": optimisers.tied(found),
         "pareto": drawing.pareto(found),
     }
+
+
+def _minima(tables: Sequence[minima.Table]) -> dict[str, Any]:
+    return {"tables": tables, "said": minima.said(tables), "sharp": drawing.sharpness(minima.of(tables))}
 
 
 def _method() -> dict[str, Any]:
