@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Specs: one YAML file becomes a Spec, and a Spec becomes cells.
 
-A spec is complete: no inheritance, no code. Its one `grid` field maps dotted paths to lists of values; the cells are
-their product. A cell is named by the SHA-256 of the canonical JSON of everything that changes a number.
+A spec is complete: no inheritance, no code but by name and hash. Its one `grid` field maps dotted paths to lists of
+values; the cells are their product. A cell is named by the SHA-256 of the canonical JSON of everything that changes a
+number.
 
 Example:
     >>> from harness import specs, workspace
