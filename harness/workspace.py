@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import pathlib
 
+from harness import errors
+
 CODE = pathlib.Path(__file__).resolve().parent.parent
 """The folder that holds the packages and `gdzoo.py`: the checkout, or where a wheel was installed."""
 
@@ -62,5 +64,16 @@ def data() -> pathlib.Path:
 
 
 def store(uri: str | None = None) -> str:
-    """Returns the URI of the store: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the workspace."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    """Returns the URI of the store: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the workspace.
+
+    Raises:
+        errors.InputError: If it is the last, and the name of the workspace holds what ends a path in a URI: MLflow
+            would write beside it.
+    """
+    named, file = uri or os.environ.get("MLFLOW_TRACKING_URI"), home() / "mlflow.db"
+    if not named and any(character in str(file) for character in "?%"):
+        raise errors.InputError(
+            f"GDZOO_HOME: no store can lie in {file.parent}, as ? and % mean something in its address; choose another "
+            "folder, or name a store with --store, or say --no-store"
+        )
+    return named or f"sqlite:///{file}"

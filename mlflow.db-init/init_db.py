@@ -67,7 +67,7 @@ def sqlite_file(uri: str) -> pathlib.Path | None:
     """Returns the absolute path of the SQLite file that `uri` names, or None for any other kind of store."""
     if not uri.startswith(SQLITE):
         return None
-    name = uri.removeprefix(SQLITE).partition("?")[0]
+    name = urllib.parse.unquote(uri.removeprefix(SQLITE).partition("?")[0])  # as SQLAlchemy reads it
     return pathlib.Path(name).absolute() if name and name != ":memory:" else None
 
 

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from harness import errors, workspace
-from harness.tracking import client, store
+from harness.tracking import client, store, ui
 from tests import builders
 
 INIT = [sys.executable, str(workspace.CHECKOUT / "mlflow.db-init" / "init_db.py"), "init"]
@@ -256,3 +256,41 @@ def test_a_file_among_the_specs_that_is_none_stops_no_store(
     assert experiments.differing("nowhere") == []
     (tmp_path / "mine" / "grid.yaml").write_text("grid: {loss.name: [ce, half_mse]}\n", encoding="utf-8")
     assert "loss" in experiments.differing("mine")
+
+
+ODD = ["a#b", "a&b=c", "it's", 'say "so"', "a;b", "ü é", "a+b", "$HOME", "a@b:c"]
+
+
+def test_a_store_is_refused_in_a_folder_that_means_something_in_a_uri(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("q?x=1", "p%20c", "%"):
+        monkeypatch.setenv("GDZOO_HOME", str(home / name))
+        with pytest.raises(errors.InputError, match="GDZOO_HOME: no store can lie in .*; choose another folder, or"):
+            workspace.store()
+        assert workspace.store("sqlite:////a") == "sqlite:////a"
+    assert store.sqlite_file("sqlite:////a/p%20c/m.db") == pathlib.Path("/a/p c/m.db"), "as SQLAlchemy reads it"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_workspace_may_have_any_other_name(
+    name: str, tmp_path: pathlib.Path, ready_store: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    home = tmp_path / "all" / name
+    home.mkdir(parents=True)
+    monkeypatch.setenv("GDZOO_HOME", str(home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = workspace.store()
+    assert store.sqlite_file(uri) == home / "mlflow.db" and store.check(uri).word == "missing"
+    shutil.copyfile(ready_store, home / "mlflow.db")
+    os.chmod(home / "mlflow.db", 0o644)
+    assert store.check(uri).word == "ready" and store.sqlite_file(ui.command(uri, 0)[1]["MLFLOW_BACKEND_STORE_URI"])
+    assert store.init(uri) == "made"
+    opened = mlflow.MlflowClient(tracking_uri=uri)
+    key = opened.create_experiment("here", store.artifact_folder(uri, "here"))
+    run = opened.create_run(key).info.run_id
+    opened.log_text(run, "content", "file.txt")
+    assert (home / "mlartifacts" / "here" / run / "artifacts" / "file.txt").read_text() == "content"
+    assert [path.name for path in (tmp_path / "all").iterdir()] == [name], "nothing is written beside it"

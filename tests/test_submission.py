@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from harness import errors, specs, workspace
+from harness.theory import certify, written
 from leaderboard.bundles import claim, consistency, pull_request, reading, submissions, trust, verify
 from leaderboard.export import labels
 from tests import builders
@@ -182,6 +183,47 @@ def _verdict(clone: pathlib.Path) -> None:
     file = clone / "leaderboard" / "verdicts" / "quickstart" / f"{_row().name}.json"
     file.parent.mkdir(parents=True)
     file.write_text("{}")
+
+
+CERTIFIED = """schema: 1
+title: t
+source: s
+data: {name: gaussian_classes, examples: 9, shape: [1, 1, 3], classes: 3, separation: 2.0}
+model: {family: mlp, hidden: [4, 3], activation: tanh}
+loss: {name: half_mse}
+optimizer: {name: gd, learning_rate: 0.1}
+steps: 1
+seeds: 1
+"""
+
+
+def _certificate(clone: pathlib.Path, name: str, **changes: object) -> None:
+    """Begins a branch that brings a spec and the certificate of its cell, and commits it."""
+    said("git", "switch", "-qc", name, "base", cwd=clone)
+    (cell,) = specs.parse(CERTIFIED, file="one.yaml", suite="mine", name="one").cells
+    made = {"seconds": 1.0, "cpu_seconds": 1.0, "peak_bytes": 1, "commit": None, "dirty": False, "versions": {}}
+    plain = {**written.plain(certify.certify(cell, 1), 1), "made": made, **changes}
+    file = clone / "leaderboard" / "certificates" / "mine" / f"{cell.cell_id}.json"
+    for path, text in ((file, json.dumps(plain)), (clone / "specs" / "mine" / "one.yaml", CERTIFIED)):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    _commit(clone)
+
+
+def test_a_pull_request_that_brings_a_certificate_is_verified(clone: pathlib.Path) -> None:
+    _certificate(clone, "honest")
+    done = _checked(clone, "honest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\| mine/one \| recomputed \| \d+ \| a certificate \| \d+ \|", done.stdout)
+    _certificate(clone, "forged", verdict="undecided")
+    done = _checked(clone, "forged", "--to", "reported")
+    assert done.returncode == errors.EXIT_REJECTED and "| disputed |" in done.stdout
+    _certificate(clone, "astray", suite="yours")
+    done = _checked(clone, "astray", "--to", "reported")
+    assert done.returncode == errors.EXIT_REJECTED and "it is of the configuration yours" in done.stdout
+    _certificate(clone, "alone", spec="two")
+    done = _checked(clone, "alone", "--to", "reported")
+    assert done.returncode == errors.EXIT_REJECTED and "there is no specs/mine/two" in done.stdout.replace("\\", "")
 
 
 def test_a_row_that_is_there_is_not_changed_and_other_pull_requests_are_not_judged(clone: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from zoo import code, curve, deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, vgg, vit
+from zoo import code, curve, deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit
 from zoo.config import Setting
 
 if TYPE_CHECKING:
@@ -86,6 +86,13 @@ FAMILIES: dict[str, Family] = {
         quadratic.layers,
         "closed-form control",
         quadratic.SETTINGS,
+    ),
+    "stack": Family(
+        "any list of layers, written in the spec",
+        stack.Config,
+        stack.layers,
+        "arXiv 2510.24466, Theorem 1: any stack of its layers in any order",
+        stack.SETTINGS,
     ),
     "curve": Family(
         "risk of one parameter, written down", curve.Config, curve.layers, "closed-form controls", curve.SETTINGS

@@ -21,7 +21,9 @@ Bias = Annotated[bool, pydantic.Field(description="Whether layers have biases.")
 
 Gain = Annotated[
     float,
-    pydantic.Field(gt=0, le=100, description="Kernels start with variance gain^2 / fan-in; 1.41421356 is He et al.'s."),
+    pydantic.Field(
+        ge=1e-12, le=100, description="Kernels start with variance gain^2 / fan-in; 1.41421356 is He et al.'s."
+    ),
 ]
 
 NormEpsilon = Annotated[

@@ -18,6 +18,18 @@ from zoo import config
 Shape: TypeAlias = tuple[int, ...]
 
 
+class Misfit(ValueError):
+    """A layer of a stack does not fit.
+
+    Attributes:
+        place: Where in its configuration the layer is written: keys and indices.
+    """
+
+    def __init__(self, place: tuple[str | int, ...], text: str) -> None:
+        super().__init__(text)
+        self.place = place
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """One step of a network; subclasses say which."""
@@ -35,14 +47,14 @@ Layers: TypeAlias = Mapping[str, Layer]
 """Named layers in the order of their application; the names become those of the parameters."""
 
 
-def _image(shape: Shape) -> Shape:
+def image_of(shape: Shape) -> Shape:
     """Returns `shape` if it is that of an image, (height, width, channels)."""
     if len(shape) != 3:
         raise ValueError(f"an image (height, width, channels) is needed here, not an array of shape {shape}")
     return shape
 
 
-def _tokens(shape: Shape) -> Shape:
+def tokens_of(shape: Shape) -> Shape:
     """Returns `shape` if it is that of tokens, (tokens, features)."""
     if len(shape) != 2:
         raise ValueError(f"tokens (tokens, features) are needed here, not an array of shape {shape}")
@@ -64,30 +76,57 @@ class Dense(Layer):
 
 @dataclasses.dataclass(frozen=True)
 class Convolution(Layer):
-    """A convolution with square kernels of odd side and zero padding; `stride` keeps every so-many-th position."""
+    """A convolution with square kernels of odd side and zero padding; `stride` keeps every so-many-th position.
+
+    With `dilation` d the entries of a kernel lie d pixels apart.
+    """
 
     channels: int
     side: int = 3
     stride: int = 1
     bias: bool = True
     gain: float = 1.0
+    dilation: int = 1
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels)."""
-        height, width, _ = _image(shape)
+        height, width, _ = image_of(shape)
+        return (-(-height // self.stride), -(-width // self.stride), self.channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Depthwise(Layer):
+    """The same, but each channel is made of one channel of the input: of its own, or of that which it shares."""
+
+    channels: int
+    side: int = 3
+    stride: int = 1
+    bias: bool = True
+    gain: float = 1.0
+    dilation: int = 1
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (ceil(H / stride), ceil(W / stride), channels); the channels are a multiple of C."""
+        height, width, channels = image_of(shape)
+        if self.channels % channels:
+            raise ValueError(f"{self.channels} channels are no multiple of the {channels} of the input {shape}")
         return (-(-height // self.stride), -(-width // self.stride), self.channels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Attention(Layer):
-    """Softmax self-attention over tokens, with queries, keys, values and an output projection."""
+    """Softmax self-attention over tokens, with queries, keys, values and an output projection.
+
+    Where it is causal a token sees itself and those before it.
+    """
 
     heads: int
     bias: bool = True
+    causal: bool = False
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) stays; the heads must divide the width."""
-        _, width = _tokens(shape)
+        _, width = tokens_of(shape)
         if width % self.heads:
             raise ValueError(f"width {width} is not divisible by heads {self.heads}")
         return shape
@@ -127,7 +166,7 @@ class Pool(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), C)."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         return (-(-height // 2), -(-width // 2), channels)
 
 
@@ -167,10 +206,49 @@ class Patches(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (H W / side^2, side^2 C); the side must divide H and W."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         if height % self.side or width % self.side:
             raise ValueError(f"patches of side {self.side} do not tile a {height}x{width} image")
         return (height // self.side * (width // self.side), self.side**2 * channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens(Layer):
+    """The positions of an image, row by row, as tokens."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(H, W, C) becomes (H W, C)."""
+        height, width, channels = image_of(shape)
+        return (height * width, channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(Layer):
+    """Tokens as the positions of an image, row by row."""
+
+    rows: int
+    columns: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (rows, columns, width); there must be a place for each token, and no more."""
+        tokens, width = tokens_of(shape)
+        if tokens != self.rows * self.columns:
+            raise ValueError(f"an image of {self.rows}x{self.columns} positions is not made of {tokens} tokens")
+        return (self.rows, self.columns, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding(Layer):
+    """A learned vector for each integer 0, ..., vocabulary - 1; they start normal, of deviation 1 / sqrt(width)."""
+
+    vocabulary: int
+    width: int
+
+    def output(self, shape: Shape) -> Shape:
+        """(..., 1) becomes (T, width), T the number of integers."""
+        if shape[-1] != 1:
+            raise ValueError(f"an embedding takes one integer at each position, not an array of shape {shape}")
+        return (math.prod(shape), self.width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +264,7 @@ class Position(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) stays; a fixed code must have a place for each token, and four equal parts."""
-        tokens, width = _tokens(shape)
+        tokens, width = tokens_of(shape)
         if self.grid is not None and tokens != math.prod(self.grid):
             raise ValueError(f"a grid of {self.grid[0]}x{self.grid[1]} has no place for {tokens} tokens")
         if self.grid is not None and width % 4:
@@ -200,7 +278,7 @@ class ClassToken(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (T + 1, width)."""
-        tokens, width = _tokens(shape)
+        tokens, width = tokens_of(shape)
         return (tokens + 1, width)
 
 
@@ -210,7 +288,35 @@ class FirstToken(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (width,)."""
-        return _tokens(shape)[1:]
+        return tokens_of(shape)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class LastToken(Layer):
+    """The last token alone."""
+
+    def output(self, shape: Shape) -> Shape:
+        """(T, width) becomes (width,)."""
+        return tokens_of(shape)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared(Layer):
+    """Inner layers whose parameters are those of every other block of that label.
+
+    Attributes:
+        label: What the block is called.
+        inner: Its layers, the same at each use.
+        again: Whether it was used before: the parameters then stand where it was used first.
+    """
+
+    label: str
+    inner: Layers
+    again: bool = False
+
+    def output(self, shape: Shape) -> Shape:
+        """What the inner layers give."""
+        return output(self.inner, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +343,7 @@ class MixTokens(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(T, width) becomes (T', width), where the inner layers take (width, T) to (width, T')."""
-        return output(self.inner, _tokens(shape)[::-1])[::-1]
+        return output(self.inner, tokens_of(shape)[::-1])[::-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +354,7 @@ class Subsample(Layer):
 
     def output(self, shape: Shape) -> Shape:
         """(H, W, C) becomes (ceil(H / 2), ceil(W / 2), channels); channels may not fall."""
-        height, width, channels = _image(shape)
+        height, width, channels = image_of(shape)
         if channels > self.channels:
             raise ValueError(f"a shortcut drops no channels: {channels} cannot become {self.channels}")
         return (-(-height // 2), -(-width // 2), self.channels)

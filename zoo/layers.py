@@ -63,6 +63,32 @@ class MixTokens(nnx.Module):
         return self.inner(x.swapaxes(1, 2)).swapaxes(1, 2)
 
 
+class Shared(nnx.Module):
+    """Inner layers; where they were used before `network` puts those of the first use in their place."""
+
+    def __init__(self, row: layer.Shared, shape: layer.Shape, rngs: nnx.Rngs) -> None:
+        if not row.again:
+            self.inner = Stack(row.inner, shape, rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps x (N, ...) through the inner layers."""
+        return self.inner(x)
+
+
+class Embedding(nnx.Module):
+    """A learned vector for each integer, as the product of its one-hot code; starts as a learned positional code."""
+
+    def __init__(self, row: layer.Embedding, shape: layer.Shape, rngs: nnx.Rngs) -> None:
+        drawn = jax.random.normal(rngs.params(), (row.vocabulary, row.width), "float32")
+        self.code = nnx.Param(drawn / math.sqrt(row.width))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps integers x (N, ..., 1), of any dtype, to (N, T, width); those beyond the vocabulary to 0."""
+        code = self.code[...]
+        whole = x.reshape(x.shape[0], -1).astype("int32")
+        return jax.nn.one_hot(whole, code.shape[0], dtype=jnp.promote_types(code.dtype, x.dtype)) @ code
+
+
 class Code(nnx.Module):
     """Adds a learned code to each token; starts normal with standard deviation 1 / sqrt(width)."""
 
@@ -123,7 +149,22 @@ def network(layers: layer.Layers, inputs: layer.Shape, rngs: nnx.Rngs) -> nnx.Mo
         inputs: Shape of one example.
         rngs: Where the starts of its float32 parameters come from; drawn layer by layer.
     """
-    return Stack(layers, inputs, rngs)
+    found = Stack(layers, inputs, rngs)
+    _tie(layers, found, {})
+    return found
+
+
+def _tie(layers: layer.Layers, stack: Any, first: dict[str, Any]) -> None:
+    """Puts the modules of the first use of each shared block in the place of the later ones."""
+    for name, row in layers.items():
+        node = getattr(stack, name)
+        if isinstance(row, layer.Shared) and row.again:
+            node.inner = first[row.label]
+            continue
+        if isinstance(row, layer.Shared):
+            first[row.label] = node.inner
+        for part in ("inner", "shortcut"):
+            _tie(getattr(row, part, {}), getattr(node, part, None), first)
 
 
 def start(gain: float) -> nnx.Initializer:
@@ -146,12 +187,23 @@ def dense(row: layer.Dense, shape: layer.Shape, rngs: nnx.Rngs) -> nnx.Linear:
 
 def convolve(row: layer.Convolution, shape: layer.Shape, rngs: nnx.Rngs) -> nnx.Conv:
     """Returns a convolution with zero padding: (N, H, W, C) -> (N, ceil(H/stride), ceil(W/stride), channels)."""
+    return _convolution(row, shape, rngs, 1)
+
+
+def depthwise(row: layer.Depthwise, shape: layer.Shape, rngs: nnx.Rngs) -> nnx.Conv:
+    """Returns a convolution of each channel by itself: shapes as of `convolve`."""
+    return _convolution(row, shape, rngs, shape[-1])
+
+
+def _convolution(row: layer.Convolution | layer.Depthwise, shape: layer.Shape, rngs: nnx.Rngs, groups: int) -> nnx.Conv:
     return nnx.Conv(
         shape[-1],
         row.channels,
         (row.side, row.side),
         strides=row.stride,
-        padding=row.side // 2,
+        padding=row.dilation * (row.side // 2),
+        kernel_dilation=row.dilation,
+        feature_group_count=groups,
         use_bias=row.bias,
         kernel_init=start(row.gain),
         conv_general_dilated=convolution.conv_general_dilated,
@@ -165,7 +217,7 @@ def attend(row: layer.Attention, shape: layer.Shape, rngs: nnx.Rngs) -> nnx.Mult
         row.heads,
         shape[-1],
         use_bias=row.bias,
-        attention_fn=softmax_attention,
+        attention_fn=causal_attention if row.causal else softmax_attention,
         decode=False,
         deterministic=True,
         dropout_rate=0.0,
@@ -182,6 +234,13 @@ def softmax_attention(query: jax.Array, key: jax.Array, value: jax.Array, **_opt
     """
     scores = jnp.einsum("nqhd,nkhd->nhqk", query, key) / math.sqrt(query.shape[-1])
     return jnp.einsum("nhqk,nkhd->nqhd", jax.nn.softmax(scores), value)
+
+
+def causal_attention(query: jax.Array, key: jax.Array, value: jax.Array, **_options: Any) -> jax.Array:
+    """Maps queries, keys and values (N, T, heads, d) to softmax(q k / sqrt(d)) v over the keys up to each query."""
+    scores = jnp.einsum("nqhd,nkhd->nhqk", query, key) / math.sqrt(query.shape[-1])
+    past = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+    return jnp.einsum("nhqk,nkhd->nqhd", jax.nn.softmax(jnp.where(past, scores, -jnp.inf)), value)
 
 
 def layer_norm(row: layer.LayerNorm, shape: layer.Shape, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -247,6 +306,7 @@ def subsample(channels: int) -> Function:
 BUILDERS: dict[type[layer.Layer], Callable[[Any, layer.Shape, nnx.Rngs], Function]] = {
     layer.Dense: dense,
     layer.Convolution: convolve,
+    layer.Depthwise: depthwise,
     layer.Attention: attend,
     layer.Activation: lambda row, shape, rngs: activations.function(row.function),
     layer.LayerNorm: layer_norm,
@@ -256,9 +316,14 @@ BUILDERS: dict[type[layer.Layer], Callable[[Any, layer.Shape, nnx.Rngs], Functio
     layer.Flatten: lambda row, shape, rngs: lambda x: x.reshape(x.shape[0], -1),
     layer.Mean: lambda row, shape, rngs: lambda x: x.mean(axis=tuple(range(1, x.ndim - 1))),
     layer.Patches: lambda row, shape, rngs: patches(row.side),
+    layer.Tokens: lambda row, shape, rngs: lambda x: x.reshape(x.shape[0], -1, x.shape[-1]),
+    layer.Image: lambda row, shape, rngs: lambda x: x.reshape(x.shape[0], row.rows, row.columns, x.shape[-1]),
+    layer.Embedding: Embedding,
     layer.Position: position,
     layer.ClassToken: ClassToken,
     layer.FirstToken: lambda row, shape, rngs: lambda x: x[:, 0],
+    layer.LastToken: lambda row, shape, rngs: lambda x: x[:, -1],
+    layer.Shared: Shared,
     layer.Residual: Residual,
     layer.MixTokens: MixTokens,
     layer.Subsample: lambda row, shape, rngs: subsample(row.channels),

@@ -47,6 +47,7 @@ def affine_in_each_weight(found: layer.Layers) -> bool:
     plain = (
         layer.Dense | layer.Convolution | layer.Pool | layer.Flatten | layer.Mean | layer.Patches | layer.Position
         | layer.ClassToken | layer.FirstToken | layer.Residual | layer.MixTokens | layer.Subsample
+        | layer.Depthwise | layer.Embedding | layer.LastToken | layer.Tokens | layer.Image
     )  # fmt: skip
     return all(
         activations.row(node.function).regularity == "piecewise linear" or node.function == "identity"
@@ -76,6 +77,8 @@ def _watch(found: layer.Layers, stack: Any, x: jax.Array, path: str, seen: Margi
             case layer.Residual():
                 inner = _watch(row.inner, node.inner, x, f"{here}/inner/", seen)
                 x = _watch(row.shortcut, node.shortcut, x, f"{here}/shortcut/", seen) + row.scale * inner
+            case layer.Shared():
+                x = _watch(row.inner, node.inner, x, f"{here}/inner/", seen)
             case layer.MixTokens():
                 x = _watch(row.inner, node.inner, x.swapaxes(1, 2), f"{here}/inner/", seen).swapaxes(1, 2)
             case _:

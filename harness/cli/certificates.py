@@ -6,34 +6,52 @@ from __future__ import annotations
 import collections
 import json
 import math
+import pathlib
+import resource
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import rich.console
 import rich.table
 
-from harness import config, theory
+from harness import config, errors, theory, workspace
 from harness.jobs import progress
 from harness.records import verdict
-from harness.theory import certify, evidence
+from harness.runtime import provenance
+from harness.theory import certify, evidence, written
 
 SHOWN = 5
 """Most candidates that a sentence lists; `--json` has all."""
 
 
-def show(cells: Sequence[config.Cell], points: int, console: rich.console.Console, *, as_json: bool) -> None:
-    """Certifies cells and prints what is certain of each.
+def show(
+    cells: Sequence[config.Cell],
+    points: int,
+    console: rich.console.Console,
+    *,
+    as_json: bool,
+    write: bool = False,
+) -> None:
+    """Certifies cells and prints what is certain of each; with `write` each is written as soon as it is made.
 
     Raises:
-        errors.InputError: If a data set cannot be had.
+        errors.InputError: If a data set cannot be had, or what is to be written has a step size that is no number.
     """
+    for cell in cells if write else ():
+        written.require_of_one_map(cell)
     if not as_json:
         _from_layers(cells, console)
     made: list[certify.Certificate] = []
+    paths: list[pathlib.Path] = []
     with progress.bar(rich.console.Console(stderr=True), len(cells), "configurations") as bar:
         for cell in cells:
             bar.begin(cell.label, 1)
+            begun, spent = time.monotonic(), time.process_time()
             made.append(certify.certify(cell, points))
+            if write:
+                cost = time.monotonic() - begun, time.process_time() - spent
+                paths.append(_write(made[-1], points, *cost))
             bar.end()
     if as_json:
         print(json.dumps([one.as_dict() for one in made], ensure_ascii=False, indent=2, allow_nan=False))
@@ -57,6 +75,35 @@ def show(cells: Sequence[config.Cell], points: int, console: rich.console.Consol
     console.print()
     console.print(theory.OURS, highlight=False, soft_wrap=True)
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+    for path in paths:
+        console.print(f"certificate: {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _write(one: certify.Certificate, points: int, seconds: float, cpu_seconds: float) -> pathlib.Path:
+    """Writes a certificate, whole or not at all, with what it took and with which code; returns its file.
+
+    Raises:
+        errors.InputError: It cannot be written.
+    """
+    commit, dirty = provenance.commit()
+    made = {
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "commit": commit,
+        "dirty": dirty,
+        "versions": provenance.versions(),
+    }
+    text = json.dumps({**written.plain(one, points), "made": made}, ensure_ascii=False, allow_nan=False)
+    path = workspace.board() / "certificates" / one.cell.suite / f"{one.cell.cell_id}.json"
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(f"{text}\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise errors.InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def _from_layers(cells: Sequence[config.Cell], console: rich.console.Console) -> None:
@@ -85,7 +132,7 @@ def _range(one: certify.Certificate) -> tuple[str, str]:
     if not one.evidence:
         return "·", "·"
     below = f"{one.range.below:.2g}" if math.isfinite(one.range.below) else "∞"
-    return f"{below}{'' if one.theory.one_piece else ' *'}", str(len(one.range.candidates))
+    return f"{below}{'' if one.whole else ' *'}", str(len(one.range.candidates))
 
 
 def sentences(one: certify.Certificate) -> Iterator[str]:
@@ -100,7 +147,7 @@ def sentences(one: certify.Certificate) -> Iterator[str]:
         yield f"Every η: {one.theory.no_bad_step}"
     elif one.theory.possible is not None:
         yield f"Bad η: {one.theory.bad}. {one.theory.others}"
-    if one.visited and not one.theory.one_piece:
+    if one.visited and not one.whole:
         pieces = f"{one.sound} of {one.visited} pieces on which runs begin are certified at η"
         yield f"{pieces}: a certificate of those pieces, not of the map. (*) The range below is theirs too."
     if one.evidence:
@@ -139,7 +186,7 @@ def _eigenvalues(point: evidence.Evidence) -> str:
 
 def _certified(one: certify.Certificate) -> str:
     """Returns for which step sizes the map, or each piece visited, is certified."""
-    what = "the map is" if one.theory.one_piece else "each piece visited is"
+    what = "the map is" if one.whole else "each piece visited is"
     end = f"0 < η < {one.range.below:.4g}" if math.isfinite(one.range.below) else "η > 0"
     left = len(one.range.candidates)
     but = f", except {left} left over" if left else ""

@@ -83,6 +83,12 @@ def certify(
     specs: Specs,
     points: Annotated[int, typer.Option("--points", min=1, max=100, help="How many points to ask.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else.")] = False,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Write each certificate to leaderboard/certificates/, where `gdzoo verify` checks it again."
+        ),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Say what is certain of the map before any training: at this step size, and for a whole range of them.
@@ -98,7 +104,8 @@ def certify(
 
     found = spec_module.read_all(specs)
     devices.configure(device)
-    certificates.show([cell for spec in found for cell in spec.cells], points, console(), as_json=json)
+    cells = [cell for spec in found for cell in spec.cells]
+    certificates.show(cells, points, console(), as_json=json, write=write)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from harness.diagnostics import plan as plans
 from harness.jobs import progress, task
 from harness.records import run_folder, statuses
 from harness.runs import outline
+from harness.specs import strict_yaml
 from harness.theory.ingredients import Ingredient
 from harness.training import optimizers
 
@@ -140,6 +141,7 @@ def check(found: Sequence[specs.Spec], console: rich.console.Console) -> None:
     console.print(table)
     console.print()
     _theory(theories, console)
+    _stacks(cells, console)
     for told, labels in bad.items():
         console.print(f"{_which(labels, len(cells))}: {told}", markup=False, highlight=False)
     console.print()
@@ -195,6 +197,23 @@ def _theory(cells: Mapping[theory.Theory, list[str]], console: rich.console.Cons
     for sentence, labels in sentences.items():
         console.print(f"{_which(labels, total)}: {sentence}", highlight=False)
     console.print(theory.OURS, highlight=False, soft_wrap=True)
+
+
+def _stacks(cells: Sequence[config.Cell], console: rich.console.Console) -> None:
+    """Prints of each layer of each stack what it gives and what covers it."""
+    found: dict[tuple[theory.Part, ...], list[str]] = {}
+    for cell in cells:
+        found.setdefault(theory.parts(cell), []).append(cell.label)
+    for parts, labels in found.items():
+        if not parts:
+            continue
+        console.print(f"\n{_which(labels, len(cells))}: layer by layer", highlight=False)
+        table = rich.table.Table("layer", "gives", "the theorem", "ingredients", box=None, header_style="bold")
+        for part in parts:
+            worst = min((row.status for row in part.ingredients), key=STATUS_ORDER.__getitem__)
+            names = ", ".join(row.name for row in part.ingredients)
+            table.add_row(rich.markup.escape(strict_yaml.dotted(part.place)), str(part.shape), worst, names)
+        console.print(table)
 
 
 def _which(labels: Sequence[str], total: int) -> str:

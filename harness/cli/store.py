@@ -115,5 +115,7 @@ def bring(folders: Sequence[pathlib.Path], opened: client.Store) -> None:
     words = f"{len(synced.sent)} runs sent, {len(synced.there)} there already"
     words += f", {len(synced.waiting)} wait: the store is away" if synced.waiting else ""
     console().print(words, highlight=False)
-    if synced.waiting:
+    for line in synced.damaged:
+        console().print(f"left out: {line}", highlight=False, soft_wrap=True, markup=False)
+    if synced.waiting or synced.damaged:
         raise typer.Exit(errors.EXIT_FAILED)

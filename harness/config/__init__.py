@@ -32,9 +32,12 @@ from harness.config.optimizer import (
     Piecewise,
     Schedule,
     Sgd,
+    extremes,
 )
+from harness.config.precision import refused_step_size
 from harness.config.recipe import Model, Recipe, Target, checkpoint_steps
 from harness.config.start import (
+    Branch,
     DeepLinearSaddle,
     Given,
     HeadSaddle,
@@ -53,6 +56,7 @@ __all__ = [
     "DOMAIN",
     "MOST_TRACE_POINTS",
     "SCHEMA",
+    "Branch",
     "Budget",
     "Ce",
     "Cell",
@@ -95,5 +99,7 @@ __all__ = [
     "Value",
     "ZeroUnitSaddle",
     "checkpoint_steps",
+    "extremes",
     "hash_of",
+    "refused_step_size",
 ]

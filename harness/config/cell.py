@@ -13,7 +13,15 @@ from harness.config.recipe import Recipe
 SCHEMA = 1
 DOMAIN = "gdzoo-cell-v1\n"
 ADDED: dict[tuple[str, str], dict[str, Any]] = {
-    ("data", ""): {"split": "train", "subset": "first", "resize": None, "standardise": False, "targets": "labels"},
+    ("data", ""): {
+        "split": "train",
+        "subset": "first",
+        "resize": None,
+        "channels": None,
+        "standardise": False,
+        "outputs": None,
+        "targets": "labels",
+    },
     ("model", "mlp"): {"gain": 1.0},
     ("model", "vgg"): {"pool": "max", "width": 1.0, "gain": 1.0},
     ("model", "vit"): {"positions": "learned", "pooling": "mean", "norm_epsilon": 1e-6, "bias": True},

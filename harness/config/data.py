@@ -78,6 +78,13 @@ class _Chosen(Config):
             "null to leave it."
         ),
     ] = None
+    channels: Annotated[
+        Literal[3] | None,
+        pydantic.Field(
+            description="3 repeats a grey image in three equal channels, for networks that were published for colour; "
+            "null to leave it."
+        ),
+    ] = None
     standardise: Annotated[
         bool,
         pydantic.Field(
@@ -85,6 +92,13 @@ class _Chosen(Config):
             "over all pixels of the chosen examples; else pixels lie in [0, 1]."
         ),
     ] = False
+    outputs: Annotated[
+        Annotated[int, pydantic.Field(ge=2, le=1000)] | None,
+        pydantic.Field(
+            description="Number of outputs K of the network, at least that of the classes: what is beyond them is no "
+            "image's label; null for as many as there are classes."
+        ),
+    ] = None
     targets: Targets = "labels"
 
 
@@ -177,6 +191,34 @@ class RandomLabels(Config):
     targets: Targets = "labels"
 
 
+class ModularAddition(Config):
+    """Sequences of three integers a, b, p, and which number a + b is modulo p; different pairs, drawn by a seed."""
+
+    name: Literal["modular_addition"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    examples: Examples
+    modulus: Annotated[int, pydantic.Field(ge=2, le=1000, description="The modulus p, and number of classes.")]
+    seed: Draw = 0
+    targets: Targets = "labels"
+
+    @property
+    def vocabulary(self) -> int:
+        """How many integers there are: the numbers, and p for the sign of equality."""
+        return self.modulus + 1
+
+
+class Parity(Config):
+    """Sequences of bits, drawn by a seed, and whether the number of ones is odd."""
+
+    name: Literal["parity"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    vocabulary: ClassVar[int] = 2
+    examples: Examples
+    length: Annotated[int, pydantic.Field(ge=1, le=1024, description="Bits of a sequence.")]
+    seed: Draw = 0
+    targets: Targets = "labels"
+
+
 class Point(Config):
     """One example of one number with one number as target, for closed-form controls."""
 
@@ -264,6 +306,6 @@ class File(Config):
     ] = None
 
 
-Generated = GaussianClasses | LinearTeacher | RandomLabels | Point | Points | PaperPair
+Generated = GaussianClasses | LinearTeacher | RandomLabels | ModularAddition | Parity | Point | Points | PaperPair
 
 Data = Annotated[Images | Tfds | File | Generated, pydantic.Field(discriminator="name")]

@@ -88,6 +88,18 @@ Schedule = Annotated[
 ]
 CONSTANT = Constant(name="constant")
 
+
+def extremes(schedule: Constant | Piecewise | Linear | Cosine, steps: int) -> tuple[float, ...]:
+    """Returns factors between which those of all steps of a run lie, the last checkpoint step's among them."""
+    match schedule:
+        case Constant():
+            return (1.0,)
+        case Piecewise():
+            return (1.0, *(factor for factor, at in zip(schedule.factors, schedule.at, strict=False) if at <= steps))
+        case _:
+            return (1.0, 1 / (schedule.warmup + 1), schedule.to)
+
+
 BatchSize = Annotated[Count, pydantic.Field(description="Examples in each mini-batch.")]
 MaybeBatch = Annotated[Count | None, pydantic.Field(description="Examples in each mini-batch; null for all.")]
 Sampling = Annotated[

@@ -55,6 +55,25 @@ class PlantedMinimum(Config):
     perturbation: Perturbation = 0.0
 
 
+class Branch(Config):
+    """Where another run was: its saved state at a checkpoint step."""
+
+    name: Literal["branch"]
+    run: Annotated[
+        str,
+        pydantic.Field(
+            min_length=15,
+            max_length=24,
+            pattern=r"^[0-9a-f]{12}-s[0-9]{1,10}$",
+            description="That run, as `gdzoo status` and its folder name it: `0123456789ab-s0`.",
+        ),
+    ]
+    step: Annotated[
+        int, pydantic.Field(ge=0, le=10**7, description="Its step there; steps and batches are counted on from it.")
+    ]
+    perturbation: Perturbation = 0.0
+
+
 class HeadSaddle(Config):
     """The last two layers zero, the output bias optimal, what lies below drawn: a strict saddle of known spectrum."""
 
@@ -106,6 +125,6 @@ class SplitSaddle(Config):
 
 
 Start = Annotated[
-    Random | Given | PlantedMinimum | HeadSaddle | Origin | DeepLinearSaddle | ZeroUnitSaddle | SplitSaddle,
+    Random | Given | Branch | PlantedMinimum | HeadSaddle | Origin | DeepLinearSaddle | ZeroUnitSaddle | SplitSaddle,
     pydantic.Field(discriminator="name"),
 ]

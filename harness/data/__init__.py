@@ -90,9 +90,10 @@ def facts(config: configs.Data) -> Facts:
         examples = config.examples or known.sizes.get(config.split)
         height, width = (config.resize or side for side in known.shape[:2])
         assert examples and height and width, "conflicts() was not asked, or not heeded"
-        shape = height, width, known.shape[2]
+        shape = height, width, config.channels or known.shape[2]
+        classes = config.outputs or known.classes
         split = row.test_split if config.split == "test" else config.split
-        return Facts(known.title, row.task, shape, known.classes, examples, split, known.licence)
+        return Facts(known.title, row.task, shape, classes, examples, split, known.licence)
     if isinstance(config, configs.File):
         holds = config.holds
         assert holds is not None, "conflicts() was not asked, or not heeded"
@@ -132,7 +133,7 @@ def load(config: configs.Data) -> Arrays:
         from harness.data import images
 
         found = images.load(_name(config), config)
-        targets, weights = np.eye(found.classes)[found.labels], np.ones(len(found.x))
+        targets, weights = np.eye(config.outputs or found.classes)[found.labels], np.ones(len(found.x))
         return Arrays(
             found.x,
             targets,
@@ -261,10 +262,14 @@ def _stored_conflicts(config: configs.Images | configs.Tfds) -> Iterator[Conflic
         yield ("examples",), "null is not allowed; allowed: a number, as a balanced subset need not have all examples"
     elif config.examples is not None and size is not None and config.examples > size:
         yield ("examples",), f"{config.examples} is not allowed; allowed: at most {size}, the {word} examples of {name}"
+    if config.channels is not None and known.shape[2] != 1:
+        yield ("channels",), f"{config.channels} is not allowed; allowed: null, as the images of {name} are in colour"
+    if config.outputs is not None and config.outputs < known.classes:
+        yield ("outputs",), f"{config.outputs} is not allowed; allowed: at least {known.classes}, the classes of {name}"
     examples = config.examples or size
     height, width = (config.resize or side for side in known.shape[:2])
     if examples and height and width:
-        yield from _too_many(examples, height * width * known.shape[2])
+        yield from _too_many(examples, height * width * (config.channels or known.shape[2]))
 
 
 def _generated(config: configs.Generated) -> tuple[tuple[int, int, int], int, int]:
@@ -275,6 +280,10 @@ def _generated(config: configs.Generated) -> tuple[tuple[int, int, int], int, in
         return row.shape, row.classes, row.train_examples
     if isinstance(config, configs.Points):
         return (1, 1, 1), 1, len(config.x)
+    if isinstance(config, configs.ModularAddition):
+        return (1, 3, 1), config.modulus, config.examples
+    if isinstance(config, configs.Parity):
+        return (1, config.length, 1), 2, config.examples
     height, width, channels = config.shape
     classes = len(config.singular_values) if isinstance(config, configs.LinearTeacher) else config.classes
     return (height, width, channels), classes, config.examples
@@ -293,6 +302,8 @@ def _generated_conflicts(config: configs.Generated) -> Iterator[Conflict]:
             given = len(getattr(config, name))
             if given != examples and (given or name == "values"):
                 yield (name,), f"{given} numbers; allowed: {examples}, one for each of `x`"
+    if isinstance(config, configs.ModularAddition) and examples > classes**2:
+        yield ("examples",), f"{examples} is not allowed; allowed: at most {classes**2}, the pairs modulo {classes}"
     if isinstance(config, configs.GaussianClasses) and classes > size:
         yield ("classes",), f"{classes} is not allowed; allowed: {limit}, as the means are orthogonal"
     if isinstance(config, configs.LinearTeacher) and classes > size:

@@ -86,6 +86,8 @@ def load(name: str, config: configs.Images | configs.Tfds) -> Chosen:
     x = raw / np.float64(scale)
     if config.standardise:
         x = standardised(x)
+    if config.channels is not None:
+        x = np.repeat(x, config.channels, axis=3)
     return Chosen(x, labels, known.classes, str(made.info.version), known.licence, known.citation)
 
 

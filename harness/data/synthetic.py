@@ -50,6 +50,15 @@ def generate(config: configs.Generated) -> Drawn:
             x = _stream(config, "inputs").standard_normal((config.examples, _size(config)))
             labels = _stream(config, "labels").integers(config.classes, size=config.examples)
             targets = np.eye(config.classes)[labels]
+        case configs.ModularAddition():
+            p = config.modulus
+            first, second = np.divmod(_stream(config, "inputs").permutation(p * p)[: config.examples], p)
+            x = np.stack([first, second, np.full_like(first, p)], axis=1).astype(float)
+            return Drawn(x.reshape(-1, 1, 3, 1), np.eye(p)[(first + second) % p], np.ones(config.examples))
+        case configs.Parity():
+            bits = _stream(config, "inputs").integers(2, size=(config.examples, config.length))
+            x = bits.astype(float).reshape(-1, 1, config.length, 1)
+            return Drawn(x, np.eye(2)[bits.sum(axis=1) % 2], np.ones(config.examples))
     return Drawn(x.reshape(-1, *config.shape), targets, np.ones(config.examples))
 
 
@@ -85,7 +94,12 @@ STREAMS = ("means", "noise", "inputs", "labels", "left", "right")
 
 
 def _stream(
-    config: configs.GaussianClasses | configs.LinearTeacher | configs.RandomLabels, name: str
+    config: configs.GaussianClasses
+    | configs.LinearTeacher
+    | configs.RandomLabels
+    | configs.ModularAddition
+    | configs.Parity,
+    name: str,
 ) -> np.random.Generator:
     """Returns the random numbers for one purpose; each has its own stream, so that none depends on another's size."""
     return np.random.Generator(np.random.PCG64([config.seed, STREAMS.index(name)]))

@@ -7,6 +7,7 @@ import math
 
 from harness.diagnostics import plan
 from harness.diagnostics import point as points
+from harness.records import square
 
 METRICS = ("loss", "loss_gap", "relative_gap", "grad_norm", "pl_ratio", "train_accuracy", "chance", "eta")
 
@@ -27,7 +28,7 @@ def measure(point: points.Point) -> dict[str, float]:
         "loss_gap": gap,
         "relative_gap": gap / scale if scale > ROUNDING * abs(point.constant) else math.nan,
         "grad_norm": point.grad_norm,
-        "pl_ratio": point.grad_norm**2 / (2 * gap) if gap > 0 else math.nan,
+        "pl_ratio": square.square(point.grad_norm) / (2 * gap) if gap > 0 else math.nan,
         "train_accuracy": point.accuracy,
         "chance": point.chance,
         "eta": point.eta,

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness import records
 from harness.diagnostics import episodes, trajectory
-from harness.records import traces
+from harness.records import square, traces
 
 METRICS = (
     "trace_points",
@@ -96,7 +96,7 @@ def _look(point: traces.TracePoint, infimum: float) -> records.Record:
     values = {
         "eta": point.eta,
         "grad_norm": point.grad_norm,
-        "pl_ratio": point.grad_norm**2 / (2 * (point.loss - infimum)) if point.loss > infimum else math.nan,
+        "pl_ratio": square.square(point.grad_norm) / (2 * (point.loss - infimum)) if point.loss > infimum else math.nan,
         "lambda_min": point.values[-1],
         "lambda_min_error": point.errors[-1],
     }

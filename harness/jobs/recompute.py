@@ -23,7 +23,7 @@ leaderboard/bundles/verify.py.
 
 The sandbox is this process: an empty environment, a folder of its own as its workspace, limits on CPU time, memory and
 file sizes, and once the data set is there no connection and no other program (leaderboard/bundles/process.py sets what
-the operating system can hold, `_alone` the rest). Nothing of a bundle is ever run: a cell is typed values.
+the operating system can hold, `alone` the rest). Nothing of a bundle is ever run: a cell is typed values.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> int:
         devices.configure("cpu")
         asked = request.read(folder, plain)
         ready = problem.problem(asked.cell)
-        _alone(folder)
+        alone(folder)
         answer(asked, ready, say)
     except (errors.InputError, errors.OutOfMemory, ValueError) as error:
         word = "unable" if isinstance(error, errors.InputError) else "refused"
@@ -384,7 +384,7 @@ def _distance(
 FORBIDDEN = ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
 
 
-def _alone(folder: pathlib.Path) -> None:
+def alone(folder: pathlib.Path) -> None:
     """Refuses from now on connections, other programs, and files written outside a folder."""
     places = (str(folder.resolve()), os.environ.get("JAX_COMPILATION_CACHE_DIR"))
     inside = tuple(os.path.join(os.path.realpath(place), "") for place in places if place)

@@ -204,7 +204,7 @@ def _settle(
 
 def _fail(folder: pathlib.Path, reason: str) -> None:
     """Writes into a run folder, where there is one, that its run has failed and why."""
-    with contextlib.suppress(run_folder.Busy):
+    with contextlib.suppress(run_folder.Busy, run_folder.Damaged):
         if run_folder.read(folder) is not None:
             with run_folder.claimed(folder):
                 if facts := run_folder.read(folder):

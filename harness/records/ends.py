@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from harness import config, records
+from harness.records import square
 from harness.risk import losses
 
 Word = Literal[
@@ -140,7 +141,7 @@ def _stationary(cell: config.Recipe, values: dict[str, float], gap: float) -> En
     steepest = 2 * max(top, abs(least)) * above
     if math.isnan(steepest):
         return End(None, seen)
-    if values["grad_norm"] ** 2 > STATIONARY * max(steepest, 0.0):
+    if square.square(values["grad_norm"]) > STATIONARY * max(steepest, 0.0):
         return End("not stationary", seen)
     if _bent(values):
         return End("strict saddle", seen)

@@ -16,7 +16,9 @@
 
 A record and its spectrum are on disk before the state of their step, so a run that is killed anywhere goes on from the
 state, and records of later steps are made again and dropped as doubles. A torn last line is ignored. A state carries
-the SHA-256 of its arrays: one that is damaged is passed over for the one before, or for the beginning.
+the SHA-256 of its arrays: one that is damaged is passed over for the one before, or for the beginning. A `run.json` or
+a file of lines that is damaged (empty, cut off, foreign) is named (`Damaged`), and counts as a run that never began:
+when it is run again, what is there is set aside as FILE.damaged.
 
 safetensors rather than Orbax: one file instead of some fifteen, no code or shape that a reader must trust, and damage
 is noticed.
@@ -34,12 +36,12 @@ import pathlib
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
-from harness import records, workspace
+from harness import errors, records, workspace
 from harness.curvature import spectrum
 from harness.records import layers, run_facts, spectra, traces, verdict
 
@@ -51,6 +53,19 @@ KEPT = 2
 
 KEPT_BYTES = 2_000_000
 """Bytes up to which older states are kept too: what a bundle shows of a run (leaderboard/bundles/bundle.py)."""
+
+
+LINES = ("records.jsonl", "spectra.jsonl", "layers.jsonl", "usage.jsonl", "trace.jsonl", "steps.csv")
+"""The files that hold a line for each step of some kind."""
+
+Loaded = TypeVar("Loaded")
+
+
+class Damaged(errors.InputError):
+    """A file of a run folder does not hold what gdzoo writes there; the message names it and says what to do."""
+
+    def __init__(self, file: pathlib.Path, why: str) -> None:
+        super().__init__(f"{file} is damaged ({why}); delete {file.parent} and say `gdzoo run` again")
 
 
 class Busy(Exception):
@@ -96,9 +111,14 @@ def _locked(path: pathlib.Path) -> Iterator[TextIO]:
 def status(path: pathlib.Path) -> str:
     """Returns a run's status: missing, running, interrupted, finished, diverged or failed.
 
-    A run that says it is running while no process holds its folder was interrupted.
+    A run that says it is running while no process holds its folder was interrupted; one whose `run.json` is damaged
+    is missing, and a warning names it.
     """
-    facts = read(path)
+    try:
+        facts = read(path)
+    except Damaged as error:
+        warnings.warn(str(error), stacklevel=2)
+        return "missing"
     if facts is None:
         return "missing"
     if facts.status != "running":
@@ -111,17 +131,33 @@ def status(path: pathlib.Path) -> str:
 
 
 def read(path: pathlib.Path) -> run_facts.RunFacts | None:
-    """Returns the facts of a run, or None when it never began."""
+    """Returns the facts of a run, or None when it never began.
+
+    Raises:
+        Damaged: If `run.json` does not hold them.
+    """
     plain = read_plain(path)
-    return None if plain is None else run_facts.of(plain)
+    try:
+        return None if plain is None else run_facts.of(plain)
+    except TypeError as error:
+        raise Damaged(path / "run.json", f"it is no run's: {str(error)[:200]}") from error
 
 
 def read_plain(path: pathlib.Path) -> dict[str, Any] | None:
-    """Returns what `run.json` holds as it stands there, for readers that check it; None when the run never began."""
+    """Returns what `run.json` holds as it stands there, for readers that check it; None when the run never began.
+
+    Raises:
+        Damaged: If it is no JSON object.
+    """
+    file = path / "run.json"
     try:
-        plain: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        plain = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except (ValueError, OSError) as error:
+        raise Damaged(file, _why(file, error)) from error
+    if not isinstance(plain, dict):
+        raise Damaged(file, "it holds no JSON object")
     return {name: verdict.current(value) if name == "verdict" else value for name, value in plain.items()}
 
 
@@ -175,32 +211,34 @@ def append_usage(path: pathlib.Path, usage: records.Record) -> None:
 
 def read_records(path: pathlib.Path) -> list[records.Record]:
     """Returns the whole records of a run, in order."""
-    return [records.load(line) for line in _lines(path / "records.jsonl")]
+    return _loaded(path / "records.jsonl", records.load)
 
 
 def read_usage(path: pathlib.Path) -> list[records.Record]:
     """Returns what the process took at each checkpoint, in order."""
-    return [records.load(line) for line in _lines(path / "usage.jsonl")]
+    return _loaded(path / "usage.jsonl", records.load)
 
 
 def read_spectra(path: pathlib.Path) -> list[tuple[int, spectrum.Spectrum]]:
     """Returns step and spectrum of each checkpoint at which a run kept it, in order."""
-    return [spectra.load(line) for line in _lines(path / "spectra.jsonl")]
+    return _loaded(path / "spectra.jsonl", spectra.load)
 
 
 def read_layers(path: pathlib.Path) -> list[tuple[int, layers.Layers]]:
     """Returns step and shares of layers of each checkpoint at which a run kept them, in order."""
-    return [layers.load(line) for line in _lines(path / "layers.jsonl")]
+    return _loaded(path / "layers.jsonl", layers.load)
 
 
 def read_trace(path: pathlib.Path) -> list[traces.TracePoint]:
     """Returns the trace points of a run, in order; none where it has no trace."""
-    return traces.load(_lines(path / "trace.jsonl"))
+    with _undamaged(path / "trace.jsonl"):
+        return traces.load(_lines(path / "trace.jsonl"))
 
 
 def read_steps(path: pathlib.Path) -> traces.Steps:
     """Returns what each step of a run saw; nothing where it has no trace."""
-    return traces.load_steps(_lines(path / "steps.csv"))
+    with _undamaged(path / "steps.csv"):
+        return traces.load_steps(_lines(path / "steps.csv"))
 
 
 def keep_records(path: pathlib.Path, last: int) -> list[records.Record]:
@@ -238,9 +276,44 @@ def _keep_trace(path: pathlib.Path, last: int) -> None:
 
 def clear(path: pathlib.Path) -> None:
     """Forgets records and states, so that the run begins anew."""
-    kept = ("records.jsonl", "spectra.jsonl", "layers.jsonl", "usage.jsonl", "trace.jsonl", "steps.csv")
-    for file in (*_states(path), *(path / name for name in kept)):
+    for file in (*_states(path), *(path / name for name in LINES)):
         file.unlink(missing_ok=True)
+
+
+def sound(path: pathlib.Path, checkpoints: Sequence[int]) -> bool:
+    """Says whether a run can go on from its folder; where a file is damaged a warning names it, and all is set aside.
+
+    What is set aside keeps its name, with `.damaged` behind it.
+
+    Args:
+        path: The folder.
+        checkpoints: The steps that are recorded; up to that of the newest state none may be missing.
+    """
+    try:
+        for reader in (read, read_usage, read_spectra, read_layers, read_trace):
+            reader(path)
+        recorded, seen = {record.step for record in read_records(path)}, set(read_steps(path).step.tolist())
+        if (newest := last_state(path)) is not None:
+            made = _step(newest)
+            _complete(path / "records.jsonl", [step for step in checkpoints if step <= made and step not in recorded])
+            if (path / "trace.jsonl").exists():
+                _complete(path / "steps.csv", [step for step in range(made) if step not in seen])
+            for name in LINES:
+                if (path / name).exists() and not (path / name).stat().st_size:
+                    raise Damaged(path / name, "it is empty")
+    except Damaged as error:
+        warnings.warn(f"{error}: the run begins anew, and what is there is set aside as FILE.damaged", stacklevel=2)
+        for file in (path / "run.json", *_states(path), *(path / name for name in LINES)):
+            if file.exists():
+                file.rename(file.with_name(f"{file.name}.damaged"))
+        return False
+    return True
+
+
+def _complete(path: pathlib.Path, missing: Sequence[int]) -> None:
+    """Raises Damaged where steps are missing in a file."""
+    if missing:
+        raise Damaged(path, f"step {missing[0]} is not in it")
 
 
 def save_state(path: pathlib.Path, step: int, arrays: dict[str, np.ndarray]) -> None:
@@ -327,6 +400,35 @@ def _append(path: pathlib.Path, line: str) -> None:
         handle.write(line + "\n")
         handle.flush()
         os.fsync(handle.fileno())
+
+
+@contextlib.contextmanager
+def _undamaged(path: pathlib.Path) -> Iterator[None]:
+    """Says of a file that is read inside that it is damaged, where that fails."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
+        raise Damaged(path, _why(path, error)) from error
+
+
+def _why(path: pathlib.Path, error: Exception) -> str:
+    """Returns what is wrong with a file that could not be read, in few words."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    with contextlib.suppress(OSError):
+        if not path.stat().st_size:
+            return "it is empty"
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _loaded(path: pathlib.Path, load: Callable[[str], Loaded]) -> list[Loaded]:
+    """Returns what the whole lines of a file say.
+
+    Raises:
+        Damaged: If one of them is not such a line.
+    """
+    with _undamaged(path):
+        return [load(line) for line in _lines(path)]
 
 
 def _lines(path: pathlib.Path) -> list[str]:

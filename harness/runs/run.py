@@ -92,7 +92,10 @@ def run_seeds(
 
 def _ended(folder: pathlib.Path) -> bool:
     """Says whether the run in a folder has ended."""
-    found = run_folder.read(folder)
+    try:
+        found = run_folder.read(folder)
+    except run_folder.Damaged:  # which is said when it is opened
+        return False
     return found is not None and found.status in statuses.ENDED
 
 
@@ -148,7 +151,7 @@ def open_run(orders: Orders, seed: int, beside: Sequence[int], folder: pathlib.P
         ready: The problem.
     """
     known = facts.initial(orders.cell, seed, ready, orders.device, orders.command)
-    earlier = run_folder.read_plain(folder)
+    earlier = run_folder.read_plain(folder) if run_folder.sound(folder, orders.cell.checkpoint_steps) else None
     if earlier and earlier.get("together") and earlier.get("dataset") == known.dataset:
         known = run_facts.of({**known.plain(), **earlier, "reason": None})  # what an older version left out is today's
     else:

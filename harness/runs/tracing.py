@@ -18,7 +18,7 @@ import numpy as np
 from harness import config
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import trace_plan
-from harness.records import run_folder, traces
+from harness.records import run_folder, square, traces
 from harness.runs import keys, measure
 from harness.training import problem, tracer
 
@@ -137,7 +137,8 @@ class Tracing:
         rule, made = self.traced.ready.rule, self._made
         if rule.name != "gd" or made is None or made.step[-1] != step - 1:
             return math.nan
-        promised = measure.step_size_at(self.traced.ready, self.traced.eta, step - 1) * float(made.grad_norm[-1]) ** 2
+        eta = measure.step_size_at(self.traced.ready, self.traced.eta, step - 1)
+        promised = eta * square.square(float(made.grad_norm[-1]))
         return (loss - float(made.loss[-1])) / promised if promised > 0 else math.nan
 
     def flush(self) -> None:

@@ -4,7 +4,8 @@
 On a CPU the bits of a run depend on the number of threads that share a product, on the instruction set, and on the make
 of the CPU: on one machine a pinned number gives the same bits on one core and on many, at whatever load. So threads and
 instruction set are pinned, for every run, and a canary tells machines of other bits apart (harness/runtime/canary.py):
-XLA's libraries for products of matrices choose by the CPU whatever the pin says. `PJRT_NPROC`, `NPROC` and `XLA_FLAGS`
+XLA's libraries for products of matrices choose by the CPU whatever the pin says. What else the environment may change
+is in harness/runtime/environment.py. `PJRT_NPROC`, `NPROC` and `XLA_FLAGS`
 that a user sets win, and are recorded. On a GPU the kernels that sum in an order of their own are forbidden (not
 measured).
 """
@@ -17,7 +18,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from harness import errors
-from harness.runtime import compilation_cache, distributed, lapack, sharding
+from harness.runtime import compilation_cache, distributed, environment, lapack, sharding
 
 if TYPE_CHECKING:
     import jax
@@ -65,9 +66,7 @@ def configure(choice: str = "auto", count: int = 1, together: distributed.Hosts 
     _pin(count if together is None else MEETING)
     import jax
 
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_default_matmul_precision", "highest")
-    jax.config.update("jax_threefry_partitionable", True)
+    environment.pin()
     if choice == "cpu":
         jax.config.update("jax_platforms", "cpu")
         if count > 1:
@@ -77,7 +76,11 @@ def configure(choice: str = "auto", count: int = 1, together: distributed.Hosts 
     compilation_cache.keep(f"{platform.machine()}-{_threads() or 'all'}-threads")
     try:
         shown = jax.devices(None if choice == "auto" else choice)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter for a platform of a plug-in that is not installed
+        asked = os.environ.get("JAX_PLATFORMS")
+        if choice == "auto" and asked:
+            text = f"JAX_PLATFORMS={asked}: this machine shows jax no such device; unset it, or say JAX_PLATFORMS=cpu"
+            raise errors.InputError(text) from error
         raise errors.InputError(f"--device: this machine shows jax no {choice}; say --device auto or cpu") from error
     count = len(shown) if jax.process_count() > 1 else count
     if count > len(shown):
@@ -118,9 +121,11 @@ def profile() -> dict[str, Any]:
         "matmul_precision": _setting("jax_default_matmul_precision"),
         "threefry_partitionable": bool(_setting("jax_threefry_partitionable")),
     }
+    if foreign := environment.foreign(os.environ):  # only then, so that profiles of other versions stay comparable
+        found["environment"] = foreign
     known = (isa == ISA and found["lapack_kernels"] == lapack.KERNELS) or isa in ("aarch64", "arm64")
     pinned = found["threads"] == THREADS and found["lapack_threads"] == 1 and known
-    return {**found, "exact": device.platform == "cpu" and sharding.count() == 1 and pinned}
+    return {**found, "exact": device.platform == "cpu" and sharding.count() == 1 and pinned and not foreign}
 
 
 def check(precision: str) -> None:

@@ -38,6 +38,9 @@ from harness.specs import template as templates
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
+LONGEST_LABEL = 4000
+"""Characters of a label; a longer one is cut, and ends with the cell's name."""
+
 MAX_WRONG = 500  # cells to explain before a grid that is wrong everywhere is given back
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', the first not '.' or '-'"
 
@@ -245,6 +248,9 @@ def _cells(
                 here.append(grid.twin(axes, point, points[text]))
             points.setdefault(text, point)
             label = grid.label(context["spec"], axes, json.loads(text))
+            if len(label) > LONGEST_LABEL:
+                name = config.hash_of(cell.resolved())[:12]
+                label = f"{label[: LONGEST_LABEL - len(name) - 4]}... {name}"
             values = {name: getattr(cell, name) for name in config.Recipe.model_fields}
             wanted = expectations.of_cell(fields.expected, len(cells)) if right else ()
             cells.append(config.Cell.model_construct(**values, **context, label=label, expected=wanted))

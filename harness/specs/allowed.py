@@ -43,6 +43,11 @@ def tag(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
     return str(_walk(schema, path, data)[0].get("discriminator", {}).get("propertyName", ""))
 
 
+def kinds(schema: Schema, path: strict_yaml.Path, data: Any) -> dict[str, Schema]:
+    """Returns the mappings that may stand at one place by the key that says which it is; none if there is no choice."""
+    return _kinds(schema, _walk(schema, path, data)[0])
+
+
 def description(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
     """Returns what the field at one place means, empty where the schema does not say."""
     return str(_walk(schema, path, data)[0].get("description", ""))
@@ -61,7 +66,9 @@ def words(schema: Schema, node: Schema) -> str:
         rule = node["discriminator"]
         return f"a mapping with `{rule['propertyName']}`: {', '.join(rule['mapping'])}"
     if options := node.get("anyOf") or node.get("oneOf"):
-        return " or ".join(words(schema, option) for option in options)
+        kinds = _kinds(schema, node)
+        told = [words(schema, option) for option in options if not (kinds and "$ref" in option)]
+        return " or ".join(told + ([f"a mapping with one of the keys {', '.join(kinds)}"] if kinds else []))
     if "const" in node:
         return str(node["const"])
     if "enum" in node:
@@ -142,7 +149,16 @@ def _variant(schema: Schema, node: Schema, data: Any) -> Schema:
         return _resolved(schema, {"$ref": reference}) if reference else {}
     options = [_resolved(schema, option) for option in node.get("anyOf") or node.get("oneOf") or []]
     wanted = "items" if isinstance(data, list) else "properties"
+    if isinstance(data, dict) and (kinds := _kinds(schema, node)):
+        return next((kinds[key] for key in data if key in kinds), {})
     return next((option for option in options if wanted in option), node)
+
+
+def _kinds(schema: Schema, node: Schema) -> dict[str, Schema]:
+    """Returns several mappings that a node may be, each by the first key that it must have; none if there is one."""
+    options = [_resolved(schema, option) for option in node.get("anyOf") or node.get("oneOf") or []]
+    mappings = [option for option in options if option.get("required")]
+    return {option["required"][0]: option for option in mappings} if len(mappings) > 1 else {}
 
 
 def _resolved(schema: Schema, node: Schema) -> Schema:

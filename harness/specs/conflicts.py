@@ -7,9 +7,17 @@ from collections.abc import Iterator
 
 import zoo
 from harness import config, data, starts
+from harness.config import precision
 from harness.risk import losses
-from harness.specs import problems
-from zoo import code
+from harness.specs import problems, strict_yaml
+from zoo import code, layer
+from zoo.config import Config
+
+TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
+"""The parts of a recipe whose numbers are those of its training."""
+
+MEASURED = frozenset(("eta_lambda", "infimum", "radius"))
+"""Fields of them that are in float64 whatever the training is."""
 
 
 def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
@@ -20,6 +28,7 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         text = f"{recipe.checkpoints} is not allowed; allowed: at most {recipe.steps + 1}, which is steps + 1"
         yield problems.Problem(("checkpoints",), text)
     yield from _misscheduled(recipe)
+    yield from _unheld(recipe)
     if recipe.trace is not None:
         yield from _mistraced(recipe.trace, recipe.steps)
     if recipe.target is not None:
@@ -57,13 +66,56 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
     try:
         zoo.check(recipe.model.family, recipe.model, facts.shape, facts.classes)
     except ValueError as error:
-        yield problems.Problem(("model",), str(error), key=True)
+        place = error.place if isinstance(error, layer.Misfit) else ()
+        yield problems.Problem(("model", *place), str(error), key=True)
         return
+    yield from _unread(recipe, facts)
     why = starts.refusal(recipe, facts)
     if why:
         yield problems.Problem(
             ("start", "name"), f"{recipe.start.name!r} is not allowed; allowed: another start, or model: {why}"
         )
+
+
+def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
+    """Yields what is wrong between an embedding and the integers of the data."""
+    known = getattr(recipe.data, "vocabulary", None)
+    layers = zoo.made_of(recipe.model, facts.shape, facts.classes)
+    for node in layer.walk(layers):
+        if isinstance(node, layer.Embedding) and (known is None or node.vocabulary < known):
+            least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"
+            text = f"an embedding of {node.vocabulary} integers does not fit: {recipe.data.name} has {least}"
+            yield problems.Problem(("model", "layers", 0), text)
+
+
+def _unheld(recipe: config.Recipe) -> Iterator[problems.Problem]:
+    """Yields the numbers that the arithmetic of training does not hold, and the step sizes that a schedule leads to."""
+    unheld = False
+    for part in TRAINED:
+        for path, number, below_one in _numbers(getattr(recipe, part), (part,)):
+            if why := precision.refusal(number, recipe.precision, below_one=below_one):
+                unheld = True
+                yield problems.Problem(path, f"{strict_yaml.shown(number)} is not allowed: {why}")
+    optimizer = recipe.optimizer
+    if not unheld and isinstance(optimizer.learning_rate, float):
+        factors = config.extremes(optimizer.schedule, recipe.steps)
+        if why := precision.refused_step_size(optimizer.learning_rate, factors, recipe.precision):
+            yield problems.Problem(("optimizer", "schedule"), why)
+
+
+def _numbers(holder: object, path: strict_yaml.Path) -> Iterator[tuple[strict_yaml.Path, float, bool]]:
+    """Yields path and value of each float in a part of a recipe but MEASURED, and whether its field ends below 1."""
+    if isinstance(holder, Config):
+        for name, field in type(holder).model_fields.items():
+            value = getattr(holder, name)
+            if isinstance(value, float) and name not in MEASURED:
+                yield (*path, name), value, any(hasattr(rule, "lt") for rule in field.metadata)
+            elif isinstance(value, Config | tuple):
+                yield from _numbers(value, (*path, name))
+    elif isinstance(holder, tuple):
+        for i, value in enumerate(holder):
+            if isinstance(value, float):
+                yield (*path, i), value, False
 
 
 def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:

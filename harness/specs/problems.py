@@ -59,6 +59,9 @@ def explained(error: pydantic.ValidationError, mapping: dict[str, Any], schema: 
             continue
         if each["type"] == "missing" and _misspelt(_untagged(each["loc"]), unknown):
             continue
+        # Nor is a list too short because what stands in it is wrong.
+        if each["type"] == "too_short" and each["input"]:
+            continue
         yield _explained(each, mapping, schema)
 
 
@@ -79,6 +82,9 @@ def _explained(found: ErrorDetails, mapping: dict[str, Any], schema: allowed.Sch
             return Problem(path, text, key=True)
         case "value_error":
             return Problem(path, str(found["ctx"]["error"]), key=True)
+        case "no_layer":
+            near = (errors.nearest(str(key), allowed.kinds(schema, path, mapping)) for key in value)
+            return Problem(path, f"{strict_yaml.shown(value)} is not allowed; allowed: {options}{''.join(near)}")
         case "missing":
             return Problem(path, f"missing; allowed: {options}", key=True)
         case "union_tag_not_found" | "union_tag_invalid" if isinstance(value, dict):
@@ -96,11 +102,15 @@ def _explained(found: ErrorDetails, mapping: dict[str, Any], schema: allowed.Sch
 
 
 def _untagged(location: tuple[str | int, ...]) -> strict_yaml.Path:
-    """Returns the path in the file of one of pydantic's locations."""
+    """Returns the path in the file of one of pydantic's locations.
+
+    Where layers are listed, the variant is named after each index, and after the number of features.
+    """
     path: list[str | int] = []
     parts = iter(location)
     for part in parts:
         path.append(part)
-        if part in UNIONS and path[0] != "grid":
+        layers = path[:2] == ["model", "layers"]
+        if path[0] != "grid" and (part in UNIONS or (layers and (part == "dense" or isinstance(part, int)))):
             next(parts, None)
     return tuple(path)

@@ -177,7 +177,7 @@ def _float(text: str) -> float:
         raise ValueError("the number is too large for a double; the largest is 1.7976931348623157e308")
     if value == 0 and re.search(r"[1-9]", re.split(r"[eE]", text)[0]):
         raise ValueError("the number is too small for a double; write 0 if zero is meant")
-    return value
+    return value or 0.0  # -0.0 equals 0.0, so it is 0.0: equal numbers are one configuration, with the same bits
 
 
 def _refuse_number(text: str) -> None:

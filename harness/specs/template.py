@@ -36,6 +36,7 @@ OPTIONAL = """\
 
 DATA: dict[tuple[int, ...], dict[str, Any]] = {
     (1, 1, 1): {"name": "point"},
+    (1, 3, 1): {"name": "modular_addition", "examples": 1024, "modulus": 97},
     (28, 28, 1): {"name": "fashion_mnist", "examples": 1024},
     (32, 32, 3): {"name": "cifar10", "examples": 1024},
     (224, 224, 3): {"name": "imagenette", "examples": 1024, "resize": 224},
@@ -98,6 +99,9 @@ def _lines(path: tuple[str, ...], mapping: dict[str, Any], schema: allowed.Schem
         yield f"{indent}{path[-1]}:"
         for key in value:
             yield from _lines((*path, key), mapping, schema)
+    elif path == ("model", "layers"):
+        yield f"{indent}{path[-1]}:"
+        yield from (f"{indent}  - {grid.flow(item)}" for item in value)
     else:
         quoted = path == ("title",)
         yield f"{indent}{path[-1]}: {json.dumps(value, ensure_ascii=False) if quoted else grid.flow(value)}"
@@ -105,9 +109,13 @@ def _lines(path: tuple[str, ...], mapping: dict[str, Any], schema: allowed.Schem
 
 def _comments(path: tuple[str, ...], mapping: dict[str, Any], schema: allowed.Schema, *, block: bool) -> Iterator[str]:
     variants = allowed.variants(schema, path[:-1], mapping) if path[-1] in ("family", "name") else {}
+    if path == ("model", "layers"):
+        variants = allowed.kinds(schema, (*path, 0), mapping)
+        words = ", ".join(allowed.names(schema, (*path, 0), mapping))
+        yield f"{allowed.description(schema, path, mapping)} The words: {words}."
     alike: dict[str, list[str]] = {}
     for name, variant in variants.items():
-        others = [key for key in variant["properties"] if key != path[-1]]
+        others = [key for key in variant["properties"] if key not in (path[-1], name)]
         takes = f" It takes {', '.join(others)}." if others else ""
         alike.setdefault(f"{variant['description']}{takes}", []).append(name)
     for text, names in alike.items():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STARTS: dict[str, str] = {
     "random": "the family's own random initialisation, from the run's seed",
     "given": "the parameters that the spec gives, for every seed",
+    "branch": "where another run was at one of its checkpoint steps; the batches of its seed go on from there",
     "planted_minimum": "the parameters that planted targets come from: an exact global minimum, for every family",
     "head_saddle": "the last two layers zero, output bias optimal, what lies below drawn: a strict saddle of any "
     "network that ends in a smooth hidden layer and a dense head, a ViT's norm included",
@@ -34,7 +35,7 @@ STARTS: dict[str, str] = {
 SADDLES = ("head_saddle", "origin", "deep_linear_saddle", "zero_unit_saddle", "split_saddle")
 """Those that are saddles (harness/starts/saddles.py)."""
 
-PLANTED = ("planted_minimum", *SADDLES)
+PLANTED = ("branch", "planted_minimum", *SADDLES)
 """Those that are points known beforehand, from which a run may be displaced."""
 
 

@@ -51,6 +51,8 @@ class ClosedPoint(NamedTuple):
         offset: Standard deviation of c; 0 for c = 0, and always where the head has no bias.
         c: c itself, in place of one that is drawn; empty to draw it.
         bare: Whether all parameters below B are 0 instead of drawn.
+        zero: Whether what lies below B is then 0 for every example, as the layers say (theory.origin): it is not
+            computed, and its parameters, however many, are not made.
     """
 
     seed: int
@@ -58,6 +60,7 @@ class ClosedPoint(NamedTuple):
     offset: float = 0.0
     c: tuple[float, ...] = ()
     bare: bool = False
+    zero: bool = False
 
 
 class Values(NamedTuple):
@@ -127,6 +130,10 @@ def eigenvalues(
     if not (math.isfinite(scale) and np.isfinite(moments).all() and np.isfinite(curvature).all()):
         raise FloatingPointError("a closed point is not finite")
     positions = moments.shape[-1] // outputs
+    terms = len(batch.x) + moments.shape[-2] + moments.shape[-1] + 16 * len(list(layer.walk(head.body)))
+    if place.zero and not head.own:
+        kept = np.any(moments != 0, axis=1)  # but the row of the shift all are exactly 0
+        moments = moments[kept if kept.any() else slice(1)]
     free = outer.bias
     if head.own:
         first = _coupled(moments[0], slope, value, 1, curvature, positions, bias=free)
@@ -134,7 +141,6 @@ def eigenvalues(
     else:
         first = _coupled(moments, slope, value, units, curvature, positions, bias=free)
         others, times = slope * np.linalg.svd(moments, compute_uv=False), units - 1
-    terms = len(batch.x) + moments.shape[-2] + moments.shape[-1] + 16 * len(list(layer.walk(head.body)))
     eps = np.finfo(np.float64).eps
     largest = max((float(np.abs(part).max()) for part in (first, others) if len(part)), default=0.0) + loss.weight_decay
     error = eps * (terms * max(abs(slope), abs(slope_0)) * scale + (len(first) + 8) * largest)
@@ -206,7 +212,7 @@ def _moments(
     Raises:
         ValueError: If Q K exceeds POSITIONS.
     """
-    below = _below(head, inputs, place)
+    below = {} if place.zero else _below(head, inputs, place)
     middle = layer.output(head.body, inputs)
     node = head.layers[head.inner]
     units = node.output(middle)[-1]
@@ -221,16 +227,19 @@ def _moments(
     body, end = _model(head.body, inputs), _model(tail, middle)
     shape = jax.eval_shape(end.init, jax.random.key(0))
 
-    def norms(x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def given(below: model.Params, x: jax.Array) -> jax.Array:
+        return jnp.zeros((len(x), *middle), x.dtype) if place.zero else body.apply(below, x)
+
+    def norms(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
         plain = {head.inner: {"scale": jnp.ones(units, x.dtype), "bias": jnp.zeros(units, x.dtype)}}
-        values = end.apply(plain, body.apply(below, x)).reshape(len(x), positions, units)
+        values = end.apply(plain, given(below, x)).reshape(len(x), positions, units)
         stacked = jnp.stack([values, jnp.ones_like(values)])
         moments = jnp.einsum("anqu,nk->uaqk", stacked, gradients)
         bound = jnp.sum(jnp.sqrt(jnp.sum(stacked**2, axis=(0, 2)).max(axis=-1)) * jnp.linalg.norm(gradients, axis=-1))
         return moments.reshape(units, 2, -1), bound
 
-    def shared(x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h = body.apply(below, x)
+    def shared(below: model.Params, x: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = given(below, x)
         zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, x.dtype), shape)
 
         def weighed(row: Any) -> jax.Array:
@@ -247,7 +256,7 @@ def _moments(
     scale = 0.0
     for start in range(0, len(x), objective.CHUNK):
         part = slice(start, start + objective.CHUNK)
-        moments, bound = jax.block_until_ready(made(x[part], gradients[part]))  # see curvature/dense.py
+        moments, bound = jax.block_until_ready(made(below, x[part], gradients[part]))  # see curvature/dense.py
         total = total + np.asarray(moments)
         scale += float(bound)
     return np.asarray(total), scale, units

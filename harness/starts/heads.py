@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zoo import activations, layer
 
-AVERAGES = layer.Flatten | layer.Mean | layer.AveragePool | layer.FirstToken
+AVERAGES = layer.Flatten | layer.Mean | layer.AveragePool | layer.FirstToken | layer.LastToken
 """Layers that act on each channel by itself, and keep what is constant."""
 
 
@@ -103,6 +103,8 @@ def attention(layers: layer.Layers) -> tuple[str, ...]:
     for name, node in reversed(list(layers.items())):
         if isinstance(node, layer.Attention):
             return (name,)
+        if isinstance(node, layer.Shared):  # one of its uses alone is no critical point of the others
+            continue
         for part in ("inner", "shortcut"):
             below = attention(getattr(node, part, {}))
             if below:

@@ -29,7 +29,7 @@ from harness.theory import bad_steps, ingredients
 from harness.theory.bad_steps import BadStep, Possible
 from harness.theory.ingredients import Ingredient
 from harness.training import optimizers
-from zoo import code, layer
+from zoo import code, layer, stack
 
 Covered = Literal["theorem 1", "proposition 11", "extension F11", "extension F7", "outside", "not known"]
 
@@ -233,6 +233,35 @@ def _of_code(model: code.Config, loss: config.Loss, optimizer: config.Optimizer)
     if optimizers.OPTIMIZERS[optimizer.name].never_singular:
         known = bad_steps.Known((), (), FIXED_VOLUME)
     return Theory(covered(found), found, one_piece, pieces, *known, (CODE, *_remarks(optimizer)))
+
+
+class Part(NamedTuple):
+    """One layer of a stack, and what covers it.
+
+    Attributes:
+        place: Where it is written, in the `model` part.
+        shape: Shape of what it gives for one example.
+        ingredients: What it is made of.
+    """
+
+    place: stack.Place
+    shape: layer.Shape
+    ingredients: tuple[Ingredient, ...]
+
+
+def parts(cell: config.Recipe) -> tuple[Part, ...]:
+    """Returns every layer of a cell whose network is a stack, in the order of the file; nothing of another family.
+
+    Layers of a repeated block stand there once, but for those that give another shape the next time.
+    """
+    if not isinstance(cell.model, stack.Config):
+        return ()
+    facts = data.facts(cell.data)
+    layers = stack.layers(cell.model, facts.shape, facts.classes)
+    found = ingredients.of_layers(layers)
+    rows = {row.path: row for row in stack.rows(cell.model, facts.shape, facts.classes)}
+    made = (Part(rows[path].place, rows[path].shape, own) for path, own in found.items() if path in rows)
+    return tuple(dict.fromkeys(made))
 
 
 def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer: config.Optimizer) -> Theory:

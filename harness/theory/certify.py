@@ -45,10 +45,11 @@ class Certificate(NamedTuple):
         why: What the verdict rests on, or what is missing.
         evidence: The points.
         missing: Why there are no closed points; empty if there are.
-        range: The step sizes certified for the whole map; for a risk with pieces, those certified on every piece that
-            was visited.
-        visited: Number of pieces that were visited, 1 for a risk of one piece; 0 if there is no point.
+        range: The step sizes certified for the whole map; where points speak of pieces, those certified on every piece
+            that was visited.
+        visited: Number of pieces that were visited, 1 where points speak of the whole map; 0 if there is no point.
         sound: On how many of them eta is certified.
+        dataset: SHA-256 of the training set (data.fingerprint).
     """
 
     cell: config.Cell
@@ -63,6 +64,12 @@ class Certificate(NamedTuple):
     range: step_sizes.Steps
     visited: int
     sound: int
+    dataset: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether the points speak of the whole map; also where there are none."""
+        return not any(one.piece for one in self.evidence)
 
     @property
     def failure(self) -> float:
@@ -161,8 +168,8 @@ def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     risk = evidence.Landscape(cell.data, cell.model, cell.loss)
     if says.one_piece and not settled:
         found, missing = evidence.whole_map(risk, points, eta, whole=whole)
-    elif whole and not settled and risk.layers:
-        found = evidence.pieces(risk, cell.start, points)
+    elif not settled and risk.layers:
+        found = evidence.every_piece(risk, points) or (evidence.pieces(risk, cell.start, points) if whole else ())
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:
         pieces.setdefault(one.piece, []).append(one)
@@ -170,7 +177,9 @@ def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     ranges = [step_sizes.certified(one.spectrum for one in group) for group in pieces.values()]
     sound = sum(_sound(group, used, range_) for group, range_ in zip(pieces.values(), ranges, strict=True))
     result, why = _Case(says, cell, eta, used, found, len(pieces), sound, size).verdict()
-    return Certificate(cell, eta, used, size, says, result, why, found, missing, _all(ranges), len(pieces), sound)
+    return Certificate(
+        cell, eta, used, size, says, result, why, found, missing, _all(ranges), len(pieces), sound, ready.arrays.sha256
+    )
 
 
 def _sound(group: Sequence[evidence.Evidence], used: optimizers.StepSizes, certified: step_sizes.Steps) -> bool:
@@ -219,17 +228,19 @@ class _Case(NamedTuple):
             return "certified", self.says.others
         if not self.found:
             return "undecided", f"no point: {_no_point(self.says, self.cell, self.size)}"
-        if not self.says.one_piece:
+        whole = not any(point.piece for point in self.found)
+        if not whole:
             pieces = f"{self.sound} of {self.visited} pieces visited"
             return "undecided", f"certified on {pieces}; nothing is said of the others"
+        what = "one piece" if self.says.one_piece else "every piece"
         if self.sound and sizes > 1:
-            return "certified", f"one piece, and the points leave none of the {sizes} step sizes over (F9)"
+            return "certified", f"{what}, and the points leave none of the {sizes} step sizes over (F9)"
         if self.sound:
             certifying = (point for point in self.found if point.certifies(self.eta))
             best = max(certifying, key=lambda point: point.sigma(self.eta)[0])
             value, error = best.sigma(self.eta)
             sure = "" if best.spectrum.complete else f", false with probability {exclusion.FAILURE:g} at most"
-            return "certified", f"one piece, and σ_min = {value:.3g} ± {error:.1g} at a point ({best.method}; F3){sure}"
+            return "certified", f"{what}, and σ_min = {value:.3g} ± {error:.1g} at a point ({best.method}; F3){sure}"
         if sizes > 1:
             return "undecided", f"the points leave some of the {sizes} step sizes of the schedule over"
         if not all(point.spectrum.complete for point in self.found):

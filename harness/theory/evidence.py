@@ -24,8 +24,8 @@ from harness.data import Facts
 from harness.records import verdict
 from harness.risk import networks, objective
 from harness.runtime import memory
-from harness.starts import closed_point, heads, saddles
-from harness.theory import step_sizes
+from harness.starts import blank_point, closed_point, heads, saddles
+from harness.theory import origin, step_sizes
 from harness.training import problem
 from zoo import layer, model, pattern
 from zoo.model import Model
@@ -41,10 +41,11 @@ class Evidence(NamedTuple):
     """A point at which all eigenvalues are known, or all above some level.
 
     Attributes:
-        method: `closed form`, `dense` or `Lanczos`.
+        method: `closed form`, `dense` or `Lanczos`; `closed form, every piece` where the spectrum is that of each fixed
+            pattern at the point.
         where: Which point, in words that find it again.
         spectrum: All eigenvalues, from a closed form without their multiplicities; from Lanczos the outer ones.
-        piece: Names the piece of a risk that has several; empty for one that has one.
+        piece: Names the piece of a risk that has several; empty where the point speaks of the whole map.
     """
 
     method: str
@@ -98,20 +99,36 @@ class Landscape(NamedTuple):
 def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple[tuple[Evidence, ...], str]:
     """Returns points of a risk that is one piece: closed ones, and dense ones where those leave something open.
 
-    Where no whole matrix is made, points by Lanczos, if there are no closed ones.
+    Where no whole matrix is made, one closed point is drawn, for a forward pass of a large network is dear, and the
+    others have nothing below, where they may; if there are no closed points, blank ones, else points by Lanczos.
     """
-    closed, missing = _closed_points(risk, points)
+    free = () if whole else every_piece(risk, points, first=1)
+    closed, missing = _closed_points(risk, points - len(free))
     if not whole:
-        return closed or _lanczos(risk, points), missing
+        return closed + free or _blank_points(risk, points) or _lanczos(risk, points), missing
     left = step_sizes.certified(one.spectrum for one in closed)
     if closed and not left.candidates and any(one.certifies(eta) for one in closed):
         return closed, missing
     return closed + _dense(risk, 1 if closed else points), missing
 
 
+def every_piece(risk: Landscape, points: int, first: int = 0) -> tuple[Evidence, ...]:
+    """Returns closed points at which what lies below B is 0 whatever its pattern, so that H is that of each; or none.
+
+    Their seeds are `first` to `points` - 1. They speak of the whole map of a risk with pieces: F8 holds for the fixed
+    network of every pattern.
+    """
+    head, _ = heads.find(risk.layers)
+    if head is None or not origin.defined(risk.layers) or not origin.near(head.body, risk.facts.shape).zero:
+        return ()
+    return _closed_points(risk, points, first, zero=True)[0]
+
+
 @functools.lru_cache(maxsize=8)
-def _closed_points(risk: Landscape, points: int) -> tuple[tuple[Evidence, ...], str]:
-    """Returns closed points, or none and why."""
+def _closed_points(
+    risk: Landscape, points: int, first: int = 0, *, zero: bool = False
+) -> tuple[tuple[Evidence, ...], str]:
+    """Returns closed points, or none and why; with `zero` such as have all parameters below B 0."""
     if not risk.layers:
         return (), "the layers of code of one's own are not known"
     head, missing = heads.find(risk.layers)
@@ -119,17 +136,41 @@ def _closed_points(risk: Landscape, points: int) -> tuple[tuple[Evidence, ...], 
         return (), missing
     ready = _ready(risk)
     found: list[Evidence] = []
-    for seed in range(points):
+    for seed in range(first, points):
         shift = 0.5 * seed if head.shifts else 0.0
-        place = closed_point.ClosedPoint(seed, shift, 0.5 if seed else 0.0)
+        place = closed_point.ClosedPoint(seed, shift, 0.5 if seed else 0.0, bare=zero, zero=zero)
         try:
             with _explaining(ready, rows=1):
                 spectrum = closed_point.spectrum(head, risk.facts.shape, risk.loss, ready.exact, place)
         except (ValueError, FloatingPointError) as error:
             return (), str(error)
         where = f"{head.inner} = 0, {head.outer} = 0, seed {seed}, shift {shift:g}, offset {place.offset:g}"
-        found.append(Evidence("closed form", where, spectrum, ""))
+        if zero:
+            where = f"{where}, all below {head.inner} 0"
+        found.append(Evidence("closed form, every piece" if zero else "closed form", where, spectrum, ""))
     return tuple(found), ""
+
+
+@functools.lru_cache(maxsize=8)
+def _blank_points(risk: Landscape, points: int) -> tuple[Evidence, ...]:
+    """Returns blank points of a network that ends in a residual sum (F13, its residual case), or none."""
+    layers, shape = risk.layers, risk.facts.shape
+    *body, (_, last) = layers.items()
+    sums = any(isinstance(node, layer.Residual) for _, node in body)
+    if not sums or not isinstance(last, layer.Dense) or not origin.fades(dict(body), shape):
+        return ()
+    ready = _ready(risk)
+    found: list[Evidence] = []
+    for seed in range(points):
+        place = closed_point.ClosedPoint(seed, 0.5 * seed, 0.5 if seed else 0.0)
+        try:
+            with _explaining(ready, rows=1):
+                spectrum = blank_point.spectrum(layers, shape, risk.loss, ready.exact, place)
+        except (ValueError, FloatingPointError):
+            return ()
+        where = f"all parameters 0, seed {seed}, last shift {place.shift:g}, offset {place.offset:g}"
+        found.append(Evidence("closed form", where, spectrum, ""))
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=8)
@@ -198,7 +239,7 @@ def pieces(risk: Landscape, start: config.Start, points: int) -> tuple[Evidence,
     found: list[Evidence] = []
     for seed in range(points):
         key = jax.random.split(jax.random.key(seed), 4)[0]  # as for the run of that seed
-        theta = starts.start(start, goal, lambda start: saddles.planted(start, place), key).astype("float64")
+        theta = starts.start(start, goal, lambda start: problem.point(start, place), key).astype("float64")
         where = f"start of seed {seed}"
         moves = np.random.default_rng(seed).standard_normal((2, size))
         piece = signs(theta)

@@ -54,6 +54,18 @@ INGREDIENTS: dict[str, Ingredient] = {
         Ingredient("bias", "theorem 1", "the paper's Remark 15"),
         Ingredient("flatten", "theorem 1", "only rearranges numbers; the paper's layers act on vectors"),
         Ingredient("patches", "theorem 1", "only rearranges the input, and Theorem 1 takes any data"),
+        Ingredient("causal attention", "extension F7", "softmax over some of the tokens; the paper names all of them"),
+        Ingredient("depthwise convolution", "extension F7", "a convolution with entries held at 0; not named"),
+        Ingredient("dilation", "extension F7", "entries of a kernel held at 0, which is linear; not named"),
+        Ingredient("tokens", "theorem 1", "only rearranges numbers; the paper's layers act on vectors"),
+        Ingredient("image", "theorem 1", "only rearranges numbers; the paper's layers act on vectors"),
+        Ingredient("embedding", "extension F7", "a dense layer on one-hot codes, shared over positions; not named"),
+        Ingredient("last_token", "extension F7", "linear; the paper does not name it"),
+        Ingredient(
+            "shared weights",
+            "extension F7",
+            "the same parameters in several places of the graph; F7 takes any",
+        ),
         Ingredient("stride", "extension F7", "leaving out positions is linear; the paper does not name it"),
         Ingredient("average_pool", "extension F7", "linear; the paper does not name it"),
         Ingredient("mean", "extension F7", "linear; the paper does not name it"),
@@ -183,30 +195,54 @@ def _activation(function: zoo_config.Activation) -> Ingredient:
     return dataclasses.replace(row, name=f"{name}: {row.name}")
 
 
+def of_layers(layers: layer.Layers) -> dict[tuple[str, ...], tuple[Ingredient, ...]]:
+    """Returns the ingredients of each layer by the names that lead to it, those within another after that one."""
+    return {path: tuple(_own(node, spread)) for path, node, spread in _walk(layers, True)}
+
+
 def _all(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> Iterator[Ingredient]:
-    for node, tokens in _walk(layers, False):
-        if isinstance(node, layer.Activation):
-            yield _activation(node.function)
-        else:
-            shared = tokens and isinstance(node, layer.Dense)
-            own = ("dense on each token" if shared and name == "dense" else name for name in names(node))
-            yield from (INGREDIENTS[name] for name in own)
+    for found in of_layers(layers).values():
+        yield from found
     yield INGREDIENTS[loss.name]
     if loss.weight_decay:
         yield INGREDIENTS["weight_decay"]
     yield INGREDIENTS[optimizer.name]
 
 
-def _walk(layers: layer.Layers, tokens: bool) -> Iterator[tuple[layer.Layer, bool]]:
-    """Yields every layer and whether it works on tokens, those inside another after the one that holds them."""
-    for node in layers.values():
-        yield node, tokens
-        for name in ("inner", "shortcut"):
-            yield from _walk(getattr(node, name, {}), tokens)
-        if isinstance(node, layer.Patches):
-            tokens = True
-        elif isinstance(node, layer.FirstToken | layer.Mean | layer.Flatten):
-            tokens = False
+def _own(node: layer.Layer, spread: bool) -> Iterator[Ingredient]:
+    """Yields the ingredients of one layer.
+
+    Args:
+        node: The layer.
+        spread: Whether it is given features at several positions or tokens.
+    """
+    if isinstance(node, layer.Activation):
+        yield _activation(node.function)
+        return
+    shared = spread and isinstance(node, layer.Dense)
+    own = ("dense on each token" if shared and name == "dense" else name for name in names(node))
+    yield from (INGREDIENTS[name] for name in own)
+
+
+def _walk(
+    layers: layer.Layers, spread: bool, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], layer.Layer, bool]]:
+    """Yields names, every layer and whether it works at several positions; those inside another after that one."""
+    for name, node in layers.items():
+        yield (*path, name), node, spread
+        for part in ("inner", "shortcut"):
+            yield from _walk(getattr(node, part, {}), spread, (*path, name, part))
+        spread = _spreads(node, spread)
+
+
+def _spreads(node: layer.Layer, spread: bool) -> bool:
+    """Says whether a layer gives features at several positions, from whether it is given such."""
+    if isinstance(node, layer.Patches | layer.Tokens | layer.Embedding | layer.Image):
+        return True
+    if isinstance(node, layer.Residual | layer.Shared):
+        for inner in node.inner.values():
+            spread = _spreads(inner, spread)
+    return spread and not isinstance(node, layer.FirstToken | layer.LastToken | layer.Mean | layer.Flatten)
 
 
 def names(node: layer.Layer) -> list[str]:
@@ -215,9 +251,11 @@ def names(node: layer.Layer) -> list[str]:
         case layer.Dense():
             return ["dense", "bias"] if node.bias else ["dense"]
         case layer.Attention():
-            return ["attention", "bias"] if node.bias else ["attention"]
-        case layer.Convolution():
-            return ["convolution", *["bias"] * node.bias, *["stride"] * (node.stride > 1)]
+            return ["causal attention" if node.causal else "attention", *["bias"] * node.bias]
+        case layer.Convolution() | layer.Depthwise():
+            kind = "convolution" if isinstance(node, layer.Convolution) else "depthwise convolution"
+            far = [*["stride"] * (node.stride > 1), *["dilation"] * (node.dilation > 1)]
+            return [kind, *["bias"] * node.bias, *far]
         case layer.LayerNorm() | layer.GroupNorm() if node.epsilon <= 0:
             return ["norm without epsilon"]
         case layer.Position():
@@ -235,6 +273,11 @@ NAMES: dict[type[layer.Layer], str] = {
     layer.Patches: "patches",
     layer.ClassToken: "class_token",
     layer.FirstToken: "first_token",
+    layer.LastToken: "last_token",
+    layer.Tokens: "tokens",
+    layer.Image: "image",
+    layer.Embedding: "embedding",
+    layer.Shared: "shared weights",
     layer.Residual: "residual",
     layer.MixTokens: "mix_tokens",
     layer.Subsample: "subsample",

@@ -17,7 +17,7 @@ from zoo import activations, layer
 Degree = tuple[int, bool]
 """Order to which something vanishes at theta = 0, and whether it is positively homogeneous in theta of that degree."""
 
-PASSES = layer.Flatten | layer.Mean | layer.Pool | layer.FirstToken
+PASSES = layer.Flatten | layer.Mean | layer.Pool | layer.FirstToken | layer.LastToken
 """Layers between the last hidden layer and the head that give means or picks of each channel, so keep constants."""
 
 
@@ -71,13 +71,16 @@ def _after(node: layer.Layer, shape: layer.Shape, state: Near) -> Near:
             return _activated(activations.row(node.function), state)
         case layer.Residual():
             return _added(node, shape, state)
-        case layer.Attention():
-            return ZERO
+        case layer.Attention() | layer.Depthwise() | layer.Embedding():
+            return ZERO  # of depthwise convolutions and embeddings no more is claimed
+        case layer.Shared():  # no parameter in it is a unit's own
+            inner = near(node.inner, shape, state)
+            return inner if inner.data else Near(same=inner.same, zero=inner.zero)
         case layer.MixTokens():
             inner = near(node.inner, shape[::-1], state)
             return inner if inner.data else Near(same=inner.same, zero=inner.zero)
     if state.data:
-        plain = PASSES | layer.Patches | layer.Subsample
+        plain = PASSES | layer.Patches | layer.Subsample | layer.Tokens | layer.Image
         fixed = isinstance(node, layer.Position) and not node.learned
         return state if fixed or isinstance(node, plain) else Near()
     match node:
@@ -85,7 +88,9 @@ def _after(node: layer.Layer, shape: layer.Shape, state: Near) -> Near:
             return dataclasses.replace(state, each=state.each * math.prod(shape[:-1]))
         case layer.MaxPool():
             return dataclasses.replace(state, same=state.zero)
-        case layer.Mean() | layer.AveragePool() | layer.FirstToken() | layer.Subsample():
+        case layer.Mean() | layer.AveragePool() | layer.FirstToken() | layer.LastToken() | layer.Subsample():
+            return state
+        case layer.Tokens() | layer.Image():
             return state
         case layer.Position() if node.learned and state.own != "tangent":
             return dataclasses.replace(state, alone=False, shift=True, live=True, even=True)
@@ -183,7 +188,7 @@ def degree(layers: layer.Layers, found: Degree = (0, True)) -> Degree:
     for node in layers.values():
         order, homogeneous = found
         match node:
-            case layer.Dense() | layer.Convolution():
+            case layer.Dense() | layer.Convolution() | layer.Depthwise():
                 found = _sum((order + 1, homogeneous), (1, True)) if node.bias else (order + 1, homogeneous)
             case layer.Activation():
                 row = activations.row(node.function)
@@ -193,6 +198,12 @@ def degree(layers: layer.Layers, found: Degree = (0, True)) -> Degree:
                 layer.Flatten() | layer.Mean() | layer.Pool() | layer.Patches() | layer.FirstToken() | layer.Subsample()
             ):
                 pass
+            case layer.LastToken() | layer.Tokens() | layer.Image():
+                pass
+            case layer.Embedding():
+                found = (1, True)
+            case layer.Shared():
+                found = degree(node.inner, found)
             case layer.Position():
                 found = _sum(found, (1 if node.learned else 0, True))
             case layer.ClassToken():
@@ -232,7 +243,7 @@ def constant(layers: layer.Layers, inputs: layer.Shape, loss: str) -> tuple[tupl
     if not isinstance(head, layer.Dense) or not defined(layers):
         return None
     hidden = dict(body)
-    if _fades(hidden, inputs):
+    if fades(hidden, inputs):
         return (), "the last activation and its slope can be taken to limits, where H is known (F13, ours)"
     if head.bias and loss in ("half_mse", "ce", "smoothed_ce") and _blank(hidden, inputs):
         return (), "at a point where all examples give the same, H is known, and shifts move its spectrum (F13, ours)"
@@ -265,7 +276,7 @@ def _ending(hidden: layer.Layers) -> tuple[list[tuple[str, layer.Layer]], list[l
     return body, passed
 
 
-def _fades(hidden: layer.Layers, inputs: layer.Shape) -> bool:
+def fades(hidden: layer.Layers, inputs: layer.Shape) -> bool:
     """Says whether a network ends as F13 (a) asks: a shift, an activation that fades, pools or means, the head."""
     body, passed = _ending(hidden)
     last = body.pop()[1] if body else None

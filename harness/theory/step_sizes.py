@@ -50,9 +50,14 @@ def certified(found: Iterable[spectra.Spectrum]) -> Steps:
     Args:
         found: A spectrum at each point; multiplicities do not matter.
     """
+    return outside([bands(spectrum) for spectrum in found])
+
+
+def outside(points: Iterable[np.ndarray]) -> Steps:
+    """Returns the step sizes whose inverses some point excludes, from the bands (k, 2) of each point."""
     left = np.array([[0.0, np.inf]])
-    for spectrum in found:
-        left = intersection(left, bands(spectrum))
+    for found in points:
+        left = intersection(left, found)
     at_zero = left[left[:, 0] <= 0]
     top = float(at_zero[-1, 1]) if len(at_zero) else 0.0
     below = float("inf") if top == 0 else 1 / top
@@ -66,17 +71,18 @@ def within(certified: Steps, etas: np.ndarray) -> np.ndarray:
     return (etas < certified.below) & ~np.any([np.zeros(len(etas), bool), *left], axis=0)
 
 
-def bands(spectrum: spectra.Spectrum) -> np.ndarray:
+def bands(spectrum: spectra.Spectrum, margin: float = verdict.MARGIN) -> np.ndarray:
     """Returns the set in which the eigenvalues > 0 lie, (k, 2): disjoint intervals, increasing, cut off at 0.
 
-    Each eigenvalue is widened by verdict.MARGIN times its error bar, as a certificate at one eta asks. Where the
-    spectrum is not complete, the first interval holds all that was never seen: from 0 to `rest` plus `coupling`, which
-    is also what the others are widened by, and the part of it that is rounding MARGIN times (spectrum.lower_error).
+    Each eigenvalue is widened by `margin` times its error bar, verdict.MARGIN as a certificate at one eta asks. Where
+    the spectrum is not complete, the first interval holds all that was never seen: from 0 to `rest` plus `coupling`,
+    which is also what the others are widened by, and the part of it that is rounding `margin` times
+    (spectrum.lower_error).
     """
-    values, room = spectrum.values, verdict.MARGIN * spectrum.errors
+    values, room = spectrum.values, margin * spectrum.errors
     if not spectrum.complete:
         values = np.r_[spectrum.rest, values[values > spectrum.rest]]
-        room = np.full(len(values), spectrum.coupling + (verdict.MARGIN - 1) * spectra.rounding(spectrum))
+        room = np.full(len(values), spectrum.coupling + (margin - 1) * spectra.rounding(spectrum))
     lows, highs = np.maximum(values - room, 0.0), values + room
     if not spectrum.complete:
         lows[0] = 0.0

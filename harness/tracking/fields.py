@@ -36,6 +36,18 @@ MAX_SECONDS = 1e9
 Json = Mapping[str, Any]  # run.json, whose keys harness/records/run_folder.py writes
 
 
+NAME = 250
+"""Characters of the name of a run that every database holds (MLflow's tables)."""
+
+VALUE = 6000
+"""Characters of a parameter or tag that every database holds; MLflow takes 6,000 and 8,000."""
+
+
+def cut(text: str, most: int) -> str:
+    """Returns a text cut at so many characters; all of it stays in the run folder and in the artifact run.json."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def fault(run: Json) -> str:
     """Returns why the facts of a run cannot go into a store, what they lack or hold in another form; empty if they can.
 
@@ -50,7 +62,8 @@ def fault(run: Json) -> str:
 
 def run_name(run: Json) -> str:
     """Returns the name that MLflow shows for a run."""
-    return f"{run['label']} · seed {run['seed']}"
+    seed = f" · seed {run['seed']}"
+    return f"{cut(run['label'], NAME - len(seed))}{seed}"
 
 
 def tags(run: Json) -> dict[str, str]:
@@ -81,7 +94,7 @@ def tags(run: Json) -> dict[str, str]:
         "mlflow.source.git.commit": run["commit"],
         "mlflow.note.content": _sentence(run),
     }
-    return {key: str(value) for key, value in known.items() if value is not None}
+    return {key: cut(str(value), VALUE) for key, value in known.items() if value is not None}
 
 
 def _target(run: Json) -> str | None:
@@ -102,7 +115,8 @@ def _sentence(run: Json) -> str:
     data = f"{run['examples']:,} examples of {run['dataset']['name']}"
     step_size = "" if run["eta"] is None else f", η = {run['eta']:.4g}"
     page = f"run/{run['suite']}/{run['run_id']}.html"  # as leaderboard/site/pages.py names it
-    what = f"{run['label']}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{said}."
+    label = cut(run["label"], VALUE // 2)
+    what = f"{label}, seed {run['seed']}: {run['parameters']:,} parameters, {data}{step_size}; {end}{said}."
     return f"{what} On the board: {page}"
 
 
@@ -118,14 +132,20 @@ def params(run: Json) -> dict[str, str]:
         "loss": cell["loss"]["name"],
         "weight_decay": cell["loss"].get("weight_decay") or None,
         "optimizer": cell["optimizer"]["name"],
-        "learning_rate": f"{rate['eta_lambda']:g} / λ_max(0)" if isinstance(rate, Mapping) else repr(rate),
+        "learning_rate": f"{_digits(rate['eta_lambda'])} / λ_max(0)" if isinstance(rate, Mapping) else repr(rate),
         "eta": None if run["eta"] is None else repr(run["eta"]),
         "batch_size": cell["optimizer"].get("batch_size") or "full",
         "parameters": run["parameters"],
         "seed": run["seed"],
         "steps": cell["steps"],
     }
-    return {key: str(value) for key, value in settings.items() if value is not None}
+    return {key: cut(str(value), VALUE) for key, value in settings.items() if value is not None}
+
+
+def _digits(number: float) -> str:
+    """Returns all digits of a number, without a point where it needs none."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def dataset(run: Json) -> dict[str, str]:

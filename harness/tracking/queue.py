@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from harness.records import run_folder, statuses
+from harness.records import run_folder
 from harness.tracking import client, upload
 
 PAUSE = 30.0
@@ -45,11 +45,13 @@ class Synced(NamedTuple):
         sent: Folders that the store did not hold as they are, and now does.
         there: Folders that it held already.
         waiting: Folders that it did not take, because it is away.
+        damaged: What is wrong with those of which a file is damaged, or that the store does not take.
     """
 
     sent: list[pathlib.Path]
     there: list[pathlib.Path]
     waiting: list[pathlib.Path]
+    damaged: list[str]
 
 
 @contextlib.contextmanager
@@ -95,7 +97,7 @@ def beside(
             del waiting[0]
 
     def put(folder: pathlib.Path) -> None:
-        if store is not None and run_folder.read(folder) is not None:
+        if store is not None and (folder / "run.json").exists():
             asked.append(folder)
             todo.put(folder)
 
@@ -124,18 +126,20 @@ def sync(store: client.Store, folders: Sequence[pathlib.Path], step: Callable[[p
         client.StoreAway: The store does not say what it holds.
     """
     held = {suite: client.held(store, suite) for suite in {folder.parent.name for folder in folders}}
-    synced = Synced([], [], [])
+    synced = Synced([], [], [], [])
     for folder in folders:
-        if upload.mark(folder) in held[folder.parent.name]:
-            synced.there.append(folder)
-        elif synced.waiting:
-            synced.waiting.append(folder)
-        else:
-            try:
+        try:
+            if upload.mark(folder) in held[folder.parent.name]:
+                synced.there.append(folder)
+            elif synced.waiting:
+                synced.waiting.append(folder)
+            else:
                 upload.upload(store, folder)
                 synced.sent.append(folder)
-            except client.StoreAway:
-                synced.waiting.append(folder)
+        except client.StoreAway:
+            synced.waiting.append(folder)
+        except (run_folder.Damaged, upload.Refused) as error:
+            synced.damaged.append(str(error))
         step(folder)
     return synced
 
@@ -143,4 +147,4 @@ def sync(store: client.Store, folders: Sequence[pathlib.Path], step: Callable[[p
 def folders(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders below `root`, one level for suites and one for runs, of runs that no process holds."""
     found = sorted(file.parent for file in root.glob("*/*/run.json"))
-    return [folder for folder in found if run_folder.status(folder) in (*statuses.ENDED, "failed", "interrupted")]
+    return [folder for folder in found if run_folder.status(folder) != "running"]

@@ -135,7 +135,8 @@ def require(uri: str) -> None:
     if state.word == "ready":
         _require_writable(uri)
         return
-    where = "" if uri == workspace.store() else f" --store '{shown(uri)}'"
+    ours = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home() / 'mlflow.db'}"
+    where = "" if uri == ours else f" --store '{shown(uri)}'"
     remedy = {
         "missing": f"make it with: gdzoo store init{where}",
         "old": f"bring it up to date with: gdzoo store upgrade{where}",

@@ -51,11 +51,11 @@ def command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
         except (OSError, OverflowError) as error:
             raise errors.InputError(f"port {port} cannot be used ({error}); choose another with --port") from error
     file = store.sqlite_file(uri)
-    absolute = uri if file is None else f"sqlite:///{file}"
+    absolute = uri if file is None or "%" in uri else f"sqlite:///{file}"
     words = [sys.executable, "-m", "mlflow", "server", "--no-serve-artifacts"]
     words += ["--default-artifact-root", str(store.artifact_folder(uri, "ui")), "--workers", "1"]
     words += ["--host", "127.0.0.1", "--port", str(port), "--uvicorn-opts", "--log-level warning"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"}
     # The address may hold a password: in the environment others do not see it.
     where = {"MLFLOW_BACKEND_STORE_URI": absolute, "MLFLOW_REGISTRY_STORE_URI": absolute}
     return words, {**os.environ, **client.ENVIRONMENT, **quiet, **where}

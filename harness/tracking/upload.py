@@ -68,11 +68,16 @@ class Destination(NamedTuple):
     run_id: str
 
 
+class Refused(errors.InputError):
+    """The store does not take a run, now or later; the message names the run and says why."""
+
+
 def mark(folder: pathlib.Path) -> client.Mark:
     """Returns the mark of the run in a folder, by which `client.held` tells whether a store has it as it is.
 
     Raises:
         FileNotFoundError: The folder holds no run.
+        run_folder.Damaged: Its `run.json` is none.
     """
     run = _run(folder)
     return client.Mark(run["run_id"], fields.milliseconds(run["started"]), run["status"])
@@ -87,10 +92,12 @@ def upload(opened: client.Store, folder: pathlib.Path) -> str:
     Raises:
         client.StoreAway: The store does not take it now.
         errors.InputError: The experiment of the suite was deleted by hand.
+        run_folder.Damaged: A file of the folder is.
+        Refused: The store takes others, and not this one.
     """
     source = Source(folder, _run(folder), run_folder.read_records(folder))
     run, started = source.run, source.started
-    with _locked(folder), client.away(), _without_collection():
+    with _locked(folder), _refusals(folder), client.away(), _without_collection():
         state = store.check(opened.uri)
         if state.word != "ready":
             raise client.StoreAway(state.detail)
@@ -109,6 +116,17 @@ def upload(opened: client.Store, folder: pathlib.Path) -> str:
             if other.info.run_id != run_id:
                 _delete(destination._replace(run_id=other.info.run_id))
     return run_id
+
+
+@contextlib.contextmanager
+def _refusals(folder: pathlib.Path) -> Iterator[None]:
+    """Says which run it is that a store does not take."""
+    from mlflow import exceptions
+
+    try:
+        yield
+    except exceptions.MlflowException as error:
+        raise Refused(f"{folder}: the store does not take this run: {errors.first_line(error)[:300]}") from error
 
 
 @contextlib.contextmanager
@@ -137,7 +155,7 @@ def _without_collection() -> Iterator[None]:
 def _run(folder: pathlib.Path) -> fields.Json:
     """Returns the facts of the run in a folder; a run that says `running` and is held by no process was interrupted."""
     run = run_folder.read_plain(folder)
-    if run is None:
+    if run is None or run_folder.read(folder) is None:
         raise FileNotFoundError(f"{folder} holds no run")
     return {**run, "status": run_folder.status(folder)}
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from harness.risk import norm as norms
 from harness.risk import objective as objectives
 from harness.training import optimizers
 
@@ -114,8 +115,7 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             k, state, order, seen = carry
             order = sampler.renewed(k, order)
             loss, gradient = value_and_grad(state.theta, sampler.draw(k, order))
-            squared = jnp.sum(gradient**2, axis=1)
-            finite = jnp.isfinite(loss) & jnp.isfinite(squared)
+            finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(gradient), axis=1)
             moving = state.live & (state.step == k)
             reached = state.reached
             if aim is not None and rule.batch_size is None:
@@ -127,7 +127,7 @@ def trainer(risk: Callable[..., jax.Array], rule: optimizers.Rule, examples: int
             stays = state._replace(live=live, reached=reached)
             chosen = jax.tree.map(lambda new, old: jnp.where(_column(moving & goes, new), new, old), after, stays)
             if seen is not None:
-                saw = jnp.stack([loss, jnp.sqrt(squared)], axis=1)
+                saw = jnp.stack([loss, norms.norm(gradient)], axis=1)
                 seen = seen.at[k - first].set(jnp.where(_column(moving, saw), saw, jnp.nan))
             return k + 1, chosen, order, seen
 
@@ -177,7 +177,19 @@ class Sampler(NamedTuple):
 
 
 def sampling(rule: optimizers.Rule, batch: objectives.Batch, keys: jax.Array, examples: int) -> Sampler:
-    """Returns how a rule samples a batch with the keys (S,) of the lanes.
+    """Returns how a rule samples a batch with the keys (S,) of the lanes, counted from its first batch."""
+    found = _sampling(rule, batch, keys, examples)
+    if not rule.first:
+        return found
+    return Sampler(
+        lambda k: found.begin(k + rule.first),
+        lambda k, order: found.renewed(k + rule.first, order),
+        lambda k, order: found.draw(k + rule.first, order),
+    )
+
+
+def _sampling(rule: optimizers.Rule, batch: objectives.Batch, keys: jax.Array, examples: int) -> Sampler:
+    """Returns how a rule samples a batch, counted from the first of all.
 
     With replacement an example is drawn with the chance of its weight and then has weight 1, so that the mean of the
     mini-batch risk is the risk. The others keep weights, and are for examples of equal weight.

@@ -92,6 +92,7 @@ class Rule(NamedTuple):
         steps: Steps of a run where the schedule depends on it; 0 where it does not.
         batch_size: Examples that a step sees; None for all.
         sampling: A name in SAMPLINGS.
+        first: Which of the batches of a seed the first step sees: those of a branch go on from its step.
     """
 
     name: str
@@ -100,10 +101,11 @@ class Rule(NamedTuple):
     steps: int
     batch_size: int | None
     sampling: Sampling
+    first: int = 0
 
 
 def rule(cell: config.Recipe) -> Rule:
-    """Returns the rule of a cell (or of anything with its `optimizer` and `steps`)."""
+    """Returns the rule of a cell (or of anything with its `optimizer`, `start` and `steps`)."""
     part = cell.optimizer
     steps = cell.steps if part.schedule.name in ("linear", "cosine") else 0
     return Rule(
@@ -113,6 +115,7 @@ def rule(cell: config.Recipe) -> Rule:
         steps,
         part.batch_size,
         part.sampling,
+        cell.start.step if part.batch_size and isinstance(cell.start, config.Branch) else 0,
     )
 
 

@@ -29,11 +29,11 @@ import zoo
 from harness import config, data, errors, starts
 from harness.curvature import counting, dense, lanczos, operators, survey
 from harness.curvature import spectrum as spectra
-from harness.risk import jacobian, losses, networks, objective, trace
+from harness.risk import jacobian, losses, networks, norm, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
-from harness.training import batch_sharpness, loop, optimizers, shared, tracer
+from harness.training import batch_sharpness, branch, loop, optimizers, shared, tracer
 from zoo import pattern
 
 
@@ -156,7 +156,7 @@ def _problem(of: shared.Shared) -> Problem:
         infimum=losses.infimum(loss, arrays.targets, arrays.weights, arrays.x),
         constant=losses.constant(loss, arrays.targets, arrays.weights),
         chance=losses.chance(arrays.targets, arrays.weights) if classification else math.nan,
-        planted=functools.lru_cache(maxsize=4)(lambda start: saddles.planted(start, place)),
+        planted=functools.lru_cache(maxsize=4)(lambda start: point(start, place)),
     )
 
 
@@ -174,7 +174,7 @@ def evaluation(
     def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
         accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
-        return value, jnp.linalg.norm(gradient), accuracy
+        return value, norm.norm(gradient), accuracy
 
     return evaluate
 
@@ -224,6 +224,18 @@ def start(cell: config.Cell, ready: Problem, key: jax.Array) -> jax.Array:
         raise errors.InputError(f"{cell.suite}/{cell.label}: {error}") from None
 
 
+def point(start: config.Start, place: saddles.Setting) -> saddles.Saddle:
+    """Returns the point of a `start` that is one of starts.PLANTED.
+
+    Raises:
+        errors.InputError: If no saddle is found, or the run or the state that a branch begins at is not here.
+    """
+    if not isinstance(start, config.Branch):
+        return saddles.planted(start, place)
+    theta = branch.theta(start, place.objective.size)
+    return saddles.Saddle(jnp.asarray(theta, "float64"), math.nan, False, math.nan)
+
+
 def planted_at(cell: config.Cell, ready: Problem) -> saddles.Saddle | None:
     """Returns the point that a cell's runs are planted at, or None."""
     return ready.planted(cell.start) if cell.start.name in starts.PLANTED else None
@@ -233,7 +245,8 @@ def step_size(cell: config.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
     """Returns the step size, rounded to the training precision so that the recorded number is the one that is used.
 
     Raises:
-        errors.InputError: If it rounds to zero or infinity, or no eigenvalue at the start is positive or finite.
+        errors.InputError: If the precision does not hold that of each step, or no eigenvalue at the start is positive
+            or finite.
     """
     rate = cell.optimizer.learning_rate
     if not isinstance(rate, int | float):
@@ -250,14 +263,10 @@ def step_size(cell: config.Cell, ready: Problem, theta: jax.Array, key: jax.Arra
                 f"Hessian at the start, and the largest is {top:.3g}; give a number, or another start"
             )
         rate = rate.eta_lambda / top
-    with np.errstate(over="ignore", under="ignore"):
-        eta = float(np.asarray(rate, theta.dtype))
-    if not 0 < eta < math.inf:
-        raise errors.InputError(
-            f"{cell.suite}/{cell.spec}: optimizer.learning_rate: the step size is {eta:g} in {cell.precision}; "
-            "choose another, or `precision: float64`"
-        )
-    return eta
+    factors = config.extremes(cell.optimizer.schedule, cell.steps)
+    if why := config.refused_step_size(rate, factors, cell.precision):
+        raise errors.InputError(f"{cell.suite}/{cell.spec}: optimizer.learning_rate: {why}")
+    return float(np.asarray(rate, theta.dtype))
 
 
 def check_dense(cell: config.Cell, parameters: int) -> None:

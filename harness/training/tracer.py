@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from harness.curvature import operators, tracked
+from harness.risk import norm
 from harness.risk import objective as objectives
 
 
@@ -78,8 +79,8 @@ def tracer(risk: Callable[..., jax.Array], size: int, top: int) -> Tracer:
         return found
 
     def looked(place: Place, loss: jax.Array, gradient: jax.Array, found: tracked.Tracked) -> Looked:
-        from_start, from_last = (jnp.linalg.norm(place.theta - other) for other in (place.start, place.last))
-        return Looked(loss, jnp.linalg.norm(gradient), from_start, from_last, found)
+        from_start, from_last = (norm.norm(place.theta - other) for other in (place.start, place.last))
+        return Looked(loss, norm.norm(gradient), from_start, from_last, found)
 
     def begin(place: Place, batch: objectives.Batch, key: jax.Array) -> Looked:
         loss, gradient = fit(place, batch)

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from leaderboard.board import number
 from leaderboard.export import document
+from zoo import activations
 
 
 def optimizer(run: document.Run) -> str:
@@ -30,11 +33,32 @@ def learning_rate(run: document.Run) -> str:
 
 
 def activation(run: document.Run) -> str:
-    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one."""
-    said = run.part("model").get("activation")
+    """Returns the activation as the spec gives it, for example `relu` or `leaky_relu 0.2`; empty without one.
+
+    Of a stack those in its list, each once, where `activation` is that of the stack.
+    """
+    part = run.part("model")
+    own = _activation(part.get("activation"))
+    found = [own if word == "activation" else word for word in _words(part.get("layers"))]
+    return ", ".join(dict.fromkeys(word for word in found or [own] if word))
+
+
+def _activation(said: object) -> str:
     if isinstance(said, dict):
         return ", ".join(f"{name} {value}" for name, value in said.items())
     return str(said or "")
+
+
+def _words(layers: object) -> Iterator[str]:
+    """Yields the activations in the list of a stack, those of lists within it too."""
+    for item in layers if isinstance(layers, list) else ():
+        if isinstance(item, str):
+            yield from (item,) if item == "activation" or item in activations.ACTIVATIONS else ()
+        elif isinstance(item, dict):
+            yield from _words([item["layer"]] if "layer" in item else [])
+            yield from (f"leaky_relu {item['leaky_relu']}",) if "leaky_relu" in item else ()
+            for inner in item.values():
+                yield from _words(inner)
 
 
 ACTIVATIONS = {

@@ -16,6 +16,7 @@ import numpy as np
 from harness import config, records
 from harness.curvature import spectrum as spectra
 from harness.diagnostics import gaps
+from harness.records import square
 from harness.records.run_facts import RunFacts
 from harness.runs import conclusions
 from leaderboard.bundles import bundle as bundles
@@ -125,7 +126,7 @@ def _record(cell: config.Cell, run: document.Run, record: records.Record, where:
             _about("loss gap", where), v["loss_gap"], 0.0, "≥ 0", v["loss_gap"] >= -ROUNDING * (1 + abs(v["loss"]))
         )
     if has("pl_ratio", "loss_gap", "grad_norm") and v["loss_gap"] > 0:
-        yield _near(_about("pl_ratio", where), v["pl_ratio"], v["grad_norm"] ** 2 / (2 * v["loss_gap"]))
+        yield _near(_about("pl_ratio", where), v["pl_ratio"], square.square(v["grad_norm"]) / (2 * v["loss_gap"]))
     if has("train_accuracy"):
         hits = v["train_accuracy"] * run.examples
         right = 0 <= v["train_accuracy"] <= 1

@@ -84,7 +84,7 @@ class Recomputation(NamedTuple):
         return bool(self.machine["exact"])
 
 
-class _Ended(NamedTuple):
+class Ended(NamedTuple):
     """How the process ended: its messages by what they are of, exit code, CPU seconds, last line of its errors."""
 
     messages: dict[str, list[Message]]
@@ -108,7 +108,7 @@ def recompute(bundle: bundles.Bundle, request: Request, tell: Tell = lambda what
     with tempfile.TemporaryDirectory(prefix="gdzoo-verify-") as name:
         folder = pathlib.Path(name)
         _write(folder, bundle, request)
-        ended = _run(folder, lambda done, of: tell(bundle.manifest.label, done, of))
+        ended = run(folder, lambda done, of: tell(bundle.manifest.label, done, of))
     messages = ended.messages
     if "unable" in messages:
         raise errors.InputError(f"{bundle.name}: cannot be checked here: {messages['unable'][0]['unable']}")
@@ -137,14 +137,14 @@ def environment(folder: pathlib.Path) -> dict[str, str]:
     }
 
 
-def _run(folder: pathlib.Path, step: Callable[[int, int], None]) -> _Ended:
+def run(folder: pathlib.Path, step: Callable[[int, int], None], program: str = "harness.jobs.recompute") -> Ended:
     """Runs the process on what was written to a folder, and returns how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     messages: dict[str, list[Message]] = {}
     with (
         open(folder / "stderr", "wb") as noise,
         subprocess.Popen(
-            [sys.executable, "-m", "harness.jobs.recompute", str(folder)],
+            [sys.executable, "-m", program, str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=noise,
@@ -163,7 +163,7 @@ def _run(folder: pathlib.Path, step: Callable[[int, int], None]) -> _Ended:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     lines = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return _Ended(messages, process.returncode, seconds, " ".join(lines[-1:]))
+    return Ended(messages, process.returncode, seconds, " ".join(lines[-1:]))
 
 
 def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message]:

@@ -2,9 +2,10 @@
 """A pull request that brings bundles, checked: `python -m leaderboard.bundles.pull_request BASE HEAD`.
 
 To be run in a checkout of BASE, whose code it is; HEAD is read out of git as data, file by file, and never checked out.
-Such a pull request brings bundles, their specs and disputes, and nothing else: no code, no verdict, no link, and no
-change of a row that is there. The exit code is 0 where all is confirmed or there is no bundle, 3 where not, 2 where
-BASE or HEAD is none. The table for people goes to `comment.md`, verdicts to `<suite>/<cell_id>.json` in --output.
+Such a pull request brings bundles, certificates, their specs and disputes, and nothing else: no code, no verdict, no
+link, and no change of a row that is there. The exit code is 0 where all is confirmed or there is no bundle, 3 where
+not, 2 where BASE or HEAD is none. The table for people goes to `comment.md`, verdicts to `<suite>/<cell_id>.json` in
+--output.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness import errors, specs
-from leaderboard.bundles import bundle, process, reading, trust, verify
+from leaderboard.bundles import bundle, certificate, claim, process, reading, trust, verify
 from leaderboard.bundles import files as bundle_files
 from leaderboard.export import labels, text
 
 BUNDLE = re.compile(r"leaderboard/submissions/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})/([a-z0-9./-]{1,60})")
 SPEC = re.compile(r"specs/[A-Za-z0-9._-]{1,80}/[A-Za-z0-9._-]{1,80}\.yaml")
 DISPUTE = re.compile(r"leaderboard/disputes/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})\.json")
-PLACES = ("leaderboard/submissions/", "leaderboard/verdicts/", "leaderboard/disputes/")
+CERTIFICATE = re.compile(r"leaderboard/certificates/([A-Za-z0-9._-]{1,80})/([0-9a-f]{12})\.json")
+PLACES = tuple(f"leaderboard/{kind}/" for kind in ("submissions", "verdicts", "disputes", "certificates"))
 MOST = 2000
 """Files that a pull request may bring."""
 
@@ -50,11 +52,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=pathlib.Path, help="folder for comment.md and the verdicts")
     asked = parser.parse_args(words)
     try:
-        outcomes, refused = check(asked.base, asked.head, asked.to, asked.challenge, asked.seconds)
+        outcomes, certified, refused = check(asked.base, asked.head, asked.to, asked.challenge, asked.seconds)
     except errors.InputError as error:
         sys.stderr.write(f"{error}\n")
         return errors.EXIT_INPUT
-    comment = table(outcomes, refused)
+    comment = table(outcomes, refused, certified)
     sys.stdout.write(comment)
     if asked.output is not None:
         asked.output.mkdir(parents=True, exist_ok=True)
@@ -63,14 +65,14 @@ def main(words: Sequence[str] | None = None) -> int:
             file = asked.output / f"{outcome.bundle.name}.json"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(trust.dump(outcome.verdict))
-    right = not refused and all(outcome.confirmed for outcome in outcomes)
+    right = not refused and all([one.confirmed for one in outcomes] + [one.confirmed for one in certified])
     return errors.EXIT_DONE if right else errors.EXIT_REJECTED
 
 
 def check(
     base: str, head: str, level: labels.Level, challenge: str, seconds: int
-) -> tuple[list[verify.Outcome], list[str]]:
-    """Returns what was found of the bundles that HEAD brings, and why others, or all, are refused.
+) -> tuple[list[verify.Outcome], list[certificate.Outcome], list[str]]:
+    """Returns what was found of the bundles and certificates that HEAD brings, and why others, or all, are refused.
 
     Raises:
         errors.InputError: BASE or HEAD is no commit here.
@@ -78,27 +80,48 @@ def check(
     changes = changed(base, head)
     brought = sorted({match.group(1, 2) for one in changes if (match := BUNDLE.fullmatch(one.path))})
     if not any(one.path.startswith(PLACES) for one in changes):
-        return [], []
+        return [], [], []
     if refused := refusals(changes):
-        return [], refused
-    outcomes, refused = [], []
+        return [], [], refused
+    outcomes, certified, refused = [], [], []
     for suite, cell_id in brought:
         place = f"leaderboard/submissions/{suite}/{cell_id}"
         try:
             found = reading.parse(_files(head, place))
             if found.name != f"{suite}/{cell_id}":
                 raise ValueError(f"it holds the configuration {found.name}")
-            _require_spec(head, found)
+            _require_spec(head, found.manifest.suite, found.manifest.spec, found.manifest.cell_id)
             outcomes.append(verify.verify(found, level, challenge=challenge, seconds=seconds))
         except (ValueError, errors.Rejected, errors.InputError) as error:
             refused.append(f"{place}: {text.clean(str(error))[:300]}")
     for one in changes:
+        if one.status != "D" and CERTIFICATE.fullmatch(one.path):
+            try:
+                certified.append(certificate.verify(_certificate(head, one.path), level, seconds=seconds))
+            except (ValueError, errors.Rejected, errors.InputError) as error:
+                refused.append(f"{one.path}: {text.clean(str(error))[:300]}")
         if one.status != "D" and (match := DISPUTE.fullmatch(one.path)):
             try:
                 _check_dispute(head, one.path, f"{match.group(1)}/{match.group(2)}")
             except ValueError as error:
                 refused.append(f"{one.path}: {text.clean(str(error))[:300]}")
-    return outcomes, refused
+    return outcomes, certified, refused
+
+
+def _certificate(head: str, path: str) -> certificate.Certificate:
+    """Returns the certificate that HEAD brings, of a cell of one of its specs.
+
+    Raises:
+        ValueError: It is none, or of another cell.
+    """
+    listed = (_git("ls-tree", "-l", head, path) or b"").split()
+    if len(listed) < 4 or int(listed[3]) > certificate.MAX_BYTES:
+        raise ValueError(f"it is larger than {certificate.MAX_BYTES >> 20} MiB")
+    found = certificate.parse(_git("cat-file", "blob", listed[2].decode()) or b"")
+    if not path.endswith(f"/{found.name}.json"):
+        raise ValueError(f"it is of the configuration {found.name}")
+    _require_spec(head, found.suite, found.spec, found.cell_id)
+    return found
 
 
 def _check_dispute(head: str, path: str, place: str) -> None:
@@ -125,11 +148,11 @@ def refusals(changes: Sequence[Change]) -> list[str]:
         shown = text.clean(one.path)[:120]
         if one.path.startswith("leaderboard/verdicts/"):
             why.append(f"{shown}: verdicts are written where the board is published, never brought")
-        elif not any(pattern.fullmatch(one.path) for pattern in (BUNDLE, SPEC, DISPUTE)):
+        elif not any(pattern.fullmatch(one.path) for pattern in (BUNDLE, SPEC, DISPUTE, CERTIFICATE)):
             why.append(f"{shown}: bundles come alone, with their specs and disputes; bring the rest by itself")
         elif one.status != "A" and SPEC.fullmatch(one.path):
             why.append(f"{shown}: a spec that is there is not changed beside bundles; bring another")
-        elif one.status != "A" and BUNDLE.fullmatch(one.path):
+        elif one.status != "A" and (BUNDLE.fullmatch(one.path) or CERTIFICATE.fullmatch(one.path)):
             why.append(f"{shown}: a row that is there is not changed; `gdzoo dispute` says what is wrong with it")
         elif one.status != "D" and one.mode != "100644":
             why.append(f"{shown}: is not a regular file (mode {one.mode})")
@@ -173,43 +196,51 @@ def _files(head: str, place: str) -> dict[str, bytes]:
     return files
 
 
-def _require_spec(head: str, found: bundle.Bundle) -> None:
-    """Makes sure that the cell is one of its spec file's, as HEAD has it.
+def _require_spec(head: str, suite: str, spec: str, cell_id: str) -> None:
+    """Makes sure that a cell is one of its spec file's, as HEAD has it.
 
     Raises:
         ValueError: There is no such file, or no such cell in it.
     """
-    path = f"specs/{found.manifest.suite}/{found.manifest.spec}.yaml"
+    path = f"specs/{suite}/{spec}.yaml"
     listed = (_git("ls-tree", "-l", head, path) or b"").split()
     if len(listed) < 4 or int(listed[3]) > 1 << 17:
         raise ValueError(f"there is no {path} in it; a pull request brings the spec of its configurations")
     content = _git("cat-file", "blob", listed[2].decode()) or b""
-    spec = specs.parse(content.decode("utf-8"), file=path, suite=found.manifest.suite, name=found.manifest.spec)
-    if found.manifest.spec_hash not in {cell.spec_hash for cell in spec.cells}:
-        raise ValueError(f"{path} has no cell {found.manifest.cell_id}")
+    read = specs.parse(content.decode("utf-8"), file=path, suite=suite, name=spec)
+    if cell_id not in {cell.cell_id for cell in read.cells}:
+        raise ValueError(f"{path} has no cell {cell_id}")
 
 
-def table(outcomes: Sequence[verify.Outcome], refused: Sequence[str]) -> str:
-    """Returns what was found as Markdown: a row for each bundle, and a table of what does not hold."""
-    if not outcomes and not refused:
+def table(
+    outcomes: Sequence[verify.Outcome], refused: Sequence[str], certified: Sequence[certificate.Outcome] = ()
+) -> str:
+    """Returns what was found as Markdown: a row for each bundle or certificate, and a table of what does not hold."""
+    if not outcomes and not refused and not certified:
         return "No bundle is brought: there is nothing to recompute.\n"
     lines = [*(f"- **refused** {_cell(why)}" for why in refused)]
-    if outcomes:
+    if outcomes or certified:
         lines += ["", "| configuration | label | compared | how | CPU s |", "| --- | --- | --- | --- | --- |"]
     for outcome in outcomes:
         verdict, manifest = outcome.verdict, outcome.bundle.manifest
         how = "bits" if verdict.bits else "within tolerances"
         name, count = f"{manifest.suite}/{manifest.label}", str(len(outcome.checks))
         lines.append(_row(name, verdict.label, count, how, f"{verdict.seconds:.0f}"))
-    failed = [(one, pair) for one in outcomes for pair in one.verdict.pairs if pair.failed]
+    for one in certified:
+        label = one.level if one.confirmed else "disputed"
+        name = f"{one.certificate.suite}/{one.certificate.label}"
+        lines.append(_row(name, label, str(len(one.checks)), "a certificate", f"{one.seconds:.0f}"))
+    failed: list[tuple[str, trust.Pair | claim.Check]] = []
+    failed += [(one.bundle.name, pair) for one in outcomes for pair in one.verdict.pairs if pair.failed]
+    failed += [(one.certificate.name, check) for one in certified for check in one.checks if not check.holds]
     if failed:
         lines += [
             "",
             "| configuration | what | where | claimed | found | allowed |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-    for one, pair in failed:
-        lines.append(_row(one.bundle.name, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
+    for name, pair in failed:
+        lines.append(_row(name, pair.what, pair.where, pair.claimed, pair.found, pair.tolerance))
     return "\n".join(lines).strip() + "\n"
 
 

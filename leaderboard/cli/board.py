@@ -51,6 +51,9 @@ def board_build(
         str | None,
         typer.Option("--mlflow", help="Link the runs of the store to their pages in the MLflow at this address."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where a run of the store was left out as it cannot be shown.")
+    ] = False,
     to_come: Annotated[
         int, typer.Option("--to-come", min=0, help="How many runs are still being made: the first page says so.")
     ] = 0,
@@ -72,8 +75,10 @@ def board_build(
 
     output, out = output or workspace.site(), console()
     server = _server_address(mlflow) if mlflow else None
-    content = Content(read if source or only else None, source is None, server, to_come)
+    content = Content(read if source or only else None, source is None, server, to_come, [])
     build_board(workspace.store(store), output, out, content)
+    if strict and content.left_out:
+        raise typer.Exit(errors.EXIT_FAILED)
 
 
 @board_app.command("export")
@@ -158,12 +163,14 @@ class Content(NamedTuple):
         submitted: Whether what was submitted is shown too.
         server: Address of the MLflow that serves the store, with a slash at its end; its runs are linked to it.
         to_come: How many runs are still being made.
+        left_out: Gets the runs of the store that cannot be shown, and why; None for whom one such run stops it.
     """
 
     read: Callable[[pathlib.Path], shelf.Shelf] | None = None
     submitted: bool = False
     server: str | None = None
     to_come: int = 0
+    left_out: list[str] | None = None
 
 
 def build_board(store: str, output: pathlib.Path, out: rich.console.Console, content: Content) -> pathlib.Path:
@@ -179,12 +186,12 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         The path of the first page.
 
     Raises:
-        errors.InputError: The store cannot be read, a run in it is malformed, or the folder cannot be written. The
+        errors.InputError: The store or the folder cannot be used, or a run is malformed and may not be left out. The
             old site then stays as it was.
         errors.Rejected: A submitted bundle is none.
     """
     from leaderboard import folder
-    from leaderboard.bundles import submissions
+    from leaderboard.bundles import certificate, submissions
     from leaderboard.export import from_store
     from leaderboard.site import pages as site_pages
 
@@ -196,13 +203,15 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         return from_store.shelved(source, step, target.partial)
 
     with folder.opened(output, site_pages.SUMS) as target:
-        board = content.read(target.partial) if content.read else _read_store(store, shelved)
+        leave_out = None if content.left_out is None else content.left_out.append
+        board = content.read(target.partial) if content.read else _read_store(store, shelved, leave_out)
         held = len(board)
         with out.status("reading what was submitted"):
             guests = submissions.merge(board, submissions.rows()) if content.submitted else set()
+            certificates = list(certificate.shipped()) if content.submitted else []
         with out.status("building the pages"):
             own = _cells_run_here(board)
-            briefs = site_pages.build(board, target, own, links, target.partial, content.to_come)
+            briefs = site_pages.build(board, target, own, links, target.partial, content.to_come, certificates)
             written = target.finish()
     if held:
         _print_cells(briefs, guests, out)
@@ -218,6 +227,8 @@ def build_board(store: str, output: pathlib.Path, out: rich.console.Console, con
         out.print(
             f"{len(own)} of the configurations were run here and are marked: index.html#show=mine", highlight=False
         )
+    for reason in content.left_out or ():
+        out.print(f"left out: {reason}", highlight=False, soft_wrap=True, markup=False)
     page = (output / "index.html").resolve()
     out.print(f"page: {page}", highlight=False, soft_wrap=True, markup=False)
     return page
@@ -271,14 +282,18 @@ def _cells_run_here(board: shelf.Shelf) -> set[str]:
     return here if len(here) < len(every) else set()
 
 
-def _read_store(uri: str, use: Callable[[from_store.Source, Callable[[], None]], Result]) -> Result:
+def _read_store(
+    uri: str,
+    use: Callable[[from_store.Source, Callable[[], None]], Result],
+    leave_out: from_store.LeaveOut | None = None,
+) -> Result:
     """Opens a store and has it read, with a bar over its runs."""
     from harness.jobs import progress
     from leaderboard.export import from_store
 
     out = console(stderr=True)
     with out.status("asking the store what it holds"):
-        source = from_store.opened(uri)
+        source = from_store.opened(uri, leave_out)
     with progress.bar(out, source.size) as bar:
         return use(source, bar.end)
 

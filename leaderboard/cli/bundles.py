@@ -16,10 +16,11 @@ from leaderboard.cli import board
 from leaderboard.export import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import rich.console
 
+    from leaderboard.bundles import claim as claiming
     from leaderboard.bundles import trust
     from leaderboard.bundles import verify as verifying
 
@@ -63,7 +64,7 @@ def submit(
         made = submitting.bundles_of(cells, level, seconds=seconds, tell=tell, pack=pack)
     for one in made:
         _print_outcome(one.outcome, out)
-    board.build_board(workspace.store(store), workspace.site(), out, board.Content(submitted=True))
+    board.build_board(workspace.store(store), workspace.site(), out, board.Content(submitted=True, left_out=[]))
     paths = submitting.to_commit(made, [pathlib.Path(spec.file) for spec in found])
     if paths:
         submitting.offer(paths, made, out, open_pr=open_pr)
@@ -74,7 +75,11 @@ def submit(
 def verify(
     bundles: Annotated[
         list[pathlib.Path],
-        typer.Argument(help="Bundles (folders or zips), or folders of them.", metavar="BUNDLE...", show_default=False),
+        typer.Argument(
+            help="Bundles (folders or zips), certificates (`gdzoo certify --write`), or folders of them.",
+            metavar="BUNDLE...",
+            show_default=False,
+        ),
     ],
     to: Level = "recomputed",
     challenge: Annotated[
@@ -97,16 +102,22 @@ def verify(
 ) -> None:
     """Compute again what bundles claim, and say claimed | found | tolerance | verdict for everything that was compared.
 
+    Of a certificate: what its layers say, the range that follows from its points, and each point's eigenvalues.
+
     The label (reported, recomputed, replayed, disputed) is what this program found, never what a bundle says. Bits are
     compared where this machine's canary and profile are those of the runs, else numbers within tolerances. Exit code 3
     where a bundle is rejected or a claim not confirmed.
     """
-    from leaderboard.bundles import reading, submissions, trust
+    from leaderboard.bundles import certificate, reading, submissions, trust
     from leaderboard.bundles import verify as verifier
 
     level, out = _checked_level(to), console()
+    files = {path: certificate.files_in(path) for path in bundles}
+    if any(files.values()):
+        _verify_certificates([file for found in files.values() for file in found], level, seconds, out, json=json)
+    bundles = [path for path, found in files.items() if not found]
     folders = [folder for path in bundles for folder in submissions.bundles_in(path)]
-    if missing:
+    if missing and bundles:
         folders = [folder for folder in folders if not submissions.has_verdict(folder, level)]
         if not folders and not json:
             out.print("nothing to verify: every bundle has its verdict", highlight=False)
@@ -129,6 +140,40 @@ def verify(
                 words = _written(folder, outcome.verdict)
                 if not json:
                     out.print(words, highlight=False, soft_wrap=True, markup=False)
+    if code:
+        raise typer.Exit(code)
+
+
+def _verify_certificates(
+    files: Sequence[pathlib.Path], level: labels.Level, seconds: int, out: rich.console.Console, *, json: bool
+) -> None:
+    """Checks certificates and prints what was found of each.
+
+    Raises:
+        typer.Exit: One is rejected, or a claim not confirmed, or it cannot be computed here; all were looked at.
+    """
+    from json import dumps
+
+    from leaderboard.bundles import certificate, claim
+
+    code, err = errors.EXIT_DONE, console(stderr=True)
+    with _progress(0 if level == "reported" else len(files)) as tell:
+        for file in files:
+            try:
+                outcome = certificate.verify(certificate.read(file), level, seconds=seconds, tell=tell)
+            except (errors.Rejected, errors.InputError) as error:
+                code = max(code, errors.EXIT_REJECTED if isinstance(error, errors.Rejected) else errors.EXIT_INPUT)
+                err.print(str(error), highlight=False, soft_wrap=True, markup=False)
+                continue
+            code = code if outcome.confirmed else errors.EXIT_REJECTED
+            label = outcome.level if outcome.confirmed else "disputed"
+            found = outcome.certificate
+            if json:
+                print(dumps({"certificate": found.name, "label": label, "checks": len(outcome.checks)}))
+                continue
+            _print_lines(claim.lines(outcome.checks), out)
+            words = f"{len(outcome.checks)} comparisons, {outcome.seconds:.0f} CPU s"
+            out.print(f"{found.label}: {label}; {words}", highlight=False, markup=False, soft_wrap=True)
     if code:
         raise typer.Exit(code)
 
@@ -197,14 +242,7 @@ def _print_outcome(outcome: verifying.Outcome, out: rich.console.Console, *, who
     """Prints what was found of a bundle: everything, or what does not hold, and the label."""
     from leaderboard.bundles import claim
 
-    lines = [line for line in claim.lines(outcome.checks) if whole or line.failed]
-    if lines:
-        out.print("verdict  level       the worst of n, where: claimed | found | tolerance", highlight=False)
-    for line in lines:
-        worst, word = line.worst, "FALSE" if line.failed else "holds"
-        pair = " | ".join((worst.claimed[:60], worst.found[:60], worst.tolerance))
-        row = f"{word}    {worst.level:<10}  {worst.what} ({line.checks}), {worst.where}: {pair}"
-        out.print(row, highlight=False, markup=False, soft_wrap=True)
+    _print_lines([line for line in claim.lines(outcome.checks) if whole or line.failed], out)
     verdict = outcome.verdict
     how = (
         "bits compared" if verdict.bits else "numbers within tolerances" if verdict.level != "reported" else "for free"
@@ -216,3 +254,15 @@ def _print_outcome(outcome: verifying.Outcome, out: rich.console.Console, *, who
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_lines(lines: Sequence[claiming.Line], out: rich.console.Console) -> None:
+    """Prints what was compared, a line for each thing."""
+    if lines:
+        out.print("verdict  level       the worst of n, where: claimed | found | tolerance", highlight=False)
+    for line in lines:
+        worst, word = line.worst, "FALSE" if line.failed else "holds"
+        pair = " | ".join((worst.claimed[:60], worst.found[:60], worst.tolerance))
+        where = f", {worst.where}" if worst.where else ""
+        row = f"{word}    {worst.level:<10}  {worst.what} ({line.checks}){where}: {pair}"
+        out.print(row, highlight=False, markup=False, soft_wrap=True)

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
 import tempfile
 import traceback
+import warnings
 
 import typer
 
 from harness import errors
 from harness.cli import commands as harness_cli
-from harness.runtime import lapack, memory
+from harness.runtime import lapack, memory, output
 from leaderboard.cli import commands as leaderboard_cli
 
 app = typer.Typer(
@@ -33,11 +35,16 @@ app.add_typer(leaderboard_cli.app)
 
 def main() -> None:
     """Runs the command line and turns every error into one message and an exit code."""
+    output.guard()
     lapack.limit()  # before any command loads numpy
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people: not where in the code
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()
     except errors.InputError as error:
         _leave(str(error), errors.EXIT_INPUT)
     except errors.Rejected as error:
@@ -61,5 +68,7 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    sys.stderr.write(f"{message}\n")
+    with contextlib.suppress(errors.Stopped):  # nobody reads that either
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
     raise SystemExit(code)

@@ -2,8 +2,9 @@
 """The export: out of MLflow, into one versioned file that the site is built from.
 
 This is the only code of the leaderboard that knows MLflow. It believes nothing that it finds there: the three
-artifacts of a run are checked like input from a stranger (`document.py`), and one bad run stops the export with its
-name, because a board that leaves rows out without a word is wrong.
+artifacts of a run are checked like input from a stranger (`document.py`). A run that cannot be shown stops an export
+with its name, and is left out of a page that is built, which names it: a board that leaves rows out without a word is
+wrong.
 
 In bulk: the store is searched page by page, and a run's numbers are read from its artifact `records.jsonl`, not from
 MLflow's table of points, which changes what is not finite. Where artifacts lie in a folder nothing is asked about a
@@ -44,6 +45,9 @@ LIMITS = ARTIFACTS | OPTIONAL
 MAX_EXPORT_BYTES = 1 << 30
 PAGE = 1000
 READERS = 8
+
+LeaveOut = Callable[[str], None]
+"""Called with the name of a run that cannot be shown, and why."""
 
 
 class Source(NamedTuple):
@@ -87,7 +91,7 @@ def unread_runs(uri: str) -> dict[str, UnreadRun]:
     }
 
 
-def opened(uri: str) -> Source:
+def opened(uri: str, leave_out: LeaveOut | None = None) -> Source:
     """Opens a store for reading.
 
     Of two MLflow runs with the same `gdzoo.run_id` the one that started last counts. Runs that are still running are
@@ -95,20 +99,21 @@ def opened(uri: str) -> Source:
 
     Args:
         uri: Where the store is, for example `sqlite:///mlflow.db`.
+        leave_out: Called for each run that cannot be shown, which then is left out; None to raise instead.
 
     Raises:
         errors.InputError: The store cannot be read, or is not in order.
     """
-    client, found = _searched(uri)
+    client, found = _searched(uri, leave_out)
     pages = {
         f"{suite.name}/{run.run_id}": f"#/experiments/{run.experiment}/runs/{run.key}"
         for suite, runs in found
         for run in runs
     }
-    return Source([suite for suite, _ in found], len(pages), _read_all(client, found), pages)
+    return Source([suite for suite, _ in found], len(pages), _read_all(client, found, leave_out), pages)
 
 
-def _searched(uri: str) -> tuple[Any, SuiteRuns]:
+def _searched(uri: str, leave_out: LeaveOut | None = None) -> tuple[Any, SuiteRuns]:
     """Returns MLflow's client for a store, and what its searches find there."""
     _require_readable(uri)
     clients.quieten()
@@ -117,7 +122,7 @@ def _searched(uri: str) -> tuple[Any, SuiteRuns]:
 
     client = mlflow.MlflowClient(tracking_uri=uri)
     try:
-        return client, _search(client)
+        return client, _search(client, leave_out)
     except mlflow.exceptions.MlflowException as error:
         reason = text.clean(str(error))[:300]
         raise errors.InputError(f"the store {store.shown(uri)} cannot be read: {reason}") from error
@@ -264,7 +269,7 @@ class Found(NamedTuple):
 SuiteRuns = list[tuple[document.Suite, list[Found]]]
 
 
-def _search(client: Any) -> SuiteRuns:
+def _search(client: Any, leave_out: LeaveOut | None) -> SuiteRuns:
     """Returns each suite of a store with the MLflow runs that count, sorted by name."""
     found: SuiteRuns = []
     for experiment in _pages(client.search_experiments, filter_string="tags.`gdzoo.suite` LIKE '%'"):
@@ -273,20 +278,41 @@ def _search(client: Any) -> SuiteRuns:
             note = experiment.tags.get("mlflow.note.content", "")
             suite = document.Suite(name=experiment.tags["gdzoo.suite"], note=note)
         except pydantic.ValidationError as error:
-            raise errors.InputError(f"{place} in the store: {parsing.explain(error)}") from error
+            _leave_out(f"{place} in the store: {parsing.explain(error)}", leave_out, error)
+            continue
         if suite.name in {other.name for other, _ in found}:
-            raise errors.InputError(f"{place} in the store: a second experiment says that it is suite '{suite.name}'")
+            _leave_out(f"{place} in the store: a second experiment says that it is suite '{suite.name}'", leave_out)
+            continue
         runs = map(_found, _pages(client.search_runs, experiment_ids=[experiment.experiment_id]))
-        found.append((suite, _latest(list(runs))))
+        found.append((suite, _latest(list(runs), leave_out)))
     return [(suite, runs) for suite, runs in found if runs]
 
 
-def _read_all(client: Any, found: SuiteRuns) -> Iterator[document.Run]:
+def _read_all(client: Any, found: SuiteRuns, leave_out: LeaveOut | None) -> Iterator[document.Run]:
     """Yields the checked runs, READERS at a time: a store behind a server keeps one waiting for each."""
     todo = ((run, suite.name) for suite, runs in found for run in runs)
     with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
         while batch := list(itertools.islice(todo, 4 * READERS)):
-            yield from readers.map(lambda item: _read_run(client, *item), batch)
+            for run in readers.map(lambda item: _read_or_said(client, *item), batch):
+                if isinstance(run, document.Run):
+                    yield run
+                else:
+                    _leave_out(str(run), leave_out, run)
+
+
+def _leave_out(reason: str, leave_out: LeaveOut | None, cause: Exception | None = None) -> None:
+    """Says what is left out and why, or raises errors.InputError where nothing may be."""
+    if leave_out is None:
+        raise errors.InputError(reason) from cause
+    leave_out(reason)
+
+
+def _read_or_said(client: Any, run: Found, suite: str) -> document.Run | errors.InputError:
+    """Returns a run, or what is wrong with it."""
+    try:
+        return _read_run(client, run, suite)
+    except errors.InputError as error:
+        return error
 
 
 def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
@@ -308,17 +334,19 @@ def _found(run: mlflow.entities.Run) -> Found:
     return Found(info.run_id, info.experiment_id, info.artifact_uri or "", started, not running, *named)
 
 
-def _latest(runs: list[Found]) -> list[Found]:
+def _latest(runs: list[Found], leave_out: LeaveOut | None) -> list[Found]:
     """Keeps, for each `gdzoo.run_id`, the run that started last among those that have ended."""
     kept: dict[str, Found] = {}
     for run in sorted(runs, key=lambda run: (run.started, run.key)):
         if not run.ended:
             continue
         if run.run_id is None:
-            raise errors.InputError(
+            stray = (
                 f"{_name(run)} in the store is not one of gdzoo's (no tag gdzoo.run_id); delete it in MLflow, or move "
                 "it to an experiment of its own"
             )
+            _leave_out(stray, leave_out)
+            continue
         kept[run.run_id] = run
     return [kept[run_id] for run_id in sorted(kept)]
 
@@ -331,6 +359,8 @@ def _read_run(client: Any, run: Found, suite: str) -> document.Run:
         for tag, told, value in (("run_id", run.run_id, checked.run_id), ("suite", run.suite, checked.suite)):
             if told != value:
                 raise ValueError(f"the tag gdzoo.{tag} says {told!r}, run.json says {value!r}")
+        if checked.eta is not None and not math.isfinite(2 / checked.eta):
+            raise ValueError(f"its step size is {checked.eta:g}, and 2/η is beyond what numbers hold")
         if checked.suite != suite:
             raise ValueError(f"run.json says suite {checked.suite!r}, its experiment says {suite!r}")
     except (ValueError, OSError) as error:

@@ -233,7 +233,8 @@ def sharpness(swept: Sequence[minima.Swept]) -> Drawing | None:
         for cell, spread in known
         if len(spread.values) > 1
     )
-    ticks = tuple(Tick(up(value), number.show(value)) for value in np.arange(0, 2 * top) / 2)
+    apart = 0.5 if top <= 4 else 2.0
+    ticks = tuple(Tick(up(value), number.show(value)) for value in np.arange(0, top, apart))
     title = (
         f"eta lambda_max at the start across, at the global minimum upwards, a dot for each of {len(dots)} "
         f"configurations; {sum(dot.hollow for dot in dots)} medians are above 2"

@@ -19,7 +19,7 @@ from leaderboard.export import document
 LEFT, RIGHT, TOP = 110, 630, 8
 """Where the axis lies in a frame of 640, and where its first lane begins."""
 
-LANE = 22
+LANE = 44
 """Height of the lane of a family."""
 
 APART = 3

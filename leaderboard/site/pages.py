@@ -41,8 +41,9 @@ from leaderboard.board import (
     tally,
     theorem,
 )
+from leaderboard.bundles import certificate
 from leaderboard.export import document, from_store, shelf
-from leaderboard.site import brief, drawing, figure, overview, spreadsheet, tracing
+from leaderboard.site import brief, drawing, figure, overview, published, spreadsheet, tracing
 from leaderboard.site import rows as row_tables
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -80,6 +81,7 @@ def build(
     mlflow: Mapping[str, str] = types.MappingProxyType({}),
     scratch: pathlib.Path | None = None,
     to_come: int = 0,
+    certificates: Sequence[certificate.Certificate] = (),
 ) -> brief.Briefs:
     """Makes every file of the site: the pages of one configuration after the other, then those of the whole board.
 
@@ -93,6 +95,7 @@ def build(
         mlflow: `suite/run_id` -> where its page in MLflow is, for runs that link to it.
         scratch: Folder for what does not fit into memory, by default that of temporary files.
         to_come: How many runs are still being made, for the first page to say.
+        certificates: Of maps that were never iterated, for the page *Published networks*.
 
     Returns:
         What the pages of the whole board take of each cell.
@@ -103,6 +106,7 @@ def build(
     made.briefs.sort()
     for places in made.briefs.by_spec().values():
         made.spec(places)
+    made.published(certificates)
     made.board(own, to_come)
     return made.briefs
 
@@ -152,6 +156,20 @@ class _Build:
         own = list(self.briefs.of(places))
         dated = {"snapshot": max(one.ended for one in own), "whose": "the latest run of this spec"}
         self._page(f"{path}.html", "spec.html", dated | _spec(own, some))
+
+    def published(self, found: Sequence[certificate.Certificate]) -> None:
+        """Makes the page of the published networks, and lays their certificates beside it."""
+        for one in found:
+            self.target.put(published.path(one), certificate.dump(one))
+        networks = published.networks(found)
+        rows = [row for network in networks for row in network.rows]
+        counts = {
+            "count": len(rows),
+            "known": sum(row.says.complete for row in rows),
+            "pointed": sum(bool(row.points) for row in rows),
+            "missing": published.missing(found) if found else [],
+        }
+        self._page("published.html", "published.html", {"snapshot": "", "whose": "", "networks": networks, **counts})
 
     def board(self, own: Collection[str], to_come: int) -> None:
         """Makes all that is of the whole board."""

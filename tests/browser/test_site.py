@@ -482,7 +482,7 @@ def test_axe_finds_no_violation_on_any_kind_of_page(
     width, theme = look
     run, other = _run(board, "vgg · activation=relu"), _run(board, "mlp-sgd")
     paths = ["index.html", "index.html#view=minima", "runs.html", "controls.html", "method.html", "data.html"]
-    paths += ["optimisers.html", "minima.html"]
+    paths += ["optimisers.html", "minima.html", "published.html"]
     paths += [f"spec/quickstart/{run.spec}.html", f"cell/quickstart/{run.cell_id}.html"]
     paths += [f"run/quickstart/{run.run_id}.html"]
     paths += [f"compare.html#runs=quickstart/{run.run_id},quickstart/{other.run_id}"]

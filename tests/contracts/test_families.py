@@ -63,6 +63,7 @@ ROWS: dict[str, Row] = {
     ),
     "paper_net": tiny("paper_net", activation="softplus"),
     "quadratic": tiny("quadratic"),
+    "stack": tiny("stack"),
     "curve": tiny("curve"),
     "curve, plateaus": tiny("curve", function="plateaus"),
 }
@@ -252,6 +253,13 @@ PERMUTABLE: dict[str, dict[str, tuple[tuple[str, str, int], ...]]] = {
         ),
     },
     "resnet": {"block_1_0.inner": (("conv_0", "kernel", 3), ("conv_0", "bias", 0), ("conv_1", "kernel", 2))},
+    "stack": {
+        "02_residual.inner": (
+            ("00_convolution", "kernel", 3),
+            ("00_convolution", "bias", 0),
+            ("02_convolution", "kernel", 2),
+        )
+    },
     "mixer": {"tokens_0.inner.mix.inner": MLP_UNITS, "channels_0.inner": MLP_UNITS},
 }
 """For each family the places whose units, channels or heads have no order: where, then (layer, parameter, axis)."""

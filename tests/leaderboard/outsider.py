@@ -161,6 +161,13 @@ def data(cell: Tree) -> tuple[Array, Array, Array]:
             shape, count = part["shape"], part["examples"]
             x = _stream(part, 2).standard_normal((count, math.prod(shape))).reshape(-1, *shape)
             targets = np.eye(part["classes"])[_stream(part, 3).integers(part["classes"], size=count)]
+        case "modular_addition":
+            p = part["modulus"]
+            a, b = np.divmod(_stream(part, 2).permutation(p * p)[: part["examples"]], p)
+            x, targets = np.stack([a, b, 0 * a + p], axis=1).reshape(-1, 1, 3, 1), np.eye(p)[(a + b) % p]
+        case "parity":
+            bits = _stream(part, 2).integers(2, size=(part["examples"], part["length"]))
+            x, targets = bits.reshape(-1, 1, part["length"], 1), np.eye(2)[bits.sum(axis=1) % 2]
         case "gaussian_classes":
             shape, count, classes = part["shape"], part["examples"], part["classes"]
             labels, size = np.arange(count) % classes, math.prod(shape)
@@ -348,6 +355,12 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 
 # Networks
 
+OPTIONS = (
+    *("name", "bias", "gain", "side", "stride", "dilation", "depthwise", "causal", "vocabulary", "groups", "epsilon"),
+    *("grid", "shortcut", "scale", "layers"),
+)
+"""Keys of the items of a stack that do not say what an item is."""
+
 
 class Network:
     """A family's map from theta and x to outputs, as the page writes it down layer by layer.
@@ -361,6 +374,7 @@ class Network:
         self.places = {one["name"]: one for one in places}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.tape: list[Node] = [] if theta is None else theta.tape
+        self.blocks: dict[str, tuple[str, list[Any]]] = {}
 
     def parameter(self, name: str, *shape: int) -> Node:
         """Returns the parameter of a path."""
@@ -371,9 +385,9 @@ class Network:
         assert tuple(place["shape"]) == shape, name
         return self.theta[place["offset"] : place["offset"] + math.prod(shape)].reshape(*shape)
 
-    def activation(self, x: Node) -> Node:
-        """Applies the model's activation."""
-        which = self.model["activation"]
+    def activation(self, x: Node, which: Any = None) -> Node:
+        """Applies an activation, the model's unless another is given."""
+        which = which or self.model["activation"]
         if isinstance(which, dict):
             slope = which["leaky_relu"]
             return x.each(lambda z: np.where(z.real >= 0, z, slope * z), lambda z: np.where(z.real >= 0, 1, slope) + 0j)
@@ -384,13 +398,23 @@ class Network:
         x = x @ self.parameter(f"{name}/kernel", x.shape[-1], width)
         return x + self.parameter(f"{name}/bias", width) if bias else x
 
-    def convolution(self, x: Node, name: str, channels: int, bias: bool, stride: int = 1) -> Node:
-        """A 3x3 convolution, zero outside."""
+    def convolution(
+        self, x: Node, name: str, channels: int, bias: bool, stride: int = 1, side: int = 3, dilation: int = 1
+    ) -> Node:
+        """A convolution, zero outside."""
         given = x.shape[-1]
-        kernel = self.parameter(f"{name}/kernel", 3, 3, given, channels)
-        x = _patches3(x) @ kernel.reshape(9 * given, channels)
-        if stride == 2:
-            x = x[:, ::2, ::2]
+        kernel = self.parameter(f"{name}/kernel", side, side, given, channels)
+        x = _neighbours(x, side, dilation) @ kernel.reshape(side**2 * given, channels)
+        x = x[:, ::stride, ::stride]
+        return x + self.parameter(f"{name}/bias", channels) if bias else x
+
+    def depthwise(self, x: Node, name: str, channels: int, bias: bool, stride: int, side: int, dilation: int) -> Node:
+        """A convolution of each channel by itself, zero outside."""
+        n, height, width, given = x.shape
+        kernel = self.parameter(f"{name}/kernel", side, side, 1, channels).reshape(side**2, given, -1)
+        near = _neighbours(x, side, dilation).reshape(n, height, width, side**2, given, 1)
+        x = (near * kernel).mean(3).reshape(n, height, width, channels) * side**2
+        x = x[:, ::stride, ::stride]
         return x + self.parameter(f"{name}/bias", channels) if bias else x
 
     def norm(self, x: Node, name: str, epsilon: float = 1e-6) -> Node:
@@ -398,14 +422,14 @@ class Network:
         x = _standard(x, (-1,), epsilon) * self.parameter(f"{name}/scale", x.shape[-1])
         return x + self.parameter(f"{name}/bias", x.shape[-1])
 
-    def group_norm(self, x: Node, name: str, groups: int) -> Node:
+    def group_norm(self, x: Node, name: str, groups: int, epsilon: float = 1e-6) -> Node:
         """Group norm over positions and the channels of a group."""
-        n, height, width, channels = x.shape
-        x = _standard(x.reshape(n, height * width, groups, channels // groups), (1, 3), 1e-6)
-        x = x.reshape(n, height, width, channels) * self.parameter(f"{name}/scale", channels)
+        whole, channels = x.shape, x.shape[-1]
+        x = _standard(x.reshape(whole[0], -1, groups, channels // groups), (1, 3), epsilon)
+        x = x.reshape(*whole) * self.parameter(f"{name}/scale", channels)
         return x + self.parameter(f"{name}/bias", channels)
 
-    def attention(self, x: Node, name: str, heads: int, bias: bool) -> Node:
+    def attention(self, x: Node, name: str, heads: int, bias: bool, causal: bool = False) -> Node:
         """Softmax attention of tokens (N, T, D)."""
         n, tokens, width = x.shape
         size = width // heads
@@ -418,7 +442,8 @@ class Network:
             return y.reshape(n, tokens, heads, size).transpose(0, 2, 1, 3)
 
         query, key, value = map(projected, ("query", "key", "value"))
-        mixed = _softmax((query @ key.transpose(0, 1, 3, 2)) * (1 / math.sqrt(size))) @ value
+        scores = (query @ key.transpose(0, 1, 3, 2)) * (1 / math.sqrt(size))
+        mixed = _softmax(scores + np.triu(np.full((tokens, tokens), -1e300), 1) if causal else scores) @ value
         kernel = self.parameter(f"{name}/out/kernel", heads, size, width).reshape(width, width)
         y = mixed.transpose(0, 2, 1, 3).reshape(n, tokens, width) @ kernel
         return y + self.parameter(f"{name}/out/bias", width) if bias else y
@@ -532,6 +557,83 @@ class Network:
         x = self.maybe_norm(x, "norm")
         return self.dense(x.mean(1).reshape(-1, model["width"]), "head", self.outputs)
 
+    def stack(self, x: Node) -> Node:
+        """The family stack."""
+        return self.items(self.model["layers"], x, "")
+
+    def items(self, items: list[Any], x: Node, prefix: str, times: tuple[int, ...] = ()) -> Node:
+        """A list of a stack, its parameters under a prefix; `times` are the places and times of its repetition."""
+        for i, item in enumerate(items):
+            part = item if isinstance(item, dict) else {item: True}
+            kind = next(key for key in part if key not in OPTIONS)
+            if kind == "repeat":
+                for time in range(part["repeat"]):
+                    x = self.items(part["layers"], x, prefix, (*times, i, time))
+                continue
+            name = "_".join([*(f"{number:02d}" for number in (*times, i)), kind])
+            if "name" in part:
+                name = "_".join([part["name"], *(str(time) for time in times[1::2])])
+            x = self.item(x, kind, part, prefix + name)
+        return x
+
+    def item(self, x: Node, kind: str, part: Tree, name: str) -> Node:
+        """One item of a stack."""
+        value, bias = part[kind], part.get("bias", True)
+        match kind:
+            case "layer":
+                return self.item(x, value, {value: True}, name)
+            case "dense":
+                return self.dense(x, name, self.outputs if value == "outputs" else value, bias)
+            case "convolution":
+                size = part.get("stride", 1), part.get("side", 3), part.get("dilation", 1)
+                return (self.depthwise if part.get("depthwise") else self.convolution)(x, name, value, bias, *size)
+            case "attention":
+                return self.attention(x, name, value, bias, part.get("causal", False))
+            case "embedding":
+                codes = np.eye(part["vocabulary"])[x.value.real.reshape(len(x.value), -1).astype(int)]
+                return Node(self.tape, codes + 0j) @ self.parameter(f"{name}/code", part["vocabulary"], value)
+            case "image":
+                return x.reshape(len(x.value), *value, x.shape[-1])
+            case "tokens":
+                return x.reshape(len(x.value), -1, x.shape[-1])
+            case "last_token":
+                return x[:, -1]
+            case "shared":
+                where, layers = self.blocks.setdefault(value, (f"{name}/inner/", part.get("layers", [])))
+                return self.items(layers, x, where)
+            case "norm":
+                epsilon = part.get("epsilon", 1e-6)
+                group = value == "group"
+                return (
+                    self.group_norm(x, name, part.get("groups", 1), epsilon) if group else self.norm(x, name, epsilon)
+                )
+            case "pool":
+                return _pool(x, value)
+            case "patches":
+                return _tokens(x, value)
+            case "position":
+                if value == "fixed":
+                    return x + _code(*part.get("grid", (1, x.shape[1])), x.shape[2])
+                return x + self.parameter(f"{name}/code", *x.shape[1:])
+            case "subsample":
+                return _widened(x[:, ::2, ::2], value)
+            case "residual":
+                inner = self.items(value, x, f"{name}/inner/") * part.get("scale", 1.0)
+                return self.items(part.get("shortcut", []), x, f"{name}/shortcut/") + inner
+            case "mix_tokens":
+                return self.items(value, x.transpose(0, 2, 1), f"{name}/inner/").transpose(0, 2, 1)
+            case "flatten":
+                return _flat(x)
+            case "mean":
+                return x.mean(*range(1, len(x.shape) - 1)).reshape(len(x.value), x.shape[-1])
+            case "first_token":
+                return x[:, 0]
+            case "class_token":
+                return _before(self.parameter(f"{name}/token", x.shape[-1]), x)
+            case "leaky_relu" if value is not True:
+                return self.activation(x, part)
+        return self.activation(x, None if kind == "activation" else kind)
+
     def maybe_norm(self, x: Node, name: str) -> Node:
         """Layer norm, where the model has it."""
         epsilon = self.model["norm_epsilon"]
@@ -548,18 +650,19 @@ def _flat(x: Node) -> Node:
     return x.reshape(len(x.value), -1)
 
 
-def _patches3(x: Node) -> Node:
-    """The 3x3 neighbourhoods of every position, zero outside: (N, H, W, 9 C), by row, column, channel."""
+def _neighbours(x: Node, side: int, apart: int = 1) -> Node:
+    """The side x side neighbourhoods of every position, zero outside: (N, H, W, side^2 C), by row, column, channel."""
     _, height, width, channels = x.shape
-    places = [(i, j) for i in range(3) for j in range(3)]
-    padded = np.pad(x.value, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    half = apart * (side // 2)
+    places = [(apart * i, apart * j) for i in range(side) for j in range(side)]
+    padded = np.pad(x.value, ((0, 0), (half, half), (half, half), (0, 0)))
     value = np.concatenate([padded[:, i : i + height, j : j + width] for i, j in places], axis=-1)
 
     def back(g: Array) -> Array:
         whole = np.zeros(padded.shape, complex)
         for k, (i, j) in enumerate(places):
             whole[:, i : i + height, j : j + width] += g[..., k * channels : (k + 1) * channels]
-        return whole[:, 1:-1, 1:-1]
+        return whole[:, half : half + height, half : half + width]
 
     return x.then(value, back)
 

@@ -56,6 +56,23 @@ SMALL = {
         "{family: paper_net, activation: silu}",
         "{name: half_mse}",
     ),
+    "stack": (
+        LABELS,
+        "{family: stack, activation: silu, layers: [{convolution: 3, stride: 2}, activation, {residual: [{convolution:"
+        " 2, side: 1, bias: false}, {norm: group, groups: 2}, {leaky_relu: 0.2}, {convolution: 4}], shortcut:"
+        " [{convolution: 4, name: past}], scale: 0.5}, {pool: max}, tokens, class_token, {position: fixed},"
+        " {residual: [{norm: layer}, {attention: 2, causal: true}]}, {mix_tokens: [{dense: 4}, gelu]}, {repeat: 2,"
+        " layers: [{shared: cell, layers: [{dense: 4}, tanh]}, {image: [2, 2]}, {convolution: 4, depthwise: true,"
+        " dilation: 2, name: deep}, tokens]}, {shared: cell}, last_token, {dense: outputs}]}",
+        "{name: ce}",
+    ),
+    "sequences": (
+        "{name: modular_addition, examples: 6, modulus: 3}",
+        "{family: stack, activation: gelu, layers: [{embedding: 4, vocabulary: 4}, {position: learned}, {repeat: 2,"
+        " layers: [{residual: [{norm: layer}, {attention: 2, causal: true}], name: attention}, {residual: [{norm:"
+        " layer}, {dense: 4}, activation, {dense: 4}], name: mlp}]}, {norm: layer}, last_token, {dense: outputs}]}",
+        "{name: ce}",
+    ),
     "quadratic": ("{name: point}", "{family: quadratic, eigenvalues: [2.0, 1.0, -0.5]}", "{name: output}"),
     "curve": ("{name: point}", "{family: curve, function: plateaus}", "{name: output}"),
     "vgg": (

@@ -150,11 +150,11 @@ def test_the_dtype_stays(dtype: str) -> None:
         {"padding": [(0, 0), (0, 0)]},
         {"kernel": (2, 2)},
         {"rhs_dilation": (2, 2)},
-        {"feature_group_count": 2},
+        {"feature_group_count": 3},
     ],
 )
 def test_other_convolutions_are_refused(wrong: dict[str, object]) -> None:
     kernel = jnp.ones((*wrong.pop("kernel", (3, 3)), 2, 2))  # type: ignore[misc]
     padding = wrong.pop("padding", HALF)
-    with pytest.raises(ValueError, match="only ungrouped convolutions with odd kernels, padded by half of them"):
+    with pytest.raises(ValueError, match="only convolutions with odd kernels, padded by half of them"):
         convolution.conv_general_dilated(jnp.ones((1, 4, 4, 2)), kernel, (1, 1), padding, **wrong)

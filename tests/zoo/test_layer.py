@@ -30,8 +30,24 @@ OTHERS = {
         {"patch": 4, "width": 4, "depth": 1, "heads": 2, "mlp_width": 3, "activation": "relu", "positions": "fixed"},
     ),
     "resnet, group": ("resnet", {"channels": [2, 4], "blocks": 2, "activation": "relu", "norm": "group", "groups": 2}),
+    "stack, the rest": (
+        "stack",
+        {
+            "layers": [
+                {"embedding": 2, "vocabulary": 3},
+                {"image": [12, 8]},
+                {"convolution": 4, "depthwise": True},
+                {"shared": "cell", "layers": ["tanh"]},
+                "tokens",
+                "last_token",
+                {"dense": "outputs"},
+            ]
+        },
+    ),
     "resnet, layer": ("resnet", {"channels": [2, 2], "blocks": 1, "activation": "relu", "norm": "layer"}),
 }
+SHAPES = {"paper_net": (1, 1, 1), "stack, the rest": (12, 8, 1)}
+"""Of one example, where it is not any image."""
 NETWORKS = {name: (name, row.settings["tiny"].fields) for name, row in zoo.FAMILIES.items()} | OTHERS
 
 
@@ -49,7 +65,7 @@ def computed(network: layer.Layers, shape: layer.Shape) -> layer.Shape:
 
 @pytest.mark.parametrize("label", NETWORKS)
 def test_every_layer_gives_the_shape_that_it_claims(label: str) -> None:
-    shape = (1, 1, 1) if label == "paper_net" else (12, 8, 2)
+    shape = SHAPES.get(label, (12, 8, 2))
     for name, each in found(label, shape, 5).items():
         assert computed({name: each}, shape) == each.output(shape), name
         shape = each.output(shape)
@@ -61,7 +77,8 @@ def test_every_class_of_layer_is_built_and_stands_in_a_network() -> None:
         below = cls.__subclasses__()
         return set().union(*map(leaves, below)) if below else {cls}
 
-    used = {type(each) for label in NETWORKS if label != "paper_net" for each in layer.walk(found(label, (8, 8, 1), 2))}
+    networks = (found(label, SHAPES.get(label, (8, 8, 2)), 2) for label in NETWORKS if label != "paper_net")
+    used = {type(each) for network in networks for each in layer.walk(network)}
     assert leaves(layer.Layer) == set(layers.BUILDERS) == used
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import zoo
 from tests import builders
 from zoo import curve, layer, layers
 
@@ -129,7 +130,7 @@ def tokens_of(image: np.ndarray, side: int) -> np.ndarray:
     return np.array([image[i : i + side, j : j + side].reshape(-1) for i, j in corners])
 
 
-def attention(x: np.ndarray, p: Tree) -> np.ndarray:
+def attention(x: np.ndarray, p: Tree, *, causal: bool = False) -> np.ndarray:
     """Softmax attention over tokens (T, width), one head and one query at a time."""
     heads, size = p["query"]["kernel"].shape[1:]
     y = np.zeros_like(x)
@@ -139,8 +140,12 @@ def attention(x: np.ndarray, p: Tree) -> np.ndarray:
             for name in ("query", "key", "value")
         )
         for t in range(len(x)):
-            weights = np.exp([q[t] @ k[s] / math.sqrt(size) for s in range(len(x))])
-            y[t] += sum(w * row for w, row in zip(weights / weights.sum(), v, strict=True)) @ p["out"]["kernel"][h]
+            seen = range(t + 1 if causal else len(x))
+            weights = np.exp([q[t] @ k[s] / math.sqrt(size) for s in seen])
+            y[t] += (
+                sum(w * row for w, row in zip(weights / weights.sum(), v[: len(weights)], strict=True))
+                @ p["out"]["kernel"][h]
+            )
     return y + p["out"].get("bias", 0.0)
 
 
@@ -183,6 +188,23 @@ def test_a_vit_is_what_the_paper_says(fixed: bool, token: bool, norm: bool) -> N
     params, x, found = made("vit", fields, (4, 6, 2), 3)
     expected = [vit(params, image, patch=2, depth=1, fixed=fixed, token=token, norm=norm) for image in x]
     assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_gpt_is_what_its_list_says() -> None:
+    fields = zoo.FAMILIES["stack"].settings["gpt"].fields | {"activation": "tanh"}
+    params, _, _ = made("stack", fields, (1, 3, 1), 97)
+    sequences = np.array([[5, 96, 97], [0, 1, 97]])
+    x = sequences.reshape(2, 1, 3, 1).astype(float)
+    found = np.asarray(builders.network("stack", (1, 3, 1), 97, **fields).apply(params, x))
+    for sequence, outputs in zip(sequences, found, strict=True):
+        y = params["00_embedding"]["code"][sequence] + params["01_position"]["code"]
+        for b in range(2):
+            inner = params[f"attention_{b}"]["inner"]
+            y = y + attention(normal(y, inner["00_norm"]), inner["01_attention"], causal=True)
+            inner = params[f"mlp_{b}"]["inner"]
+            y = y + affine(np.tanh(affine(normal(y, inner["00_norm"]), inner["01_dense"])), inner["03_dense"])
+        known = affine(normal(y, params["03_norm"])[-1], params["05_dense"])
+        assert np.allclose(outputs, known, rtol=1e-11, atol=1e-11)
 
 
 def resnet(p: Tree, image: np.ndarray, *, channels: tuple[int, ...], blocks: int, groups: int | None) -> np.ndarray:

@@ -134,7 +134,12 @@ class Crew:
             encoding="utf-8",
             errors="replace",
             process_group=0,
-            env={**lapack.settings(), **os.environ, "PYTHONPATH": path},
+            env={
+                **lapack.settings(),
+                **os.environ,
+                "PYTHONPATH": path,
+                "PYTHONSAFEPATH": "1",
+            },  # nothing from where we are
         )
         one = Worker(process)
         self.workers.append(one)
@@ -166,6 +171,8 @@ class Crew:
                     continue
                 died[item.task.run_ids] += 1
                 if died[item.task.run_ids] > engines.RETRIES["local"]:
+                    if isinstance(item.what, task.Portion):  # it did not come to a task
+                        note("begin", item.task, "")
                     yield task.Result(item.task, "failed", obituary(one))
                 else:
                     items.insert(0, item)
@@ -291,7 +298,8 @@ def _collect(stream: IO[str], lines: collections.deque[str]) -> None:
     with stream:
         for line in stream:
             lines.append(line)
-            sys.stderr.write(line)
+            with contextlib.suppress(errors.Stopped):  # the front door hears of it by itself
+                sys.stderr.write(line)
 
 
 def _send(one: Worker, order: dict[str, Any]) -> None:

@@ -46,18 +46,25 @@ def opened(options: engines.Options, _expected: Sequence[task.Task]) -> Iterator
 
     Raises:
         errors.InputError: If there is no such cluster, or no node of it that is large enough.
+        errors.Stopped: If Ray does not start on this machine.
     """
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
     lapack.limit()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    began = time.monotonic()
     try:
         answers(address)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of many kinds; a node that is late raises a plain one
         first = errors.first_line(error) or type(error).__name__
+        if address == "local":
+            raise errors.Stopped(
+                f"Ray did not start on this machine in {time.monotonic() - began:.0f} s: {first}; where other programs "
+                "keep it busy, say the same command again later; without `--engine ray` this machine needs no Ray"
+            ) from error
         token = "; one that asks for a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        hint = "" if address == "local" or os.environ.get("RAY_AUTH_MODE") == "token" else token
+        hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else token
         raise errors.InputError(
             f"--ray-address {address}: there is no Ray cluster that answers: {first}{hint}"
         ) from error

@@ -215,3 +215,27 @@ def test_a_changed_pixel_changes_the_fingerprint(
 
     monkeypatch.setattr(images, "read", altered)
     assert data.load(part(name="digits", examples=20)).sha256 != before
+
+
+# Networks that were published for colour and for more classes
+
+
+def test_a_grey_image_is_repeated_and_labels_are_given_room(home: pathlib.Path, part: Part) -> None:
+    plain = data.load(part(name="digits", examples=12, resize=16, standardise=True))
+    config = part(name="digits", examples=12, resize=16, standardise=True, channels=3, outputs=40)
+    wide = data.load(config)
+    assert wide.x.shape == (12, 16, 16, 3) == (12, *data.facts(config).shape)
+    assert all(np.array_equal(wide.x[..., channel], plain.x[..., 0]) for channel in range(3))
+    assert wide.targets.shape == (12, 40) and data.facts(config).classes == 40
+    assert np.array_equal(wide.targets[:, :10], plain.targets) and not wide.targets[:, 10:].any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "cifar10", "channels": 3}, "3 is not allowed; allowed: null, as the images of cifar10 are in colour"),
+        ({"name": "digits", "outputs": 9}, "9 is not allowed; allowed: at least 10, the classes of digits"),
+    ],
+)
+def test_channels_are_for_grey_images_and_outputs_for_all_classes(part: Part, fields: Any, said: str) -> None:
+    assert [text for _, text in data.conflicts(part(**fields))] == [said]

@@ -52,6 +52,20 @@ def test_random_labels_are_pinned(part: Part) -> None:
     assert drawn.version == "1.0.0"
 
 
+def test_sums_modulo_p_and_parities_are_what_they_say(part: Part) -> None:
+    sums = data.load(part(name="modular_addition", examples=49, modulus=7))
+    a, b, sign = sums.x.reshape(-1, 3).T
+    assert len(set(zip(a, b, strict=True))) == 49, "every pair once"
+    assert set(sign) == {7.0}
+    assert np.array_equal(sums.targets.argmax(1), (a + b) % 7)
+    parity = data.load(part(name="parity", examples=40, length=5))
+    bits = parity.x.reshape(40, 5)
+    assert set(bits.ravel()) == {0.0, 1.0}
+    assert parity.targets.argmax(1).tolist() == [int(sum(row)) % 2 for row in bits]
+    few = part(name="modular_addition", examples=50, modulus=7)
+    assert [text for _, text in data.conflicts(few)] == ["50 is not allowed; allowed: at most 49, the pairs modulo 7"]
+
+
 # Gaussian classes
 
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import zoo
 from harness import config, data, errors, specs, starts, workspace
 from harness.risk import losses
-from harness.specs import allowed, problems, strict_yaml
+from harness.specs import allowed, conflicts, problems, strict_yaml
 from harness.training import optimizers
 
 SPECS = workspace.CHECKOUT / "specs"
@@ -118,7 +118,9 @@ def test_defaults_are_written_out() -> None:
             "split": "train",
             "subset": "first",
             "resize": None,
+            "channels": None,
             "standardise": False,
+            "outputs": None,
             "targets": "labels",
         },
         "model": {"family": "mlp", "hidden": [16, 16], "activation": "relu", "bias": True, "gain": 1.0},
@@ -195,7 +197,7 @@ def test_unions_are_known_to_the_translation_of_errors() -> None:
                 visit(value, name)
 
     visit(json.loads(specs.schema_json()), "")
-    assert found == set(problems.UNIONS)
+    assert found == {*problems.UNIONS, "items", "dense"}, "the last two are those of the layers of a stack"
 
 
 def test_the_schema_file_is_what_the_models_say() -> None:
@@ -261,7 +263,7 @@ def test_a_template_parses_explains_each_line_and_its_grid_works(family: str) ->
     assert only.title == f"my-net: {family} on {dataset}, full-batch gradient descent"
     assert only.resolved()["model"]["family"] == family
     lines = text.splitlines()
-    explained = [i for i, line in enumerate(lines) if not line.strip().startswith("#")]
+    explained = [i for i, line in enumerate(lines) if not line.strip().startswith(("#", "- "))]
     assert all(lines[i - 1].strip().startswith("#") for i in explained)
     assert all(len(line) <= 120 for line in lines)
     head, tail = text.split("# Three fields that may be left out", 1)
@@ -278,7 +280,7 @@ def test_a_template_needs_a_file_name_and_a_family() -> None:
         specs.template("my-net", "vitt")
     assert str(error.value) == (
         "there is no family 'vitt'; allowed: "
-        "mlp, deep_linear, vgg, vit, resnet, mixer, paper_net, quadratic, curve; did you mean 'vit'?"
+        "mlp, deep_linear, vgg, vit, resnet, mixer, paper_net, quadratic, stack, curve; did you mean 'vit'?"
     )
     with pytest.raises(errors.InputError) as error:
         specs.template("../x", "vit")
@@ -302,10 +304,10 @@ ACTIVATIONS = (
     "relu, leaky_relu, gelu, gelu_tanh, sigmoid, tanh, silu, softplus, elu, relu6, hard_tanh, identity, square or a "
     "mapping with the key leaky_relu"
 )
-FAMILIES = "code, curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, vgg, vit"
+FAMILIES = "code, curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit"
 DATASETS = (
     "cifar10, cifar100, digits, fashion_mnist, file, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
-    "paper_pair, point, points, random_labels, svhn_cropped, tfds"
+    "modular_addition, paper_pair, parity, point, points, random_labels, svhn_cropped, tfds"
 )
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (
@@ -316,7 +318,9 @@ DIAGNOSTICS = (
     "fit, margin, sharpness, singularity, gaps, state, critical, kinks, changes, minibatches, sweep, inverse, "
     "exponents, progress, departure, minimum, stability, displacement, saddle, escape, flip, layers"
 )
-STARTS = "deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
+STARTS = (
+    "branch, deep_linear_saddle, given, head_saddle, origin, planted_minimum, random, split_saddle, zero_unit_saddle"
+)
 CHOICE = f"auto or a list, each {DIAGNOSTICS} or a mapping with the key budget"
 RATE = "a number above 0 or a mapping with the key eta_lambda"
 MESSAGES = [
@@ -498,10 +502,11 @@ def test_a_label_says_how_a_cell_differs(lines: str, labels: list[str]) -> None:
 
 
 PATHS = (
-    "data, data.name, data.examples, data.split, data.subset, data.resize, data.standardise, data.targets, model, "
-    "model.family, model.hidden, model.activation, model.bias, model.gain, loss, loss.name, loss.weight_decay, "
-    "start, start.name, optimizer, optimizer.name, optimizer.learning_rate, optimizer.schedule, "
-    "optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, trace"
+    "data, data.name, data.examples, data.split, data.subset, data.resize, data.channels, data.standardise, "
+    "data.outputs, data.targets, model, model.family, model.hidden, model.activation, model.bias, model.gain, "
+    "loss, loss.name, loss.weight_decay, start, start.name, optimizer, optimizer.name, optimizer.learning_rate, "
+    "optimizer.schedule, optimizer.schedule.name, steps, checkpoints, target, precision, curvature, diagnostics, "
+    "trace"
 )
 GRIDS = [
     ("model.activation: [relu, gleu, 3]",
@@ -542,6 +547,15 @@ def test_a_wrong_grid_is_told_by_its_own_path_once(lines: str, message: str) -> 
 @pytest.mark.parametrize("name", ["schema", "title", "source", "seeds", "grid"])
 def test_a_grid_cannot_vary_what_changes_no_number(name: str) -> None:
     assert refusal(grid(f"{name}: [1, 2]")).startswith(f"x.yaml:10:3: grid.{name}: unknown path; allowed: data, ")
+
+
+def test_a_label_that_no_store_would_hold_is_cut_and_stays_the_only_one() -> None:
+    text = varied(("data: {name: digits, examples: 512}", "data: {name: point}"), ("half_mse", "output"))
+    text = text.replace("{family: mlp, hidden: [16, 16], activation: relu}", "{family: quadratic, eigenvalues: [1.0]}")
+    short, long = ([round(1 + i / 7 + k, 9) for i in range(count)] for count, k in ((300, 0), (400, 1)))
+    first, second = parse(grid(f"model.eigenvalues: [{short}, {long}]", text)).cells
+    assert len(first.label) < len(second.label) == specs.LONGEST_LABEL
+    assert second.label.endswith(f"... {second.cell_id}") and first.label.endswith("]")
 
 
 def test_an_empty_grid_is_refused() -> None:
@@ -619,6 +633,149 @@ def test_a_float_is_named_by_its_value_not_by_how_it_is_written() -> None:
     assert cell(varied(("0.001", "1e22"))).spec_hash == cell(varied(("0.001", "1" + "0" * 22 + "."))).spec_hash
 
 
+ZEROS = [
+    ("data", "{name: points, x: [ZERO, 1.0], values: [1.0, 2.0]}"),
+    ("data", "{name: point, target: ZERO}"),
+    ("data", "{name: gaussian_classes, examples: 6, shape: [1, 1, 3], classes: 3, separation: ZERO}"),
+    ("data", "{name: linear_teacher, examples: 6, shape: [1, 1, 3], singular_values: [1.0, ZERO]}"),
+    ("loss", "{name: half_mse, weight_decay: ZERO}"),
+    ("start", "{name: origin, perturbation: ZERO}"),
+    ("start", "{name: given, theta: [ZERO, 1.0]}"),
+    ("start", "{name: split_saddle, share: ZERO}"),
+    ("target", "{loss: ZERO}"),
+]
+"""Where a field may be 0: each kind of number that a spec holds."""
+
+
+@pytest.mark.parametrize(("part", "value"), ZEROS)
+def test_zeros_of_either_sign_are_one_number(part: str, value: str) -> None:
+    lines = {line.split(":")[0]: line for line in varied(("relu", "tanh"), ("[16, 16]", "[16]")).splitlines()}
+
+    def read(zero: str) -> dict[str, Any]:
+        written = lines | {part: f"{part}: {value.replace('ZERO', zero)}"}
+        if "theta" in value:
+            quadratic = "{family: quadratic, eigenvalues: [ZERO, 2.0]}".replace("ZERO", zero)
+            written |= {"data": "data: {name: point}", "model": f"model: {quadratic}", "loss": "loss: {name: output}"}
+        return cell("\n".join(written.values())).resolved()
+
+    plain = json.dumps(read("0"))
+    for zero in ("0.0", "-0", "-0.0", "-0e5", "-.0", "+0.0"):
+        assert json.dumps(read(zero)) == plain, "bits of what is trained follow from it, so its sign counts"
+
+
+def test_a_grid_with_both_zeros_has_one_configuration_twice() -> None:
+    assert "gives the same configuration as grid.loss.weight_decay[0]; keep one" in refusal(
+        grid("loss.weight_decay: [0.0, -0.0]")
+    )
+
+
+HELD: list[tuple[str, dict[str, str]]] = [
+    ("data.x", {"data": "{name: point, x: NUMBER}"}),
+    ("data.target", {"data": "{name: point, target: NUMBER}"}),
+    ("data.x[1]", {"data": "{name: points, x: [1.0, NUMBER], values: [1.0, 2.0]}"}),
+    ("data.values[0]", {"data": "{name: points, x: [1.0, 2.0], values: [NUMBER, 2.0]}"}),
+    ("data.weights[0]", {"data": "{name: points, x: [1.0, 2.0], values: [1.0, 2.0], weights: [NUMBER, 1.0]}"}),
+    ("data.weights[1]", {"data": "{name: paper_pair, weights: [1.0, NUMBER]}"}),
+    ("data.separation", {"data": "{name: gaussian_classes, examples: 6, shape: [1, 1, 3], classes: 3, "
+                         "separation: NUMBER}"}),
+    ("data.singular_values[0]", {"data": "{name: linear_teacher, examples: 6, shape: [1, 1, 3], "
+                                 "singular_values: [NUMBER]}"}),
+    ("model.activation.leaky_relu", {"model": "{family: mlp, hidden: [4], activation: {leaky_relu: NUMBER}}"}),
+    ("model.norm_epsilon", {"model": "{family: vit, patch: 4, width: 4, depth: 1, heads: 2, mlp_width: 4, "
+                            "activation: gelu, norm_epsilon: NUMBER}"}),
+    ("model.norm_epsilon", {"model": "{family: mixer, patch: 4, width: 4, depth: 1, tokens_width: 4, "
+                            "channels_width: 4, activation: gelu, norm_epsilon: NUMBER}"}),
+    ("model.eigenvalues[1]", {"model": "{family: quadratic, eigenvalues: [1.0, NUMBER]}", "data": "{name: point}",
+                              "loss": "{name: output}"}),
+    ("loss.weight_decay", {"loss": "{name: half_mse, weight_decay: NUMBER}"}),
+    ("loss.smoothing", {"loss": "{name: smoothed_ce, smoothing: NUMBER}"}),
+    ("start.theta[1]", {"model": "{family: quadratic, eigenvalues: [1.0, 2.0]}", "data": "{name: point}",
+                        "loss": "{name: output}", "start": "{name: given, theta: [1.0, NUMBER]}"}),
+    ("start.perturbation", {"start": "{name: head_saddle, perturbation: NUMBER}"}),
+    ("start.share", {"start": "{name: split_saddle, share: NUMBER}"}),
+    ("optimizer.learning_rate", {"optimizer": "{name: gd, learning_rate: NUMBER}"}),
+    ("optimizer.momentum", {"optimizer": "{name: nesterov, learning_rate: 0.1, momentum: NUMBER}"}),
+    ("optimizer.schedule.factors[0]", {"optimizer": "{name: gd, learning_rate: 0.1, schedule: {name: piecewise, "
+                                       "at: [3], factors: [NUMBER]}}"}),
+    ("optimizer.schedule.to", {"optimizer": "{name: gd, learning_rate: 0.1, schedule: {name: linear, to: NUMBER}}"}),
+    ("optimizer.schedule.to", {"optimizer": "{name: gd, learning_rate: 0.1, schedule: {name: cosine, to: NUMBER}}"}),
+    ("target.loss", {"target": "{loss: NUMBER}"}),
+    ("target.loss_gap", {"target": "{loss_gap: NUMBER}"}),
+]  # fmt: skip
+"""Every number that training computes with."""
+
+BELOW_ONE = ("model.activation.leaky_relu", "loss.smoothing", "optimizer.momentum")
+UNHELD = "is not allowed: in float32, the arithmetic of training, it is"
+
+
+def with_number(parts: dict[str, str], number: str, *more: str) -> str:
+    lines = {line.split(":")[0]: line for line in varied(("relu", "tanh"), ("[16, 16]", "[16]")).splitlines()}
+    written = lines | {part: f"{part}: {text.replace('NUMBER', number)}" for part, text in parts.items()}
+    return "\n".join([*written.values(), *more])
+
+
+@pytest.mark.parametrize(("path", "parts"), HELD)
+def test_a_number_that_training_cannot_hold_is_refused(path: str, parts: dict[str, str]) -> None:
+    for number in ("1e-50", "1e-45", "1.1e-38"):
+        found = refusal(with_number(parts, number))
+        assert f"{path}: {number} {UNHELD} 0; allowed: magnitudes from 1.2e-38, or `precision: float64`" in found
+        assert cell(with_number(parts, number, "precision: float64"))
+        assert UNHELD.replace("float32", "float64") in refusal(with_number(parts, "1e-310", "precision: float64"))
+    if path in BELOW_ONE:
+        assert f"{path}: 0.99999999 {UNHELD} 1; allowed: what is below 1 there" in refusal(
+            with_number(parts, "0.99999999")
+        )
+        assert cell(with_number(parts, "0.9999999"))
+        assert cell(with_number(parts, "0.99999999", "precision: float64"))
+
+
+def test_every_number_of_a_recipe_is_asked_whether_training_holds_it() -> None:
+    found: set[str] = set()
+
+    def visit(node: Any, name: str) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "number":
+                found.add(name)
+            for key, value in node.items():
+                visit(value, name if key in schema_words else key)
+        elif isinstance(node, list):
+            for value in node:
+                visit(value, name)
+
+    schema_words = ("items", "anyOf", "oneOf", "properties", "$defs")
+    visit(json.loads(specs.schema_json()), "")
+    asked = {path.split(".")[-1].split("[")[0] for path, _ in HELD}
+    assert found - asked == {*conflicts.MEASURED, "gain", "width"}, "the last two are bounded by themselves"
+    assert "gain: 1e-13 is not allowed" in refusal(varied(("relu", "relu, gain: 1e-13")))
+
+
+@pytest.mark.parametrize("number", ["1e39", "-3.5e38"])
+def test_a_number_that_becomes_infinite_is_refused(number: str) -> None:
+    parts = next(parts for path, parts in HELD if path == "start.theta[1]")
+    assert f"{UNHELD} infinity; allowed: at most 3.4e38" in refusal(with_number(parts, number))
+    assert cell(with_number(parts, "3.4e38")) and cell(with_number(parts, number, "precision: float64"))
+
+
+SCHEDULED = [
+    ("1e-20", "{name: piecewise, at: [3], factors: [1e-20]}", "1e-40"),
+    ("1e-36", "{name: linear, to: 1e-3}", "1e-39"),
+    ("1e-36", "{name: cosine, to: 1e-3}", "1e-39"),
+    ("1e-36", "{name: linear, warmup: 200}", "4.98e-39"),
+    ("1e37", "{name: piecewise, at: [3], factors: [1000]}", "1e+40"),
+]
+
+
+@pytest.mark.parametrize(("rate", "schedule", "size"), SCHEDULED)
+def test_a_schedule_leads_to_step_sizes_that_training_holds(rate: str, schedule: str, size: str) -> None:
+    written = f"learning_rate: {rate}, schedule: {schedule}"
+    kind = "infinity" if "+" in size else "0"
+    found = refusal(varied(("learning_rate: 0.001", written)))
+    assert f"optimizer.schedule: the step size becomes {size}; in float32" in found and f"it is {kind};" in found
+    assert cell(varied(("learning_rate: 0.001", written)) + "precision: float64\n")
+    late = varied(("learning_rate: 0.001", written.replace("at: [3]", "at: [301]")))
+    assert "piecewise" not in schedule or cell(late), "the last of 300 steps is before that"
+
+
 OTHER: dict[str, Any] = {
     "data.name": "fashion_mnist",
     "data.examples": 511,
@@ -638,7 +795,9 @@ OTHER: dict[str, Any] = {
     "data.split": "test",
     "data.subset": {"balanced": 0},
     "data.resize": 16,
+    "data.channels": 3,
     "data.standardise": True,
+    "data.outputs": 12,
     "data.targets": {"planted": 0},
     "model.gain": 1.1,
     "model.pool": "average",
@@ -936,6 +1095,8 @@ def test_any_wrong_type_at_any_place_is_told_there(path: pathlib.Path, value: An
         try:
             parse(json.dumps(changed))
         except errors.InputError as error:
+            if place == ("data", "resize") and str(error).split(": ")[1] == "model":
+                continue  # a size that is one, and a network that does not fit it
             named = f"{place[1]}=" if place[0] == "grid" and "(where " in str(error) else str(place[0])
             assert named in str(error), "a cell of the grid is named by its values"
             words = ("is not allowed; allowed: ", "missing", "unknown", "gives the same configuration as grid.")

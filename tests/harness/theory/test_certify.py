@@ -319,3 +319,36 @@ def test_pieces_whose_hessian_is_not_finite_are_no_evidence(
     evidence.pieces.cache_clear()
     assert (found.verdict, found.evidence) == ("undecided", ())
     assert found.why == "no point: no start lies inside a piece, with a Hessian that is finite"
+
+
+def test_points_at_which_all_pieces_meet_certify_the_whole_map(home: pathlib.Path) -> None:
+    pooled = {"family": "vgg", "stages": [[2]], "dense": [3], "activation": "gelu"}
+    found = certify.certify(cell(model=pooled, data=builders.classes(shape=[4, 4, 1])))
+    assert not found.theory.one_piece
+    assert (found.whole, found.visited, found.sound) == (True, 1, 1)
+    assert {one.method for one in found.evidence} == {"closed form, every piece"}
+    assert found.range.below > 1e9 and found.range.candidates == ()
+    lines = list(certificates.sentences(found))
+    assert any("the map is certified non-singular (F9" in line for line in lines)
+    assert not any("a certificate of those pieces" in line for line in lines)
+
+
+def test_of_a_large_network_one_point_is_drawn_and_the_others_have_nothing_below(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = certify.certify(cell(model=TANH))
+    monkeypatch.setattr(dense, "LIMIT", 10)
+    large = certify.certify(cell(model=TANH))
+    assert ["all below" in one.where for one in small.evidence] == [False] * 3
+    assert ["all below" in one.where for one in large.evidence] == [False, True, True]
+    assert large.range.below > 1e9 and large.range.candidates == ()
+
+
+def test_a_large_residual_network_is_certified_at_blank_points(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "LIMIT", 10)
+    normed = {"family": "resnet", "channels": [2], "blocks": 1, "activation": "gelu", "norm": "group"}
+    found = certify.certify(cell(model=normed, data=builders.classes(examples=6, shape=[4, 4, 1])))
+    assert [one.where.split(",")[0] for one in found.evidence] == ["all parameters 0"] * 3
+    assert found.range.below > 1e9 and found.range.candidates == ()

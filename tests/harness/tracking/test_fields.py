@@ -36,6 +36,23 @@ def test_every_metric_has_a_name_that_mlflow_takes() -> None:
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.parametrize("size", [1, 240, 250, 260, 4000, 9000])
+def test_whatever_a_run_says_fits_every_database(run_json: RunJson, size: int) -> None:
+    long = "λ" * size
+    run = run_json(label=long, reason=long, device=long)
+    run["left_out"] = {f"d{i}": long for i in range(9)}
+    run["theory"]["bad_steps"] = [{**bad, "eta": 1 / (3 + i)} for i in range(size) for bad in [{"eta": 1.0}]]
+    run["cell"]["optimizer"]["learning_rate"] = {"eta_lambda": 0.123456789012345}
+    assert len(fields.run_name(run)) <= 250 and fields.run_name(run).endswith(f" · seed {run['seed']}")
+    assert size > 240 or long in fields.run_name(run)
+    for key, value in (fields.tags(run) | fields.params(run)).items():
+        validation._validate_tag(key, value)
+        assert len(key) <= 250 and len(value) <= 6000
+    assert fields.params(run)["learning_rate"] == "0.123456789012345 / λ_max(0)"
+    run["cell"]["optimizer"]["learning_rate"] = {"eta_lambda": 1.0}
+    assert fields.params(run)["learning_rate"] == "1 / λ_max(0)"
+
+
 def test_a_logged_model_says_what_the_curves_say_too() -> None:
     recorded = [records.Record(step, {"loss": 1 / (step + 1), "eta": 0.5}) for step in (0, 7)]
     curves = fields.points(recorded, 1000, one_piece=True)

@@ -263,3 +263,28 @@ def test_the_step_sizes_of_a_run_are_those_that_the_trainer_uses(name: str, prec
         assert found.values.tolist() == sorted(set(taken))
         assert found.first.tolist() == [taken.index(value) for value in found.values]
     assert optimizers.step_sizes(cell, float(eta)).values.tolist() == sorted(set(every))
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "curvature"), [("float32", 1e24, 1e12), ("float64", 1e170, 1e80), ("float32", 1e-26, 1.0)]
+)
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_gradient_whose_square_no_number_holds_is_followed(
+    precision: str, scale: float, curvature: float, seen: bool
+) -> None:
+    # Gradients are about `scale`, so that their squares overflow, or vanish; the loss is scale (scale / curvature).
+    start = np.asarray([[scale / curvature, -scale / curvature]], precision)
+
+    def steep(theta: jax.Array, batch: objective.Batch) -> jax.Array:
+        return 0.5 * theta @ (jnp.asarray(curvature, theta.dtype) * theta)
+
+    trainer = loop.trainer(steep, rule(), 1)
+    eta = jnp.asarray([0.5 / curvature], precision)
+    keys = jax.random.key(0)[None]
+    if seen:
+        now, saw = trainer.witness(begun(trainer, start, float(eta[0])), eta, keys, NOTHING, 3, None, 3)
+        assert np.asarray(saw)[:, 0, 1] == pytest.approx(2**0.5 * scale * 0.5 ** np.arange(3), rel=1e-6)
+    else:
+        now = trainer.advance(begun(trainer, start, float(eta[0])), eta, keys, NOTHING, 3)
+    assert now.live.all() and now.step.tolist() == [3]
+    assert np.asarray(now.theta) == pytest.approx(start / 8, rel=1e-6)

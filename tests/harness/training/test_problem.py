@@ -7,6 +7,7 @@ import functools
 import math
 import pathlib
 from fractions import Fraction
+from typing import Any
 
 import jax
 import numpy as np
@@ -297,10 +298,43 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_other_data_begin_anew(home: pa
     assert (run_folder.read_plain(folder) or {})["eta"] == first["eta"]
 
 
-@pytest.mark.parametrize("rate", [1e-50, 1e39])
-def test_a_step_size_that_the_precision_cannot_hold_is_refused(rate: float, home: pathlib.Path) -> None:
-    with pytest.raises(errors.InputError, match=r"optimizer.learning_rate: the step size is (0|inf) in float32"):
-        run(cell(optimizer=builders.gd(rate)))
+@pytest.mark.parametrize("schedule", [{"name": "constant"}, {"name": "cosine", "to": 1e-15}])
+def test_a_step_size_that_the_precision_cannot_hold_is_refused(schedule: dict[str, Any], home: pathlib.Path) -> None:
+    ratio = 1e-10 if schedule["name"] == "constant" else 1.0
+    relative = builders.gd({"eta_lambda": ratio}, schedule=schedule)
+    with pytest.raises(errors.InputError, match=r"learning_rate: the step size becomes 1e-\d+; in float32, .* it is 0"):
+        run(cell(**builders.quadratic(1e30), optimizer=relative))
+
+
+STEEP = {
+    "steep": ((1e12,), [1e8], 9e-13, "float32"),
+    "giant": ((1e30, -1e30, 1.0), [1e130, 1.0, 1e130], 1e-31, "float64"),
+}
+
+
+@pytest.mark.parametrize("name", STEEP)
+def test_a_run_whose_squares_overflow_goes_on_to_its_end(name: str, home: pathlib.Path) -> None:
+    eigenvalues, theta, rate, precision = STEEP[name]
+    start = {"name": "given", "theta": theta}
+    folder = run(
+        cell(
+            **builders.quadratic(*eigenvalues),
+            start=start,
+            optimizer=builders.gd(rate),
+            steps=8,
+            checkpoints=9,
+            precision=precision,
+            trace={"top": 1, "every": 1},
+            diagnostics=["margin", "singularity", "progress", "departure", "minimum", "flip", "kinks"],
+        )
+    )
+    facts = run_folder.read_plain(folder)
+    assert facts is not None and facts["status"] == "finished"
+    end = run_folder.read_records(folder)[-1].values
+    here = np.array(theta) * (1 - rate * np.array(eigenvalues)) ** 8
+    assert end["loss"] == pytest.approx(0.5 * np.sum(np.array(eigenvalues) * here**2), rel=1e-4)
+    largest = np.abs(np.array(eigenvalues) * here)
+    assert end["grad_norm"] == pytest.approx(math.hypot(*largest), rel=1e-4)
 
 
 def test_a_seed_beyond_the_specs_own_is_counted(home: pathlib.Path) -> None:

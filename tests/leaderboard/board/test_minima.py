@@ -107,5 +107,6 @@ def test_the_page_shows_squares_edges_exceptions_and_the_drawing(sample: ModuleT
     )
     page = files["minima.html"].decode()
     assert page.count('<th scope="col" class="edge">') == 2
-    assert "1/3 ↗1" in page and "Above 0:" in page and '<svg class="drawing"' in page
+    assert "1/3 ↗1" in page and "1 run at a global minimum with an exponent above 0" in page
+    assert '<svg class="drawing"' in page
     assert "gdzoo run specs/minima" in pages.render(document.compose([], []))["minima.html"].decode()

@@ -16,7 +16,7 @@ def test_the_process_reaches_nothing(tmp_path: pathlib.Path) -> None:
     code = f"""
 import socket, subprocess, pathlib
 from harness.jobs import recompute
-recompute._alone(pathlib.Path({str(tmp_path / "in")!r}))
+recompute.alone(pathlib.Path({str(tmp_path / "in")!r}))
 def refused(what):
     try:
         what()

@@ -72,6 +72,20 @@ def test_build_reads_the_default_store(store_uri: str, home: pathlib.Path) -> No
     assert (home / "site" / "index.html").exists()
 
 
+def test_build_names_what_it_leaves_out_and_is_strict_if_told(store_uri: str, home: pathlib.Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=store_uri)
+    key = client.create_experiment("gdzoo: t", (home / "artifacts").as_uri(), {"gdzoo.suite": "t"})
+    stray = client.create_run(key).info.run_id
+    client.set_terminated(stray, "FINISHED")
+    for words, code in ((["board", "build"], 0), (["board", "build", "--strict"], errors.EXIT_FAILED)):
+        result = typer.testing.CliRunner().invoke(commands.app, words, catch_exceptions=False)
+        assert result.exit_code == code
+        assert f"left out: MLflow run {stray} in the store is not one of gdzoo's" in result.output
+        assert result.output.endswith(f"page: {home / 'site' / 'index.html'}\n")
+
+
 def test_store_and_from_exclude_each_other(source: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match="--store, --from and --only-submitted exclude each other"):
         typer.testing.CliRunner().invoke(

@@ -291,6 +291,29 @@ def test_a_malformed_artifact_is_refused(uri: str, put: Put, sample: ModuleType,
     assert message in str(caught.value)
 
 
+def test_what_cannot_be_shown_is_left_out_and_named_and_the_rest_is_shown(
+    uri: str, put: Put, sample: ModuleType, tmp_path: pathlib.Path
+) -> None:
+    good, bad = sample.facts("a"), sample.facts("b")
+    put(good)
+    named = []
+    for seed, (files, _) in enumerate(BAD_FILES.values(), 7):
+        named.append(put(bad | {"run_id": f"{bad['cell_id']}-s{seed}"}, files=files))
+    named += [put(sample.facts("c"), tags={"gdzoo.run_id": ""})]
+    put(sample.facts("a", suite="other"), experiment={"gdzoo.suite": "../up"})
+    left: list[str] = []
+    made = from_store.shelved(from_store.opened(uri, left.append), folder=tmp_path)
+    assert [run.run_id for run in made.export().runs] == [good["run_id"]]
+    assert len(left) == len(named) + 1 and all(any(name in reason for reason in left) for name in named)
+    assert any("'gdzoo: ../up'" in reason for reason in left)
+
+
+def test_a_step_size_whose_inverse_is_infinite_cannot_be_shown(uri: str, put: Put, sample: ModuleType) -> None:
+    put(sample.facts("a"), files={"run.json": json.dumps(sample.facts("a") | {"eta": 1e-310})})
+    with pytest.raises(errors.InputError, match="its step size is 1e-310, and 2/η is beyond what numbers hold"):
+        from_store.read(uri)
+
+
 def test_a_run_in_anothers_name_is_refused(uri: str, put: Put, sample: ModuleType) -> None:
     put(sample.facts("a"), tags={"gdzoo.run_id": sample.facts("b")["run_id"]})
     with pytest.raises(errors.InputError, match=r"the tag gdzoo\.run_id says"):

@@ -103,6 +103,50 @@ def test_a_task_whose_workers_die_has_failed_and_the_others_go_on(home: pathlib.
     assert "its process was killed by SIGSEGV after step " in results[0].reason
 
 
+def test_a_worker_that_cannot_start_is_a_failed_task_with_its_last_words(
+    home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_no_such_flag=1")
+    notes: list[tuple[str, task.Task]] = []
+    portions = wanted()
+    with local.opened(OPTIONS, schedule.open_tasks(portions)) as engine:
+        results = list(engine.perform(portions, events.ignore, lambda what, one, _: notes.append((what, one))))
+    assert [result.said for result in results] == ["failed"]
+    assert "before its first record; it said last: " in results[0].reason
+    assert "Unknown flag in XLA_FLAGS: --xla_no_such_flag=1" in results[0].reason
+    assert notes == [("retry", results[0].task), ("begin", results[0].task)], "who reads results has seen them begin"
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_platform_that_is_not_there_is_told(
+    platform: str, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    with pytest.raises(errors.InputError, match=f"JAX_PLATFORMS={platform}: this machine shows jax no such device"):
+        worked(wanted(), options=OPTIONS._replace(device="auto"))
+
+
+def test_workers_import_nothing_from_where_the_user_stands(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("types", "json", "numpy", "yaml", "sitecustomize", "harness"):
+        (home / f"{name}.py").write_text("raise SystemExit('mine')\n")
+    (home / "zoo").mkdir()
+    (home / "zoo" / "__init__.py").write_text("")
+    monkeypatch.chdir(home)
+    results, retries = worked(wanted())
+    assert [result.said for result in results] == ["done"] and not retries
+
+
+def test_ray_that_does_not_start_here_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = pytest.importorskip("harness.jobs.engines.ray", reason="Ray is not installed: pip install -e '.[ray]'")
+
+    def late(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(cluster.ray, "init", late)
+    with pytest.raises(errors.Stopped, match=r"Ray did not start on this machine in \d+ s: The current node timed out"):
+        cluster.opened(engines.Options(), []).__enter__()
+
+
 def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_be(
     home: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,8 +165,8 @@ def test_a_worker_makes_ready_for_what_may_come_and_says_nothing_of_what_cannot_
 
 
 def test_what_the_user_gave_wrong_is_told_by_the_parent(home: pathlib.Path) -> None:
-    with pytest.raises(errors.InputError, match="the step size is 0 in float32"):
-        worked(wanted(SHORT | {"optimizer": builders.gd(1e-60)}))
+    with pytest.raises(errors.InputError, match=r"the step size becomes 1e-40; in float32, .* it is 0"):
+        worked(wanted(SHORT | builders.quadratic(1e30) | {"optimizer": builders.gd({"eta_lambda": 1e-10})}))
     with pytest.raises(errors.InputError, match="did you mean 'gpu'"):
         worked(wanted(), options=engines.Options(device="gpuu"))
     with pytest.raises(errors.InputError, match="did you mean 'local'"):
