@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Annotated
 
@@ -280,9 +279,7 @@ def ui(
         log = ending.enter_context(tempfile.TemporaryFile())
         if not served:
             command, environment = uis.command(uri, port)
-            asked = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-            server = ending.enter_context(asked)
-            ending.callback(server.terminate)
+            server = ending.enter_context(uis.serving(command, environment, log))
         try:
             with out.status("MLflow's server is starting"):
                 found = uis.suites(client.open_store(uri), address)

@@ -62,6 +62,8 @@ def load(name: str, config: configs.Images | configs.Tfds) -> Chosen:
     """
     made = preparation.prepared(name)
     known = stock.described(made)
+    if not known.sizes:
+        raise preparation.damaged(name, pathlib.Path(made.data_dir), "it has no examples")
     split = "validation" if config.split == "test" and "test" not in known.sizes else config.split
     if split not in known.sizes:
         raise errors.InputError(
@@ -141,10 +143,7 @@ def read(made: Any, split: str, side: int | None, count: int | None) -> tuple[np
                 labels.append(int(record[known.label]))
     except Exception as error:  # the readers of records raise what they like
         name = f"{made.name}/{made.builder_config.name}" if made.builder_config else made.name
-        raise errors.InputError(
-            f"data set '{name}' in {folder} cannot be read ({error}): delete that folder and say "
-            f"`gdzoo data prepare {name}`"
-        ) from error
+        raise preparation.damaged(name, folder, error) from error
     arrays = np.stack(images), np.array(labels, np.int64)
     if wanted == size:
         _keep(folder, stem, arrays)

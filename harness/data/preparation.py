@@ -48,16 +48,28 @@ def builder(name: str) -> Any:
     if DATASETS.get(name, DATASETS["tfds"]) is DATASETS["tfds"]:
         stock.check(name)
     row = DATASETS.get(name.partition("/")[0], DATASETS["tfds"])
+    module = importlib.import_module(row.module)
     try:
         with _quiet():
-            return importlib.import_module(row.module).builder(name, workspace.data())
-    except ValueError as error:
+            return module.builder(name, workspace.data())
+    except errors.InputError:
+        raise
+    except Exception as error:  # what reads the description of a set raises what it likes
         if "File format" not in str(error):
+            if (folder := workspace.data() / name).is_dir():
+                raise damaged(name, folder, errors.first_line(error) or type(error).__name__) from error
             raise
         raise errors.InputError(
             f"data set '{name}' in {workspace.data()} is written in a format that only TensorFlow reads ({error}); "
             "name another folder with TFDS_DATA_DIR"
         ) from error
+
+
+def damaged(name: str, folder: pathlib.Path, why: object) -> errors.InputError:
+    """Returns the error of a stored set that was cut off while it was written, or is damaged."""
+    return errors.InputError(
+        f"data set '{name}' in {folder} cannot be read ({why}): delete that folder and say `gdzoo data prepare {name}`"
+    )
 
 
 def at_hand(name: str) -> bool:

@@ -27,9 +27,12 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> tuple[str | None, bool]:
-    """Returns the checkout's git commit (40 hex digits, or None) and whether tracked files differ from it."""
-    head = _git("rev-parse", "HEAD")
-    return (head, bool(_git("status", "--porcelain", "--untracked-files=no"))) if head else (None, False)
+    """Returns the checkout's git commit (40 hex digits) and whether tracked files differ from it.
+
+    None and False where git does not say both: without git, outside a checkout, in one that git calls unsafe.
+    """
+    head, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return (head, bool(changed)) if head and changed is not None else (None, False)
 
 
 def _git(*words: str) -> str | None:
@@ -41,4 +44,4 @@ def _git(*words: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return done.stdout.strip()

@@ -116,6 +116,8 @@ def _numbers(holder: object, path: strict_yaml.Path) -> Iterator[tuple[strict_ya
         for i, value in enumerate(holder):
             if isinstance(value, float):
                 yield (*path, i), value, False
+            else:
+                yield from _numbers(value, (*path, i))
 
 
 def _mistraced(trace: config.Trace, steps: int) -> Iterator[problems.Problem]:

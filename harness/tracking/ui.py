@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from harness import errors
@@ -16,6 +19,15 @@ from harness.tracking import client, store
 
 PATIENCE = 120.0
 """Most seconds that the server may take to answer."""
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end this process, beside that of Ctrl-C."""
+
+GRACE = 10.0
+"""Seconds that a server has to end."""
+
+PR_SET_PDEATHSIG = 1
+"""From Linux' sys/prctl.h."""
 
 PREPARED = "curves"
 """The view that a suite's link opens: mlflow.db-init/views/."""
@@ -59,6 +71,38 @@ def command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     # The address may hold a password: in the environment others do not see it.
     where = {"MLFLOW_BACKEND_STORE_URI": absolute, "MLFLOW_REGISTRY_STORE_URI": absolute}
     return words, {**os.environ, **client.ENVIRONMENT, **quiet, **where}
+
+
+@contextlib.contextmanager
+def serving(command: list[str], environment: dict[str, str], log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a server, with all its processes, until the block is left, by whatever signal: no port stays held.
+
+    Signals that would end this process raise KeyboardInterrupt meanwhile. Where it is killed the system ends it.
+    """
+    previous = {number: signal.signal(number, _interrupted) for number in ENDING}
+    server = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=subprocess.STDOUT, process_group=0, preexec_fn=_orphaned
+    )
+    try:
+        yield server
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(GRACE)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _orphaned() -> None:
+    """Has the system send SIGTERM to this process when its parent ends, where it can (Linux)."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def answering(address: str, server: subprocess.Popen[bytes], log: BinaryIO) -> None:

@@ -86,7 +86,8 @@ def family(run: document.Run) -> str:
 def network(run: document.Run) -> str:
     """Returns network, activation and loss as people write them, for example `ViT · GELU · cross-entropy`."""
     name, loss = activation(run), str(run.part("loss").get("name", ""))
-    words = family(run), ACTIVATIONS.get(name, name), LOSSES.get(loss, loss)
+    named = ", ".join(ACTIVATIONS.get(word, word) for word in name.split(", "))
+    words = family(run), named, LOSSES.get(loss, loss)
     return " · ".join(word for word in words if word)
 
 

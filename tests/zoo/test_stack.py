@@ -266,6 +266,13 @@ def test_a_causal_token_sees_no_later_one() -> None:
     assert np.array_equal(slopes, np.tril(np.ones((5, 5), bool)))
 
 
+def test_a_number_in_a_layer_that_training_does_not_hold_is_refused_there() -> None:
+    layers = [{"residual": [{"norm": "layer", "epsilon": 1e-60}]}, "flatten", {"dense": "outputs"}]
+    with pytest.raises(errors.InputError) as refused:
+        builders.cells(model={"family": "stack", "layers": layers})
+    assert "model.layers[0].residual[0].epsilon: 1e-60 is not allowed" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("data", "vocabulary", "words"),
     [

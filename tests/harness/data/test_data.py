@@ -27,6 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "gaussian_classes": {"examples": 12, "shape": [2, 3, 1], "classes": 3, "separation": 2.0},
     "linear_teacher": {"examples": 12, "shape": [1, 1, 5], "singular_values": [3.0, 1.0]},
     "random_labels": {"examples": 12, "shape": [4, 2, 3], "classes": 4},
+    "modular_addition": {"examples": 12, "modulus": 5},
+    "parity": {"examples": 12, "length": 4},
     "point": {},
     "points": {"x": [1.0, 2.0], "values": [0.5, -1.0], "weights": [1.0, 3.0]},
     "paper_pair": {},

@@ -189,6 +189,20 @@ def test_where_nothing_may_be_written_nothing_is_kept(
     assert kept(digits) == []
 
 
+@pytest.mark.parametrize("name", ["dataset_info.json", "digits-train.array_record-00000-of-00001", "*"])
+@pytest.mark.parametrize("how", ["empty", "cut", "gone"])
+def test_a_set_that_was_cut_off_is_recognised(name: str, how: str, digits: pathlib.Path, part: Part) -> None:
+    for file in digits.glob(name):
+        content = file.read_bytes()
+        file.write_bytes(b"" if how == "empty" else content[: len(content) // 2])
+        if how == "gone":
+            file.unlink()
+    with pytest.raises(errors.InputError) as told:
+        data.load(part(name="digits", examples=3))
+    assert str(told.value).startswith("data set 'digits' in ") and str(digits.parent) in str(told.value)
+    assert str(told.value).endswith("delete that folder and say `gdzoo data prepare digits`")
+
+
 def test_damaged_records_are_refused_with_the_way_out(digits: pathlib.Path, part: Part) -> None:
     (records,) = digits.glob("digits-train*")
     whole = records.read_bytes()

@@ -191,7 +191,7 @@ def test_unions_are_known_to_the_translation_of_errors() -> None:
             if "oneOf" in node:
                 found.add(name)
             for key, value in node.items():
-                visit(value, name if key in ("properties", "$defs") else key)
+                visit(value, name if key in ("properties", "$defs", "anyOf") else key)
         elif isinstance(node, list):
             for value in node:
                 visit(value, name)

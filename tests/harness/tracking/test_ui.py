@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import zlib
 from base64 import b64decode
@@ -23,6 +25,7 @@ import pytest
 from harness import errors, metrics, workspace
 from harness.records import traces
 from harness.tracking import client, fields, store, ui, upload
+from tests import builders
 
 
 def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends_with_ctrl_c(
@@ -59,6 +62,44 @@ def test_it_waits_for_the_server_prints_a_link_for_each_suite_with_runs_and_ends
     with pytest.raises(errors.InputError, match="no answer from the server"):
         client.open_store(address)
     assert sorted(os.listdir(home)) == ["mlartifacts", "mlflow.db", "mlflow.db.lock", "runs"], "nothing is left behind"
+
+
+@pytest.mark.parametrize("number", builders.tiers(("SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL"), quick=("SIGTERM",)))
+def test_whatever_signal_ends_it_no_server_and_no_port_stays(
+    number: str, store_uri: str, home: pathlib.Path, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    command = [sys.executable, str(workspace.CHECKOUT / "gdzoo.py"), "ui", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asked:
+        assert asked.stdout is not None
+        assert any("Ctrl-C ends it" in line for line in iter(asked.stdout.readline, ""))
+        asked.send_signal(getattr(signal, number))
+        code = asked.wait()
+    assert code == (-signal.SIGKILL if number == "SIGKILL" else errors.EXIT_DONE)
+    end = time.monotonic() + 60
+    while _held(port) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not _held(port)
+
+
+def _held(port: int) -> bool:
+    """Says whether somebody listens at a port, or a server for it still runs."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return any(str(port).encode() in line and b"mlflow" in line for line in _processes())
+
+
+def _processes() -> list[bytes]:
+    """Returns the command lines of all processes."""
+    found = []
+    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_bytes())
+    return found
 
 
 def test_a_server_that_ends_at_once_says_why(home: pathlib.Path, free_port: Callable[[], int]) -> None:

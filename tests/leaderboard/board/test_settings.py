@@ -31,3 +31,9 @@ NESTED = [
 def test_the_activations_of_a_network_are_named_once_each(model: dict[str, Any], words: str) -> None:
     run: Any = types.SimpleNamespace(part=lambda name: model)
     assert settings.activation(run) == words
+
+
+def test_each_activation_of_a_stack_is_written_as_people_write_it() -> None:
+    parts = {"model": {"family": "stack", "activation": "gelu", "layers": NESTED}, "loss": {"name": "ce"}}
+    run: Any = types.SimpleNamespace(part=parts.__getitem__)
+    assert settings.network(run) == "stack · GELU, tanh, SiLU, leaky_relu 0.3 · cross-entropy"
