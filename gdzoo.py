@@ -1,77 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front door: one command line made of the harness's and the leaderboard's commands."""
+"""gdzoo: how far the gradient-descent map of a network is from singular, with error bars.
+
+From a network in a notebook to a certified answer:
+
+    import gdzoo
+
+    net = gdzoo.network(apply, params, (x, y), loss="half_mse")
+    gdzoo.survey(net, eta=0.1)
+
+`network` takes any jax function of a tree of parameters, a flax module, or the path of a spec; `survey` says sharpness,
+sigma_min with its lower bound, log|det| and counts, with error bars, and whether that is certain; `trace` follows the
+largest eigenvalues along a training; `certify`, `run` and `runs` do what the commands of these names do; `plot.flow`
+and `plot.spectrum` draw. docs/python.md has all of it. `gdzoo` and `python gdzoo.py` are the command line.
+
+Importing this module loads neither jax nor anything else that is slow; asking for a name does.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import pathlib
-import sys
-import tempfile
-import traceback
-import warnings
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    from harness.errors import InputError
+    from harness.face import plot
+    from harness.face.certificates import Certificates, certify
+    from harness.face.network import Network, network
+    from harness.face.runs import Run, Runs, run, runs
+    from harness.face.survey import Survey, survey
+    from harness.face.trace import Trace, trace
 
-from harness import errors
-from harness.cli import commands as harness_cli
-from harness.runtime import lapack, memory, output
-from leaderboard.cli import commands as leaderboard_cli
+__all__ = [
+    "Certificates",
+    "InputError",
+    "Network",
+    "Run",
+    "Runs",
+    "Survey",
+    "Trace",
+    "certify",
+    "network",
+    "plot",
+    "run",
+    "runs",
+    "survey",
+    "trace",
+]
 
-app = typer.Typer(
-    help="gdzoo measures gradient descent on real networks: how far its map theta - eta grad L(theta) is from "
-    "singular, and where it ends.\n\n"
-    "First time: `gdzoo store init`, `gdzoo run specs/quickstart`, `gdzoo board build`. "
-    "Your own network: `gdzoo new NAME --family mlp`, then `check`, `run`, `submit`.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done (divergence is a result), 1 a run failed or does not fit into memory, 2 wrong "
-    "input, 3 a bundle is rejected or a claim not confirmed, 70 our bug, 75 stopped: say the same command again. "
-    "GDZOO_HOME moves runs, store, data and site out of the checkout.",
-)
-app.add_typer(harness_cli.app)
-app.add_typer(leaderboard_cli.app)
+_PLACES = {
+    "InputError": "harness.errors",
+    "plot": "harness.face.plot",
+    **dict.fromkeys(("Certificates", "certify"), "harness.face.certificates"),
+    **dict.fromkeys(("Network", "network"), "harness.face.network"),
+    **dict.fromkeys(("Run", "Runs", "run", "runs"), "harness.face.runs"),
+    **dict.fromkeys(("Survey", "survey"), "harness.face.survey"),
+    **dict.fromkeys(("Trace", "trace"), "harness.face.trace"),
+}
+"""Where each name stands; a module stands for itself."""
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a name of the face, and loads what it needs."""
+    if name not in _PLACES:
+        raise AttributeError(f"gdzoo has no {name!r}; it has {', '.join(__all__)}")
+    module = importlib.import_module(_PLACES[name])
+    return module if name == "plot" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """Returns the names of the face."""
+    return sorted(__all__)
 
 
 def main() -> None:
-    """Runs the command line and turns every error into one message and an exit code."""
-    output.guard()
-    lapack.limit()  # before any command loads numpy
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people: not where in the code
-    debug = "--debug" in sys.argv
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
-    try:
-        try:
-            app(arguments)
-        finally:
-            sys.stdout.flush()
-    except errors.InputError as error:
-        _leave(str(error), errors.EXIT_INPUT)
-    except errors.Rejected as error:
-        _leave(str(error), errors.EXIT_REJECTED)
-    except errors.Stopped as error:
-        _leave(str(error), errors.EXIT_STOPPED)
-    except KeyboardInterrupt:
-        _leave("stopped", errors.EXIT_STOPPED)
-    except Exception as error:
-        if debug:
-            raise
-        if memory.exhausted(error) or isinstance(error, errors.OutOfMemory):
-            _leave((str(error).strip().splitlines() or ["out of memory"])[0][:300], errors.EXIT_FAILED)
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="gdzoo-bug-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(f"gdzoo {' '.join(arguments)}\n\n{traceback.format_exc()}")
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        report = pathlib.Path(file.name)
-        _leave(f"a bug in gdzoo: {type(error).__name__}: {first}; the report is in {report}", errors.EXIT_BUG)
+    """Runs the command line."""
+    from harness.runtime import lapack
 
+    lapack.limit()  # before anything loads numpy
+    from leaderboard.cli import door
 
-def _leave(message: str, code: int) -> None:
-    with contextlib.suppress(errors.Stopped):  # nobody reads that either
-        sys.stderr.write(f"{message}\n")
-        sys.stderr.flush()
-    raise SystemExit(code)
+    door.main()
 
 
 if __name__ == "__main__":

@@ -19,10 +19,7 @@ LIBRARIES = ("jinja2", "markupsafe", "numpy", "pydantic", "scipy")
 def digest() -> str:
     """Returns a hash of all code that makes and checks pages, ours and what it stands on."""
     ours = [
-        file
-        for name in FOLDERS
-        for kind in ("*.py", "*.html")
-        for file in sorted((workspace.CHECKOUT / name).rglob(kind))
+        file for name in FOLDERS for kind in ("*.py", "*.html") for file in sorted((workspace.CODE / name).rglob(kind))
     ]
     parts = [part for file in ours for part in (file.name, file.read_bytes())]
     return hashed(sys.version, *(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES), *parts)

@@ -54,6 +54,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("jobs",),
         ("bench",),
         ("cli",),
+        ("face",),
     ),
     "leaderboard": (("code", "folder"), ("export",), ("board", "bundles"), ("site",), ("cli",)),
 }
@@ -174,6 +175,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "gdzoo",
         "harness.specs",
         "harness.theory",
         "harness.metrics",
@@ -190,6 +192,11 @@ def test_imports_are_found_wherever_they_stand() -> None:
 )
 def test_a_light_module_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
+
+
+def test_the_face_loads_what_a_name_of_it_needs() -> None:
+    assert "jax" in loaded_by("import gdzoo; gdzoo.survey")
+    assert loaded_by("import gdzoo; gdzoo.InputError; dir(gdzoo)") == set()
 
 
 def test_help_loads_nothing_heavy_and_is_quick() -> None:
@@ -272,12 +279,12 @@ def code_in(path: pathlib.PurePosixPath) -> str:
 def test_every_command_in_a_document_exists() -> None:
     import typer.main
 
-    import gdzoo
+    from leaderboard.cli import door
 
     wrong = []
     for path in documents():
         for words in re.findall(r"^(?:\$ |\.venv/bin/)*gdzoo ((?:[a-z]+ ?)+)", code_in(path), re.MULTILINE):
-            command = typer.main.get_command(gdzoo.app)
+            command = typer.main.get_command(door.app)
             for word in words.split():
                 if not hasattr(command, "commands"):
                     break

@@ -18,6 +18,7 @@ PUBLIC = (
     "harness.curvature.spectrum",
     "harness.curvature.survey",
     "harness.data",
+    "harness.face.network",
     "harness.records.verdict",
     "harness.risk.losses",
     "harness.risk.objective",

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import typer.testing
 
-import gdzoo
 from harness import errors
 from harness.records import run_folder
 from harness.tracking import client, queue, upload
+from leaderboard.cli import door
 from leaderboard.export import from_store, incoming
 from tests import builders
 
@@ -149,7 +149,7 @@ def test_sync_sends_what_is_not_there_as_it_is(
     assert points(store_uri) == recorded(*folders, other)
     failed = {**(run_folder.read_plain(folders[1]) or {}), "status": "failed", "reason": "something"}
     run_folder.write_plain(folders[1], failed)
-    again = command_line.invoke(gdzoo.app, ["store", "sync"])
+    again = command_line.invoke(door.app, ["store", "sync"])
     assert (again.exit_code, again.stdout) == (0, "1 runs sent, 3 there already\n"), "what changed is sent again"
     assert points(store_uri) == recorded(*folders, other)
 
@@ -168,7 +168,7 @@ def test_sync_stops_at_a_store_that_goes_away_and_says_how_many_wait(
         return ""
 
     monkeypatch.setattr(upload, "upload", away)
-    said = command_line.invoke(gdzoo.app, ["store", "sync"])
+    said = command_line.invoke(door.app, ["store", "sync"])
     assert (said.exit_code, len(asked)) == (errors.EXIT_FAILED, 2)
     assert said.stdout == "1 runs sent, 0 there already, 2 wait: the store is away\n"
 
@@ -204,7 +204,7 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
     (half,) = opened.client.search_runs([client.experiment_id(opened, "quickstart")])
     assert half.info.status == "RUNNING", "as MLflow leaves it"
     assert from_store.read(store_uri).runs == (), "the board does not show half a run"
-    assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
+    assert command_line.invoke(door.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
     assert (points(store_uri), len(from_store.read(store_uri).runs)) == (recorded(folder), 1)
 
 
@@ -238,7 +238,7 @@ def test_a_database_that_stays_locked_is_away_and_sync_brings_the_rest(
     with locked(store_uri), queue.beside(opened) as sending:
         sending.put(folder)
         assert sending.finish() == [folder]
-    assert command_line.invoke(gdzoo.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
+    assert command_line.invoke(door.app, ["store", "sync"]).stdout == "1 runs sent, 0 there already\n"
     assert points(store_uri) == recorded(folder)
 
 
@@ -258,9 +258,9 @@ def test_a_machine_without_a_store_runs_and_its_folder_is_imported_elsewhere(
     home: pathlib.Path, ready_store: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "t.yaml").write_text(SPEC, encoding="utf-8")
-    both = command_line.invoke(gdzoo.app, ["run", str(home / "t.yaml"), "--no-store", "--store", "sqlite:///x.db"])
+    both = command_line.invoke(door.app, ["run", str(home / "t.yaml"), "--no-store", "--store", "sqlite:///x.db"])
     assert "exclude each other" in str(both.exception)
-    said = command_line.invoke(gdzoo.app, ["run", str(home / "t.yaml"), "--no-store"])
+    said = command_line.invoke(door.app, ["run", str(home / "t.yaml"), "--no-store"])
     assert said.exit_code == 0, said.output
     assert "1 runs made, 0 there already" in said.stdout and "gdzoo store import FOLDER" in said.stdout
     assert sorted(os.listdir(home)) == ["runs", "t.yaml"], "no store is made"
@@ -268,7 +268,7 @@ def test_a_machine_without_a_store_runs_and_its_folder_is_imported_elsewhere(
     there.mkdir()
     shutil.copyfile(ready_store, there / "mlflow.db")
     (there / "mlflow.db").chmod(0o644)
-    assert command_line.invoke(gdzoo.app, ["store", "import", str(home)]).exit_code == 0
+    assert command_line.invoke(door.app, ["store", "import", str(home)]).exit_code == 0
     (run,) = from_store.read(f"sqlite:///{there / 'mlflow.db'}").runs
     assert run.status == "finished"
 
@@ -286,7 +286,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
     elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str
 ) -> None:
     (folder := elsewhere / "runs" / "quickstart").joinpath("notes.txt").write_text("not ours", encoding="utf-8")
-    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    said = command_line.invoke(door.app, ["store", "import", str(elsewhere)])
     assert (said.exit_code, said.stdout.splitlines()) == (
         0,
         ["3 runs taken, 0 there already, 0 not taken", "3 runs sent, 0 there already"],
@@ -296,7 +296,7 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
         here = home / "runs" / "quickstart" / source.name
         assert {file.name for file in here.iterdir()} == {"cell.yaml", "records.jsonl", "run.json"}
         assert (here / "records.jsonl").read_bytes() == (source / "records.jsonl").read_bytes()
-    again = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    again = command_line.invoke(door.app, ["store", "import", str(elsewhere)])
     assert (again.exit_code, again.stdout.splitlines()) == (
         0,
         ["0 runs taken, 3 there already, 0 not taken", "0 runs sent, 3 there already"],
@@ -305,9 +305,9 @@ def test_import_takes_runs_from_a_machine_that_has_no_store(
 
 def test_import_keeps_what_is_here_and_says_so(elsewhere: pathlib.Path, home: pathlib.Path, store_uri: str) -> None:
     first, *_ = incoming.run_folders([elsewhere])
-    command_line.invoke(gdzoo.app, ["store", "import", str(first)])
+    command_line.invoke(door.app, ["store", "import", str(first)])
     run_folder.write_plain(first, {**(run_folder.read_plain(first) or {}), "started": "2026-11-23T10:00:00Z"})
-    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    said = command_line.invoke(door.app, ["store", "import", str(elsewhere)])
     assert said.exit_code == errors.EXIT_FAILED
     assert f"not taken: {first}: one that was begun at 2026-11-22T10:0" in said.stdout
     assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
@@ -376,14 +376,14 @@ def test_import_refuses_what_is_not_a_whole_run_and_takes_the_others(
 ) -> None:
     outside = sorted(home.parent.iterdir())
     spoil(incoming.run_folders([elsewhere])[0])
-    said = command_line.invoke(gdzoo.app, ["store", "import", str(elsewhere)])
+    said = command_line.invoke(door.app, ["store", "import", str(elsewhere)])
     assert said.exit_code == errors.EXIT_FAILED and why in said.stdout, said.stdout
     assert "2 runs taken, 0 there already, 1 not taken" in said.stdout
     assert len(list((home / "runs").glob("*/*"))) == 2 and sorted(home.parent.iterdir()) == outside
 
 
 def test_import_of_a_folder_without_runs_says_what_a_run_is(home: pathlib.Path, store_uri: str) -> None:
-    said = command_line.invoke(gdzoo.app, ["store", "import", str(home)])
+    said = command_line.invoke(door.app, ["store", "import", str(home)])
     assert isinstance(said.exception, errors.InputError)
     assert "no run folder here or below" in str(said.exception)
 

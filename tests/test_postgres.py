@@ -23,9 +23,9 @@ import typer.testing
 import yaml
 from packaging import requirements
 
-import gdzoo
 from harness import errors, workspace
 from harness.tracking import client, points, queue, store, upload
+from leaderboard.cli import door
 from leaderboard.export import from_store
 from tests import builders
 
@@ -109,7 +109,7 @@ def test_older_and_newer_schemas_are_told_apart_and_an_older_one_is_upgraded_whe
         client.open_store(cold_uri)
     with pytest.raises(errors.InputError, match="gdzoo store upgrade"):
         store.init(cold_uri)
-    said = command_line.invoke(gdzoo.app, ["store", "upgrade", "--store", cold_uri])
+    said = command_line.invoke(door.app, ["store", "upgrade", "--store", cold_uri])
     assert said.exit_code == 0 and said.stdout.endswith(": upgraded\n"), said.output
     assert store.check(cold_uri).word == "ready" and store.upgrade(cold_uri) == "ready"
     ask(cold_uri, "UPDATE alembic_version SET version_num = 'ffffffffffff' RETURNING 1")
@@ -141,7 +141,7 @@ def test_a_database_that_is_not_there_says_so_without_the_password(postgres: Any
 
 def test_check_says_what_the_store_is_and_holds(postgres_uri: str, home: pathlib.Path, sample: ModuleType) -> None:
     upload.upload(client.open_store(postgres_uri), sample.folder(home / "runs"))
-    said = command_line.invoke(gdzoo.app, ["store", "check", "--store", postgres_uri])
+    said = command_line.invoke(door.app, ["store", "check", "--store", postgres_uri])
     facts = {line[:18].strip(): line[18:].strip() for line in said.stdout.splitlines()}
     assert said.exit_code == 0
     assert (facts["state"], facts["runs"], facts["experiments"]) == ("ready", "1", "2")
@@ -176,7 +176,7 @@ def test_a_writer_killed_between_commit_and_acknowledgement_has_written_once(
     folder = sample.folder(home / "runs")
     sample.write_and_be_killed(postgres_uri, folder, 2)
     assert from_store.read(postgres_uri).runs == (), "the board does not show half a run"
-    said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
+    said = command_line.invoke(door.app, ["store", "sync", "--store", postgres_uri])
     assert said.stdout == "1 runs sent, 0 there already\n"
     assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
 
@@ -199,7 +199,7 @@ def test_a_server_that_stops_in_the_middle_of_a_run_and_starts_again_has_every_p
             assert sending.finish() == [folder], "it waits; nothing is raised"
     finally:
         postgres.start()
-    said = command_line.invoke(gdzoo.app, ["store", "sync", "--store", postgres_uri])
+    said = command_line.invoke(door.app, ["store", "sync", "--store", postgres_uri])
     assert said.stdout == "1 runs sent, 0 there already\n"
     assert [step for step, _, _ in curve(postgres_uri, folder.name)] == list(sample.STEPS)
     assert len(from_store.read(postgres_uri).runs) == 1
@@ -216,7 +216,7 @@ def test_a_store_moves_from_sqlite_to_postgresql_and_back(
     ids = [upload.upload(opened, folder) for folder in folders]
     opened.client.delete_run(ids[0])
     ask(store_uri, "INSERT INTO mcp_servers (name, created_at, last_updated_at) VALUES ('a', 1, 1) RETURNING 1")
-    copied = command_line.invoke(gdzoo.app, ["store", "copy", cold_uri])
+    copied = command_line.invoke(door.app, ["store", "copy", cold_uri])
     rows = ask(store_uri, "SELECT count(*) FROM metrics")
     assert (copied.exit_code, copied.stdout.split(" in ")[0]) == (0, f"3 runs with {rows:,} points"), copied.output
     assert from_store.dump(from_store.read(cold_uri)) == from_store.dump(from_store.read(store_uri))

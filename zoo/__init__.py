@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from zoo import curve, deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit
+from zoo import code, curve, deep_linear, layer, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit
 from zoo.config import Setting
 
 if TYPE_CHECKING:
@@ -100,8 +100,25 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def made_of(config: pydantic.BaseModel, inputs: tuple[int, ...], outputs: int) -> layer.Layers:
+    """Returns what a network is made of, as data; nothing of code of one's own, whose layers are not known.
+
+    Args:
+        config: The configuration of a family, or of code of one's own.
+        inputs: Shape of one example, (height, width, channels).
+        outputs: Number of outputs K.
+
+    Raises:
+        ValueError: If the configuration cannot fit the inputs at all.
+    """
+    if isinstance(config, code.Config):
+        return {}
+    family: str = getattr(config, "family")  # noqa: B009
+    return FAMILIES[family].layers(config, inputs, outputs)
+
+
 def check(family: str, config: pydantic.BaseModel, inputs: tuple[int, ...], outputs: int) -> None:
-    """Infers every shape of a family's network; needs no jax and no memory.
+    """Infers every shape of a family's network; needs no jax and no memory. Code of one's own is not run: it passes.
 
     Args:
         family: A name in FAMILIES.
@@ -112,6 +129,8 @@ def check(family: str, config: pydantic.BaseModel, inputs: tuple[int, ...], outp
     Raises:
         ValueError: If the configuration does not fit the input shape or has another number of outputs.
     """
+    if isinstance(config, code.Config):
+        return
     shape = layer.output(FAMILIES[family].layers(config, inputs, outputs), inputs)
     if shape != (outputs,):
         raise ValueError(f"{family} has an output of shape {shape}, but {(outputs,)} is asked for")
@@ -130,10 +149,13 @@ def build(family: str, config: pydantic.BaseModel, *, inputs: tuple[int, ...], o
         The model; no array exists before its `init` is called.
 
     Raises:
-        ValueError: If the configuration does not fit the input shape or has another number of outputs.
+        ValueError: If the configuration does not fit the input shape or has another number of outputs;
+            code.Unsuitable where it is code of one's own that cannot be had, or builds no network.
     """
     from zoo import layers, model
 
+    if isinstance(config, code.Config):
+        return code.model(config, inputs, outputs)
     check(family, config, inputs, outputs)
     found = FAMILIES[family].layers(config, inputs, outputs)
     return model.from_module(lambda rngs: layers.network(found, inputs, rngs))

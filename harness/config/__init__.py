@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 from harness.config.cell import ADDED, DOMAIN, SCHEMA, Cell, hash_of
-from harness.config.data import Data, Images, Planted, Tfds
+from harness.config.data import Data, File, Images, Planted, Tfds
 from harness.config.diagnostics import Budget, DiagnosticName, Diagnostics
 from harness.config.expected import Expected, Range, Value
 from harness.config.loss import Ce, HalfMse, Loss, Output, SmoothedCe
@@ -68,6 +68,7 @@ __all__ = [
     "Diagnostics",
     "EtaLambda",
     "Expected",
+    "File",
     "Gd",
     "Given",
     "HalfMse",

@@ -267,6 +267,45 @@ class PaperPair(Config):
     ] = (1.0, 1.0)
 
 
+class Holds(Config):
+    """What a file of arrays holds."""
+
+    sha256: Annotated[
+        str,
+        pydantic.Field(
+            min_length=64,
+            max_length=64,
+            pattern="^[0-9a-f]{64}$",
+            examples=["the SHA-256 of its arrays"],
+            description="Of its arrays, as docs/bundle.md says.",
+        ),
+    ]
+    task: Literal["classification", "regression"]
+    examples: Count
+    shape: Shape
+    outputs: Annotated[int, pydantic.Field(ge=1, le=1000, description="Number of classes or targets K.")]
+
+
+class File(Config):
+    """Arrays of one's own, `x` and `y` in an .npz of numpy."""
+
+    name: Literal["file"]
+    weights: ClassVar[tuple[float, ...]] = ()
+    path: Annotated[
+        str,
+        pydantic.Field(
+            min_length=1,
+            max_length=500,
+            description="The .npz, from where gdzoo is called: `x` (N, D) or (N, H, W, C), "
+            "`y` classes (N,) or numbers (N, K).",
+        ),
+    ]
+    targets: Targets = "labels"
+    holds: Annotated[
+        Holds | None, pydantic.Field(description="What it holds; filled in when a spec is read where the file is.")
+    ] = None
+
+
 Generated = GaussianClasses | LinearTeacher | RandomLabels | ModularAddition | Parity | Point | Points | PaperPair
 
-Data = Annotated[Images | Tfds | Generated, pydantic.Field(discriminator="name")]
+Data = Annotated[Images | Tfds | File | Generated, pydantic.Field(discriminator="name")]

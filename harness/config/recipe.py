@@ -16,6 +16,7 @@ from harness.config.loss import Loss
 from harness.config.optimizer import Optimizer
 from harness.config.start import Random, Start
 from harness.config.trace import Trace
+from zoo import code
 from zoo.config import Config
 
 CHECKPOINTS = 16
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 else:  # the names come from the table
     Model = Annotated[
-        functools.reduce(operator.or_, (family.config for family in zoo.FAMILIES.values())),
+        functools.reduce(operator.or_, (code.Config, *(family.config for family in zoo.FAMILIES.values()))),
         pydantic.Field(discriminator="family"),
+        pydantic.BeforeValidator(code.written),
     ]
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +28,6 @@ from harness.config import data as configs
 from harness.data.table import DATASETS, Dataset
 
 if TYPE_CHECKING:
-    import pathlib
-
     import numpy as np
 
 __all__ = ["DATASETS", "Arrays", "Dataset", "Facts", "at_hand", "conflicts", "facts", "fingerprint", "load", "prepare"]
@@ -95,6 +94,12 @@ def facts(config: configs.Data) -> Facts:
         classes = config.outputs or known.classes
         split = row.test_split if config.split == "test" else config.split
         return Facts(known.title, row.task, shape, classes, examples, split, known.licence)
+    if isinstance(config, configs.File):
+        holds = config.holds
+        assert holds is not None, "conflicts() was not asked, or not heeded"
+        height, width, channels = holds.shape
+        shape = height, width, channels
+        return Facts(row.title, holds.task, shape, holds.outputs, holds.examples, "train", row.licence)
     shape, classes, examples = _generated(config)
     return Facts(row.title, row.task, shape, classes, examples, "train", row.licence)
 
@@ -103,6 +108,11 @@ def conflicts(config: configs.Data) -> Iterator[Conflict]:
     """Yields path (inside the `data` part) and text of what is wrong between fields that are right by themselves."""
     if isinstance(config, configs.Images | configs.Tfds):
         yield from _stored_conflicts(config)
+    elif isinstance(config, configs.File):
+        if config.holds is None:
+            yield ("holds",), "missing; allowed: what the file holds, as in cell.yaml"
+        else:
+            yield from _too_many(config.holds.examples, math.prod(config.holds.shape))
     else:
         yield from _generated_conflicts(config)
 
@@ -133,6 +143,13 @@ def load(config: configs.Data) -> Arrays:
             found.licence or row.licence,
             found.citation or row.source,
         )
+    if isinstance(config, configs.File):
+        from harness.data import file
+
+        held = file.load(config)
+        weights = np.ones(len(held.x))
+        sha256 = fingerprint(held.x, held.targets, weights)
+        return Arrays(held.x, held.targets, weights, "1", sha256, row.licence, row.source)
     from harness.data import synthetic
 
     drawn = synthetic.generate(config)
@@ -172,6 +189,8 @@ def prepare(name: str, source_dir: pathlib.Path | None = None) -> None:
 
 def at_hand(config: configs.Data) -> bool:
     """Tells whether `load` would find the training set here: generated, prepared, or prepared without a network."""
+    if isinstance(config, configs.File):
+        return pathlib.Path(config.path).is_file()
     if not isinstance(config, configs.Images | configs.Tfds):
         return True
     from harness.data import preparation

@@ -161,6 +161,18 @@ DATASETS: dict[str, Dataset] = {
         source="the set's own citation",
         download=("its own host", "its own size"),
     ),
+    "file": Dataset(
+        title="arrays of one's own in an .npz",
+        module="harness.data.file",
+        task="classification",  # or regression: the file decides
+        shape=None,
+        classes=None,
+        train_examples=None,
+        test_examples=0,
+        scale=None,
+        licence="as its owner says",
+        source="its owner",
+    ),
     "gaussian_classes": Dataset(
         title="Gaussians of unit variance around orthogonal means; the best possible accuracy is known",
         module="harness.data.synthetic",

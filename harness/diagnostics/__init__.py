@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import config, records, starts, theory
 from harness.diagnostics.point import Nearby, Point
+from zoo import code
 
 if TYPE_CHECKING:
     from harness.diagnostics import plan as plans
@@ -151,8 +152,17 @@ def _analytic(cell: config.Recipe) -> str:
     return "the risk is analytic everywhere: it has no kinks" if theory.of(cell).one_piece else ""
 
 
+def _own(cell: config.Recipe) -> str:
+    return "the pieces of code of one's own are not known" if isinstance(cell.model, code.Config) else ""
+
+
 def _analytic_changes(cell: config.Recipe) -> str:
-    return "the risk is analytic everywhere: every change of the count is a crossing" if _analytic(cell) else ""
+    crossings = "the risk is analytic everywhere: every change of the count is a crossing"
+    return crossings if _analytic(cell) else _own(cell)
+
+
+def _kinkless(cell: config.Recipe) -> str:
+    return _analytic(cell) or _own(cell)
 
 
 def _unlabelled(cell: config.Recipe) -> str:
@@ -182,7 +192,8 @@ def _unflippable(cell: config.Recipe) -> str:
     """Says why steps are not those of one map that is analytic in every direction."""
     if cell.optimizer.batch_size:
         return "it is of the map of the whole batch, and steps see mini-batches"
-    return _momentum(cell) or ("" if _analytic(cell) else "the risk has kinks, across which derivatives say nothing")
+    kinks = _own(cell) or "the risk has kinks, across which derivatives say nothing"
+    return _momentum(cell) or ("" if _analytic(cell) else kinks)
 
 
 def _undefined(cell: config.Recipe) -> str:
@@ -228,7 +239,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
             "how far the piece reaches",
             "2 gradients, 1 product, about 10 forward passes",
             auto=True,
-            why_not=_analytic,
+            why_not=_kinkless,
         ),
         Diagnostic(
             "changes",

@@ -94,4 +94,4 @@ def build(store: str) -> int:
 
 def _command(store: str) -> Sequence[str]:
     """Returns the command: that of another room, which is on top of this one and not imported here."""
-    return [sys.executable, str(workspace.CHECKOUT / "gdzoo.py"), "board", "build", "--store", store]
+    return [sys.executable, str(workspace.CODE / "gdzoo.py"), "board", "build", "--store", store]

@@ -14,6 +14,7 @@ from harness import config
 from harness.jobs import task
 from harness.records import tensors
 from harness.training import problem
+from zoo import code
 
 States = dict[int, dict[int, dict[str, np.ndarray]]]
 """By seed and step the arrays of a saved state."""
@@ -73,9 +74,13 @@ def read(folder: pathlib.Path, plain: dict[str, Any]) -> Request:
     """Returns the request that `request.json` holds, with the states of `seed-N.safetensors` beside it.
 
     Raises:
-        ValueError: An array is not one of a run of this cell.
+        ValueError: An array is not one of a run of this cell, or the cell's network or data are somebody's own.
     """
     cell = task.load(plain["task"]).cell
+    if isinstance(cell.model, code.Config):
+        raise ValueError("the network is code of somebody's own, and none of a bundle is run")
+    if isinstance(cell.data, config.File):
+        raise ValueError("the data are a file of somebody's own, and no file is read that a bundle names")
     lists = ("together", "steps", "traced", "proven")
     runs = {one["seed"]: ClaimedRun(**{**one, **{name: tuple(one[name]) for name in lists}}) for one in plain["runs"]}
     states: States = {}

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness import config
 
@@ -48,6 +49,20 @@ class Loss:
     formula: str
     normalisation: str
     infimum: str
+
+
+class Custom(NamedTuple):
+    """A loss that no row names: a function of one example's outputs and target, for networks that no spec describes.
+
+    Attributes:
+        function: `(outputs, target) -> scalar`, traced by jax.
+        name: What it is called.
+        weight_decay: As in the `loss` part of a cell.
+    """
+
+    function: Callable[[Any, Any], Any]
+    name: str = "custom"
+    weight_decay: float = 0.0
 
 
 LOSSES: dict[str, Loss] = {
@@ -168,13 +183,13 @@ def _means(targets: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarra
     return np.asarray((sums / total[:, None])[group])
 
 
-def per_example(loss: config.Loss, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def per_example(loss: config.Loss | Custom, outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Returns the loss of each example, without weight decay.
 
     Args:
-        loss: The `loss` part of a cell.
-        outputs: (N, K) float.
-        targets: (N, K) float; for the cross-entropies each row a probability.
+        loss: The `loss` part of a cell, or a function of one's own.
+        outputs: (N, K) float; for a function of one's own (N, ...).
+        targets: (N, K) float; for the cross-entropies each row a probability; for a function of one's own (N, ...).
 
     Returns:
         (N,) float in the dtype of `outputs`.
@@ -182,6 +197,8 @@ def per_example(loss: config.Loss, outputs: jax.Array, targets: jax.Array) -> ja
     import jax
     import jax.numpy as jnp
 
+    if isinstance(loss, Custom):
+        return jnp.asarray(jax.vmap(loss.function)(outputs, targets))
     if loss.name == "output":
         return jnp.sum(outputs, axis=-1)
     if loss.name == "half_mse":

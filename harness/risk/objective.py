@@ -103,17 +103,19 @@ class Objective(NamedTuple):
     layout: tuple[layout.Leaf, ...] = ()
 
 
-def fitting(model: zoo_model.Model, loss: config.Loss, activity: int, examples: int) -> Objective:
-    """Returns the objective of a model and a spec's `loss`, in the chunks that its activity and N ask for."""
+def fitting(model: zoo_model.Model, loss: config.Loss | losses.Custom, activity: int, examples: int) -> Objective:
+    """Returns the objective of a model and a loss, in the chunks that its activity and N ask for."""
     return objective(model, loss, chunk=chunk(activity, examples), keep=keeps(activity, examples))
 
 
-def objective(model: zoo_model.Model, loss: config.Loss, *, chunk: int = CHUNK, keep: bool = False) -> Objective:
-    """Returns the objective of a model and a spec's `loss`.
+def objective(
+    model: zoo_model.Model, loss: config.Loss | losses.Custom, *, chunk: int = CHUNK, keep: bool = False
+) -> Objective:
+    """Returns the objective of a model and a loss.
 
     Args:
         model: The network.
-        loss: The `loss` part of a cell.
+        loss: The `loss` part of a cell, or a function of one's own.
         chunk: Number of examples that a device evaluates at once; larger batches are summed chunk by chunk, which
             keeps the risk exact for every N.
         keep: Whether products of the Hessian at a point may keep what the layers leave of all chunks (`keeps`).

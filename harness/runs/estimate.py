@@ -23,11 +23,10 @@ import zoo
 from harness import config, data, diagnostics
 from harness.curvature import operators, survey
 from harness.diagnostics import plan as plans
-from harness.risk import objective
+from harness.risk import networks, objective
 from harness.runs import measure, outline
 from harness.runtime import memory
 from harness.training import problem
-from zoo import layer
 
 TYPICAL = 0.5
 """Share of its price that a Lanczos survey takes: it stops by itself (64 to 96 of 160 products, specs/quickstart)."""
@@ -230,8 +229,9 @@ def _temporaries(ready: problem.Problem, theta: jax.Array) -> int:
 def _estimated(cell: config.Cell) -> int:
     """Returns about what a product in float64 needs, from the layers of the network."""
     facts = data.facts(cell.data)
-    layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
-    activity = layer.activity(layers, facts.shape)
+    layers = zoo.made_of(cell.model, facts.shape, facts.classes)
+    network = networks.build(cell.model, facts.shape, facts.classes)
+    activity = networks.activity(network, layers, facts.shape)
     kept = objective.keeps(activity, facts.examples)
     held = facts.examples if kept else min(objective.chunk(activity, facts.examples), facts.examples)
     return 8 * ACTIVATIONS * activity * held
@@ -244,7 +244,7 @@ def _flops(cell: config.Cell) -> float:
 @functools.lru_cache(maxsize=256)
 def _counted(model: config.Model, loss: config.Loss, shape: tuple[int, ...], classes: int) -> float:
     """Returns the floating-point operations of a gradient of the risk of one example; at least 1."""
-    goal = objective.objective(zoo.build(model.family, model, inputs=shape, outputs=classes), loss)
+    goal = objective.objective(networks.build(model, shape, classes), loss)
     sizes = (goal.size,), (EXAMPLES, *shape), (EXAMPLES, classes), (EXAMPLES,)
     theta, *arrays = (jax.ShapeDtypeStruct(size, "float32") for size in sizes)
     program = jax.jit(lambda theta, *batch: jax.grad(goal.risk)(theta, objective.Batch(*batch)))

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import jax
 
-import zoo
 from harness import config, data, errors, starts, theory
 from harness.curvature import survey
 from harness.diagnostics import plan as plans
-from harness.risk import objective
+from harness.risk import networks, objective
 from harness.training import problem
 
 
@@ -57,7 +56,7 @@ def plan(cell: config.Cell, parameters: int) -> plans.Plan:
 @functools.lru_cache(maxsize=64)
 def _traced(facts: data.Facts, model: config.Model, loss: config.Loss, precision: str) -> int:
     """Returns the number of parameters of a network whose risk was traced."""
-    network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
+    network = networks.build(model, facts.shape, facts.classes)
     goal = objective.objective(network, loss)
     for dtype in {precision, "float64"}:
         examples = facts.examples

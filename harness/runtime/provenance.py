@@ -36,6 +36,8 @@ def commit() -> tuple[str | None, bool]:
 
 
 def _git(*words: str) -> str | None:
+    if workspace.INSTALLED:  # what git would find there is another repository
+        return None
     try:
         done = subprocess.run(
             ["git", *words], cwd=workspace.CHECKOUT, capture_output=True, text=True, timeout=10, check=True

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Specs: one YAML file becomes a Spec, and a Spec becomes cells.
 
-A spec is complete: no inheritance, no code. Its one `grid` field maps dotted paths to lists of values; the cells are
-their product. A cell is named by the SHA-256 of the canonical JSON of everything that changes a number.
+A spec is complete: no inheritance, no code but by name and hash. Its one `grid` field maps dotted paths to lists of
+values; the cells are their product. A cell is named by the SHA-256 of the canonical JSON of everything that changes a
+number.
 
 Example:
     >>> from harness import specs, workspace
@@ -23,7 +24,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -31,7 +32,7 @@ import yaml
 
 import zoo
 from harness import config, errors, workspace
-from harness.specs import allowed, conflicts, grid, problems, strict_yaml
+from harness.specs import allowed, conflicts, grid, local, problems, strict_yaml
 from harness.specs import expected as expectations
 from harness.specs import template as templates
 
@@ -108,14 +109,14 @@ def read(path: str | os.PathLike[str]) -> Spec:
         errors.InputError: With file, line, column, dotted path, value, what is allowed and the nearest name of each
             problem, ten at most.
     """
-    location = pathlib.Path(path)
+    location = workspace.shipped(path)
     file = str(path) if str(path).isprintable() else strict_yaml.shown(str(path))
     text = strict_yaml.decode(_bytes(location, file), file)
-    suite = pathlib.Path(os.path.abspath(path)).parent.name
+    suite = pathlib.Path(os.path.abspath(location)).parent.name
     for word, what in ((location.stem, "file"), (suite, "folder")):
         if not NAME.fullmatch(word):
             raise errors.InputError(f"{file}: the name of the {what}, {word!r}, is not allowed; allowed: {NAMES}")
-    return parse(text, file=file, suite=suite, name=location.stem)
+    return parse(text, file=file, suite=suite, name=location.stem, complete=local.completed)
 
 
 def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Spec]:
@@ -139,7 +140,14 @@ def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Spec]:
     return specs
 
 
-def parse(text: str, *, file: str, suite: str, name: str) -> Spec:
+def parse(
+    text: str,
+    *,
+    file: str,
+    suite: str,
+    name: str,
+    complete: Callable[[dict[str, Any]], local.Completed] = local.Completed,
+) -> Spec:
     """Returns the spec that a YAML text describes.
 
     Args:
@@ -147,6 +155,7 @@ def parse(text: str, *, file: str, suite: str, name: str) -> Spec:
         file: What messages call it.
         suite: Name of its suite.
         name: Its name in the suite.
+        complete: Fills in what a recipe leaves to be found here; nothing, unless it is read from disk.
 
     Raises:
         errors.InputError: As `read` does.
@@ -157,7 +166,8 @@ def parse(text: str, *, file: str, suite: str, name: str) -> Spec:
     except pydantic.ValidationError as error:
         raise problems.input_error(document, problems.explained(error, document.value, _schema())) from None
     context = {"suite": suite, "spec": name, "title": fields.title, "source": fields.source, "seeds": fields.seeds}
-    return Spec(file, suite, name, fields.title, fields.source, fields.seeds, _cells(document, fields, context))
+    cells = _cells(document, fields, context, complete)
+    return Spec(file, suite, name, fields.title, fields.source, fields.seeds, cells)
 
 
 def dump(cell: config.Cell) -> str:
@@ -198,13 +208,19 @@ def template(name: str, family: str, setting: str = "tiny") -> str:
     return templates.text(templates.fields(name, family, setting), _schema())
 
 
-def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]) -> tuple[config.Cell, ...]:
+def _cells(
+    document: strict_yaml.Document,
+    fields: File,
+    context: dict[str, Any],
+    complete: Callable[[dict[str, Any]], local.Completed],
+) -> tuple[config.Cell, ...]:
     """Returns the cells of all grid points.
 
     Args:
         document: The file.
         fields: The same, validated.
         context: The fields of the cells that are the same in all.
+        complete: Fills in what a recipe leaves to be found here.
 
     Raises:
         errors.InputError: If one of them is wrong, or two are the same.
@@ -220,9 +236,10 @@ def _cells(document: strict_yaml.Document, fields: File, context: dict[str, Any]
     right = not hopes
     found.update({(hope.path, hope.text): hope for hope in hopes})
     for point, mapping in grid.mappings(axes, written, resolved):
+        whole = complete(mapping)
         try:
-            cell = config.Recipe.model_validate(mapping)
-            here = list(conflicts.conflicts(cell))
+            cell = config.Recipe.model_validate(whole.mapping)
+            here = [*whole.problems, *([] if whole.problems else conflicts.conflicts(cell))]
         except pydantic.ValidationError as error:
             here = list(problems.explained(error, mapping, _schema()))
         else:
@@ -287,8 +304,8 @@ def _files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     Raises:
         errors.InputError: If it is a folder without any.
     """
-    folder = pathlib.Path(path)
-    if not os.path.isdir(path):
+    folder = workspace.shipped(path)
+    if not folder.is_dir():
         return [folder]
     files = sorted(
         file

@@ -10,7 +10,7 @@ from harness import config, data, starts
 from harness.config import precision
 from harness.risk import losses
 from harness.specs import problems, strict_yaml
-from zoo import layer
+from zoo import code, layer
 from zoo.config import Config
 
 TRAINED = ("data", "model", "loss", "start", "optimizer", "target")
@@ -37,6 +37,8 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
         elif recipe.target.loss_gap is not None and not losses.known(recipe.loss):
             text = "the infimum of the risk is not known: under weight_decay, and for output unless it is given"
             yield problems.Problem(("target", "loss_gap"), f"{text}; use loss", key=True)
+    if isinstance(recipe.model, code.Config) and recipe.model.sha256 is None:
+        yield problems.Problem(("model", "sha256"), "missing; allowed: that of the source, as in cell.yaml", key=True)
     if wrong:
         return
     facts = data.facts(recipe.data)
@@ -78,7 +80,7 @@ def conflicts(recipe: config.Recipe) -> Iterator[problems.Problem]:
 def _unread(recipe: config.Recipe, facts: data.Facts) -> Iterator[problems.Problem]:
     """Yields what is wrong between an embedding and the integers of the data."""
     known = getattr(recipe.data, "vocabulary", None)
-    layers = zoo.FAMILIES[recipe.model.family].layers(recipe.model, facts.shape, facts.classes)
+    layers = zoo.made_of(recipe.model, facts.shape, facts.classes)
     for node in layer.walk(layers):
         if isinstance(node, layer.Embedding) and (known is None or node.vocabulary < known):
             least = f"{known} integers; allowed: a vocabulary of at least {known}" if known else "no integers"

@@ -50,7 +50,9 @@ def refusal(recipe: config.Recipe, facts: data.Facts) -> str:
     start, fields, loss = recipe.start, recipe.model, recipe.loss
     if start.name not in SADDLES:
         return ""
-    layers = zoo.FAMILIES[fields.family].layers(fields, facts.shape, facts.classes)
+    layers = zoo.made_of(fields, facts.shape, facts.classes)
+    if not layers:
+        return "the layers of code of one's own are not known"
     if loss.name == "output":
         return "its risk is not one of outputs and targets"
     if loss.weight_decay:

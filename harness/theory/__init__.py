@@ -19,6 +19,7 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
@@ -28,9 +29,9 @@ from harness.theory import bad_steps, ingredients
 from harness.theory.bad_steps import BadStep, Possible
 from harness.theory.ingredients import Ingredient
 from harness.training import optimizers
-from zoo import layer, stack
+from zoo import code, layer, stack
 
-Covered = Literal["theorem 1", "proposition 11", "extension F11", "extension F7", "outside"]
+Covered = Literal["theorem 1", "proposition 11", "extension F11", "extension F7", "outside", "not known"]
 
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -42,6 +43,7 @@ COVERED: dict[Covered, str] = {
     "been reviewed",
     "extension F7": "some ingredient is covered by our extension F7 only, which has not been reviewed",
     "outside": "some ingredient is covered neither by the paper nor by our extension",
+    "not known": "the network is code of its author's, and does not say what it is made of",
 }
 
 DOCUMENT = "docs/theorems.md"
@@ -131,6 +133,15 @@ SCHEDULED = (
     "step; what is measured is of the maps at its checkpoint steps."
 )
 
+UNKNOWN = "what the network is made of is not known: a point with σ_min > 0 speaks for itself alone"
+
+NOTHING = "Nothing is known of any step size: the network is code, and does not say what it is made of."
+
+CODE = (
+    "The network is code of its author's, who says what it is made of (docs/own-network.md): all that is said here "
+    "rests on that word."
+)
+
 FIXED_VOLUME = "No step size is bad: the map of (theta, v) changes volume by momentum^P at every step (F11, ours)."
 
 
@@ -201,8 +212,27 @@ class Theory:
 def of(cell: config.Recipe) -> Theory:
     """Returns what is known of a cell (or of anything with its `data`, `model`, `loss` and `optimizer`)."""
     facts = data.facts(cell.data)
-    layers = zoo.FAMILIES[cell.model.family].layers(cell.model, facts.shape, facts.classes)
-    return says(layers, facts.shape, cell.loss, cell.optimizer)
+    return of_network(cell, facts.shape, facts.classes)
+
+
+def of_network(cell: config.Recipe, inputs: tuple[int, ...], outputs: int) -> Theory:
+    """Returns what is known of a cell whose examples have a shape (H, W, C) and K targets each."""
+    if isinstance(cell.model, code.Config):
+        return _of_code(cell.model, cell.loss, cell.optimizer)
+    return says(zoo.made_of(cell.model, inputs, outputs), inputs, cell.loss, cell.optimizer)
+
+
+def _of_code(model: code.Config, loss: config.Loss, optimizer: config.Optimizer) -> Theory:
+    """Returns what is known of code of one's own: what follows from what it says that it is made of, else nothing."""
+    outer = ingredients.of({}, loss, optimizer)
+    if model.ingredients is None:
+        return Theory("not known", outer, False, UNKNOWN, (), None, NOTHING, _remarks(optimizer))
+    found = (*(ingredients.known(name) or ingredients.unheard(name) for name in model.ingredients), *outer)
+    one_piece, pieces = _pieces(found)
+    known = bad_steps.Known((), None, bad_steps.elsewhere(one_piece=one_piece))
+    if optimizers.OPTIMIZERS[optimizer.name].never_singular:
+        known = bad_steps.Known((), (), FIXED_VOLUME)
+    return Theory(covered(found), found, one_piece, pieces, *known, (CODE, *_remarks(optimizer)))
 
 
 class Part(NamedTuple):
@@ -244,33 +274,43 @@ def says(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, optimizer
         optimizer: The `optimizer` part of a cell: `name` and `learning_rate`.
     """
     found = ingredients.of(layers, loss, optimizer)
-    statuses = {row.status for row in found}
-    breaks = [row.name for row in found if not row.analytic]
-    one_piece = not breaks
-    covered: Covered = "theorem 1"
-    if "outside" in statuses:
-        covered = "outside"
-    elif "extension F7" in statuses and not one_piece:
-        covered = "extension F7"
-    elif "extension F11" in statuses:
-        covered = "extension F11"
-    elif "extension F7" in statuses:
-        covered = "proposition 11"
-    pieces = (
-        "the risk is analytic everywhere: one point with σ_min > 0 certifies the whole map (F3, ours)"
-        if one_piece
-        else f"analytic in pieces ({'; '.join(breaks)}): a point with σ_min > 0 certifies its own piece (F3, ours)"
-    )
+    one_piece, pieces = _pieces(found)
     known = bad_steps.of(layers, inputs, loss, one_piece=one_piece)
     if optimizers.OPTIMIZERS[optimizer.name].never_singular:
         known = bad_steps.Known((), (), FIXED_VOLUME)
-    remarks = [
+    return Theory(covered(found), found, one_piece, pieces, *known, _remarks(optimizer))
+
+
+def _pieces(found: Sequence[Ingredient]) -> tuple[bool, str]:
+    """Returns whether a risk of these ingredients is one piece, and why, or why not."""
+    breaks = [row.name for row in found if not row.analytic]
+    if not breaks:
+        return True, "the risk is analytic everywhere: one point with σ_min > 0 certifies the whole map (F3, ours)"
+    said = f"analytic in pieces ({'; '.join(breaks)}): a point with σ_min > 0 certifies its own piece (F3, ours)"
+    return False, said
+
+
+def _remarks(optimizer: config.Optimizer) -> tuple[str, ...]:
+    """Returns what must be kept in mind about runs with an optimizer."""
+    return (
         *([MINIBATCH] if optimizer.batch_size else []),
         *([MOMENTUM] if optimizer.momentum is not None else []),
         *([] if isinstance(optimizer.learning_rate, int | float) else [ETA_LAMBDA]),
         *([] if _constant(optimizer) else [SCHEDULED]),
-    ]
-    return Theory(covered, found, one_piece, pieces, *known, tuple(remarks))
+    )
+
+
+def covered(found: Sequence[Ingredient]) -> Covered:
+    """Returns what covers a map of these ingredients."""
+    statuses = {row.status for row in found}
+    one_piece = all(row.analytic for row in found)
+    if "outside" in statuses:
+        return "outside"
+    if "extension F7" in statuses and not one_piece:
+        return "extension F7"
+    if "extension F11" in statuses:
+        return "extension F11"
+    return "proposition 11" if "extension F7" in statuses else "theorem 1"
 
 
 def _constant(optimizer: config.Optimizer) -> bool:

@@ -137,11 +137,15 @@ def of(layers: layer.Layers, inputs: layer.Shape, loss: config.Loss, *, one_piec
             "H is the same at every point: exactly the reciprocals of its positive eigenvalues are bad; the data decide"
         )
         return Known(tuple(found), None, f"{text} (C2).")
-    if one_piece:
-        text = "At most as many as there are parameters: reciprocals of eigenvalues of H at any one point"
-        return Known(tuple(found), None, f"{text} (F3, ours). Which, if any, is not known in advance.")
+    return Known(tuple(found), None, elsewhere(one_piece=one_piece))
+
+
+def elsewhere(*, one_piece: bool) -> str:
+    """Returns what is known of all step sizes where no rule speaks, in a sentence."""
     text = "At most as many as there are parameters for each of finitely many patterns of pieces (F4, ours)"
-    return Known(tuple(found), None, f"{text}. Which, if any, is not known in advance.")
+    if one_piece:
+        text = "At most as many as there are parameters: reciprocals of eigenvalues of H at any one point (F3, ours)"
+    return f"{text}. Which, if any, is not known in advance."
 
 
 def _listed(found: tuple[BadStep, ...], values: tuple[float, ...], why: str, decay: float) -> Known:

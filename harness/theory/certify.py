@@ -24,6 +24,7 @@ from harness.curvature import dense, exclusion
 from harness.records import verdict
 from harness.theory import evidence, step_sizes
 from harness.training import optimizers, problem
+from zoo import code
 
 Verdict = Literal["certified", "undecided", "singular"]
 
@@ -167,7 +168,7 @@ def certify(cell: config.Cell, points: int = POINTS) -> Certificate:
     risk = evidence.Landscape(cell.data, cell.model, cell.loss)
     if says.one_piece and not settled:
         found, missing = evidence.whole_map(risk, points, eta, whole=whole)
-    elif not settled:
+    elif not settled and risk.layers:
         found = evidence.every_piece(risk, points) or (evidence.pieces(risk, cell.start, points) if whole else ())
     pieces: dict[str, list[evidence.Evidence]] = {}
     for one in found:
@@ -256,6 +257,8 @@ def _no_point(says: theory.Theory, cell: config.Cell, size: int) -> str:
     """Returns why there is no point at which anything is known."""
     if says.one_piece:
         return "the Hessian is not finite where it was asked"
+    if isinstance(cell.model, code.Config):
+        return "the pieces of its risk are not known, the network being code of its author's"
     if _whole_matrices(cell, size):
         return "no start lies inside a piece, with a Hessian that is finite"
     why = f"{size:,} parameters are more than {dense.limit():,}"

@@ -22,7 +22,7 @@ from harness.curvature import dense, exclusion, operators, survey
 from harness.curvature import spectrum as spectra
 from harness.data import Facts
 from harness.records import verdict
-from harness.risk import objective
+from harness.risk import networks, objective
 from harness.runtime import memory
 from harness.starts import blank_point, closed_point, heads, saddles
 from harness.theory import origin, step_sizes
@@ -88,12 +88,12 @@ class Landscape(NamedTuple):
     @property
     def layers(self) -> layer.Layers:
         """The layers of the network."""
-        return zoo.FAMILIES[self.model.family].layers(self.model, self.facts.shape, self.facts.classes)
+        return zoo.made_of(self.model, self.facts.shape, self.facts.classes)
 
     @property
     def network(self) -> Model:
         """The network."""
-        return zoo.build(self.model.family, self.model, inputs=self.facts.shape, outputs=self.facts.classes)
+        return networks.build(self.model, self.facts.shape, self.facts.classes)
 
 
 def whole_map(risk: Landscape, points: int, eta: float, *, whole: bool) -> tuple[tuple[Evidence, ...], str]:
@@ -129,6 +129,8 @@ def _closed_points(
     risk: Landscape, points: int, first: int = 0, *, zero: bool = False
 ) -> tuple[tuple[Evidence, ...], str]:
     """Returns closed points, or none and why; with `zero` such as have all parameters below B 0."""
+    if not risk.layers:
+        return (), "the layers of code of one's own are not known"
     head, missing = heads.find(risk.layers)
     if head is None:
         return (), missing
@@ -285,7 +287,8 @@ class _Ready(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def _ready(risk: Landscape) -> _Ready:
-    activity = layer.activity(risk.layers, risk.facts.shape)
-    goal = objective.fitting(risk.network, risk.loss, activity, risk.facts.examples)
+    network = risk.network
+    activity = networks.activity(network, risk.layers, risk.facts.shape)
+    goal = objective.fitting(network, risk.loss, activity, risk.facts.examples)
     arrays = problem.planted(risk.data, data.load(risk.data), goal, risk.loss)
     return _Ready(goal, problem.batch(arrays, "float64"))

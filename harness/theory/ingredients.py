@@ -8,11 +8,12 @@ where no other source is named. F7 is among `theory.STATEMENTS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-from harness import config
+from harness import config, errors
 from zoo import activations, layer
+from zoo import config as zoo_config
 
 Status = Literal["theorem 1", "extension F7", "extension F11", "outside"]
 
@@ -157,6 +158,43 @@ def of(layers: layer.Layers, loss: config.Loss, optimizer: config.Optimizer) -> 
     return tuple(dict.fromkeys(_all(layers, loss, optimizer)))
 
 
+def named(names: Sequence[str]) -> tuple[Ingredient, ...]:
+    """Returns the ingredients that somebody names of a network of their own: names of INGREDIENTS, or activations.
+
+    Raises:
+        errors.InputError: If there is no such name.
+    """
+    found: dict[Ingredient, None] = {}
+    for name in names:
+        row = known(name)
+        if row is None:
+            there = [*INGREDIENTS, *activations.ACTIVATIONS]
+            raise errors.InputError(
+                f"ingredients: {name!r} is not known; allowed: {', '.join(there)}{errors.nearest(name, there)}"
+            )
+        found[row] = None
+    return tuple(found)
+
+
+def known(name: Any) -> Ingredient | None:
+    """Returns the ingredient of a name of INGREDIENTS or of an activation; None where it is neither."""
+    if name in activations.ACTIVATIONS:
+        return _activation(name)
+    return INGREDIENTS.get(name)
+
+
+def unheard(name: str) -> Ingredient:
+    """Returns what is known of an ingredient that somebody names and we do not know: nothing."""
+    return Ingredient(name, "outside", "no ingredient of gdzoo's; nothing is known of it", analytic=False)
+
+
+def _activation(function: zoo_config.Activation) -> Ingredient:
+    """Returns the ingredient of an activation, under its own name."""
+    row = INGREDIENTS[f"{activations.row(function).regularity} activation"]
+    name = function if isinstance(function, str) else f"leaky_relu of slope {function.leaky_relu:g}"
+    return dataclasses.replace(row, name=f"{name}: {row.name}")
+
+
 def of_layers(layers: layer.Layers) -> dict[tuple[str, ...], tuple[Ingredient, ...]]:
     """Returns the ingredients of each layer by the names that lead to it, those within another after that one."""
     return {path: tuple(_own(node, spread)) for path, node, spread in _walk(layers, True)}
@@ -179,9 +217,7 @@ def _own(node: layer.Layer, spread: bool) -> Iterator[Ingredient]:
         spread: Whether it is given features at several positions or tokens.
     """
     if isinstance(node, layer.Activation):
-        row = INGREDIENTS[f"{activations.row(node.function).regularity} activation"]
-        name = node.function if isinstance(node.function, str) else f"leaky_relu of slope {node.function.leaky_relu:g}"
-        yield dataclasses.replace(row, name=f"{name}: {row.name}")
+        yield _activation(node.function)
         return
     shared = spread and isinstance(node, layer.Dense)
     own = ("dense on each token" if shared and name == "dense" else name for name in names(node))

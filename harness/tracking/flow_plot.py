@@ -34,6 +34,14 @@ def png(points: Sequence[traces.TracePoint], title: str) -> bytes:
     drawn = figure.Figure(figsize=(9, 5.2))  # no pyplot: no state, no window
     into = drawn.subplots()
     drawn.subplots_adjust(left=0.09, right=0.98, bottom=0.1, top=0.93)
+    draw(into, points, title)
+    held = io.BytesIO()
+    drawn.savefig(held, format="png", dpi=110, metadata={"Software": None})
+    return held.getvalue()
+
+
+def draw(into: axes.Axes, points: Sequence[traces.TracePoint], title: str) -> None:
+    """Draws at least one trace point, each with its step size, into axes."""
     steps = np.array([point.step for point in points])
     eta = np.array([point.eta for point in points])
     with np.errstate(over="ignore"):  # of a run that diverges
@@ -62,9 +70,6 @@ def png(points: Sequence[traces.TracePoint], title: str) -> bytes:
     into.set_ylabel("η λ")
     into.set_title(title, y=1.0)
     into.legend(loc="best")
-    held = io.BytesIO()
-    drawn.savefig(held, format="png", dpi=110, metadata={"Software": None})
-    return held.getvalue()
 
 
 def crossings(steps: np.ndarray, values: np.ndarray) -> list[float]:

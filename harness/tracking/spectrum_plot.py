@@ -12,11 +12,14 @@ import html
 import io
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from harness.curvature import spectrum
+
+if TYPE_CHECKING:
+    from matplotlib import axes
 
 MOST = 200
 """Eigenvalues drawn for a step: all the outermost, and the others thinned."""
@@ -43,26 +46,31 @@ def png(kept: Sequence[tuple[int, spectrum.Spectrum]], eta: float, title: str) -
     """Returns the picture as PNG."""
     from matplotlib import figure
 
-    points = list(_points(kept, eta))
     drawn = figure.Figure(figsize=(9, 5.2))  # no pyplot: no state, no window
-    axes = drawn.subplots()
+    into = drawn.subplots()
     drawn.subplots_adjust(left=0.09, right=0.98, bottom=0.1, top=0.93)  # to find them takes half of the drawing
-    places, products = np.array([(point.place, point.product) for point in points]).reshape(-1, 2).T
-    axes.scatter(places, products, s=8, alpha=0.5)  # of lists matplotlib looks at each number
-    for at, words in ((1.0, "1: singular"), (2.0, "2: unstable")):
-        axes.axhline(at, color="#b3261e", linewidth=1, linestyle="-" if at == 1 else "--", label=words)
-    axes.set_yscale("symlog", linthresh=LINEAR)
-    axes.yaxis.set_major_formatter(lambda value, _place: power(value))  # its own labels are parsed as TeX
-    axes.set_xticks(range(len(kept)), [str(step) for step, _ in kept])
-    axes.set_xlabel("checkpoint step")
-    axes.set_ylabel("η λ")
-    axes.xaxis.set_label_coords(0.5, -0.07)
-    axes.yaxis.set_label_coords(-0.065, 0.5)
-    axes.set_title(title, y=1.0)  # places that are given need not be looked for
-    axes.legend(loc="best")
+    draw(into, kept, eta, title)
     held = io.BytesIO()
     drawn.savefig(held, format="png", dpi=110, metadata={"Software": None})
     return held.getvalue()
+
+
+def draw(into: axes.Axes, kept: Sequence[tuple[int, spectrum.Spectrum]], eta: float, title: str) -> None:
+    """Draws the spectra of some steps into axes."""
+    points = list(_points(kept, eta))
+    places, products = np.array([(point.place, point.product) for point in points]).reshape(-1, 2).T
+    into.scatter(places, products, s=8, alpha=0.5)  # of lists matplotlib looks at each number
+    for at, words in ((1.0, "1: singular"), (2.0, "2: unstable")):
+        into.axhline(at, color="#b3261e", linewidth=1, linestyle="-" if at == 1 else "--", label=words)
+    into.set_yscale("symlog", linthresh=LINEAR)
+    into.yaxis.set_major_formatter(lambda value, _place: power(value))  # its own labels are parsed as TeX
+    into.set_xticks(range(len(kept)), [str(step) for step, _ in kept])
+    into.set_xlabel("checkpoint step")
+    into.set_ylabel("η λ")
+    into.xaxis.set_label_coords(0.5, -0.07)
+    into.yaxis.set_label_coords(-0.065, 0.5)
+    into.set_title(title, y=1.0)  # places that are given need not be looked for
+    into.legend(loc="best")
 
 
 def power(value: float) -> str:

@@ -29,12 +29,12 @@ import zoo
 from harness import config, data, errors, starts
 from harness.curvature import counting, dense, lanczos, operators, survey
 from harness.curvature import spectrum as spectra
-from harness.risk import jacobian, losses, norm, objective, trace
+from harness.risk import jacobian, losses, networks, norm, objective, trace
 from harness.runtime import device as devices
 from harness.runtime import memory, sharding
 from harness.starts import saddles
 from harness.training import batch_sharpness, branch, loop, optimizers, shared, tracer
-from zoo import layer, pattern
+from zoo import pattern
 
 
 class Problem(NamedTuple):
@@ -116,21 +116,16 @@ def _problem(of: shared.Shared) -> Problem:
     data_, model, loss, rule, precision, curvature = of
     devices.check(precision)
     facts = data.facts(data_)
-    network = zoo.build(model.family, model, inputs=facts.shape, outputs=facts.classes)
-    layers = zoo.FAMILIES[model.family].layers(model, facts.shape, facts.classes)
-    activity = layer.activity(layers, facts.shape)
+    network = networks.build(model, facts.shape, facts.classes)
+    layers = zoo.made_of(model, facts.shape, facts.classes)
+    activity = networks.activity(network, layers, facts.shape)
     goal = objective.fitting(network, loss, activity, facts.examples)
     arrays = planted(data_, data.load(data_), goal, loss)
     hessian = operators.hessian(goal.risk)
-    exact_trace = trace.gauss_newton(goal.outputs, loss) if pattern.affine_in_each_weight(layers) else None
+    affine = layers and pattern.affine_in_each_weight(layers)
+    exact_trace = trace.gauss_newton(goal.outputs, loss) if affine else None
     surveyor = survey.surveyor(hessian, goal.size, survey.resolve(curvature, goal.size), trace=exact_trace)
     classification = facts.task == "classification"
-
-    @jax.jit
-    def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
-        accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
-        return value, norm.norm(gradient), accuracy
 
     exact = batch(arrays, "float64")
     gradient = jax.jit(lambda theta, batch: jax.grad(goal.risk)(theta, batch))
@@ -148,7 +143,7 @@ def _problem(of: shared.Shared) -> Problem:
         rule=rule,
         trainer=loop.trainer(goal.risk, rule, facts.examples),
         surveyor=surveyor,
-        evaluate=evaluate,
+        evaluate=evaluation(goal, classification=classification),
         gradient=lambda theta: gradient(theta, exact),
         product=lambda theta, v: product(theta, v, exact),
         margins=lambda theta, x: margins(unflatten(theta), x),
@@ -163,6 +158,25 @@ def _problem(of: shared.Shared) -> Problem:
         chance=losses.chance(arrays.targets, arrays.weights) if classification else math.nan,
         planted=functools.lru_cache(maxsize=4)(lambda start: point(start, place)),
     )
+
+
+def evaluation(
+    goal: objective.Objective, *, classification: bool
+) -> Callable[[jax.Array, objective.Batch], tuple[jax.Array, jax.Array, jax.Array]]:
+    """Returns the compiled function `(theta, batch) -> (risk, norm of its gradient, accuracy)`.
+
+    Args:
+        goal: The risk.
+        classification: Whether there is an accuracy; else it is NaN.
+    """
+
+    @jax.jit
+    def evaluate(theta: jax.Array, batch: objective.Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        value, gradient = jax.value_and_grad(goal.risk)(theta, batch)
+        accuracy = goal.accuracy(theta, batch) if classification else jnp.asarray(math.nan)
+        return value, norm.norm(gradient), accuracy
+
+    return evaluate
 
 
 def batch(arrays: data.Arrays, precision: str) -> objective.Batch:

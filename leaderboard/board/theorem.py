@@ -15,6 +15,7 @@ LABELS: dict[theory.Covered, str] = {
     "extension F11": "F11 (ours)",
     "extension F7": "F7 (ours)",
     "outside": "outside",
+    "not known": "not known",
 }
 """What a map is covered by, best first, as the table prints it."""
 

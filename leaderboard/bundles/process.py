@@ -149,7 +149,7 @@ def run(folder: pathlib.Path, step: Callable[[int, int], None], program: str = "
             stdout=subprocess.PIPE,
             stderr=noise,
             env=environment(folder),
-            cwd=workspace.CHECKOUT,
+            cwd=workspace.CODE,
         ) as process,
     ):
         try:

@@ -93,7 +93,7 @@ def canary() -> str:
         [sys.executable, "-m", "harness.runtime.canary"],
         capture_output=True,
         text=True,
-        cwd=workspace.CHECKOUT,
+        cwd=workspace.CODE,
         env=process.environment(workspace.home()),
     )
     if done.returncode:

@@ -18,11 +18,13 @@ import math
 import secrets
 from typing import NamedTuple
 
+from harness import config
 from harness.runtime import provenance
 from leaderboard.bundles import bundle as bundles
 from leaderboard.bundles import challenge as challenges
 from leaderboard.bundles import claim, comparison, consistency, process, trust
 from leaderboard.export import labels
+from zoo import code
 
 
 class Outcome(NamedTuple):
@@ -88,6 +90,8 @@ def verify(
     free = Judgement(list(consistency.checks(bundle)), "reported")
     if level == "reported" or free.label == "disputed":
         return Outcome(bundle, free.checks, _verdict(bundle, free, request, None))
+    if own := _own(bundle):
+        return Outcome(bundle, free.checks, _verdict(bundle, free._replace(note=own), request, None))
     request = request._replace(segments=challenges.segments(bundle, level, request.challenge))
     recomputation = process.recompute(bundle, request, tell)
     bits_promised = recomputation.exact
@@ -98,6 +102,15 @@ def verify(
     judged = _judged(bundle, level, recomputation, bits_promised)
     whole = Judgement([*free.checks, *judged.checks], judged.reached, judged.note or other_bits)
     return Outcome(bundle, whole.checks, _verdict(bundle, whole, request, recomputation))
+
+
+def _own(bundle: bundles.Bundle) -> str:
+    """Returns why nothing of a bundle can be computed again from the bundle and gdzoo alone; mostly empty."""
+    if isinstance(bundle.cell.model, code.Config):
+        return f"not recomputed: its network is code of its author's, {bundle.cell.model.build}, which is not run here"
+    if isinstance(bundle.cell.data, config.File):
+        return "not recomputed: its data are a file of its author's, which is no part of a bundle"
+    return ""
 
 
 def _other_bits(bundle: bundles.Bundle, recomputation: process.Recomputation) -> str:

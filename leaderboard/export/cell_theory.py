@@ -38,5 +38,4 @@ def theory_of(cell: str, shape: tuple[int, ...], classes: int) -> theory.Theory 
         zoo.check(fields.model.family, fields.model, shape, classes)
     except ValueError:  # a network that does not fit these inputs
         return None
-    layers = zoo.FAMILIES[fields.model.family].layers(fields.model, shape, classes)
-    return theory.says(layers, shape, fields.loss, fields.optimizer)
+    return theory.of_network(fields, shape, classes)

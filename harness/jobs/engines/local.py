@@ -125,7 +125,7 @@ class Crew:
 
     def start(self) -> Worker:
         """Starts one more worker."""
-        path = os.pathsep.join(filter(None, (str(workspace.CHECKOUT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(workspace.CODE), os.environ.get("PYTHONPATH"))))
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.jobs.worker", *self.device],
             stdin=subprocess.PIPE,

@@ -43,7 +43,7 @@ def test_variants_are_the_rows_of_the_table() -> None:
     union = get_args(config.Data)[0]
     names = [name for variant in get_args(union) for name in get_args(variant.model_fields["name"].annotation)]
     assert names == list(data.DATASETS)
-    assert set(SMALL) == {name for name, row in data.DATASETS.items() if row.download is None}
+    assert {*SMALL, "file"} == {name for name, row in data.DATASETS.items() if row.download is None}
 
 
 @pytest.mark.parametrize("name", data.DATASETS)
@@ -52,7 +52,10 @@ def test_each_row_says_what_it_is_and_where_it_comes_from(name: str) -> None:
     assert row.title and row.licence and row.source
     assert row.task in ("classification", "regression")
     module = importlib.import_module(row.module)
-    assert callable(module.generate if row.scale is None else module.builder)
+    if name == "file":
+        assert callable(module.load)
+    else:
+        assert callable(module.generate if row.scale is None else module.builder)
 
 
 @pytest.mark.parametrize("name", [n for n, row in data.DATASETS.items() if row.scale and n != "tfds"])

@@ -126,16 +126,16 @@ def test_a_run_that_does_not_fit_has_failed_and_the_others_go_on(
 def test_the_command_line_ends_with_1_and_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import gdzoo
+    from leaderboard.cli import door
 
     for error in (jax.errors.JaxRuntimeError(XLA), errors.OutOfMemory("out of memory: too large")):
 
         def fail(_arguments: list[str], error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(gdzoo, "app", fail)
+        monkeypatch.setattr(door, "app", fail)
         with pytest.raises(SystemExit) as left:
-            gdzoo.main()
+            door.main()
         assert left.value.code == errors.EXIT_FAILED
         assert capsys.readouterr().err.count("\n") == 1
 

@@ -176,7 +176,7 @@ def test_the_cells_of_our_specs_are_all_different() -> None:
 def test_variants_are_the_rows_of_the_tables() -> None:
     schema = json.loads(specs.schema_json())
     value = strict_yaml.load(MLP, "x.yaml").value
-    assert set(allowed.variants(schema, ("model",), value)) == set(zoo.FAMILIES)
+    assert set(allowed.variants(schema, ("model",), value)) == {*zoo.FAMILIES, "code"}
     assert set(allowed.variants(schema, ("loss",), value)) == set(losses.LOSSES)
     assert set(allowed.variants(schema, ("optimizer",), value)) == set(optimizers.OPTIMIZERS)
     assert set(allowed.variants(schema, ("data",), value)) == set(data.DATASETS)
@@ -304,10 +304,10 @@ ACTIVATIONS = (
     "relu, leaky_relu, gelu, gelu_tanh, sigmoid, tanh, silu, softplus, elu, relu6, hard_tanh, identity, square or a "
     "mapping with the key leaky_relu"
 )
-FAMILIES = "curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit"
+FAMILIES = "code, curve, deep_linear, mixer, mlp, paper_net, quadratic, resnet, stack, vgg, vit"
 DATASETS = (
-    "cifar10, cifar100, digits, fashion_mnist, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
-    "paper_pair, point, points, random_labels, svhn_cropped, tfds"
+    "cifar10, cifar100, digits, fashion_mnist, file, gaussian_classes, imagenette, kmnist, linear_teacher, mnist, "
+    "modular_addition, paper_pair, parity, point, points, random_labels, svhn_cropped, tfds"
 )
 LOSSES = "ce, half_mse, output, smoothed_ce"
 KEYS = (

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import typer.testing
 
-import gdzoo
 from harness import errors
 from harness.records import run_folder
 from harness.tracking import client, upload
 from leaderboard.board import cell as cells
 from leaderboard.board import compare
+from leaderboard.cli import door
 
 command_line = typer.testing.CliRunner()
 GELU = {"model": {"family": "mlp", "hidden": [16, 16], "activation": "gelu"}}
@@ -95,9 +95,9 @@ def test_what_is_not_here_is_read_from_the_store(
     opened = client.open_store(store_uri)
     for folder in folders.values():
         upload.upload(opened, folder)
-    before = command_line.invoke(gdzoo.app, ["compare", "--json", *(folder.name for folder in folders.values())])
+    before = command_line.invoke(door.app, ["compare", "--json", *(folder.name for folder in folders.values())])
     shutil.rmtree(home / "runs")
-    after = command_line.invoke(gdzoo.app, ["compare", "--json", *(folder.name for folder in folders.values())])
+    after = command_line.invoke(door.app, ["compare", "--json", *(folder.name for folder in folders.values())])
     assert before.exit_code == after.exit_code == 0 and before.stdout == after.stdout
     told = json.loads(after.stdout)
     assert told["differ"]["model.activation"] == ["relu"] * 3 + ["gelu"]
@@ -105,7 +105,7 @@ def test_what_is_not_here_is_read_from_the_store(
 
 
 def test_the_command_prints_three_tables(folders: dict[str, pathlib.Path]) -> None:
-    said = command_line.invoke(gdzoo.app, ["compare", folders["relu0"].name, folders["gelu"].name])
+    said = command_line.invoke(door.app, ["compare", folders["relu0"].name, folders["gelu"].name])
     assert said.exit_code == 0
     for words in (
         "settings that differ",
@@ -118,7 +118,7 @@ def test_the_command_prints_three_tables(folders: dict[str, pathlib.Path]) -> No
 
 def test_what_it_cannot_compare_it_says(folders: dict[str, pathlib.Path], store_uri: str, home: pathlib.Path) -> None:
     def refused(*names: str) -> str:
-        said = command_line.invoke(gdzoo.app, ["compare", *names])
+        said = command_line.invoke(door.app, ["compare", *names])
         assert isinstance(said.exception, errors.InputError)
         return str(said.exception)
 

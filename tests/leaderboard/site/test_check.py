@@ -14,9 +14,9 @@ from types import ModuleType
 import pytest
 from typer import testing
 
-import gdzoo
 from harness import errors, workspace
 from leaderboard import folder
+from leaderboard.cli import door
 from leaderboard.export import document
 from leaderboard.site import check, pages
 
@@ -30,7 +30,7 @@ def built(sample: ModuleType, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_a_site_as_it_was_built_is_whole_and_within_its_budgets(built: pathlib.Path) -> None:
-    said = testing.CliRunner().invoke(gdzoo.app, ["board", "check", str(built)])
+    said = testing.CliRunner().invoke(door.app, ["board", "check", str(built)])
     assert said.exit_code == 0, said.output
     assert "0 problems, 0 sizes over their budget" in said.output
     assert len(check.figures(built)) == 9
@@ -72,7 +72,7 @@ def test_each_fault_of_a_site_is_found(built: pathlib.Path, spoil: Callable[[pat
     spoil(built / "index.html")
     found = list(check.problems(built))
     assert any(said in line for line in found), found
-    ended = testing.CliRunner().invoke(gdzoo.app, ["board", "check", str(built)])
+    ended = testing.CliRunner().invoke(door.app, ["board", "check", str(built)])
     assert ended.exit_code == errors.EXIT_FAILED or not (built / "index.html").exists()
 
 
@@ -81,7 +81,7 @@ def test_a_size_over_its_budget_is_said(built: pathlib.Path) -> None:
         script.write("".join(f"// {number * 7919 % 1000003:x}\n" for number in range(20_000)))
     large = [figure for figure in check.figures(built) if not figure.holds]
     assert [figure.name for figure in large][:1] == ["own scripts and styles, compressed"]
-    assert "OVER 40" in testing.CliRunner().invoke(gdzoo.app, ["board", "check", str(built)]).output
+    assert "OVER 40" in testing.CliRunner().invoke(door.app, ["board", "check", str(built)]).output
 
 
 def test_the_size_for_each_run_counts_on_a_large_board(built: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
