@@ -130,9 +130,9 @@ def figures(output: pathlib.Path) -> list[Figure]:
         Figure("elements of the index as it is sent", _parsed(output / "index.html").elements, 2500, "elements"),
     ]
     if table:
-        size = max(_sent(output, [path]) for path in table if path not in blocks)
+        size = max((_sent(output, [path]) for path in table if path not in blocks), default=0.0)
         found.append(Figure("what a filter, a sort or a search loads, compressed (the largest)", size, 400))
-        size = max(_sent(output, [path]) for path in _some(blocks))
+        size = max((_sent(output, [path]) for path in _some(blocks)), default=0.0)
         found.append(Figure(f"{rows.BLOCK} rows of a view, compressed (the largest)", size, 16))
     if runs:
         sizes = {path: _sent(output, _loaded(output, path)) for path in _some(runs)}

@@ -36,6 +36,12 @@ def test_a_site_as_it_was_built_is_whole_and_within_its_budgets(built: pathlib.P
     assert len(check.figures(built)) == 9
 
 
+def test_a_site_without_runs_is_whole_too(tmp_path: pathlib.Path) -> None:
+    folder.write(pages.render(document.compose([], [])), tmp_path / "site", pages.SUMS)
+    said = testing.CliRunner().invoke(door.app, ["board", "check", str(tmp_path / "site")])
+    assert said.exit_code == 0, said.output
+
+
 def test_a_run_page_with_a_trace_has_a_budget_of_its_own(sample: ModuleType, tmp_path: pathlib.Path) -> None:
     runs = sorted((sample.traced(top=8), sample.run("mlp")), key=document.order)
     export = document.compose([document.Suite(name="quickstart", note="")], runs)
