@@ -127,7 +127,7 @@ def figures(output: pathlib.Path) -> list[Figure]:
         Figure("first view, compressed", _sent(output, _loaded(output, "index.html")), 120),
         Figure("all runs, compressed", _sent(output, [*_loaded(output, "runs.html"), *first]), 120),
         Figure("own scripts and styles, compressed", _sent(output, own), 40),
-        Figure("elements of the index as it is sent", _parsed(output / "index.html").elements, 2500, "elements"),
+        Figure("elements of the index as it is sent", _parsed(output / "index.html").elements, 3000, "elements"),
     ]
     if table:
         size = max((_sent(output, [path]) for path in table if path not in blocks), default=0.0)

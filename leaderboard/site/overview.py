@@ -22,7 +22,7 @@ LEFT, RIGHT, TOP = 110, 630, 8
 LANE = 44
 """Height of the lane of a family."""
 
-APART = 7
+APART = 9
 """Pixels between two dots of a lane, at least: of runs nearer than that the first stands for all."""
 
 
