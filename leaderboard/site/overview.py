@@ -9,6 +9,7 @@ order of the table.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -27,9 +28,16 @@ APART = 9
 
 
 class Near(NamedTuple):
-    """How near a run came to singular: its least sigma_min, or what that was proven not to be less than."""
+    """How near a run came to singular.
+
+    Attributes:
+        value: Its least sigma_min, or what that was proven not to be less than.
+        error: The error bar of its least sigma_min; infinite where it is not known.
+        run_id: What names it.
+    """
 
     value: float
+    error: float
     run_id: str
 
 
@@ -39,7 +47,6 @@ class Taken(NamedTuple):
     Attributes:
         suite, family: Its suite, and its network's family as people write it.
         near: Its runs with a distance above 0.
-        error: The largest finite error bar of these; 0 without one.
         turns: Changes of side of 1/eta among the tracked eigenvalues of a run, its parameters, and its name: of the run
             with most; None where none has a trace.
     """
@@ -47,7 +54,6 @@ class Taken(NamedTuple):
     suite: str
     family: str
     near: tuple[Near, ...]
-    error: float
     turns: tuple[int, int, str] | None
 
 
@@ -76,9 +82,9 @@ class Strip(NamedTuple):
         height: Of the frame.
         lanes: One for each family.
         ticks: Places and labels of powers of 10.
-        floor: Up to where the largest error bar reaches.
+        floor: Up to where the median error bar reaches.
         least: The least distance.
-        error: The largest error bar.
+        error: The median error bar.
     """
 
     title: str
@@ -92,17 +98,17 @@ class Strip(NamedTuple):
 
 def taken(cell: cells.Cell) -> Taken:
     """Returns what the pictures take of a cell."""
-    near, errors, turns = [], [0.0], []
+    near, turns = [], []
     for run in cell.ended:
         margin = cells.margin_of(run)
         if margin is not None:
             value = margin.value if margin.lower is None else margin.lower
-            near += [Near(value, run.run_id)] if value > 0 else []
-            errors += [margin.error] if margin.error is not None and math.isfinite(margin.error) else []
+            error = math.inf if margin.error is None else margin.error
+            near += [Near(value, error, run.run_id)] if value > 0 else []
         if run.trace is not None and run.trace.steps and run.status == "finished":
             turns.append((int(run.trace.summary.get("trace_crossings") or 0), run.parameters, run.run_id))
     most = max(turns, key=lambda one: one[:2]) if turns else None
-    return Taken(cell.first.suite, settings.family(cell.first), tuple(near), max(errors), most)
+    return Taken(cell.first.suite, settings.family(cell.first), tuple(near), most)
 
 
 def chosen(board: Sequence[Taken]) -> Taken | None:
@@ -116,7 +122,8 @@ def strip(board: Iterable[Taken]) -> Strip | None:
     known = [(one, near) for one in board for near in one.near]
     if not known:
         return None
-    error = max((one.error for one, _ in known), default=0.0)
+    error = statistics.median_low(near.error for _, near in known)
+    error = error if math.isfinite(error) else 0.0
     least = min(near.value for _, near in known)
     low = math.floor(math.log10(min(error or least, least)))
     high = math.ceil(math.log10(max(near.value for _, near in known)) + 1e-9)
@@ -135,7 +142,7 @@ def strip(board: Iterable[Taken]) -> Strip | None:
     ticks = tuple((x(10.0**power), number.show(10.0**power)) for power in range(low, high + 1, step))
     title = (
         f"least sigma_min of {len(known)} runs on a logarithmic axis, a lane for each family of networks; the least is "
-        f"{number.show(least)}, the largest error bar {number.show(error)}"
+        f"{number.show(least)}, the median error bar {number.show(error)}"
     )
     return Strip(title, TOP + LANE * len(lanes) + 34, lanes, ticks, x(error) if error else LEFT, least, error)
 

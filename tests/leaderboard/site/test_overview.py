@@ -7,8 +7,8 @@ from leaderboard.site import overview
 
 
 def _taken(family: str, *values: float, turns: tuple[int, int, str] | None = None) -> overview.Taken:
-    near = tuple(overview.Near(value, f"{family}-s{seed}") for seed, value in enumerate(values))
-    return overview.Taken("suite", family, near, 1e-12, turns)
+    near = tuple(overview.Near(value, 1e-12 * (seed + 1), f"{family}-s{seed}") for seed, value in enumerate(values))
+    return overview.Taken("suite", family, near, turns)
 
 
 def test_the_run_whose_flow_is_drawn_has_most_changes_of_side_then_most_parameters() -> None:
@@ -30,5 +30,5 @@ def test_runs_stand_in_the_lane_of_their_family_and_those_at_one_place_share_a_d
     assert [(lane.family, [dot.runs for dot in lane.dots]) for lane in strip.lanes] == [("MLP", [1]), ("ViT", [1, 2])]
     (mlp,), (near, far) = (lane.dots for lane in strip.lanes)
     assert near.x < mlp.x < far.x and abs((mlp.x - near.x) - (far.x - mlp.x)) <= 1  # a decade each
-    assert (strip.least, strip.error, strip.floor) == (1e-3, 1e-12, overview.LEFT)
+    assert (strip.least, strip.error, strip.floor) == (1e-3, 1e-12, overview.LEFT)  # the lower of the middle two
     assert overview.strip([_taken("VGG")]) is None
