@@ -275,7 +275,7 @@ def test_a_set_that_needs_the_network_says_three_ways_out(home: pathlib.Path, pa
         "fashion-mnist.s3-website.eu-central-1.amazonaws.com. Three ways out: say `gdzoo data prepare fashion_mnist` "
         "on a machine with a network and copy that folder here; put the files in a folder and say "
         "`gdzoo data prepare fashion_mnist --from FOLDER`; or choose a data set that needs no network: digits, "
-        "file, gaussian_classes, linear_teacher, random_labels, point, points, paper_pair"
+        "file, gaussian_classes, linear_teacher, random_labels, modular_addition, parity, point, points, paper_pair"
     )
     assert not (home / "data").exists(), "asking writes nothing"
 
