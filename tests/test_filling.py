@@ -343,7 +343,7 @@ def edit(**changes: Any) -> Any:
         (edit(seconds=1e300), "run.json is not one of gdzoo's (it took 1e+300 seconds)"),
         (
             lambda folder: (folder / "spectra.jsonl").write_text("{}\n"),
-            "spectra.jsonl is not one of gdzoo's (KeyError)",
+            "spectra.jsonl is damaged (",
         ),
         (
             lambda folder: (folder / "spectra.jsonl").write_text(
@@ -353,7 +353,7 @@ def edit(**changes: Any) -> Any:
         ),
         (
             lambda folder: (folder / "layers.jsonl").write_text("{}\n"),
-            "layers.jsonl is not one of gdzoo's (KeyError)",
+            "layers.jsonl is damaged (",
         ),
         (
             lambda folder: (folder / "usage.jsonl").write_text('{"step": 0, "values": {"a/../b": 1}}\n'),
@@ -365,7 +365,7 @@ def edit(**changes: Any) -> Any:
         ),
         (
             lambda folder: (folder / "usage.jsonl").write_text("[]\n"),
-            "usage.jsonl is not one of gdzoo's (TypeError)",
+            "usage.jsonl is damaged (",
         ),
         (edit(spec_hash="0" * 64), "is not the head of spec_hash"),
         (lambda folder: folder.rename(folder.with_name("renamed")), "and its folder says otherwise"),

@@ -62,9 +62,15 @@ Loaded = TypeVar("Loaded")
 
 
 class Damaged(errors.InputError):
-    """A file of a run folder does not hold what gdzoo writes there; the message names it and says what to do."""
+    """A file of a run folder does not hold what gdzoo writes there; the message names it and says what to do.
+
+    Attributes:
+        file: Which one.
+        why: What is wrong with it.
+    """
 
     def __init__(self, file: pathlib.Path, why: str) -> None:
+        self.file, self.why = file, why
         super().__init__(f"{file} is damaged ({why}); delete {file.parent} and say `gdzoo run` again")
 
 

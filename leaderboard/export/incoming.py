@@ -123,6 +123,8 @@ def _fitting(folder: pathlib.Path) -> tuple[str, str]:
     """
     try:
         return traces.fitting(run_folder.read_trace(folder)), traces.fitting_steps(run_folder.read_steps(folder))
+    except run_folder.Damaged as error:
+        raise ValueError(f"{error.file.name} is damaged ({error.why})") from error
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"its trace is not one of gdzoo's ({type(error).__name__})") from error
 
@@ -138,6 +140,8 @@ def _check_optional(folder: pathlib.Path, steps: Sequence[int]) -> None:
         usage = run_folder.read_usage(folder)
         told = len({reading.step for reading in usage} & set(steps)) == len(usage)
         named = all(NAME.fullmatch(key) for reading in usage for key in reading.values)
+    except run_folder.Damaged as error:
+        raise ValueError(f"{error.file.name} is damaged ({error.why})") from error
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is not one of gdzoo's ({type(error).__name__})") from error
     if not whole:

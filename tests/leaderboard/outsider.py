@@ -147,7 +147,7 @@ def data(cell: Tree) -> tuple[Array, Array, Array]:
     part = cell["data"]
     match part["name"]:
         case "digits":
-            x, labels, classes = *_digits(part["split"], part["examples"]), 10
+            x, labels, classes = *_digits(part["split"], part["examples"], part.get("subset", "first")), 10
             if part["standardise"]:
                 x = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
             targets = np.eye(classes)[labels]
@@ -187,12 +187,20 @@ def data(cell: Tree) -> tuple[Array, Array, Array]:
     return np.asarray(x, float), np.asarray(targets, float), weights
 
 
-def _digits(split: str, examples: int | None) -> tuple[Array, Array]:
+def _digits(split: str, examples: int | None, subset: str | dict[str, int]) -> tuple[Array, Array]:
     from sklearn import datasets
 
     found = datasets.load_digits()
     keys = range(1500) if split == "train" else range(1500, 1797)
-    order = sorted(keys, key=lambda key: hashlib.md5(f"{split}{key}".encode()).digest())[:examples]
+    order = sorted(keys, key=lambda key: hashlib.md5(f"{split}{key}".encode()).digest())
+    if isinstance(subset, dict):
+        assert examples is not None
+        wanted = [examples // 10 + (label < examples % 10) for label in range(10)]
+        there = [np.flatnonzero(found.target[order] == label) for label in range(10)]
+        drawn = [np.random.Generator(np.random.PCG64([subset["balanced"], j])).permutation(there[j]) for j in range(10)]
+        places = np.sort(np.concatenate([one[:count] for one, count in zip(drawn, wanted, strict=True)]))
+        order = [order[place] for place in places]
+    order = order[:examples]
     return found.images[order][..., None] / 16, found.target[order]
 
 

@@ -669,6 +669,8 @@ def test_a_grid_with_both_zeros_has_one_configuration_twice() -> None:
     )
 
 
+STACK = "{family: stack, layers: [flatten, LAYER, {dense: outputs}]}"
+ALONE = {"loss": "{name: output}", "data": "{name: point}"}
 HELD: list[tuple[str, dict[str, str]]] = [
     ("data.x", {"data": "{name: point, x: NUMBER}"}),
     ("data.target", {"data": "{name: point, target: NUMBER}"}),
@@ -699,6 +701,9 @@ HELD: list[tuple[str, dict[str, str]]] = [
                                        "at: [3], factors: [NUMBER]}}"}),
     ("optimizer.schedule.to", {"optimizer": "{name: gd, learning_rate: 0.1, schedule: {name: linear, to: NUMBER}}"}),
     ("optimizer.schedule.to", {"optimizer": "{name: gd, learning_rate: 0.1, schedule: {name: cosine, to: NUMBER}}"}),
+    ("model.layers[1].epsilon", {"model": STACK.replace("LAYER", "{norm: layer, epsilon: NUMBER}")}),
+    ("model.layers[1].scale", {"model": STACK.replace("LAYER", "{residual: [{dense: 64}], scale: NUMBER}")}),
+    ("model.layers[0].quadratic[1]", {"model": "{family: stack, layers: [{quadratic: [1.0, NUMBER]}]}", **ALONE}),
     ("target.loss", {"target": "{loss: NUMBER}"}),
     ("target.loss_gap", {"target": "{loss_gap: NUMBER}"}),
 ]  # fmt: skip

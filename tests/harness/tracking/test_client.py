@@ -33,7 +33,7 @@ def test_a_row_that_another_process_wrote_at_the_same_instant_is_written_again(
     assert len(asked) == 3 and len(opened.client.get_run(run_id).inputs.dataset_inputs) == 1
     asked.clear()
     monkeypatch.setattr(client, "TRIES", 2)
-    with pytest.raises(mlflow.exceptions.MlflowException, match="UniqueViolation"):
+    with pytest.raises(upload.Refused, match="UniqueViolation"):
         upload.upload(opened, run_folder(home / "runs"))
 
 

@@ -102,7 +102,7 @@ def test_submit_runs_then_builds_then_says_what_was_found(
     monkeypatch.setattr(submit, "bundles_of", lambda cells, level, **_: done.append(f"bundle {level}") or [])
     monkeypatch.setattr(bundles.harness_cli, "run_specs", lambda paths, *_, **__: done.append(f"run {paths[0]}"))
     held = from_store.Source(list(board.suites), len(board.runs), iter(board.runs))
-    monkeypatch.setattr(from_store, "opened", lambda uri: done.append(f"read {uri}") or held)
+    monkeypatch.setattr(from_store, "opened", lambda uri, *_: done.append(f"read {uri}") or held)
     monkeypatch.setattr(bundles.harness_cli, "finish", lambda *_: done.append("finish"))
     result = typer.testing.CliRunner().invoke(commands.app, ["submit", "specs/x.yaml"], catch_exceptions=False)
     read = f"read sqlite:///{home / 'mlflow.db'}"
