@@ -293,7 +293,8 @@ def sound(path: pathlib.Path, checkpoints: Sequence[int]) -> bool:
 
     Args:
         path: The folder.
-        checkpoints: The steps that are recorded; up to that of the newest state none may be missing.
+        checkpoints: The steps that are recorded; before that of the newest state none may be missing. Its own record
+            is made again: a run may have been stopped between the two.
     """
     try:
         for reader in (read, read_usage, read_spectra, read_layers, read_trace):
@@ -301,7 +302,7 @@ def sound(path: pathlib.Path, checkpoints: Sequence[int]) -> bool:
         recorded, seen = {record.step for record in read_records(path)}, set(read_steps(path).step.tolist())
         if (newest := last_state(path)) is not None:
             made = _step(newest)
-            _complete(path / "records.jsonl", [step for step in checkpoints if step <= made and step not in recorded])
+            _complete(path / "records.jsonl", [step for step in checkpoints if step < made and step not in recorded])
             if (path / "trace.jsonl").exists():
                 _complete(path / "steps.csv", [step for step in range(made) if step not in seen])
             for name in LINES:
