@@ -80,6 +80,22 @@ def test_a_run_with_a_damaged_file_is_named_and_made_again_with_the_same_bits(
     assert content(here) == content(whole)
 
 
+def test_a_run_that_was_stopped_between_a_state_and_its_record_is_not_damaged(
+    home: pathlib.Path, whole: pathlib.Path
+) -> None:
+    here = run_folder.folder("tests", CELL.run_id(0))
+    shutil.copytree(whole, here)
+    interrupted(here)
+    lines = (here / "records.jsonl").read_bytes().splitlines(keepends=True)
+    (here / "records.jsonl").write_bytes(b"".join(lines[:-1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made()
+    assert list(here.glob("*.damaged")) == []
+    assert [record.step for record in run_folder.read_records(here)] == [0, 1, 2, 3, 4]
+    assert (here / "records.jsonl").read_bytes() == (whole / "records.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut off", "NULs", "a list"])
 def test_where_run_json_is_damaged_status_and_sync_name_it_and_go_on(
     damage: str, store_uri: str, home: pathlib.Path, whole: pathlib.Path
