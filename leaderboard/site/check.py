@@ -137,7 +137,7 @@ def figures(output: pathlib.Path) -> list[Figure]:
     if runs:
         sizes = {path: _sent(output, _loaded(output, path)) for path in _some(runs)}
         traced = {path for path in sizes if f"data/trace/{path.removesuffix('.html')}.js" in sums}
-        for kind, some, budget in (("", set(sizes) - traced, 20), (" with a trace", traced, 40)):
+        for kind, some, budget in (("", set(sizes) - traced, 21), (" with a trace", traced, 40)):
             if some:
                 name = f"a run page{kind} and all it loads, compressed (largest of {len(some)})"
                 found.append(Figure(name, max(sizes[path] for path in some), budget))
@@ -148,7 +148,7 @@ def figures(output: pathlib.Path) -> list[Figure]:
         found.append(Figure("data of a run, as a file", max(data), 16))
         served = sum((output / path).stat().st_size for path in sums if path != from_store.FILE) / KB
         if len(runs) >= MANY:
-            found.append(Figure(f"all files but {from_store.FILE}, for each run", served / len(runs), 20))
+            found.append(Figure(f"all files but {from_store.FILE}, for each run", served / len(runs), 24))
     return found
 
 
