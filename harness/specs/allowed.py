@@ -6,6 +6,7 @@ The schema is the one that pydantic generates from the models of a spec, so that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from harness.specs import strict_yaml
@@ -27,10 +28,16 @@ def values(schema: Schema, path: strict_yaml.Path, data: Any) -> str:
 def names(schema: Schema, path: strict_yaml.Path, data: Any) -> list[str]:
     """Returns the names that may stand at one place, none if it takes something else than names."""
     node = _walk(schema, path, data)[0]
-    found: list[Any] = list(node.get("discriminator", {}).get("mapping", ()))
-    for each in (node, *(node.get("oneOf") or ())):
-        found += [*each.get("enum", ()), *([each["const"]] if "const" in each else [])]
-    return [name for name in found if isinstance(name, str)]
+    return [*node.get("discriminator", {}).get("mapping", ()), *_named(schema, node)]
+
+
+def _named(schema: Schema, node: Schema) -> Iterator[str]:
+    """Yields the names that a node takes as they are, those of its options too."""
+    node = _resolved(schema, node)
+    fixed = [*node.get("enum", ()), *([node["const"]] if "const" in node else [])]
+    yield from (name for name in fixed if isinstance(name, str))
+    for option in node.get("anyOf") or node.get("oneOf") or ():
+        yield from _named(schema, option)
 
 
 def keys(schema: Schema, path: strict_yaml.Path, data: Any) -> list[str]:

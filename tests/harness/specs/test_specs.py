@@ -754,6 +754,11 @@ def test_every_number_of_a_recipe_is_asked_whether_training_holds_it() -> None:
     assert "gain: 1e-13 is not allowed" in refusal(varied(("relu", "relu, gain: 1e-13")))
 
 
+def test_a_name_beside_null_has_its_nearest_too() -> None:
+    stack = varied(("hidden", "layers"), ("[16, 16]", "[{dense: outputs}]"), ("mlp", "stack"), ("relu", "rleu"))
+    assert "did you mean 'relu'?" in refusal(stack)
+
+
 @pytest.mark.parametrize("number", ["1e39", "-3.5e38"])
 def test_a_number_that_becomes_infinite_is_refused(number: str) -> None:
     parts = next(parts for path, parts in HELD if path == "start.theta[1]")
